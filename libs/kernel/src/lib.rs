@@ -1,0 +1,17 @@
+//! The words that every part of the store shares. Nothing here does I/O.
+
+mod class;
+mod clock;
+mod event;
+mod id;
+mod money;
+mod names;
+mod trace;
+
+pub use class::{Class, Classify};
+pub use clock::Clock;
+pub use event::{Event, EventId};
+pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};
+pub use money::{Currency, InvalidCurrency, Money};
+pub use names::{InvalidName, Sku, Zone};
+pub use trace::{InvalidTraceParent, TraceParent};
