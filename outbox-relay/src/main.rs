@@ -1,1 +1,28 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use outbox_relay::RelaySettings;
+use telemetry::Shutdown;
+
+fn main() -> ExitCode {
+    let settings = RelaySettings::parse();
+    telemetry::init(&settings.log);
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// One thread reads the database; Kafka has its own.
+#[tokio::main(flavor = "current_thread")]
+async fn run(settings: RelaySettings) -> anyhow::Result<()> {
+    let mut shutdown = Shutdown::listen(&settings.shutdown)?;
+    let mut running = outbox_relay::start(settings).await?;
+    tokio::select! {
+        () = shutdown.wished() => running.stop().await,
+        ended = running.ended() => ended,
+    }
+}

@@ -1,1 +1,50 @@
+//! billing: accounts, holds, and the double-entry ledger.
 
+mod consumers;
+pub mod domain;
+mod http;
+mod store;
+mod usecases;
+
+use actix_web::web::ServiceConfig;
+use db::Migrations;
+use diesel_migrations::embed_migrations;
+use inbox::Subscriptions;
+use kernel::Currency;
+use service_kit::{Boot, NoSettings, ProblemDoc, Service};
+use utoipa::OpenApi;
+
+pub struct Billing;
+
+#[derive(Clone)]
+pub struct State {
+    currency: Currency,
+}
+
+impl Service for Billing {
+    const NAME: &'static str = "billing";
+    const ABOUT: &'static str = "Accounts, holds, and the double-entry ledger.";
+    const PUBLISHES: &'static [&'static str] = &[contracts::billing::TOPIC];
+    const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
+    const MIGRATIONS: Migrations = embed_migrations!();
+    type Settings = NoSettings;
+    type State = State;
+
+    async fn state(boot: Boot<'_, NoSettings>) -> anyhow::Result<State> {
+        Ok(State {
+            currency: boot.kit.shop_currency,
+        })
+    }
+
+    fn routes(config: &mut ServiceConfig) {
+        http::routes(config);
+    }
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::Api::openapi()
+    }
+
+    fn subscriptions() -> Subscriptions<State> {
+        consumers::subscriptions()
+    }
+}

@@ -1,1 +1,46 @@
+//! notifications: what each user was told.
 
+mod consumers;
+pub mod domain;
+mod http;
+mod store;
+mod usecases;
+
+use actix_web::web::ServiceConfig;
+use db::Migrations;
+use diesel_migrations::embed_migrations;
+use inbox::Subscriptions;
+use service_kit::{Boot, NoSettings, ProblemDoc, Service};
+use utoipa::OpenApi;
+
+pub struct Notifications;
+
+/// Nothing is needed beside the transaction.
+#[derive(Clone, Copy)]
+pub struct State;
+
+impl Service for Notifications {
+    const NAME: &'static str = "notifications";
+    const ABOUT: &'static str = "What each user was told: of their account and of their orders.";
+    const PUBLISHES: &'static [&'static str] = &[];
+    const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
+    const MIGRATIONS: Migrations = embed_migrations!();
+    type Settings = NoSettings;
+    type State = State;
+
+    async fn state(_: Boot<'_, NoSettings>) -> anyhow::Result<State> {
+        Ok(State)
+    }
+
+    fn routes(config: &mut ServiceConfig) {
+        http::routes(config);
+    }
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::Api::openapi()
+    }
+
+    fn subscriptions() -> Subscriptions<State> {
+        consumers::subscriptions()
+    }
+}

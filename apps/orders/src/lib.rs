@@ -1,1 +1,83 @@
+//! orders: orders, their timeline, the verdicts, and a copy of goods and prices.
 
+mod consumers;
+pub mod domain;
+mod http;
+mod store;
+mod usecases;
+
+use actix_web::web::ServiceConfig;
+use chrono::TimeDelta;
+use db::Migrations;
+use diesel_migrations::embed_migrations;
+use inbox::Subscriptions;
+use kernel::{Clock, Currency};
+use service_kit::{Boot, ProblemDoc, Service};
+use utoipa::OpenApi;
+
+use crate::domain::deadline::Patience;
+
+pub struct Orders;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Orders")]
+pub struct OrdersSettings {
+    /// Seconds that an order may take for each step before its shipment
+    #[arg(long, env = "DEADLINE_BEFORE_SHIPMENT", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    pub deadline_before_shipment: i64,
+
+    /// Seconds within which the money of an order that does not go on must be settled
+    #[arg(long, env = "DEADLINE_CLOSING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    pub deadline_closing: i64,
+
+    /// Seconds within which the goods of a failed delivery must be back
+    #[arg(long, env = "DEADLINE_RETURNING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    pub deadline_returning: i64,
+
+    /// Seconds after the end of its slot within which a courier must report
+    #[arg(long, env = "DEADLINE_COURIER", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
+    pub deadline_courier: i64,
+}
+
+#[derive(Clone)]
+pub struct State {
+    clock: Clock,
+    currency: Currency,
+    patience: Patience,
+}
+
+impl Service for Orders {
+    const NAME: &'static str = "orders";
+    const ABOUT: &'static str = "Orders, their timeline, the verdicts, and a copy of goods and prices.";
+    const PUBLISHES: &'static [&'static str] = &[contracts::orders::TOPIC];
+    const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
+    const MIGRATIONS: Migrations = embed_migrations!();
+    type Settings = OrdersSettings;
+    type State = State;
+
+    async fn state(boot: Boot<'_, OrdersSettings>) -> anyhow::Result<State> {
+        let patience = Patience {
+            before_shipment: TimeDelta::seconds(boot.own.deadline_before_shipment),
+            closing: TimeDelta::seconds(boot.own.deadline_closing),
+            returning: TimeDelta::seconds(boot.own.deadline_returning),
+            courier: TimeDelta::seconds(boot.own.deadline_courier),
+        };
+        Ok(State {
+            clock: boot.clock.clone(),
+            currency: boot.kit.shop_currency,
+            patience,
+        })
+    }
+
+    fn routes(config: &mut ServiceConfig) {
+        http::routes(config);
+    }
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::Api::openapi()
+    }
+
+    fn subscriptions() -> Subscriptions<State> {
+        consumers::subscriptions()
+    }
+}

@@ -1,1 +1,35 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tovar::{demo, up};
+
+/// Run and operate the store.
+#[derive(Parser)]
+#[command(name = "cargo tovar", bin_name = "cargo tovar", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole store: PostgreSQL, Kafka, six services with their relays, and the gateway
+    Up(up::UpArgs),
+    /// Place orders that end in every way, show their timelines, and check what each must end in
+    Demo(demo::DemoArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::up(args).await,
+        Command::Demo(args) => demo::demo(args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

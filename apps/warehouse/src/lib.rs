@@ -1,1 +1,50 @@
+//! warehouse: goods and prices, stock, reservations, shipping.
 
+mod consumers;
+pub mod domain;
+mod http;
+mod store;
+mod usecases;
+
+use actix_web::web::ServiceConfig;
+use db::Migrations;
+use diesel_migrations::embed_migrations;
+use inbox::Subscriptions;
+use kernel::Currency;
+use service_kit::{Boot, NoSettings, ProblemDoc, Service};
+use utoipa::OpenApi;
+
+pub struct Warehouse;
+
+#[derive(Clone)]
+pub struct State {
+    currency: Currency,
+}
+
+impl Service for Warehouse {
+    const NAME: &'static str = "warehouse";
+    const ABOUT: &'static str = "Goods and prices, stock, reservations, shipping.";
+    const PUBLISHES: &'static [&'static str] = &[contracts::warehouse::TOPIC];
+    const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
+    const MIGRATIONS: Migrations = embed_migrations!();
+    type Settings = NoSettings;
+    type State = State;
+
+    async fn state(boot: Boot<'_, NoSettings>) -> anyhow::Result<State> {
+        Ok(State {
+            currency: boot.kit.shop_currency,
+        })
+    }
+
+    fn routes(config: &mut ServiceConfig) {
+        http::routes(config);
+    }
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::Api::openapi()
+    }
+
+    fn subscriptions() -> Subscriptions<State> {
+        consumers::subscriptions()
+    }
+}

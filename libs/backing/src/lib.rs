@@ -1,1 +1,23 @@
+//! Real PostgreSQL and real Kafka, for tests and for `cargo tovar up`: containers where a Docker engine is reachable,
+//! local processes otherwise. Whatever is started here ends with the process that started it, also if that is killed.
 
+mod cache;
+mod companion;
+mod docker;
+mod hold;
+mod kafka;
+mod means;
+mod place;
+mod postgres;
+mod shared;
+mod tether;
+
+pub use companion::tethered;
+pub use kafka::{Kafka, KafkaOptions};
+pub use means::Means;
+pub use place::forget_data;
+pub use postgres::{Postgres, PostgresOptions};
+pub use shared::{Servers, own_kafka, own_postgres, shared};
+
+/// Where progress goes, a line at a time.
+pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);

@@ -12,7 +12,11 @@ pub struct Entry {
 
 impl Entry {
     pub(crate) fn of<E: Event + JsonSchema>() -> Self {
-        Self { topic: E::TOPIC, event_type: E::TYPE, schema: SchemaGenerator::root_schema_for::<E> }
+        Self {
+            topic: E::TOPIC,
+            event_type: E::TYPE,
+            schema: SchemaGenerator::root_schema_for::<E>,
+        }
     }
 
     /// The event's JSON schema (draft 2020-12).
@@ -65,7 +69,10 @@ mod tests {
                 wrong.push(entry.event_type);
             }
         }
-        assert!(wrong.is_empty(), "schemas differ from the types; if that is meant, run with UPDATE_SCHEMAS=1: {wrong:?}");
+        assert!(
+            wrong.is_empty(),
+            "schemas differ from the types; if that is meant, run with UPDATE_SCHEMAS=1: {wrong:?}"
+        );
         let files = fs::read_dir(&folder).unwrap().count();
         assert_eq!(files, all().len(), "a schema file without an event");
     }
@@ -77,7 +84,11 @@ mod tests {
         assert_eq!(types.len(), all.len());
         for entry in all {
             assert!(TOPICS.contains(&entry.topic));
-            assert!(entry.event_type.starts_with(&format!("{}.", entry.topic)), "{}", entry.event_type);
+            assert!(
+                entry.event_type.starts_with(&format!("{}.", entry.topic)),
+                "{}",
+                entry.event_type
+            );
             assert!(entry.event_type.ends_with(".v1"), "{}", entry.event_type);
         }
     }

@@ -1,1 +1,70 @@
+//! The inbox: every event takes effect exactly once.
+//!
+//! An event's id is written in the transaction of its handler, and its offset is stored after the commit. A crash in
+//! between delivers the event again, and then its row is there. What a failure means is decided in one place, by its
+//! class: retry and wait, or park.
 
+mod apply;
+mod consumer;
+mod failure;
+mod message;
+mod metrics;
+pub mod parked;
+mod purge;
+mod replay;
+mod subscriptions;
+mod worker;
+
+use diesel_migrations::embed_migrations;
+
+pub use apply::Outcome;
+pub use consumer::{Running, StartError, start};
+pub use failure::Failure;
+pub use message::Message;
+pub use metrics::Metrics;
+pub use subscriptions::{Delivery, Handler, Subscriptions};
+
+/// The inbox's tables; part of each service's database.
+pub const MIGRATIONS: db::Migrations = embed_migrations!();
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Inbox")]
+pub struct InboxSettings {
+    /// Events of a partition that may share a transaction
+    #[arg(long, env = "INBOX_BATCH", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub inbox_batch: u16,
+
+    /// Transactions that events may have open at the same time; the pool's other connections are for requests
+    #[arg(long, env = "INBOX_CONCURRENCY", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub inbox_concurrency: u16,
+
+    /// Milliseconds before the first retry of an event; each further one waits twice as long
+    #[arg(long, env = "INBOX_RETRY_FIRST", default_value_t = 100)]
+    pub inbox_retry_first: u64,
+
+    /// Milliseconds between retries of an event at most
+    #[arg(long, env = "INBOX_RETRY_MOST", default_value_t = 10_000)]
+    pub inbox_retry_most: u64,
+
+    /// Days for which an applied event is remembered: longer than the topics' retention and the longest outage
+    #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub inbox_days: u16,
+
+    /// Name of this replica that outlives its restarts; with it a restart does not wait for the old one's
+    /// membership to expire
+    #[arg(long, env = "INBOX_INSTANCE")]
+    pub inbox_instance: Option<String>,
+}
+
+impl Default for InboxSettings {
+    fn default() -> Self {
+        Self {
+            inbox_batch: 50,
+            inbox_concurrency: 4,
+            inbox_retry_first: 100,
+            inbox_retry_most: 10_000,
+            inbox_days: 14,
+            inbox_instance: None,
+        }
+    }
+}

@@ -78,4 +78,24 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
 
     /// A stable code for clients and metrics, such as `insufficient_funds`.
     fn code(&self) -> &'static str;
+
+    /// Seconds after which a client may try the same request again, where that makes sense.
+    fn retry_after(&self) -> Option<u32> {
+        matches!(self.class(), Class::Unavailable | Class::Limited).then_some(1)
+    }
+}
+
+/// The error and everything that caused it, in one line for the operator.
+pub fn cause_chain(error: &dyn std::error::Error) -> String {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !chain.ends_with(&text) {
+            chain.push_str(": ");
+            chain.push_str(&text);
+        }
+        source = cause.source();
+    }
+    chain
 }

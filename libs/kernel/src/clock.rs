@@ -8,7 +8,10 @@ pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
     /// The machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock enters")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the machine's clock enters"
+    )]
     pub fn system() -> Self {
         Self(Arc::new(Utc::now))
     }

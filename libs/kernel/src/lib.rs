@@ -8,7 +8,7 @@ mod money;
 mod names;
 mod trace;
 
-pub use class::{Class, Classify};
+pub use class::{Class, Classify, cause_chain};
 pub use clock::Clock;
 pub use event::{Event, EventId};
 pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};

@@ -13,7 +13,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// An amount in the minor units of the shop's one currency (cents). Not a number: it can only be added,
 /// taken away and multiplied by a count, and each of these says when the result does not fit.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema, FromSqlRow,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    FromSqlRow,
     AsExpression,
 )]
 #[diesel(sql_type = sql_types::BigInt)]
@@ -144,7 +155,9 @@ impl Serialize for Currency {
 }
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 impl JsonSchema for Currency {
@@ -174,7 +187,10 @@ mod tests {
 
     #[test]
     fn sums_that_do_not_fit_are_refused() {
-        assert_eq!(Money::from_minor(i64::MAX).checked_add(Money::from_minor(1)), None);
+        assert_eq!(
+            Money::from_minor(i64::MAX).checked_add(Money::from_minor(1)),
+            None
+        );
         assert_eq!(Money::from_minor(i64::MAX).times(2), None);
         assert_eq!(Money::from_minor(250).times(4), Some(Money::from_minor(1000)));
     }

@@ -10,7 +10,9 @@ use diesel::{
 use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} is 1 to 64 characters out of a-z, A-Z, 0-9, '-', '_' and '.', and starts with a letter or digit")]
+#[error(
+    "a {what} is 1 to 64 characters out of a-z, A-Z, 0-9, '-', '_' and '.', and starts with a letter or digit"
+)]
 pub struct InvalidName {
     what: &'static str,
 }
@@ -18,7 +20,9 @@ pub struct InvalidName {
 fn is_valid(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";

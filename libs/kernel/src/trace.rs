@@ -25,13 +25,20 @@ impl TraceParent {
     /// The start of a new trace.
     pub fn root() -> Self {
         let trace_id = Uuid::new_v4().as_u128();
-        Self { trace_id, span_id: random_span(), flags: 1 }
+        Self {
+            trace_id,
+            span_id: random_span(),
+            flags: 1,
+        }
     }
 
     /// The next step of the same trace.
     #[must_use]
     pub fn child(self) -> Self {
-        Self { span_id: random_span(), ..self }
+        Self {
+            span_id: random_span(),
+            ..self
+        }
     }
 
     /// The trace id in 32 hex digits, for logs.
@@ -57,7 +64,11 @@ fn random_span() -> u64 {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, self.flags)
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace_id, self.span_id, self.flags
+        )
     }
 }
 impl fmt::Debug for TraceParent {
@@ -71,9 +82,11 @@ impl FromStr for TraceParent {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         fn hex(part: Option<&str>, digits: usize) -> Result<u128, InvalidTraceParent> {
-            part.filter(|part| part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-                .and_then(|part| u128::from_str_radix(part, 16).ok())
-                .ok_or(InvalidTraceParent)
+            part.filter(|part| {
+                part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            })
+            .and_then(|part| u128::from_str_radix(part, 16).ok())
+            .ok_or(InvalidTraceParent)
         }
         let mut parts = text.split('-');
         let version = hex(parts.next(), 2)?;
@@ -84,7 +97,11 @@ impl FromStr for TraceParent {
         if version == 0xff || trace_id == 0 || span_id == 0 || too_long {
             return Err(InvalidTraceParent);
         }
-        Ok(Self { trace_id, span_id, flags })
+        Ok(Self {
+            trace_id,
+            span_id,
+            flags,
+        })
     }
 }
 

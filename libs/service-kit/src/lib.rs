@@ -1,1 +1,20 @@
+//! What makes a service out of a domain: settings, HTTP, callers, problem+json, telemetry, health, shutdown.
+//! A service implements [`Service`], a table of contents; everything else is the same for all of them.
 
+mod auth;
+mod http;
+mod run;
+mod service;
+mod settings;
+
+pub use auth::{AuthError, Caller, Claims, Role, Tokens};
+pub use http::{
+    answer::Answer,
+    body::NoBody,
+    call::{Call, Responded, UseCase},
+    page::{InvalidCursor, Page, PageQuery},
+    problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
+};
+pub use run::{Running, main, start};
+pub use service::{Boot, NoSettings, Service};
+pub use settings::{KitSettings, ServiceSettings, TokenSettings};

@@ -1,0 +1,1 @@
+DROP TABLE holds, postings, entry_sets, accounts;

@@ -1,0 +1,44 @@
+//! What billing listens to. Each event goes to a use case; nothing else happens here.
+
+use contracts::{
+    delivery::Booked,
+    orders::{Closed, Placed},
+    users::{UserDeleted, UserRegistered},
+};
+use db::Tx;
+use inbox::{Delivery, Subscriptions};
+use service_kit::Service;
+
+use crate::{
+    Billing, State,
+    usecases::{BillingError, close_account, follow_order, open_account},
+};
+
+pub fn subscriptions() -> Subscriptions<State> {
+    Subscriptions::group(Billing::NAME)
+        .on(registered)
+        .on(deleted)
+        .on(placed)
+        .on(booked)
+        .on(closed)
+}
+
+async fn registered(tx: &mut Tx<'_>, _: &State, user: Delivery<UserRegistered>) -> Result<(), BillingError> {
+    open_account::open_account(tx, user.event.user_id).await
+}
+
+async fn deleted(tx: &mut Tx<'_>, state: &State, user: Delivery<UserDeleted>) -> Result<(), BillingError> {
+    close_account::close_account(tx, state, user.event.user_id).await
+}
+
+async fn placed(tx: &mut Tx<'_>, state: &State, placed: Delivery<Placed>) -> Result<(), BillingError> {
+    follow_order::on_placed(tx, state, placed.event.order).await
+}
+
+async fn booked(tx: &mut Tx<'_>, state: &State, booked: Delivery<Booked>) -> Result<(), BillingError> {
+    follow_order::on_booked(tx, state, booked.event.order).await
+}
+
+async fn closed(tx: &mut Tx<'_>, state: &State, closed: Delivery<Closed>) -> Result<(), BillingError> {
+    follow_order::on_closed(tx, state, closed.event.order_id, closed.event.user_id).await
+}

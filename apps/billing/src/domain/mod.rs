@@ -1,0 +1,4 @@
+//! All that billing decides. Pure: no I/O, no clock, no random.
+
+pub mod hold;
+pub mod ledger;

@@ -1,0 +1,49 @@
+use db::{DbError, Tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use kernel::{Money, OrderId, UserId};
+
+use super::schema::holds;
+use crate::domain::hold::Hold;
+
+/// The order's hold, locked until the transaction ends.
+pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, DbError> {
+    let row = holds::table
+        .find(order_id)
+        .select((holds::state, holds::amount))
+        .for_update();
+    let row: Option<(String, Money)> = row.first(&mut **tx).await.optional()?;
+    Ok(row.map(|(state, amount)| match state.as_str() {
+        "held" => Hold::Held(amount),
+        "refused" => Hold::Refused,
+        "captured" => Hold::Captured(amount),
+        "released" => Hold::Released,
+        "refunded" => Hold::Refunded,
+        _ => Hold::Settled,
+    }))
+}
+
+pub async fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hold) -> Result<(), DbError> {
+    let (state, amount) = match hold {
+        Hold::Held(amount) => ("held", Some(amount)),
+        Hold::Refused => ("refused", None),
+        Hold::Captured(amount) => ("captured", Some(amount)),
+        Hold::Released => ("released", None),
+        Hold::Refunded => ("refunded", None),
+        Hold::Settled => ("settled", None),
+    };
+    let new = (
+        holds::order_id.eq(order_id),
+        holds::user_id.eq(user_id),
+        holds::state.eq(state),
+        holds::amount.eq(amount.unwrap_or(Money::ZERO)),
+    );
+    let saved = diesel::insert_into(holds::table)
+        .values(new)
+        .on_conflict(holds::order_id)
+        .do_update()
+        .set((holds::state.eq(state), holds::changed_at.eq(diesel::dsl::now)))
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("saving a hold", 1, saved)
+}

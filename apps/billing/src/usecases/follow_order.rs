@@ -1,0 +1,146 @@
+use contracts::{
+    OrderSheet,
+    billing::{Captured, Held, HoldRefused, Settled},
+};
+use db::Tx;
+use kernel::{OrderId, UserId};
+
+use super::BillingError;
+use crate::{
+    State,
+    domain::hold::{self, Announcement, Decision, Input, Payer},
+    store::{
+        accounts::{self, Account},
+        holds, ledger,
+    },
+};
+
+/// An order begins: hold its total.
+pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
+    let account = accounts::lock(tx, order.user_id).await?;
+    let payer = match &account {
+        None => Payer::Missing,
+        Some(account) if account.is_closed() => Payer::Closed,
+        Some(account) => Payer::Open {
+            available: account.available,
+        },
+    };
+    let input = Input::Placed {
+        total: order.total,
+        payer,
+    };
+    let order_is = Whose {
+        order_id: order.order_id,
+        user_id: order.user_id,
+        sheet: Some(order),
+    };
+    apply(tx, state, order_is, account.as_ref(), input).await
+}
+
+/// Everything is set aside: take the money.
+pub async fn on_booked(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
+    let account = accounts::lock(tx, order.user_id).await?;
+    let order_is = Whose {
+        order_id: order.order_id,
+        user_id: order.user_id,
+        sheet: Some(order),
+    };
+    apply(tx, state, order_is, account.as_ref(), Input::Booked).await
+}
+
+/// The verdict: give back what was taken.
+pub async fn on_closed(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order_id: OrderId,
+    user_id: UserId,
+) -> Result<(), BillingError> {
+    let account = accounts::lock(tx, user_id).await?;
+    let account_is_closed = account.as_ref().is_some_and(Account::is_closed);
+    let order_is = Whose {
+        order_id,
+        user_id,
+        sheet: None,
+    };
+    apply(
+        tx,
+        state,
+        order_is,
+        account.as_ref(),
+        Input::Closed { account_is_closed },
+    )
+    .await
+}
+
+/// The order that an input is about.
+struct Whose {
+    order_id: OrderId,
+    user_id: UserId,
+    sheet: Option<OrderSheet>,
+}
+
+/// Locks in one order everywhere, the account and then the hold; decides; stores; tells.
+async fn apply(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order: Whose,
+    account: Option<&Account>,
+    input: Input,
+) -> Result<(), BillingError> {
+    let before = holds::lock(tx, order.order_id).await?;
+    let Decision { hold, movement, say } = hold::decide(before, input);
+    if hold.is_none() {
+        tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");
+    }
+    if let Some(hold) = hold {
+        holds::save(tx, order.order_id, order.user_id, hold).await?;
+    }
+    if let (Some(movement), Some(account)) = (movement, account) {
+        ledger::record(tx, account, &movement, Some(order.order_id)).await?;
+    }
+    if let Some(say) = say {
+        tell(tx, state, order, say).await?;
+    }
+    Ok(())
+}
+
+async fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -> Result<(), BillingError> {
+    let Whose {
+        order_id,
+        user_id,
+        sheet,
+    } = order;
+    match (say, sheet) {
+        (Announcement::Held, Some(order)) => outbox::publish(tx, &Held { order }).await?,
+        (Announcement::Captured, Some(order)) => outbox::publish(tx, &Captured { order }).await?,
+        (Announcement::HoldRefused(reason), _) => {
+            outbox::publish(
+                tx,
+                &HoldRefused {
+                    order_id,
+                    user_id,
+                    reason,
+                },
+            )
+            .await?
+        }
+        (Announcement::Settled { released, refunded }, _) => {
+            let currency = state.currency;
+            outbox::publish(
+                tx,
+                &Settled {
+                    order_id,
+                    user_id,
+                    released,
+                    refunded,
+                    currency,
+                },
+            )
+            .await?
+        }
+        (Announcement::Held | Announcement::Captured, None) => {
+            unreachable!("only events that carry the sheet lead to these")
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! All that delivery decides. Pure: no I/O, no clock, no random.
+
+pub mod booking;
+pub mod slot;

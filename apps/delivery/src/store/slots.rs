@@ -1,0 +1,111 @@
+use chrono::{DateTime, Utc};
+use db::{DbError, Tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use kernel::{SlotId, Zone};
+
+use super::schema::slots;
+use crate::{domain::slot::Slot, usecases::DeliveryError};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = slots)]
+#[diesel(check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: SlotId,
+    zone: Zone,
+    starts_at: DateTime<Utc>,
+    ends_at: DateTime<Utc>,
+    capacity: i64,
+    booked: i64,
+}
+
+impl From<Row> for Slot {
+    fn from(row: Row) -> Self {
+        let Row {
+            zone,
+            starts_at,
+            ends_at,
+            capacity,
+            booked,
+            ..
+        } = row;
+        Self {
+            zone,
+            starts_at,
+            ends_at,
+            capacity,
+            booked,
+        }
+    }
+}
+
+/// The slot, locked until the transaction ends.
+pub async fn lock(tx: &mut Tx<'_>, id: SlotId) -> Result<Option<Slot>, DbError> {
+    let row: Option<Row> = slots::table
+        .find(id)
+        .select(Row::as_select())
+        .for_update()
+        .first(&mut **tx)
+        .await
+        .optional()?;
+    Ok(row.map(Into::into))
+}
+
+pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError> {
+    let new = (
+        slots::id.eq(id),
+        slots::zone.eq(&slot.zone),
+        slots::starts_at.eq(slot.starts_at),
+        slots::ends_at.eq(slot.ends_at),
+        slots::capacity.eq(slot.capacity),
+    );
+    let added = diesel::insert_into(slots::table)
+        .values(new)
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("adding a slot", 1, added)
+}
+
+/// Books or frees places of a slot.
+pub async fn change_booked(tx: &mut Tx<'_>, id: SlotId, places: i64) -> Result<(), DeliveryError> {
+    let slot = lock(tx, id)
+        .await?
+        .ok_or(crate::domain::slot::SlotError::Contradiction)?;
+    let booked = slot.after(places)?;
+    let changed = diesel::update(slots::table.find(id))
+        .set(slots::booked.eq(booked))
+        .execute(&mut **tx)
+        .await;
+    Ok(DbError::expect_rows(
+        "changing a slot's places",
+        1,
+        changed.map_err(DbError::from)?,
+    )?)
+}
+
+/// Slots of a zone that end after `now`, beyond `after`, the earliest first.
+pub async fn of_zone(
+    tx: &mut Tx<'_>,
+    zone: &Zone,
+    now: DateTime<Utc>,
+    after: Option<(DateTime<Utc>, SlotId)>,
+    limit: i64,
+) -> Result<Vec<(SlotId, Slot)>, DbError> {
+    let mut found = slots::table
+        .filter(slots::zone.eq(zone))
+        .filter(slots::ends_at.gt(now))
+        .into_boxed();
+    if let Some((starts_at, id)) = after {
+        found = found.filter(
+            slots::starts_at
+                .gt(starts_at)
+                .or(slots::starts_at.eq(starts_at).and(slots::id.gt(id))),
+        );
+    }
+    let ordered = found
+        .order((slots::starts_at, slots::id))
+        .limit(limit)
+        .select(Row::as_select());
+    let rows: Vec<Row> = ordered.load(&mut **tx).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+}

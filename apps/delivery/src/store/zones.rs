@@ -1,0 +1,70 @@
+use contracts::delivery::Handover;
+use db::{DbError, Tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use kernel::Zone;
+
+use super::schema::zones;
+
+pub const fn to_text(handover: Handover) -> &'static str {
+    match handover {
+        Handover::Locker => "locker",
+        Handover::Courier => "courier",
+    }
+}
+
+/// The table's CHECK allows only these two.
+pub fn from_text(text: &str) -> Handover {
+    if text == to_text(Handover::Locker) {
+        Handover::Locker
+    } else {
+        Handover::Courier
+    }
+}
+
+/// How a zone is served, if it is.
+pub async fn handover(tx: &mut Tx<'_>, zone: &Zone) -> Result<Option<Handover>, DbError> {
+    let found: Option<String> = zones::table
+        .find(zone)
+        .select(zones::handover)
+        .first(&mut **tx)
+        .await
+        .optional()?;
+    Ok(found.as_deref().map(from_text))
+}
+
+/// Serves a zone in this way; whether it was not served before.
+pub async fn put(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<bool, DbError> {
+    let text = to_text(handover);
+    let new = (zones::zone.eq(zone), zones::handover.eq(text));
+    let added = diesel::insert_into(zones::table)
+        .values(new)
+        .on_conflict_do_nothing()
+        .execute(&mut **tx)
+        .await?;
+    if added == 0 {
+        let changed = diesel::update(zones::table.find(zone))
+            .set(zones::handover.eq(text))
+            .execute(&mut **tx)
+            .await?;
+        DbError::expect_rows("changing a zone", 1, changed)?;
+    }
+    Ok(added == 1)
+}
+
+/// Zones after `after`, by name.
+pub async fn after(
+    tx: &mut Tx<'_>,
+    after: Option<Zone>,
+    limit: i64,
+) -> Result<Vec<(Zone, Handover)>, DbError> {
+    let mut served = zones::table.into_boxed();
+    if let Some(after) = after {
+        served = served.filter(zones::zone.gt(after));
+    }
+    let rows: Vec<(Zone, String)> = served.order(zones::zone).limit(limit).load(&mut **tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(zone, handover)| (zone, from_text(&handover)))
+        .collect())
+}

@@ -1,0 +1,47 @@
+use chrono::{DateTime, Utc};
+use db::Tx;
+use kernel::{OrderId, SlotId, Zone};
+use serde::Serialize;
+use service_kit::{Page, PageQuery};
+use utoipa::ToSchema;
+
+use super::DeliveryError;
+use crate::{State, store::bookings};
+
+/// A parcel on a courier's run.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeliveryView {
+    pub order_id: OrderId,
+    pub zone: Zone,
+    pub slot_id: SlotId,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    /// `out_for_delivery`, `delivered` or `failed`.
+    pub status: String,
+}
+
+pub struct ListDeliveries {
+    pub status: String,
+    pub page: PageQuery,
+}
+
+/// The parcels of one status, in the order in which they were ordered.
+pub async fn list_deliveries(
+    tx: &mut Tx<'_>,
+    _: &State,
+    query: &ListDeliveries,
+) -> Result<Page<DeliveryView>, DeliveryError> {
+    let limit = query.page.limit()?;
+    let found = bookings::in_state(tx, &query.status, query.page.after()?, limit + 1).await?;
+    let items = found.into_iter().map(|run| DeliveryView {
+        order_id: run.order_id,
+        zone: run.zone,
+        slot_id: run.slot_id,
+        starts_at: run.starts_at,
+        ends_at: run.ends_at,
+        status: query.status.clone(),
+    });
+    Ok(Page::cut(items.collect(), limit, |last: &DeliveryView| {
+        last.order_id
+    }))
+}

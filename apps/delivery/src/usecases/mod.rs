@@ -1,0 +1,12 @@
+//! What managers and couriers do, and what orders need; one operation per file.
+
+pub mod add_slot;
+mod error;
+pub mod follow_order;
+pub mod list_deliveries;
+pub mod list_slots;
+pub mod list_zones;
+pub mod put_zone;
+pub mod report_outcome;
+
+pub use error::DeliveryError;

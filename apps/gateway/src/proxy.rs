@@ -1,0 +1,170 @@
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use http_body_util::{BodyExt, Either, Full};
+use hyper::{
+    Request, Response, StatusCode, Uri,
+    body::{Bytes, Incoming},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use crate::{
+    GatewaySettings, docs,
+    metrics::GatewayMetrics,
+    problem::problem,
+    routes::{Route, Service, route},
+};
+
+/// Passes requests on to the services, body and answer as streams.
+pub struct Proxy {
+    settings: GatewaySettings,
+    client: Client<HttpConnector, Incoming>,
+    metrics: GatewayMetrics,
+}
+
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
+/// Headers that belong to one connection and end with it (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl Proxy {
+    pub fn new(settings: GatewaySettings, metrics: GatewayMetrics) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(2)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            // Below the services' keep-alive, so that no request meets a connection that is just being closed.
+            .pool_idle_timeout(Duration::from_secs(3))
+            .build(connector);
+        Self {
+            settings,
+            client,
+            metrics,
+        }
+    }
+
+    pub async fn forward(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Answer, Infallible> {
+        let path = request.uri().path().to_owned();
+        Ok(match route(&path) {
+            Route::To(service, path) => self.pass_on(service, &path, request, peer).await,
+            Route::DocsIndex => own(docs::index()),
+            Route::Problems => own(docs::problems(&self.settings).await),
+            Route::Redirect(location) => own(docs::redirect(&location)),
+            Route::Unknown => own(problem(
+                StatusCode::NOT_FOUND,
+                "no_such_route",
+                "there is nothing at this address; /api/docs/ shows what there is",
+            )),
+        })
+    }
+
+    async fn pass_on(
+        &self,
+        service: Service,
+        path: &str,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Answer {
+        let base = self.settings.base_of(service);
+        let query = request
+            .uri()
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        let target = format!("{}{path}{query}", base.to_string().trim_end_matches('/'));
+        let Ok(target) = target.parse::<Uri>() else {
+            return own(problem(
+                StatusCode::NOT_FOUND,
+                "no_such_route",
+                "the address cannot be read",
+            ));
+        };
+        let (mut head, body) = request.into_parts();
+        head.uri = target;
+        remove_hop_by_hop(&mut head.headers);
+        // The service is another host.
+        head.headers.remove(header::HOST);
+        if let Ok(peer) = HeaderValue::from_str(&peer.ip().to_string()) {
+            head.headers.append("x-forwarded-for", peer);
+        }
+        let sent = self.client.request(Request::from_parts(head, body));
+        let limit = Duration::from_secs(self.settings.timeout);
+        match tokio::time::timeout(limit, sent).await {
+            Ok(Ok(response)) => {
+                self.metrics.count(service, Some(response.status().as_u16()));
+                let (mut head, body) = response.into_parts();
+                remove_hop_by_hop(&mut head.headers);
+                Response::from_parts(head, Either::Left(body))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%service, error = chain(&error), "a service cannot be reached");
+                self.unreachable(service)
+            }
+            Err(_) => {
+                tracing::warn!(%service, seconds = limit.as_secs(), "a service did not answer");
+                self.unreachable(service)
+            }
+        }
+    }
+
+    fn unreachable(&self, service: Service) -> Answer {
+        self.metrics.count(service, None);
+        own(problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            &format!("{service} does not answer at the moment; try again, with the same Idempotency-Key"),
+        ))
+    }
+
+    /// Fetches a page of a service's own, for the gateway's pages.
+    pub(crate) async fn get(base: &Uri, path: &str) -> Option<Bytes> {
+        let target = format!("{}{path}", base.to_string().trim_end_matches('/'))
+            .parse::<Uri>()
+            .ok()?;
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let answer = tokio::time::timeout(Duration::from_secs(2), client.get(target))
+            .await
+            .ok()?
+            .ok()?;
+        Some(answer.into_body().collect().await.ok()?.to_bytes())
+    }
+}
+
+fn own(response: Response<Full<Bytes>>) -> Answer {
+    response.map(Either::Right)
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! What notifications listens to: event → use case, nothing else.
+
+use contracts::{
+    billing::{ToppedUp, Withdrawn},
+    orders::Finished,
+    users::UserRegistered,
+    warehouse::Shipped,
+};
+use db::{DbError, Tx};
+use inbox::{Delivery, Subscriptions};
+use service_kit::Service;
+
+use crate::{Notifications, State, domain::news::News, usecases::tell_user::tell_user};
+
+pub fn subscriptions() -> Subscriptions<State> {
+    Subscriptions::group(Notifications::NAME)
+        .on(registered)
+        .on(topped_up)
+        .on(withdrawn)
+        .on(shipped)
+        .on(finished)
+}
+
+async fn registered(tx: &mut Tx<'_>, _: &State, delivery: Delivery<UserRegistered>) -> Result<(), DbError> {
+    tell_user(tx, delivery.id, delivery.event.user_id, &News::Registered).await
+}
+
+async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> Result<(), DbError> {
+    let ToppedUp {
+        user_id,
+        amount,
+        currency,
+    } = delivery.event;
+    tell_user(tx, delivery.id, user_id, &News::ToppedUp { amount, currency }).await
+}
+
+async fn withdrawn(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Withdrawn>) -> Result<(), DbError> {
+    let Withdrawn {
+        user_id,
+        amount,
+        currency,
+    } = delivery.event;
+    tell_user(tx, delivery.id, user_id, &News::Withdrawn { amount, currency }).await
+}
+
+async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Result<(), DbError> {
+    let order = delivery.event.order;
+    tell_user(
+        tx,
+        delivery.id,
+        order.user_id,
+        &News::Shipped {
+            order_id: order.order_id,
+        },
+    )
+    .await
+}
+
+async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> Result<(), DbError> {
+    let Finished {
+        order_id,
+        user_id,
+        outcome,
+        reason,
+    } = delivery.event;
+    tell_user(
+        tx,
+        delivery.id,
+        user_id,
+        &News::Finished {
+            order_id,
+            outcome,
+            reason,
+        },
+    )
+    .await
+}

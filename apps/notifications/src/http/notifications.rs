@@ -1,0 +1,22 @@
+use actix_web::{get, web::Query};
+use service_kit::{Answer, Call, Page, PageQuery, Responded};
+
+use crate::{
+    State,
+    usecases::list_notifications::{ListNotifications, NotificationView, list_notifications},
+};
+
+/// What you were told, newest first.
+#[utoipa::path(tag = "notifications", params(PageQuery), security(("token" = [])), responses((status = 200, body = Page<NotificationView>)))]
+#[get("/api/notifications")]
+pub async fn get_notifications(call: Call<State>, page: Query<PageQuery>) -> Responded {
+    let user_id = call.caller()?.user_id;
+    let list = ListNotifications {
+        user_id,
+        limit: page.limit()?,
+        after: page.after()?,
+    };
+    call.map(|_| list)
+        .run("notifications.list", list_notifications, Answer::ok)
+        .await
+}

@@ -1,0 +1,4 @@
+//! The queries of notifications.
+
+pub mod notifications;
+mod schema;

@@ -1,0 +1,1 @@
+DROP TABLE goods, order_facts, order_lines, orders;

@@ -1,0 +1,78 @@
+use chrono::{DateTime, Utc};
+use contracts::orders::{Outcome, Verdict};
+
+use super::facts::{Fact, Facts};
+
+/// A step of an order, for its customer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    pub at: DateTime<Utc>,
+    pub event: &'static str,
+    pub text: String,
+}
+
+/// The order's steps, in the saga's order and not in that of their arrival.
+pub fn timeline(facts: &Facts) -> Vec<Step> {
+    facts
+        .iter()
+        .map(|(fact, at)| Step {
+            at,
+            event: fact.kind().event(),
+            text: text(fact, facts),
+        })
+        .collect()
+}
+
+fn text(fact: &Fact, facts: &Facts) -> String {
+    match fact {
+        Fact::Placed => "the order is placed".to_owned(),
+        Fact::Held => "the money is set aside".to_owned(),
+        Fact::HoldRefused { reason } => format!("the payment is refused: {}", reason.code()),
+        Fact::Reserved => "the goods are set aside".to_owned(),
+        Fact::ReserveRefused { sku } => format!("there is too little of {sku}"),
+        Fact::Booked { ends_at, .. } => format!("the delivery is booked, until {}", ends_at.to_rfc3339()),
+        Fact::BookingRefused { reason } => format!("the delivery is refused: {}", reason.code()),
+        Fact::Captured => "the order is paid".to_owned(),
+        Fact::Shipped => "the parcel has left".to_owned(),
+        Fact::StopRequested { reason } => format!("a stop is requested: {}", reason.code()),
+        Fact::Released => "the parcel does not leave".to_owned(),
+        Fact::ReleaseRefused => "the stop came too late: the parcel has left".to_owned(),
+        Fact::Delivered => "the parcel is delivered".to_owned(),
+        Fact::Failed => "nobody took the parcel".to_owned(),
+        Fact::Returned => "the goods are back on the shelf".to_owned(),
+        Fact::Closed { outcome, reason } => format!("{}: {reason}; {}", verdict(*outcome), undone(facts)),
+        Fact::Settled => "the money is where it belongs".to_owned(),
+        Fact::Finished { outcome, .. } => match outcome {
+            Outcome::Delivered => "done".to_owned(),
+            Outcome::Rejected => "over: rejected".to_owned(),
+            Outcome::Cancelled => "over: cancelled".to_owned(),
+            Outcome::Refunded => "over: refunded".to_owned(),
+        },
+    }
+}
+
+const fn verdict(outcome: Verdict) -> &'static str {
+    match outcome {
+        Verdict::Rejected => "rejected",
+        Verdict::Cancelled => "cancelled",
+        Verdict::Refunded => "refunded",
+    }
+}
+
+/// What the verdict has everyone undo.
+fn undone(facts: &Facts) -> String {
+    use super::facts::Kind;
+    let money = match (facts.has(Kind::Captured), facts.has(Kind::Held)) {
+        (true, _) => Some("the money is paid back"),
+        (false, true) => Some("the money is released"),
+        (false, false) => None,
+    };
+    let goods = facts.has(Kind::Reserved).then_some("the goods are released");
+    let slot = facts.has(Kind::Booked).then_some("the slot is freed");
+    let all: Vec<&str> = [money, goods, slot].into_iter().flatten().collect();
+    if all.is_empty() {
+        "there is nothing to undo".to_owned()
+    } else {
+        all.join(", ")
+    }
+}

@@ -1,0 +1,106 @@
+use actix_web::{
+    get, post,
+    web::{Path, Query},
+};
+use kernel::{OrderId, Sku, SlotId, Zone};
+use serde::Deserialize;
+use service_kit::{Answer, Call, Page, PageQuery, Responded};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    State,
+    domain::{lines::Wish, status::Status},
+    usecases::{
+        list_orders::{ListOrders, OrderSummary, list_orders},
+        place_order::{PlaceOrder, place_order},
+        view_order::{OrderView, TheirOrder, view_order},
+    },
+};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewOrder {
+    /// 1 to 100; the quantities of a SKU that is named twice are summed.
+    #[schema(min_items = 1, max_items = 100)]
+    lines: Vec<NewLine>,
+    zone: Zone,
+    slot_id: SlotId,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewLine {
+    sku: Sku,
+    #[schema(minimum = 1, maximum = 10_000)]
+    quantity: u32,
+}
+
+/// Place an order, at today's prices.
+#[utoipa::path(tag = "orders", request_body = NewOrder, security(("token" = [])), responses((status = 201, body = OrderView)))]
+#[post("/api/orders")]
+pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
+    let customer = call.caller()?.user_id;
+    let key = call.key()?;
+    call.map(|body| PlaceOrder {
+        customer,
+        key,
+        lines: body
+            .lines
+            .into_iter()
+            .map(|line| Wish {
+                sku: line.sku,
+                quantity: line.quantity,
+            })
+            .collect(),
+        zone: body.zone,
+        slot_id: body.slot_id,
+    })
+    .once("orders.place_order", place_order, |order| {
+        Answer::created(format!("/api/orders/{}", order.id), order)
+    })
+    .await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct OrdersQuery {
+    /// Only those of this status.
+    #[param(inline)]
+    status: Option<Status>,
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u16>,
+    cursor: Option<String>,
+}
+
+/// Your orders, the newest first.
+#[utoipa::path(tag = "orders", params(OrdersQuery), security(("token" = [])), responses((status = 200, body = Page<OrderSummary>)))]
+#[get("/api/orders")]
+pub async fn get_orders(call: Call<State>, query: Query<OrdersQuery>) -> Responded {
+    let owner = call.caller()?.user_id;
+    let OrdersQuery {
+        status,
+        limit,
+        cursor,
+    } = query.into_inner();
+    call.map(|_| ListOrders {
+        owner,
+        status,
+        page: PageQuery { limit, cursor },
+    })
+    .run("orders.list_orders", list_orders, Answer::ok)
+    .await
+}
+
+/// One of your orders, with its timeline.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 200, body = OrderView)))]
+#[get("/api/orders/{id}")]
+pub async fn get_order(call: Call<State>, id: Path<OrderId>) -> Responded {
+    let owner = call.caller()?.user_id;
+    call.map(|_| TheirOrder {
+        order_id: id.into_inner(),
+        owner,
+    })
+    .run("orders.view_order", view_order, Answer::ok)
+    .await
+}

@@ -1,0 +1,42 @@
+use db::DbError;
+use kernel::{Class, Classify};
+use outbox::PublishError;
+use service_kit::InvalidCursor;
+
+use crate::domain::lines::LinesError;
+
+/// Why orders does not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    #[error("there is no such order")]
+    UnknownOrder,
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Classify for OrderError {
+    fn class(&self) -> Class {
+        match self {
+            Self::UnknownOrder => Class::NotFound,
+            Self::Lines(error) => error.class(),
+            Self::Cursor(error) => error.class(),
+            Self::Db(error) => error.class(),
+            Self::Publish(error) => error.class(),
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownOrder => "unknown_order",
+            Self::Lines(error) => error.code(),
+            Self::Cursor(error) => error.code(),
+            Self::Db(error) => error.code(),
+            Self::Publish(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use chrono::{DateTime, Utc};
+use db::Tx;
+use kernel::{Currency, Money, OrderId, UserId};
+use serde::Serialize;
+use service_kit::{Page, PageQuery};
+use utoipa::ToSchema;
+
+use super::OrderError;
+use crate::{State, domain::status::Status, store::orders};
+
+pub struct ListOrders {
+    pub owner: UserId,
+    pub status: Option<Status>,
+    pub page: PageQuery,
+}
+
+/// An order in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderSummary {
+    pub id: OrderId,
+    pub status: String,
+    pub outcome_reason: Option<String>,
+    pub total: Money,
+    pub currency: Currency,
+    pub placed_at: DateTime<Utc>,
+}
+
+/// One's orders, the newest first.
+pub async fn list_orders(
+    tx: &mut Tx<'_>,
+    state: &State,
+    query: &ListOrders,
+) -> Result<Page<OrderSummary>, OrderError> {
+    let limit = query.page.limit()?;
+    let found = orders::list(tx, query.owner, query.status, query.page.after()?, limit + 1).await?;
+    let items = found.into_iter().map(|order| OrderSummary {
+        id: order.id,
+        status: order.status,
+        outcome_reason: order.outcome_reason,
+        total: order.total,
+        currency: state.currency,
+        placed_at: order.placed_at,
+    });
+    Ok(Page::cut(items.collect(), limit, |last: &OrderSummary| last.id))
+}

@@ -1,0 +1,10 @@
+//! What customers do with orders, and what is learnt of them; one operation per file.
+
+pub mod copy_goods;
+mod error;
+pub mod learn_fact;
+pub mod list_orders;
+pub mod place_order;
+pub mod view_order;
+
+pub use error::OrderError;

@@ -1,0 +1,47 @@
+use contracts::{OrderSheet, orders::Placed};
+use db::Tx;
+use kernel::{OrderId, SlotId, UserId, Zone};
+
+use super::{OrderError, view_order::OrderView};
+use crate::{
+    State,
+    domain::{
+        deadline::deadline,
+        facts::{Fact, Facts},
+        lines::{self, Wish},
+    },
+    store::{facts, goods, orders},
+};
+
+pub struct PlaceOrder {
+    pub customer: UserId,
+    pub key: String,
+    pub lines: Vec<Wish>,
+    pub zone: Zone,
+    pub slot_id: SlotId,
+}
+
+/// Takes an order at today's prices. Whether it can be paid, is in stock and can be delivered is for the others to say.
+pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> Result<OrderView, OrderError> {
+    let wanted = lines::sum(&wish.lines)?;
+    let prices = goods::prices(tx, wanted.keys()).await?;
+    let (lines, total) = lines::price(&wanted, &prices)?;
+    let order = OrderSheet {
+        order_id: OrderId::new(),
+        user_id: wish.customer,
+        lines,
+        currency: state.currency,
+        total,
+        zone: wish.zone.clone(),
+        slot_id: wish.slot_id,
+    };
+    let now = state.clock.now();
+    let mut known = Facts::default();
+    known.add(Fact::Placed, now);
+    let deadline = deadline(&known, &state.patience);
+    orders::add(tx, &order, &wish.key, now, deadline).await?;
+    facts::add(tx, order.order_id, &Fact::Placed, now).await?;
+    let view = OrderView::of_sheet(&order, &known, deadline);
+    outbox::publish(tx, &Placed { order }).await?;
+    Ok(view)
+}

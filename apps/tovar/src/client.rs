@@ -1,0 +1,186 @@
+//! The store's API as a customer or manager uses it: over the gateway, with a key for every intent.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An open shop door: an address, and maybe somebody who is logged in.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// An answer of the store as it came.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The problem's stable code, if the answer is a problem.
+    pub fn code(&self) -> Option<&str> {
+        self.body["code"].as_str()
+    }
+
+    /// The body, if the request succeeded.
+    pub fn success(self) -> anyhow::Result<Value> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        bail!("{}: {}: {}", self.status, self.body["code"], self.body["detail"])
+    }
+
+    /// The body as a `T`, if the request succeeded.
+    pub fn read<T: DeserializeOwned>(self) -> anyhow::Result<T> {
+        serde_json::from_value(self.success()?).context("the store answered something unexpected")
+    }
+}
+
+impl Client {
+    pub fn new(base: impl Into<String>) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            // Below the gateway's and the services' keep-alive.
+            .pool_idle_timeout(Duration::from_secs(2))
+            .build()
+            .expect("a client without TLS needs nothing that could be missing");
+        Self {
+            http,
+            base: base.into(),
+            token: None,
+        }
+    }
+
+    /// Sends a request as it is, with `key` as its Idempotency-Key.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    pub async fn get(&self, path: &str) -> reqwest::Result<Answer> {
+        self.send(Method::GET, path, None, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(Method::PUT, path, Some(body), None).await
+    }
+
+    /// A new intent, under a key of its own.
+    pub async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
+        self.send(Method::POST, path, Some(body), Some(&Uuid::new_v4().to_string()))
+            .await
+    }
+
+    /// The same door with somebody logged in.
+    pub async fn log_in(&self, email: &str, password: &str) -> anyhow::Result<Self> {
+        let session = self
+            .post("/api/sessions", &json!({ "email": email, "password": password }))
+            .await?
+            .success()?;
+        let token = session["access_token"]
+            .as_str()
+            .context("a session without a token")?;
+        Ok(Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        })
+    }
+
+    /// A new customer, logged in, whose account is open and holds `amount` minor units.
+    pub async fn new_customer(&self, amount: i64) -> anyhow::Result<Self> {
+        let email = format!("customer-{}@example.org", Uuid::new_v4());
+        let password = Uuid::new_v4().to_string();
+        let body = json!({ "email": email, "password": password, "name": "A customer" });
+        self.post("/api/users", &body).await?.success()?;
+        let customer = self.log_in(&email, &password).await?;
+        // Billing opens the account when it hears of the registration.
+        wait_for("the account to open", Duration::from_secs(30), async || {
+            Ok(customer.get("/api/account").await?.status == StatusCode::OK)
+        })
+        .await?;
+        if amount > 0 {
+            customer
+                .post("/api/account/top-ups", &json!({ "amount": amount }))
+                .await?
+                .success()?;
+        }
+        Ok(customer)
+    }
+
+    /// Places an order; its id.
+    pub async fn place(&self, sku: &str, quantity: u32, zone: &str, slot_id: &str) -> anyhow::Result<String> {
+        let body =
+            json!({ "lines": [{ "sku": sku, "quantity": quantity }], "zone": zone, "slot_id": slot_id });
+        let order = self.post("/api/orders", &body).await?.success()?;
+        Ok(order["id"].as_str().context("an order without an id")?.to_owned())
+    }
+
+    /// The order once its status is terminal.
+    pub async fn finished(&self, order: &str, within: Duration) -> anyhow::Result<Value> {
+        let path = format!("/api/orders/{order}");
+        let mut last = Value::Null;
+        let waited = wait_for("the order to finish", within, async || {
+            last = self.get(&path).await?.success()?;
+            let status = last["status"].as_str().unwrap_or_default();
+            Ok(["delivered", "rejected", "cancelled", "refunded"].contains(&status))
+        })
+        .await;
+        waited.with_context(|| format!("order {order} is {}", last["status"]))?;
+        Ok(last)
+    }
+}
+
+/// Asks until the answer is yes. An error counts as no, so that a store that is just starting may be asked.
+pub async fn wait_for(
+    what: &str,
+    within: Duration,
+    mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + within;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let outcome = is_so().await;
+        if matches!(outcome, Ok(true)) {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(outcome
+                .err()
+                .unwrap_or_else(|| anyhow::anyhow!("it did not happen")))
+            .with_context(|| format!("waited {} s for {what}", within.as_secs()));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,42 @@
+use std::{path::PathBuf, process::Stdio};
+
+use anyhow::{Context, bail};
+use tokio::process::Command;
+
+use crate::services::SERVICES;
+
+/// Builds every binary of the store with the cargo that started us; where they are.
+pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "--quiet",
+        "--bins",
+        "--package",
+        "outbox-relay",
+        "--package",
+        "gateway",
+    ]);
+    for service in SERVICES {
+        command.args(["--package", service.name]);
+    }
+    if release {
+        command.arg("--release");
+    }
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let status = command
+        .status()
+        .await
+        .context("cargo cannot be run; is Rust installed?")?;
+    if !status.success() {
+        bail!("the build failed; see above");
+    }
+    // This very binary lies beside them, in the folder of its own profile.
+    let here = std::env::current_exe().context("where this program lies")?;
+    let target = here
+        .parent()
+        .and_then(|profile| profile.parent())
+        .context("this program lies in no target folder")?;
+    Ok(target.join(if release { "release" } else { "debug" }))
+}

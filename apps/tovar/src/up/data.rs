@@ -1,0 +1,162 @@
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use rand::{Rng, distr::Alphanumeric};
+use serde::{Deserialize, Serialize};
+
+use super::show;
+use crate::{services::SERVICES, store_file::write_private};
+
+/// The folder that keeps a store between runs. While it is open nobody else can open it.
+pub struct DataFolder {
+    pub path: PathBuf,
+    _lock: nix::fcntl::Flock<File>,
+}
+
+/// What a store must remember so that its next start goes on with the same data.
+#[derive(Serialize, Deserialize)]
+pub struct Secrets {
+    pub postgres_password: String,
+    /// Passwords of the services' database roles, by service.
+    pub databases: BTreeMap<String, String>,
+    /// By service.
+    pub idempotency: BTreeMap<String, String>,
+    pub manager_email: String,
+    pub manager_password: String,
+}
+
+/// The running PostgreSQL and Kafka of a store.
+pub struct Servers {
+    pub postgres: Postgres,
+    pub kafka: Kafka,
+}
+
+fn secret() -> String {
+    rand::rng()
+        .sample_iter(Alphanumeric)
+        .take(24)
+        .map(char::from)
+        .collect()
+}
+
+impl Secrets {
+    fn generate() -> Self {
+        let for_each = || {
+            SERVICES
+                .iter()
+                .map(|service| (service.name.to_owned(), secret()))
+                .collect()
+        };
+        Self {
+            postgres_password: secret(),
+            databases: for_each(),
+            idempotency: for_each(),
+            manager_email: "manager@tovar.example".to_owned(),
+            manager_password: secret(),
+        }
+    }
+}
+
+impl DataFolder {
+    pub fn open(path: &Path, fresh: bool) -> anyhow::Result<Self> {
+        let unusable = || {
+            format!(
+                "the data folder {} cannot be used; name another one with --data",
+                path.display()
+            )
+        };
+        fs::create_dir_all(path).with_context(unusable)?;
+        let path = path.canonicalize().with_context(unusable)?;
+        let lock = File::create(path.join("lock")).with_context(unusable)?;
+        let lock = match nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err(_) => bail!(
+                "a store runs in {} already; stop it, or name another folder with --data",
+                path.display()
+            ),
+        };
+        let folder = Self { path, _lock: lock };
+        if fresh {
+            show::step(&format!("throwing away what was in {}", folder.path.display()));
+            folder.clear()?;
+        }
+        fs::create_dir_all(folder.logs()).with_context(unusable)?;
+        Ok(folder)
+    }
+
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    fn clear(&self) -> anyhow::Result<()> {
+        for part in ["postgres", "kafka", "logs"] {
+            let path = self.path.join(part);
+            backing::forget_data(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        for file in ["secrets.json", "store.json"] {
+            if let Err(error) = fs::remove_file(self.path.join(file))
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(error).with_context(|| format!("cannot remove {file}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The secrets of the last run, or new ones.
+    pub fn secrets(&self) -> anyhow::Result<Secrets> {
+        let path = self.path.join("secrets.json");
+        if path.exists() {
+            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            return serde_json::from_slice(&text)
+                .with_context(|| format!("{} is broken; start anew with --fresh", path.display()));
+        }
+        let secrets = Secrets::generate();
+        write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+        Ok(secrets)
+    }
+
+    pub async fn start_servers(&self, means: Means) -> anyhow::Result<Servers> {
+        let progress = |text: &str| show::step(text);
+        let secrets = self.secrets()?;
+        let postgres = PostgresOptions {
+            data: Some(self.path.join("postgres")),
+            password: secrets.postgres_password,
+            ..PostgresOptions::default()
+        };
+        let kafka = KafkaOptions {
+            data: Some(self.path.join("kafka")),
+            ..KafkaOptions::default()
+        };
+        let (postgres, kafka) = tokio::try_join!(
+            Postgres::start(means, postgres, &progress),
+            Kafka::start(means, kafka, &progress),
+        )?;
+        Ok(Servers { postgres, kafka })
+    }
+}
+
+impl Servers {
+    /// A role and a database for each service, which can reach no other; their addresses.
+    pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut databases = BTreeMap::new();
+        for service in SERVICES {
+            let url = self
+                .postgres
+                .provision(service.name, &secrets.databases[service.name])
+                .await?;
+            databases.insert(service.name.to_owned(), url);
+        }
+        Ok(databases)
+    }
+
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.kafka.stop().await?;
+        self.postgres.stop().await
+    }
+}

@@ -1,0 +1,203 @@
+//! `cargo tovar up`: the whole store on this machine.
+
+mod build;
+mod data;
+mod process;
+mod show;
+mod supervise;
+
+use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use backing::Means;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    data::{DataFolder, Secrets},
+    process::{Process, Role},
+    supervise::Supervisor,
+};
+use crate::{
+    client::wait_for,
+    services::SERVICES,
+    store_file::{Credentials, DEFAULT_DATA, StoreFile},
+};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// Port of the store's one base address
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+
+    /// Folder that keeps databases, topics and logs between runs
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+
+    /// Throw away what an earlier run left in the folder
+    #[arg(long)]
+    fresh: bool,
+
+    /// Build and run with optimisations
+    #[arg(long)]
+    release: bool,
+}
+
+const PARTITIONS: i32 = 12;
+
+/// Runs the store until Ctrl-C or SIGTERM.
+pub async fn up(args: UpArgs) -> anyhow::Result<()> {
+    let mut stop = Stop::listen()?;
+    let listen = format!("127.0.0.1:{}", args.port);
+    if let Err(error) = TcpListener::bind(&listen) {
+        bail!("{listen} is taken ({error}); choose another port with --port");
+    }
+    let folder = DataFolder::open(&args.data, args.fresh)?;
+    show::step("building the services (the first time takes a few minutes)");
+    let Some(binaries) = stop.unless(build::build(args.release)).await else {
+        return Ok(());
+    };
+    let binaries = binaries?;
+
+    let means = Means::detect().await;
+    let Some(servers) = stop.unless(folder.start_servers(means)).await else {
+        return Ok(());
+    };
+    let servers = servers?;
+    let outcome = run(&args, &folder, &servers, &binaries, &mut stop).await;
+    StoreFile::remove(&folder.path);
+    show::step("stopping Kafka and PostgreSQL");
+    servers.stop().await?;
+    show::step("stopped; the data is kept, and `cargo tovar up` goes on with it");
+    outcome
+}
+
+async fn run(
+    args: &UpArgs,
+    folder: &DataFolder,
+    servers: &data::Servers,
+    binaries: &std::path::Path,
+    stop: &mut Stop,
+) -> anyhow::Result<()> {
+    let secrets = folder.secrets()?;
+    show::step("databases and topics");
+    let databases = servers.provision(&secrets).await?;
+    let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
+    servers.kafka.create_topics(&topics, PARTITIONS).await?;
+
+    show::step("services, relays and gateway");
+    let processes = processes(args.port, servers, &secrets, &databases)?;
+    let supervisor = Supervisor::start(binaries, &folder.logs(), processes.clone())?;
+    let ready = async {
+        for process in &processes {
+            supervisor.until_ready(process, Duration::from_secs(120)).await?;
+        }
+        let client = crate::client::Client::new(format!("http://127.0.0.1:{}", args.port));
+        wait_for("the gateway to answer", Duration::from_secs(30), async || {
+            Ok(client.get("/api/goods").await?.status.is_success())
+        })
+        .await
+    };
+    let outcome = match stop.unless(ready).await {
+        Some(Ok(())) => {
+            let file = StoreFile {
+                base_url: format!("http://127.0.0.1:{}", args.port),
+                kafka_brokers: servers.kafka.bootstrap(),
+                kafka_prefix: String::new(),
+                databases,
+                ops: processes
+                    .iter()
+                    .map(|process| (process.name(), process.ops_url()))
+                    .collect(),
+                manager: Credentials {
+                    email: secrets.manager_email.clone(),
+                    password: secrets.manager_password.clone(),
+                },
+                pid: std::process::id(),
+            };
+            let path = file.write(&folder.path)?;
+            show::ready(&file, &path, &folder.logs(), servers, &processes);
+            stop.wait().await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.logs().display()))),
+        None => Ok(()),
+    };
+    show::step("stopping the services (they finish what they accepted)");
+    supervisor.stop().await;
+    outcome
+}
+
+/// Every process of the store with its settings, in the order of their start.
+fn processes(
+    port: u16,
+    servers: &data::Servers,
+    secrets: &Secrets,
+    databases: &BTreeMap<String, String>,
+) -> anyhow::Result<Vec<Process>> {
+    let mut ports = process::FreePorts::default();
+    let mut all = Vec::new();
+    let mut addresses = BTreeMap::new();
+    for service in SERVICES {
+        let http = ports.take()?;
+        addresses.insert(service.name, format!("http://127.0.0.1:{http}"));
+        let database = databases
+            .get(service.name)
+            .context("a service without a database")?;
+        let jwks = format!("{}/.well-known/jwks.json", addresses["users"]);
+        let relay = Process::new(Role::Relay(service), ports.take()?)
+            .with("DATABASE_URL", database)
+            .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
+            .with("RELAY_SOURCE", &format!("/tovar/{}", service.name));
+        let mut process = Process::new(Role::Service(service), ports.take()?)
+            .with("HTTP_LISTEN", &format!("127.0.0.1:{http}"))
+            .with("DATABASE_URL", database)
+            .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
+            .with("IDEMPOTENCY_SECRET", &secrets.idempotency[service.name])
+            .with("JWKS_URL", &jwks);
+        if service.name == "users" {
+            process = process
+                .with("FIRST_MANAGER_EMAIL", &secrets.manager_email)
+                .with("FIRST_MANAGER_PASSWORD", &secrets.manager_password);
+        }
+        all.push(process);
+        // After its service, which makes the outbox's tables.
+        all.push(relay);
+    }
+    let mut gateway =
+        Process::new(Role::Gateway, ports.take()?).with("GATEWAY_LISTEN", &format!("127.0.0.1:{port}"));
+    for service in SERVICES {
+        gateway = gateway.with(service.gateway_variable, &addresses[service.name]);
+    }
+    all.push(gateway);
+    Ok(all)
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// The outcome of `work`, or `None` if the wish to stop came first.
+    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.wait() => None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::{io::IsTerminal, path::Path};
+
+use super::{
+    data::Servers,
+    process::{Process, Role},
+};
+use crate::store_file::StoreFile;
+
+/// What is being done now.
+pub fn step(text: &str) {
+    println!("{} {text}", paint("1;36", "→"));
+}
+
+pub fn warn(text: &str) {
+    eprintln!("{} {text}", paint("1;33", "!"));
+}
+
+fn paint(style: &str, text: &str) -> String {
+    if std::io::stdout().is_terminal() {
+        format!("\x1b[{style}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// What runs where, who may log in, and what to try.
+pub fn ready(file: &StoreFile, store: &Path, logs: &Path, servers: &Servers, processes: &[Process]) {
+    println!();
+    println!("  {:<22}{}", "PostgreSQL", servers.postgres.describe());
+    println!("  {:<22}{}", "Kafka", servers.kafka.describe());
+    for process in processes {
+        let what = match process.role {
+            Role::Service(_) => format!("API {}/api/docs/{}/", file.base_url, process.program()),
+            Role::Relay(_) => continue,
+            Role::Gateway => format!("{}/api/docs/", file.base_url),
+        };
+        let relay = processes
+            .iter()
+            .find(|other| other.name() == format!("{}-relay", process.name()));
+        let relay = relay
+            .map(|relay| format!(", relay {}/metrics", relay.ops_url()))
+            .unwrap_or_default();
+        println!(
+            "  {:<22}{what}, metrics {}/metrics{relay}",
+            process.name(),
+            process.ops_url()
+        );
+    }
+    println!();
+    println!("  {:<22}{}", "logs", logs.display());
+    println!("  {:<22}{}", "store file", store.display());
+    println!(
+        "  {:<22}{} / {}",
+        "first manager", file.manager.email, file.manager.password
+    );
+    println!();
+    println!("  Try, in another terminal:");
+    let option = if store == Path::new(".tovar/store.json") {
+        String::new()
+    } else {
+        format!(" --store {}", store.display())
+    };
+    println!("    cargo tovar demo{option} --stock     fill the shop with goods, zones and slots");
+    println!("    curl {}/api/goods", file.base_url);
+    println!("    cargo tovar demo{option}             orders that end in every way, with their timelines");
+    println!();
+    println!("ready {}", file.base_url);
+}

@@ -1,0 +1,4 @@
+//! What a person's data must be like. Pure but for the hashing of passwords, which costs time and memory.
+
+pub mod passwords;
+pub mod person;

@@ -1,0 +1,63 @@
+//! The routes of users.
+
+mod jwks;
+mod sessions;
+mod users;
+
+use actix_web::web::ServiceConfig;
+use service_kit::ProblemDoc;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    users::post_user,
+    users::get_me,
+    users::get_user,
+    users::put_role,
+    sessions::post_session,
+    jwks::get_jwks
+))]
+pub struct Api;
+
+pub const PROBLEMS: &[ProblemDoc] = &[
+    ProblemDoc {
+        code: "invalid_email",
+        status: 422,
+        meaning: "That is no e-mail address.",
+    },
+    ProblemDoc {
+        code: "invalid_name",
+        status: 422,
+        meaning: "A name has 1 to 100 characters.",
+    },
+    ProblemDoc {
+        code: "invalid_password",
+        status: 422,
+        meaning: "A password has 8 to 128 characters.",
+    },
+    ProblemDoc {
+        code: "email_taken",
+        status: 409,
+        meaning: "The address is registered already. Log in.",
+    },
+    ProblemDoc {
+        code: "wrong_credentials",
+        status: 401,
+        meaning: "The address or the password is wrong.",
+    },
+    ProblemDoc {
+        code: "unknown_user",
+        status: 404,
+        meaning: "There is no such user.",
+    },
+];
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(users::post_user)
+        .service(users::get_me)
+        .service(users::get_user)
+        .service(users::put_role)
+        .service(sessions::post_session)
+        .service(jwks::get_jwks);
+}

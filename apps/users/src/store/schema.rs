@@ -1,0 +1,21 @@
+//! The tables as the migrations leave them.
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        name -> Text,
+        password_hash -> Text,
+        role -> Text,
+        registered_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    token_keys (kid) {
+        kid -> Text,
+        private -> Bytea,
+        public -> Bytea,
+        created_at -> Timestamptz,
+    }
+}

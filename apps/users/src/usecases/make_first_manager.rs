@@ -1,0 +1,45 @@
+use anyhow::Context;
+use connect::Secret;
+use db::{Db, DbError};
+use service_kit::Role;
+
+use super::register::{self, Register, RegisterError};
+use crate::{
+    domain::{passwords::Passwords, person::Email},
+    store::people,
+};
+
+/// Makes the manager of the settings, unless there is a manager already.
+pub async fn make_first_manager(
+    db: &Db,
+    passwords: &Passwords,
+    email: &str,
+    password: &Secret,
+) -> anyhow::Result<()> {
+    let has_manager = db
+        .transaction("users.has_manager", async |tx| -> Result<bool, DbError> {
+            people::has_manager(tx).await
+        })
+        .await?;
+    if has_manager {
+        return Ok(());
+    }
+    let manager = Register {
+        email: Email::parse(email).context("FIRST_MANAGER_EMAIL")?,
+        name: "First manager".to_owned(),
+        password_hash: passwords.hash(password.clone()).await?,
+        role: Role::Manager,
+    };
+    let made = db
+        .transaction("users.make_first_manager", async |tx| {
+            register::add(tx, &manager).await
+        })
+        .await;
+    match made {
+        Ok(person) => tracing::info!(user = %person.id, "made the first manager"),
+        // Another replica was faster, or the address is a customer's, who must not become a manager unasked.
+        Err(RegisterError::EmailTaken) => tracing::warn!("the first manager's address is taken"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+use contracts::{
+    Line, OrderSheet,
+    warehouse::{ReleaseRefused, Released, ReserveRefused, Reserved, Returned, Shipped},
+};
+use db::Tx;
+use kernel::{OrderId, UserId};
+
+use super::WarehouseError;
+use crate::{
+    domain::{
+        parcel::{self, Announcement, Decision, Input, StockMove},
+        shelf,
+    },
+    store::{goods, movements, parcels},
+};
+
+/// The order is paid for: reserve its goods.
+pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
+    let shelves = goods::lock_shelves(tx, order.lines.iter().map(|line| &line.sku)).await?;
+    let lines = order
+        .lines
+        .iter()
+        .map(|Line { sku, quantity, .. }| (sku.clone(), i64::from(*quantity), shelves.get(sku).copied()));
+    let missing = shelf::missing(lines);
+    apply(
+        tx,
+        order.order_id,
+        order.user_id,
+        Some(order),
+        Input::Held { missing },
+    )
+    .await
+}
+
+/// The money is taken: ship.
+pub async fn on_captured(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
+    apply(tx, order.order_id, order.user_id, Some(order), Input::Captured).await
+}
+
+/// A stop, a verdict, or a parcel that nobody took.
+pub async fn on_other(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    user_id: UserId,
+    input: Input,
+) -> Result<(), WarehouseError> {
+    apply(tx, order_id, user_id, None, input).await
+}
+
+async fn apply(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    user_id: UserId,
+    order: Option<OrderSheet>,
+    input: Input,
+) -> Result<(), WarehouseError> {
+    let before = parcels::lock(tx, order_id).await?;
+    let Decision { parcel, stock, say } = parcel::decide(before, input.clone());
+    if parcel.is_none() && say.is_none() {
+        tracing::info!(%order_id, ?before, ?input, "no longer applies");
+    }
+    if let Some(parcel) = parcel {
+        parcels::save(tx, order_id, user_id, parcel).await?;
+    }
+    if let Some(stock) = stock {
+        if let (StockMove::Reserve, Some(order)) = (stock, &order) {
+            parcels::add_lines(tx, order_id, &order.lines).await?;
+        }
+        move_stock(tx, order_id, stock).await?;
+    }
+    if let Some(say) = say {
+        tell(tx, order_id, user_id, order, say).await?;
+    }
+    Ok(())
+}
+
+/// Moves the goods of a parcel, in the order of their SKUs like everyone.
+async fn move_stock(tx: &mut Tx<'_>, order_id: OrderId, stock: StockMove) -> Result<(), WarehouseError> {
+    let lines = parcels::lines(tx, order_id).await?;
+    let shelves = goods::lock_shelves(tx, lines.iter().map(|(sku, _)| sku)).await?;
+    for (sku, quantity) in &lines {
+        let shelf = shelves.get(sku).copied().ok_or(shelf::ShelfError::Short)?;
+        goods::save_shelf(tx, sku, shelf.apply(stock, *quantity)?).await?;
+        let moved = match stock {
+            StockMove::TakeOut => Some(("shipment", -quantity)),
+            StockMove::PutBack => Some(("return", *quantity)),
+            StockMove::Reserve | StockMove::Release => None,
+        };
+        if let Some((kind, quantity)) = moved {
+            movements::record(tx, sku, kind, quantity, Some(order_id)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn tell(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    user_id: UserId,
+    order: Option<OrderSheet>,
+    say: Announcement,
+) -> Result<(), WarehouseError> {
+    match (say, order) {
+        (Announcement::Reserved, Some(order)) => outbox::publish(tx, &Reserved { order }).await?,
+        (Announcement::Shipped, Some(order)) => outbox::publish(tx, &Shipped { order }).await?,
+        (Announcement::ReserveRefused(sku), _) => {
+            outbox::publish(
+                tx,
+                &ReserveRefused {
+                    order_id,
+                    user_id,
+                    sku,
+                },
+            )
+            .await?
+        }
+        (Announcement::Released, _) => outbox::publish(tx, &Released { order_id, user_id }).await?,
+        (Announcement::ReleaseRefused, _) => {
+            outbox::publish(tx, &ReleaseRefused { order_id, user_id }).await?
+        }
+        (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id }).await?,
+        (Announcement::Reserved | Announcement::Shipped, None) => {
+            unreachable!("only events that carry the sheet lead to these")
+        }
+    };
+    Ok(())
+}

@@ -1,0 +1,46 @@
+use db::Tx;
+use kernel::Sku;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::WarehouseError;
+use crate::{
+    State,
+    store::{
+        goods,
+        movements::{self, MovementId},
+    },
+};
+
+pub struct ReceiveGoods {
+    pub sku: Sku,
+    pub quantity: i64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptView {
+    pub id: MovementId,
+    pub sku: Sku,
+    pub quantity: i64,
+    pub available: i64,
+}
+
+/// Goods came in.
+pub async fn receive_goods(
+    tx: &mut Tx<'_>,
+    _: &State,
+    receipt: &ReceiveGoods,
+) -> Result<ReceiptView, WarehouseError> {
+    let goods = goods::lock(tx, &receipt.sku)
+        .await?
+        .ok_or(WarehouseError::UnknownSku)?;
+    let shelf = goods.shelf().receive(receipt.quantity)?;
+    goods::save_shelf(tx, &receipt.sku, shelf).await?;
+    let id = movements::record(tx, &receipt.sku, "receipt", receipt.quantity, None).await?;
+    Ok(ReceiptView {
+        id,
+        sku: receipt.sku.clone(),
+        quantity: receipt.quantity,
+        available: shelf.available(),
+    })
+}

@@ -1,0 +1,120 @@
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use tokio::process::Command;
+
+use super::{CLUSTER_ID, KafkaOptions};
+use crate::{
+    Progress, cache,
+    place::{claim, free_port, remembered_port},
+    tether::Launch,
+};
+
+const VERSION: &str = "4.1.0";
+/// The broker itself comes without one, and would not say why it ended.
+const LOGGER: &str = "org.slf4j:slf4j-simple:1.7.36";
+const LOG_LEVEL: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+
+/// What a single broker needs to be told: there are no others to copy to or to wait for.
+pub const SINGLE_BROKER: &[(&str, &str)] = &[
+    ("offsets.topic.replication.factor", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("offsets.topic.num.partitions", "4"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("auto.create.topics.enable", "false"),
+    ("num.partitions", "12"),
+];
+
+/// Fetches the broker, formats its storage if that is new; how to start it, its port and its version.
+pub async fn prepare(
+    options: &KafkaOptions,
+    progress: Progress<'_>,
+) -> anyhow::Result<(Launch, u16, &'static str)> {
+    if Command::new("java").arg("-version").output().await.is_err() {
+        bail!(
+            "neither a Docker engine answers nor is there a JDK: install one of them, for example Debian's packages \
+             default-jdk-headless and maven"
+        );
+    }
+    let jars = cache::jars(
+        &[&format!("org.apache.kafka:kafka_2.13:{VERSION}"), LOGGER],
+        progress,
+    )
+    .await?;
+    let (folder, hold) = claim(options.data.as_deref(), "kafka", None).await?;
+    let port = remembered_port(&folder, "port")?;
+    let controller = free_port()?;
+    let properties = folder.join("server.properties");
+    fs::write(
+        &properties,
+        server_properties(&folder.join("log"), port, controller),
+    )?;
+    let classpath = format!("{}/*", jars.display());
+    if !folder.join("log/meta.properties").exists() {
+        format_storage(&classpath, &properties).await?;
+    }
+    let heap = format!("-Xmx{}m", options.heap);
+    let arguments = [&heap, "-XX:+UseG1GC", LOG_LEVEL, "-cp", &classpath, "kafka.Kafka"];
+    let launch = Launch {
+        program: "java".into(),
+        arguments: arguments
+            .iter()
+            .map(ToString::to_string)
+            .chain([properties.display().to_string()])
+            .collect(),
+        environment: Vec::new(),
+        log: folder.join("kafka.log"),
+        user: None,
+        stop: Signal::SIGTERM,
+        hold,
+    };
+    Ok((launch, port, VERSION))
+}
+
+fn server_properties(log: &Path, port: u16, controller: u16) -> String {
+    let mut text = format!(
+        "process.roles=broker,controller\nnode.id=1\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         log.dirs={}\n",
+        log.display()
+    );
+    for (name, value) in SINGLE_BROKER {
+        text += &format!("{name}={value}\n");
+    }
+    text
+}
+
+async fn format_storage(classpath: &str, properties: &Path) -> anyhow::Result<()> {
+    let mut format = Command::new("java");
+    format
+        .args([
+            "-cp",
+            classpath,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            CLUSTER_ID,
+            "-c",
+        ])
+        .arg(properties);
+    let output = format
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("java cannot be run")?;
+    if !output.status.success() {
+        bail!(
+            "Kafka's storage cannot be formatted:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::Signal;
+use tokio::process::Command;
+
+use super::{PostgresOptions, binaries};
+use crate::{
+    Progress,
+    place::{Unprivileged, claim, remembered_port},
+    tether::Launch,
+};
+
+/// Makes a cluster if there is none; how to start it, its port and its version.
+pub async fn prepare(
+    options: &PostgresOptions,
+    progress: Progress<'_>,
+) -> anyhow::Result<(Launch, u16, String)> {
+    let user = Unprivileged::if_root()?;
+    let bin = binaries::find(progress).await?;
+    let (folder, hold) = claim(options.data.as_deref(), "postgres", user).await?;
+    let cluster = folder.join("cluster");
+    if !cluster.join("PG_VERSION").exists() {
+        initialise(&bin, &folder, &cluster, &options.password, user).await?;
+    }
+    refuse_if_running(&cluster)?;
+    let port = remembered_port(&folder, "port")?;
+    let version = fs::read_to_string(cluster.join("PG_VERSION")).with_context(|| {
+        format!(
+            "{} is no PostgreSQL cluster; start anew with --fresh",
+            cluster.display()
+        )
+    })?;
+    let mut arguments = vec!["-D".to_owned(), cluster.display().to_string()];
+    let port_text = port.to_string();
+    let fixed = [
+        ("port", port_text.as_str()),
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        ("lc_messages", "C"),
+        ("logging_collector", "off"),
+    ];
+    for (name, value) in fixed.iter().chain(&options.settings) {
+        arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
+    }
+    let log = folder.join("postgres.log");
+    fs::OpenOptions::new().create(true).append(true).open(&log)?;
+    if let Some(user) = user {
+        chown(&log, Some(user.uid), Some(user.gid))?;
+    }
+    let launch = Launch {
+        program: bin.join("postgres"),
+        arguments,
+        environment: vec![("LC_ALL".to_owned(), "C".to_owned())],
+        log,
+        user,
+        stop: Signal::SIGINT,
+        hold,
+    };
+    Ok((launch, port, version.trim().to_owned()))
+}
+
+async fn initialise(
+    bin: &Path,
+    folder: &Path,
+    cluster: &Path,
+    password: &str,
+    user: Option<Unprivileged>,
+) -> anyhow::Result<()> {
+    // A draft, so that what was cut off is not taken for a cluster.
+    let draft = folder.join("cluster.draft");
+    if draft.exists() {
+        fs::remove_dir_all(&draft)?;
+    }
+    let secret: PathBuf = folder.join("password");
+    fs::write(&secret, password)?;
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
+    let mut initdb = Command::new(bin.join("initdb"));
+    initdb
+        .args([
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            "--locale=C",
+            "--encoding=UTF8",
+            "--no-instructions",
+        ])
+        .arg(format!("--pwfile={}", secret.display()))
+        .arg("-D")
+        .arg(&draft)
+        .kill_on_drop(true);
+    if let Some(user) = user {
+        chown(&secret, Some(user.uid), Some(user.gid))?;
+        initdb.uid(user.uid).gid(user.gid).current_dir("/");
+    }
+    let output = initdb.output().await.context("initdb cannot be run")?;
+    fs::remove_file(&secret)?;
+    if !output.status.success() {
+        bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::rename(&draft, cluster)?;
+    Ok(())
+}
+
+fn refuse_if_running(cluster: &Path) -> anyhow::Result<()> {
+    let file = cluster.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    let pid = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse::<i32>().ok());
+    let command = pid
+        .and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
+        .unwrap_or_default();
+    let is_ours = command
+        .windows(cluster.as_os_str().len())
+        .any(|part| part == cluster.as_os_str().as_encoded_bytes());
+    if is_ours {
+        bail!(
+            "a PostgreSQL (process {}) runs in {} already; stop it first",
+            pid.unwrap_or_default(),
+            cluster.display()
+        );
+    }
+    // A dead one's, which PostgreSQL would only believe if its process id were free.
+    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The same sentences hold for containers and for local processes: `TOVAR_BACKING=docker` or `local` says for which
+//! they are tried.
+
+mod frozen_servers_hang_until_they_are_thawed;
+mod kept_data_have_one_user_at_a_time;
+mod mavens_postgresql_works;
+mod records;
+mod roles_reach_only_their_own_database;
+mod servers_come_back_after_a_crash;
+mod servers_end_with_their_owner;
+mod wait;

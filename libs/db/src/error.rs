@@ -1,0 +1,85 @@
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use kernel::{Class, Classify};
+
+/// Why a transaction did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("the database cannot be reached at the moment")]
+    Pool(#[from] diesel_async::pooled_connection::bb8::RunError),
+    #[error("the database did not carry out a query")]
+    Query(#[from] QueryError),
+    #[error("the server's messages are in {0:?}; set lc_messages of the server to C or en_US.UTF-8")]
+    Language(String),
+    /// A write changed another number of rows than it must.
+    #[error("{what}: {changed} rows changed, {expected} expected")]
+    RowCount {
+        what: &'static str,
+        changed: usize,
+        expected: usize,
+    },
+}
+
+impl DbError {
+    /// Checks that a write changed what it was meant to.
+    pub fn expect_rows(what: &'static str, expected: usize, changed: usize) -> Result<(), Self> {
+        if changed == expected {
+            Ok(())
+        } else {
+            Err(Self::RowCount {
+                what,
+                changed,
+                expected,
+            })
+        }
+    }
+}
+
+impl Classify for DbError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Pool(_) => Class::Unavailable,
+            Self::Query(error) if is_transient(error) => Class::Unavailable,
+            Self::Query(_) | Self::Language(_) | Self::RowCount { .. } => Class::Bug,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self.class() {
+            Class::Unavailable => "database_unavailable",
+            _ => "internal_error",
+        }
+    }
+}
+
+/// Whether the same transaction may succeed when it is tried again.
+///
+/// The driver hands on no SQLSTATE for most of these, so the server's own words decide. They are constant in
+/// the C and English locales; [`crate::Db::open`] refuses a server that speaks another language.
+fn is_transient(error: &QueryError) -> bool {
+    let QueryError::DatabaseError(kind, info) = error else {
+        return matches!(error, QueryError::BrokenTransactionManager);
+    };
+    match kind {
+        DatabaseErrorKind::ClosedConnection
+        | DatabaseErrorKind::UnableToSendCommand
+        | DatabaseErrorKind::SerializationFailure
+        | DatabaseErrorKind::ReadOnlyTransaction => true,
+        DatabaseErrorKind::Unknown => {
+            let message = info.message();
+            TRANSIENT_MESSAGES.iter().any(|known| message.starts_with(known))
+        }
+        _ => false,
+    }
+}
+
+const TRANSIENT_MESSAGES: [&str; 9] = [
+    "deadlock detected",               // 40P01
+    "terminating connection",          // 57P01, 57P02, 57P05, 25P03
+    "the database system is",          // 57P03
+    "canceling statement due to",      // 57014: statement and lock timeouts
+    "could not serialize access",      // 40001
+    "sorry, too many clients already", // 53300
+    "remaining connection slots",      // 53300
+    "could not extend file",           // 53100: disk full
+    "could not write to file",         // 53100: disk full
+];

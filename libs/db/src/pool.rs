@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use connect::{Line, PostgresSettings};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        bb8::{Pool, PooledConnection},
+    },
+};
+use futures_util::FutureExt;
+
+use crate::DbError;
+
+/// Where a service's database is, and how many connections it may have.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DbSettings {
+    #[command(flatten)]
+    pub postgres: PostgresSettings,
+
+    /// Connections that the service keeps at most
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500), help_heading = "PostgreSQL")]
+    pub database_pool_size: u32,
+
+    /// Seconds that a request waits for a free connection before it is answered with 503
+    #[arg(
+        long,
+        env = "DATABASE_POOL_TIMEOUT",
+        default_value_t = 5,
+        help_heading = "PostgreSQL"
+    )]
+    pub database_pool_timeout: u64,
+}
+
+impl DbSettings {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            postgres: PostgresSettings::new(url),
+            database_pool_size: 10,
+            database_pool_timeout: 5,
+        }
+    }
+}
+
+/// A service's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+}
+
+/// How many connections there are, and how many of them nobody uses.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    pub connections: u32,
+    pub idle: u32,
+}
+
+impl Db {
+    /// Opens the pool. The first connection is made here, so that wrong settings show at once; the driver's
+    /// tasks live on the runtime that calls this.
+    pub async fn open(settings: &DbSettings, application: &'static str) -> Result<Self, DbError> {
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        let postgres = settings.postgres.clone();
+        config.custom_setup = Box::new(move |_| {
+            let postgres = postgres.clone();
+            async move {
+                let mut conn = connect(&postgres, application).await?;
+                conn.batch_execute(LIMITS)
+                    .await
+                    .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                Ok(conn)
+            }
+            .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", config);
+        let pool = Pool::builder()
+            .max_size(settings.database_pool_size)
+            .connection_timeout(Duration::from_secs(settings.database_pool_timeout))
+            .idle_timeout(Some(Duration::from_secs(600)))
+            .test_on_check_out(false)
+            .build(manager)
+            .await
+            .map_err(|error| DbError::Pool(error.into()))?;
+        let db = Self { pool };
+        db.check_language().await?;
+        Ok(db)
+    }
+
+    /// Errors are told apart by the server's words; see [`DbError`].
+    async fn check_language(&self) -> Result<(), DbError> {
+        let mut conn = self.connection().await?;
+        let language: String = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(
+            "current_setting('lc_messages')",
+        ))
+        .get_result(&mut *conn)
+        .await?;
+        let known = ["", "C", "POSIX"].contains(&language.as_str())
+            || language.starts_with("C.")
+            || language.starts_with("en_");
+        if known {
+            Ok(())
+        } else {
+            Err(DbError::Language(language))
+        }
+    }
+
+    pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>, DbError> {
+        self.pool.get().await.map_err(DbError::Pool)
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        let mut conn = self.connection().await?;
+        conn.batch_execute("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// For metrics.
+    pub fn status(&self) -> PoolStatus {
+        let state = self.pool.state();
+        PoolStatus {
+            connections: state.connections,
+            idle: state.idle_connections,
+        }
+    }
+}
+
+/// Nothing that a service does takes this long; what does is stuck and must give its locks back.
+const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
+
+/// One connection outside of any pool.
+pub(crate) async fn connect(
+    postgres: &PostgresSettings,
+    application: &str,
+) -> ConnectionResult<AsyncPgConnection> {
+    let failed = |error: connect::ConnectError| {
+        ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(Box::new(error)))
+    };
+    match postgres.open(application).await.map_err(failed)? {
+        Line::Plain(client, connection) => {
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        }
+        Line::Tls(client, connection) => {
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use std::{
+    future::Future,
+    ops::{Deref, DerefMut},
+};
+
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+
+use crate::{Db, DbError};
+
+/// An open transaction. It has no public constructor, so what takes `&mut Tx` cannot run outside of one.
+pub struct Tx<'c>(&'c mut AsyncPgConnection);
+
+impl Deref for Tx<'_> {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        self.0
+    }
+}
+impl DerefMut for Tx<'_> {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        self.0
+    }
+}
+
+/// An async closure whose future is `Send`: the bound that `AsyncFnOnce` alone cannot state yet.
+pub trait Work<A, R>: AsyncFnOnce(A) -> R + FnOnce(A) -> <Self as Work<A, R>>::Fut {
+    type Fut: Future<Output = R>;
+}
+impl<F, A, Fut, R> Work<A, R> for F
+where
+    F: AsyncFnOnce(A) -> R + FnOnce(A) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Fut = Fut;
+}
+
+/// A plain `async fn(A, B, C) -> Out` that can be called many times, with its future's type in reach of bounds.
+pub trait WorkOn<A, B, C>: Fn(A, B, C) -> <Self as WorkOn<A, B, C>>::Fut {
+    type Fut: Future<Output = Self::Out>;
+    type Out;
+}
+impl<F, A, B, C, Fut> WorkOn<A, B, C> for F
+where
+    F: Fn(A, B, C) -> Fut,
+    Fut: Future,
+{
+    type Fut = Fut;
+    type Out = Fut::Output;
+}
+
+enum Abort<E> {
+    Work(E),
+    Db(diesel::result::Error),
+}
+impl<E> From<diesel::result::Error> for Abort<E> {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error)
+    }
+}
+impl<E: From<DbError>> Abort<E> {
+    fn into_error(self) -> E {
+        match self {
+            Self::Work(error) => error,
+            Self::Db(error) => E::from(DbError::Query(error)),
+        }
+    }
+}
+
+impl Db {
+    /// Runs `work` in the transaction `name`: READ COMMITTED, committed when `work` returns `Ok`, rolled back
+    /// when it returns an error, which comes out unchanged. A future that is dropped closes its connection,
+    /// which rolls back as well.
+    pub async fn transaction<R, E, F>(&self, name: &'static str, work: F) -> Result<R, E>
+    where
+        for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
+        R: Send,
+        E: From<DbError> + Send,
+    {
+        let mut conn = self.connection().await.map_err(E::from)?;
+        tracing::trace!(transaction = name, "begin");
+        let outcome: Result<R, Abort<E>> = conn
+            .transaction(async move |conn| work(&mut Tx(conn)).await.map_err(Abort::Work))
+            .await;
+        outcome.map_err(Abort::into_error)
+    }
+}
+
+impl Tx<'_> {
+    /// Runs `work` inside a savepoint: its error rolls back what it did, and leaves the transaction usable.
+    pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
+    where
+        for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
+        R: Send,
+        E: From<DbError> + Send,
+    {
+        let outcome: Result<R, Abort<E>> = self
+            .0
+            .transaction(async move |conn| work(&mut Tx(conn)).await.map_err(Abort::Work))
+            .await;
+        outcome.map_err(Abort::into_error)
+    }
+}

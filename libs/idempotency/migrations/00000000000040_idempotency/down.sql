@@ -1,0 +1,2 @@
+DROP FUNCTION idempotency_begin;
+DROP TABLE idempotency_keys;

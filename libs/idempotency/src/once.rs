@@ -1,0 +1,158 @@
+use db::{DbError, Tx, lock_class};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{Binary, Double, Integer, Jsonb, Nullable, SmallInt, Text},
+};
+use diesel_async::RunQueryDsl;
+use kernel::{Class, Classify};
+use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, IdempotencyKey};
+
+/// A request under its caller's key.
+pub struct KeyedRequest {
+    /// Whose key it is: keys of different callers never meet.
+    pub caller: String,
+    pub key: IdempotencyKey,
+    pub fingerprint: Fingerprint,
+    pub keep_hours: u32,
+}
+
+/// The answer of the request that took effect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StoredAnswer {
+    pub status: u16,
+    /// Names and values, such as `Location`.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IdempotencyError {
+    #[error("this Idempotency-Key was used for another request; use a new key for a new request")]
+    Mismatch,
+    #[error("a request with this Idempotency-Key is still in work; try again for its answer")]
+    InProgress,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl Classify for IdempotencyError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Mismatch => Class::Invalid,
+            Self::InProgress => Class::Conflict,
+            Self::Db(error) => error.class(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Mismatch => "idempotency_key_reused",
+            Self::InProgress => "idempotency_key_in_progress",
+            Self::Db(error) => error.code(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Mismatch => None,
+            Self::InProgress => Some(1),
+            Self::Db(error) => error.retry_after(),
+        }
+    }
+}
+
+/// What to do with a request.
+pub enum Begun<'r> {
+    /// It took effect before: this was its answer.
+    Replay(StoredAnswer),
+    /// Do the work, then [`Reservation::complete`] in the same transaction.
+    New(Reservation<'r>),
+}
+
+/// The right to do a keyed request's work, for as long as the transaction lasts.
+#[must_use = "work that is not completed with its answer is done again by a retry"]
+pub struct Reservation<'r>(&'r KeyedRequest);
+
+#[derive(QueryableByName)]
+struct Known {
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    status: Option<i16>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    headers: Option<serde_json::Value>,
+    #[diesel(sql_type = Nullable<Text>)]
+    body: Option<String>,
+}
+
+/// Takes the key's lock for this transaction and looks whether the request was done before.
+pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Begun<'r>, IdempotencyError> {
+    let known: Known =
+        sql_query("SELECT state, status, headers, body FROM idempotency_begin($1, $2, $3, $4, $5)")
+            .bind::<Text, _>(&request.caller)
+            .bind::<Text, _>(request.key.as_str())
+            .bind::<Binary, _>(request.fingerprint.as_bytes())
+            .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
+            .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY)
+            .get_result(&mut **tx)
+            .await
+            .map_err(DbError::from)?;
+    match known.state.as_str() {
+        "new" => Ok(Begun::New(Reservation(request))),
+        "busy" => Err(IdempotencyError::InProgress),
+        "mismatch" => Err(IdempotencyError::Mismatch),
+        _ => Ok(Begun::Replay(known.into_answer()?)),
+    }
+}
+
+impl Known {
+    fn into_answer(self) -> Result<StoredAnswer, DbError> {
+        let unreadable = |error| DbError::Query(diesel::result::Error::DeserializationError(error));
+        let headers =
+            serde_json::from_value(self.headers.unwrap_or_default()).map_err(|e| unreadable(e.into()))?;
+        let status = u16::try_from(self.status.unwrap_or_default()).map_err(|e| unreadable(e.into()))?;
+        Ok(StoredAnswer {
+            status,
+            headers,
+            body: self.body.unwrap_or_default(),
+        })
+    }
+}
+
+impl Reservation<'_> {
+    /// Stores the answer beside the change that it reports.
+    pub async fn complete(self, tx: &mut Tx<'_>, answer: &StoredAnswer) -> Result<(), IdempotencyError> {
+        let headers = serde_json::to_value(&answer.headers).expect("pairs of strings are always JSON");
+        let status = i16::try_from(answer.status).expect("an HTTP status has three digits");
+        let stored = sql_query(
+            "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind::<Text, _>(&self.0.caller)
+        .bind::<Text, _>(self.0.key.as_str())
+        .bind::<Binary, _>(self.0.fingerprint.as_bytes())
+        .bind::<SmallInt, _>(status)
+        .bind::<Jsonb, _>(headers)
+        .bind::<Text, _>(&answer.body)
+        .execute(&mut **tx)
+        .await
+        .map_err(DbError::from)?;
+        DbError::expect_rows("storing an idempotency key's answer", 1, stored)?;
+        Ok(())
+    }
+}
+
+/// Forgets up to `limit` answers that are older than `keep_hours`; says how many.
+pub async fn purge(tx: &mut Tx<'_>, keep_hours: u32, limit: i32) -> Result<usize, DbError> {
+    let purged = sql_query(
+        "DELETE FROM idempotency_keys WHERE (caller, key) IN (
+           SELECT caller, key FROM idempotency_keys
+           WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Double, _>(f64::from(keep_hours) * 3600.0)
+    .bind::<Integer, _>(limit)
+    .execute(&mut **tx)
+    .await?;
+    Ok(purged)
+}

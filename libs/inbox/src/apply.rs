@@ -1,0 +1,135 @@
+use db::{Db, DbError, Tx, lock_class};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{Integer, Text, Uuid},
+};
+use diesel_async::RunQueryDsl;
+use kernel::TraceParent;
+use tracing::Instrument;
+
+use crate::{Failure, Message, Subscriptions, parked};
+
+/// What became of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Outcome {
+    /// Its handler's transaction committed.
+    Applied,
+    /// It was applied before.
+    Duplicate,
+    /// Nobody here listens to its type.
+    Ignored,
+    /// It waits for an operator, by itself or behind an earlier event of its key.
+    Parked,
+}
+
+#[derive(QueryableByName)]
+struct Accepted {
+    #[diesel(sql_type = Text)]
+    accepted: String,
+}
+
+/// Applies one message, with all that belongs to it, in `tx`.
+pub(crate) async fn apply<S: Send + Sync + 'static>(
+    tx: &mut Tx<'_>,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    message: &Message,
+) -> Result<Outcome, Failure> {
+    if subscriptions.route(&message.event_type).is_none() {
+        return Ok(Outcome::Ignored);
+    }
+    match accept(tx, subscriptions.name(), message).await?.as_str() {
+        "new" => handle(tx, subscriptions, state, message).await,
+        "duplicate" => Ok(Outcome::Duplicate),
+        "known" => Ok(Outcome::Parked),
+        _ => {
+            parked::park(
+                tx,
+                subscriptions.name(),
+                message,
+                "behind",
+                "an earlier event of its key is parked",
+            )
+            .await?;
+            Ok(Outcome::Parked)
+        }
+    }
+}
+
+/// Applies a message that was parked: it is in nobody's way but its own.
+pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
+    tx: &mut Tx<'_>,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    message: &Message,
+) -> Result<Outcome, Failure> {
+    let added =
+        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind::<Text, _>(subscriptions.name())
+            .bind::<Uuid, _>(message.id)
+            .bind::<Text, _>(&message.event_type)
+            .execute(&mut **tx)
+            .await
+            .map_err(DbError::from)?;
+    if added == 0 {
+        return Ok(Outcome::Duplicate);
+    }
+    handle(tx, subscriptions, state, message).await
+}
+
+/// Runs the handler inside the event's trace.
+async fn handle<S: Send + Sync + 'static>(
+    tx: &mut Tx<'_>,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    message: &Message,
+) -> Result<Outcome, Failure> {
+    let Some(handler) = subscriptions.route(&message.event_type) else {
+        return Err(Failure::Park {
+            code: "unreadable_event",
+            reason: "nobody handles its type".to_owned(),
+        });
+    };
+    let trace = message.trace.map_or_else(TraceParent::root, TraceParent::child);
+    let span = tracing::info_span!(
+        "event",
+        event_id = %message.id,
+        event_type = message.event_type,
+        key = message.key,
+        trace_id = trace.trace_id(),
+    );
+    trace
+        .scope(handler(tx, state, message.id, &message.payload).instrument(span))
+        .await?;
+    Ok(Outcome::Applied)
+}
+
+/// Applies messages of one partition in one transaction; all or none.
+pub(crate) async fn apply_together<S: Send + Sync + 'static>(
+    db: &Db,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    messages: &[Message],
+) -> Result<Vec<Outcome>, Failure> {
+    db.transaction("inbox.apply", async |tx| {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for message in messages {
+            outcomes.push(apply(tx, subscriptions, state, message).await?);
+        }
+        Ok(outcomes)
+    })
+    .await
+}
+
+async fn accept(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<String, DbError> {
+    let accepted: Accepted = sql_query("SELECT inbox_accept($1, $2, $3, $4, $5, $6) AS accepted")
+        .bind::<Text, _>(consumer)
+        .bind::<Uuid, _>(message.id)
+        .bind::<Text, _>(&message.event_type)
+        .bind::<Text, _>(&message.topic)
+        .bind::<Text, _>(&message.key)
+        .bind::<Integer, _>(lock_class::INBOX_KEY)
+        .get_result(&mut **tx)
+        .await?;
+    Ok(accepted.accepted)
+}

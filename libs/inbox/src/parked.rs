@@ -1,0 +1,158 @@
+//! Events that wait for an operator, and what an operator does about them. Each such act is recorded.
+
+use db::{Db, DbError, Tx};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid},
+};
+use diesel_async::RunQueryDsl;
+use kernel::EventId;
+use serde::Serialize;
+
+use crate::Message;
+
+/// A parked event as an operator sees it.
+#[derive(Clone, Debug, Serialize, QueryableByName)]
+pub struct ParkedEvent {
+    #[diesel(sql_type = Uuid)]
+    pub event_id: EventId,
+    #[diesel(sql_type = Text)]
+    pub topic: String,
+    #[diesel(sql_type = Text)]
+    pub key: String,
+    #[diesel(sql_type = Text)]
+    #[serde(rename = "type")]
+    pub event_type: String,
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    #[diesel(sql_type = Text)]
+    pub reason: String,
+    #[diesel(sql_type = Timestamptz)]
+    pub parked_at: chrono::DateTime<chrono::Utc>,
+    #[diesel(sql_type = Text)]
+    pub state: String,
+}
+
+/// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its redelivery meets.
+/// Behind an event in replay it is replayed after it.
+pub(crate) async fn park(
+    tx: &mut Tx<'_>,
+    consumer: &str,
+    message: &Message,
+    code: &str,
+    reason: &str,
+) -> Result<(), DbError> {
+    sql_query(
+        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, traceparent, code, reason, state)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+           CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
+                THEN 'replay' ELSE 'parked' END)
+         ON CONFLICT (consumer, event_id) DO NOTHING",
+    )
+    .bind::<Text, _>(consumer)
+    .bind::<Uuid, _>(message.id)
+    .bind::<Text, _>(&message.topic)
+    .bind::<Integer, _>(message.partition)
+    .bind::<BigInt, _>(message.offset)
+    .bind::<Text, _>(&message.key)
+    .bind::<Text, _>(&message.event_type)
+    .bind::<Binary, _>(&message.payload)
+    .bind::<Nullable<Text>, _>(message.trace.map(|trace| trace.to_string()))
+    .bind::<Text, _>(code)
+    .bind::<Text, _>(reason)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Every event that is parked, in replay or discarded, in the order of their arrival.
+pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> {
+    db.transaction("inbox.parked", async |tx| -> Result<Vec<ParkedEvent>, DbError> {
+        let sql = "SELECT event_id, topic, key, type AS event_type, code, reason, parked_at, state
+                   FROM inbox_parked WHERE consumer = $1 AND state <> 'applied' ORDER BY seq";
+        Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
+    })
+    .await
+}
+
+/// Has the consumer apply everything of a key that is parked or discarded, in its order; how many events that are.
+pub async fn replay(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
+    change(
+        db,
+        consumer,
+        (topic, key),
+        who,
+        "replay",
+        &["parked", "discarded"],
+    )
+    .await
+}
+
+/// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
+pub async fn discard(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
+    change(
+        db,
+        consumer,
+        (topic, key),
+        who,
+        "discarded",
+        &["parked", "replay"],
+    )
+    .await
+}
+
+/// Has a blocked event parked at its next retry.
+pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<(), DbError> {
+    db.transaction("inbox.park_request", async |tx| -> Result<(), DbError> {
+        sql_query(
+            "WITH audit AS (INSERT INTO inbox_operations (who, operation, details)
+               VALUES ($3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid)))
+             INSERT INTO inbox_park_requests (consumer, event_id, requested_by) VALUES ($1, $2, $3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind::<Text, _>(consumer)
+        .bind::<Uuid, _>(event_id)
+        .bind::<Text, _>(who)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn change(
+    db: &Db,
+    consumer: &str,
+    (topic, key): (&str, &str),
+    who: &str,
+    to: &str,
+    from: &[&str],
+) -> Result<usize, DbError> {
+    let sql = "UPDATE inbox_parked SET state = $4, changed_at = now(), changed_by = $5
+               WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = ANY($6)";
+    db.transaction("inbox.change_parked", async |tx| -> Result<usize, DbError> {
+        let changed = sql_query(sql)
+            .bind::<Text, _>(consumer)
+            .bind::<Text, _>(topic)
+            .bind::<Text, _>(key)
+            .bind::<Text, _>(to)
+            .bind::<Text, _>(who)
+            .bind::<Array<Text>, _>(from)
+            .execute(&mut **tx)
+            .await?;
+        sql_query(
+            "INSERT INTO inbox_operations (who, operation, details) VALUES ($5, $4,
+             jsonb_build_object('consumer', $1::text, 'topic', $2::text, 'key', $3::text, 'events', $6::bigint))",
+        )
+        .bind::<Text, _>(consumer)
+        .bind::<Text, _>(topic)
+        .bind::<Text, _>(key)
+        .bind::<Text, _>(to)
+        .bind::<Text, _>(who)
+        .bind::<BigInt, _>(i64::try_from(changed).unwrap_or(i64::MAX))
+        .execute(&mut **tx)
+        .await?;
+        Ok(changed)
+    })
+    .await
+}

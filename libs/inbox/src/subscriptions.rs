@@ -1,0 +1,128 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use db::{Tx, WorkOn};
+use futures_util::{TryFutureExt, future::BoxFuture};
+use kernel::{Class, Classify, Event, EventId};
+
+use crate::Failure;
+
+/// An event for a handler.
+#[derive(Clone, Debug)]
+pub struct Delivery<E> {
+    pub id: EventId,
+    pub event: E,
+}
+
+/// Any `async fn(&mut Tx, &State, Delivery<E>) -> Result<(), impl Classify>`.
+pub trait Handler<S, E>: Send + Sync + 'static {
+    fn call<'t>(
+        &'t self,
+        tx: &'t mut Tx<'_>,
+        state: &'t S,
+        delivery: Delivery<E>,
+    ) -> BoxFuture<'t, Result<(), Failure>>;
+}
+
+impl<F, S, E, Err> Handler<S, E> for F
+where
+    S: Sync + 'static,
+    E: Event,
+    Err: Classify,
+    for<'t, 'c> F:
+        WorkOn<&'t mut Tx<'c>, &'t S, Delivery<E>, Out = Result<(), Err>, Fut: Send> + Send + Sync + 'static,
+{
+    fn call<'t>(
+        &'t self,
+        tx: &'t mut Tx<'_>,
+        state: &'t S,
+        delivery: Delivery<E>,
+    ) -> BoxFuture<'t, Result<(), Failure>> {
+        Box::pin(self(tx, state, delivery).map_err(Failure::from))
+    }
+}
+
+type Erased<S> = Arc<
+    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, EventId, &'t [u8]) -> BoxFuture<'t, Result<(), Failure>>
+        + Send
+        + Sync,
+>;
+
+/// What a service listens to, and who handles it.
+pub struct Subscriptions<S> {
+    group: &'static str,
+    topics: BTreeSet<&'static str>,
+    routes: BTreeMap<&'static str, Erased<S>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the payload is no {event_type}: {source}")]
+struct Unreadable {
+    event_type: &'static str,
+    source: serde_json::Error,
+}
+
+impl Classify for Unreadable {
+    fn class(&self) -> Class {
+        Class::Malformed
+    }
+    fn code(&self) -> &'static str {
+        "unreadable_event"
+    }
+}
+
+impl<S> Subscriptions<S> {
+    /// Its consumer group.
+    pub fn name(&self) -> &'static str {
+        self.group
+    }
+}
+
+impl<S: Send + Sync + 'static> Subscriptions<S> {
+    /// The consumer group, which is also the consumer's name in the inbox.
+    pub fn group(group: &'static str) -> Self {
+        Self {
+            group,
+            topics: BTreeSet::new(),
+            routes: BTreeMap::new(),
+        }
+    }
+
+    /// Gives every `E` to `handler`.
+    #[must_use]
+    pub fn on<E: Event, H: Handler<S, E>>(mut self, handler: H) -> Self {
+        let handler = Arc::new(handler);
+        let erased: Erased<S> = Arc::new(move |tx, state, id, payload| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let event = serde_json::from_slice(payload).map_err(|source| {
+                    Failure::from(Unreadable {
+                        event_type: E::TYPE,
+                        source,
+                    })
+                })?;
+                handler.call(tx, state, Delivery { id, event }).await
+            })
+        });
+        let before = self.routes.insert(E::TYPE, erased);
+        assert!(before.is_none(), "{} has two handlers", E::TYPE);
+        self.topics.insert(E::TOPIC);
+        self
+    }
+
+    /// The topics, without a prefix.
+    pub fn topics(&self) -> Vec<&'static str> {
+        self.topics.iter().copied().collect()
+    }
+
+    /// The types of the events that have a handler.
+    pub fn event_types(&self) -> Vec<&'static str> {
+        self.routes.keys().copied().collect()
+    }
+
+    pub(crate) fn route(&self, event_type: &str) -> Option<&Erased<S>> {
+        self.routes.get(event_type)
+    }
+}

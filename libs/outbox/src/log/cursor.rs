@@ -1,0 +1,108 @@
+use tokio_postgres::Row;
+
+use super::session::{LogError, Session};
+
+/// How far a relay is. Everything that `acknowledged` sees is sent; inside a large difference also everything that
+/// the target sees up to a position.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    /// A `pg_snapshot` as text.
+    pub acknowledged: String,
+    /// The snapshot that is being read towards, and the last position that is done.
+    pub towards: Option<(String, i64)>,
+}
+
+/// Which cluster a cursor is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    pub system_identifier: i64,
+    pub timeline: i32,
+}
+
+/// From where a relay goes on in a cluster that its cursor is not from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restart {
+    /// What is in the outbox counts as sent.
+    Now,
+    /// All of it is sent again.
+    All,
+}
+
+pub(crate) const SAVE_SQL: &str = "UPDATE outbox_cursor SET acknowledged = $1::text::pg_snapshot,
+    target = $2::text::pg_snapshot, position = $3, saved_at = now()";
+
+/// The timeline is the first part of the current WAL file's name.
+const ORIGIN_SQL: &str = "SELECT system_identifier,
+    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int FROM pg_control_system()";
+
+impl Session {
+    /// The saved cursor, and the cluster that it is from (`None` before the first relay).
+    pub async fn load_cursor(&self) -> Result<(Cursor, Option<Origin>), LogError> {
+        let row = self.client.query_one(
+            "SELECT acknowledged::text, target::text, position, system_identifier, timeline FROM outbox_cursor",
+            &[],
+        );
+        let row = row.await?;
+        let towards = row.get::<_, Option<String>>(1).zip(row.get(2));
+        let origin = row.get::<_, Option<i64>>(3).zip(row.get::<_, Option<i32>>(4));
+        let origin = origin.map(|(system_identifier, timeline)| Origin {
+            system_identifier,
+            timeline,
+        });
+        Ok((
+            Cursor {
+                acknowledged: row.get(0),
+                towards,
+            },
+            origin,
+        ))
+    }
+
+    /// The cluster that this session is on.
+    pub async fn origin(&self) -> Result<Origin, LogError> {
+        let row: Row = self.client.query_one(ORIGIN_SQL, &[]).await?;
+        Ok(Origin {
+            system_identifier: row.get(0),
+            timeline: row.get(1),
+        })
+    }
+
+    /// Notes which cluster the cursor is from.
+    pub async fn save_origin(&self, origin: Origin) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2";
+        self.client
+            .execute(sql, &[&origin.system_identifier, &origin.timeline])
+            .await?;
+        Ok(())
+    }
+
+    /// Saves how far the relay is.
+    pub async fn save_cursor(&self, cursor: &Cursor) -> Result<(), LogError> {
+        let (target, position) = cursor.towards.clone().unzip();
+        self.client
+            .execute(&self.statements.save, &[&cursor.acknowledged, &target, &position])
+            .await?;
+        Ok(())
+    }
+
+    /// Starts over in a cluster that the cursor is not from; see [`Restart`].
+    pub async fn restart(&mut self, from: Restart) -> Result<(), LogError> {
+        let transaction = self.client.transaction().await?;
+        transaction
+            .batch_execute("SET LOCAL synchronous_commit = on; LOCK TABLE outbox IN EXCLUSIVE MODE")
+            .await?;
+        let now =
+            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL";
+        transaction.execute(now, &[]).await?;
+        if from == Restart::All {
+            // Their transaction ids are the other cluster's; as rows of this transaction they are new here.
+            let again = "CREATE TEMP TABLE again ON COMMIT DROP AS SELECT * FROM outbox;
+                TRUNCATE outbox;
+                INSERT INTO outbox (id, topic, key, type, payload, headers, recorded_at)
+                SELECT id, topic, key, type, payload, headers, recorded_at FROM again ORDER BY position;";
+            transaction.batch_execute(again).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// One event of the log. It borrows what the database sent.
+pub struct Record(Row);
+
+/// The columns of a record, in the order in which it reads them.
+pub(crate) const COLUMNS: &str = "position, id, topic, key, type, payload, headers, recorded_at";
+
+impl Record {
+    /// A row that begins with [`COLUMNS`].
+    pub(crate) fn new(row: Row) -> Self {
+        Self(row)
+    }
+
+    pub fn position(&self) -> i64 {
+        self.0.get(0)
+    }
+    pub fn id(&self) -> Uuid {
+        self.0.get(1)
+    }
+    pub fn topic(&self) -> &str {
+        self.0.get(2)
+    }
+    pub fn key(&self) -> &str {
+        self.0.get(3)
+    }
+    pub fn event_type(&self) -> &str {
+        self.0.get(4)
+    }
+    pub fn payload(&self) -> &str {
+        self.0.get(5)
+    }
+    /// The traceparent under which the event was published.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.0.get(6)
+    }
+    pub fn recorded_at(&self) -> DateTime<Utc> {
+        self.0.get(7)
+    }
+}

@@ -1,0 +1,129 @@
+use std::{sync::Arc, time::Duration};
+
+use connect::{ConnectError, Line, PostgresSettings};
+use db::lock_class;
+use tokio::sync::Notify;
+use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
+
+use super::read;
+
+/// A relay's connection to the log. Whatever it knows of snapshots ends with it: a new connection starts from the
+/// saved cursor, because a crash of PostgreSQL gives the ids of unflushed transactions to others.
+pub struct Session {
+    pub(crate) client: Client,
+    pub(crate) statements: Statements,
+    woken: Arc<Notify>,
+}
+
+pub(crate) struct Statements {
+    pub tick: Statement,
+    pub lowest: Statement,
+    pub page: Statement,
+    pub save: Statement,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the outbox cannot be read")]
+    Query(#[from] tokio_postgres::Error),
+    #[error(
+        "this outbox was read on the database cluster {saved} and is now on {found}: it was copied or restored elsewhere, and the \
+         saved position means nothing here; start the relay once with --go-on-from now (what is in the outbox counts as \
+         sent) or --go-on-from all (all of it is sent again; consumers drop what they know)"
+    )]
+    OtherCluster { saved: i64, found: i64 },
+    #[error(
+        "the database was promoted from timeline {saved} to {found}; start the relay with --on-promotion go-on if that was \
+         meant"
+    )]
+    Promoted { saved: i32, found: i32 },
+}
+
+/// Without these an unanalysed table is scanned from end to end. Commits need not wait for the disk: a cursor that a
+/// crash takes back only sends again. A relay that is frozen loses its session, and with it the lock.
+const SETUP: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
+    SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET idle_session_timeout = '15s';
+    SET statement_timeout = '60s'; LISTEN outbox;";
+
+impl Session {
+    pub async fn open(settings: &PostgresSettings, application: &str) -> Result<Self, LogError> {
+        let woken = Arc::new(Notify::new());
+        let client = match settings.open(application).await? {
+            Line::Plain(client, connection) => drive(client, connection, woken.clone()),
+            Line::Tls(client, connection) => drive(client, connection, woken.clone()),
+        };
+        client.batch_execute(SETUP).await?;
+        let statements = Statements {
+            tick: client.prepare(&read::tick_sql()).await?,
+            lowest: client.prepare(read::LOWEST_SQL).await?,
+            page: client.prepare(&read::page_sql()).await?,
+            save: client.prepare(super::cursor::SAVE_SQL).await?,
+        };
+        Ok(Self {
+            client,
+            statements,
+            woken,
+        })
+    }
+
+    /// Becomes the one relay of this database, until the session ends; `false` while another one is.
+    pub async fn try_lead(&self) -> Result<bool, LogError> {
+        let class = lock_class::OUTBOX_RELAY;
+        Ok(self
+            .client
+            .query_one("SELECT pg_try_advisory_lock($1, 0)", &[&class])
+            .await?
+            .get(0))
+    }
+
+    /// Begins to sleep: from now on publishers wake this session. `false` while a publisher is under way, whose
+    /// event would be missed. After it succeeds, look once more before sleeping.
+    pub async fn try_sleep(&self) -> Result<bool, LogError> {
+        let class = lock_class::OUTBOX_SLEEP;
+        Ok(self
+            .client
+            .query_one("SELECT pg_try_advisory_lock($1, 0)", &[&class])
+            .await?
+            .get(0))
+    }
+
+    /// Ends the sleep: publishers no longer notify.
+    pub async fn wake(&self) -> Result<(), LogError> {
+        let class = lock_class::OUTBOX_SLEEP;
+        self.client
+            .query_one("SELECT pg_advisory_unlock($1, 0)", &[&class])
+            .await?;
+        Ok(())
+    }
+
+    /// Waits for a notification, at most `limit`.
+    pub async fn notified(&self, limit: Duration) {
+        // Either way there is only one thing to do: look.
+        let _ = tokio::time::timeout(limit, self.woken.notified()).await;
+    }
+
+    /// Keeps the session from being idle.
+    pub async fn ping(&self) -> Result<(), LogError> {
+        Ok(self.client.batch_execute("").await?)
+    }
+}
+
+fn drive<S, T>(client: Client, mut connection: Connection<S, T>, woken: Arc<Notify>) -> Client
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        loop {
+            match std::future::poll_fn(|context| connection.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(_))) => woken.notify_one(),
+                Some(Ok(_)) => {}
+                // The session's next query says what happened.
+                Some(Err(_)) | None => return,
+            }
+        }
+    });
+    client
+}

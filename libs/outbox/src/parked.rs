@@ -1,0 +1,172 @@
+//! Events that Kafka refused for good, and those of their keys that wait behind them.
+//!
+//! An operator only changes their state. The relay acts on it, because only the relay knows in which order it sends:
+//! while rows of a key are parked or in replay, everything of that key goes behind them.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, GenericClient, Row};
+use uuid::Uuid;
+
+use crate::log::{LogError, Record, Session};
+
+/// A key of a topic.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TopicKey {
+    pub topic: String,
+    pub key: String,
+}
+
+/// A parked event as an operator sees it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ParkedEvent {
+    pub position: i64,
+    pub id: Uuid,
+    pub topic: String,
+    pub key: String,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub reason: String,
+    pub parked_at: DateTime<Utc>,
+    pub state: String,
+}
+
+const COLUMNS: &str = "position, id, topic, key, type, payload, headers, recorded_at";
+
+impl Session {
+    /// The keys that have parked rows, and whether an operator wants them replayed.
+    pub async fn parked_keys(&self) -> Result<Vec<(TopicKey, bool)>, LogError> {
+        let sql = "SELECT topic, key, bool_or(state = 'replay') FROM outbox_parked
+                   WHERE state IN ('parked', 'replay') GROUP BY topic, key";
+        let rows = self.client.query(sql, &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                (
+                    TopicKey {
+                        topic: row.get(0),
+                        key: row.get(1),
+                    },
+                    row.get(2),
+                )
+            })
+            .collect())
+    }
+
+    /// Copies an event out of the log, for good: when this returns it is on disk, and counts as acknowledged.
+    /// Behind rows in replay it is replayed after them.
+    pub async fn park(&mut self, record: &Record, reason: &str) -> Result<(), LogError> {
+        let transaction = self.client.transaction().await?;
+        transaction
+            .batch_execute("SET LOCAL synchronous_commit = on")
+            .await?;
+        let sql = format!(
+            "INSERT INTO outbox_parked ({COLUMNS}, reason, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+               CASE WHEN EXISTS (SELECT FROM outbox_parked WHERE topic = $3 AND key = $4 AND state = 'replay')
+                    THEN 'replay' ELSE 'parked' END)
+             ON CONFLICT (position) DO NOTHING"
+        );
+        let (position, id, recorded_at) = (record.position(), record.id(), record.recorded_at());
+        transaction
+            .execute(
+                &sql,
+                &[
+                    &position,
+                    &id,
+                    &record.topic(),
+                    &record.key(),
+                    &record.event_type(),
+                    &record.payload(),
+                    &record.traceparent(),
+                    &recorded_at,
+                    &reason,
+                ],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The rows of a key that are to be sent again, by position.
+    pub async fn in_replay(&self, key: &TopicKey) -> Result<Vec<Record>, LogError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay' ORDER BY position"
+        );
+        let rows = self.client.query(&sql, &[&key.topic, &key.key]).await?;
+        Ok(rows.into_iter().map(Record::new).collect())
+    }
+
+    /// Notes that a parked row was sent, or that it was refused again.
+    pub async fn replayed(&self, position: i64, refused: Option<&str>) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_parked SET state = CASE WHEN $2::text IS NULL THEN 'sent' ELSE 'parked' END,
+                     reason = coalesce($2, reason), changed_at = now() WHERE position = $1";
+        self.client.execute(sql, &[&position, &refused]).await?;
+        if refused.is_some() {
+            let behind = "UPDATE outbox_parked p SET state = 'parked', changed_at = now() FROM outbox_parked first
+                          WHERE first.position = $1 AND p.topic = first.topic AND p.key = first.key AND p.state = 'replay'";
+            self.client.execute(behind, &[&position]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Every event that is parked, in replay or discarded, by position.
+pub async fn list(client: &Client) -> Result<Vec<ParkedEvent>, LogError> {
+    let sql = "SELECT position, id, topic, key, type, reason, parked_at, state FROM outbox_parked
+               WHERE state <> 'sent' ORDER BY position";
+    let read = |row: &Row| ParkedEvent {
+        position: row.get(0),
+        id: row.get(1),
+        topic: row.get(2),
+        key: row.get(3),
+        event_type: row.get(4),
+        reason: row.get(5),
+        parked_at: row.get(6),
+        state: row.get(7),
+    };
+    Ok(client.query(sql, &[]).await?.iter().map(read).collect())
+}
+
+/// Has the relay send everything of a key that is parked or discarded, in its order; how many events that are.
+pub async fn replay(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
+    change(client, key, who, "replay", &["parked", "discarded"]).await
+}
+
+/// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
+pub async fn discard(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
+    change(client, key, who, "discarded", &["parked", "replay"]).await
+}
+
+async fn change(
+    client: &mut Client,
+    key: &TopicKey,
+    who: &str,
+    to: &str,
+    from: &[&str],
+) -> Result<u64, LogError> {
+    let transaction = client.transaction().await?;
+    let sql = "UPDATE outbox_parked SET state = $3, changed_at = now(), changed_by = $4
+               WHERE topic = $1 AND key = $2 AND state = ANY($5)";
+    let changed = transaction
+        .execute(sql, &[&key.topic, &key.key, &to, &who, &from])
+        .await?;
+    audit(&transaction, who, to, key, changed).await?;
+    transaction.execute("SELECT pg_notify('outbox', '')", &[]).await?;
+    transaction.commit().await?;
+    Ok(changed)
+}
+
+async fn audit(
+    client: &impl GenericClient,
+    who: &str,
+    operation: &str,
+    key: &TopicKey,
+    events: u64,
+) -> Result<(), LogError> {
+    let sql = "INSERT INTO outbox_operations (who, operation, details)
+               VALUES ($1, $2, jsonb_build_object('topic', $3::text, 'key', $4::text, 'events', $5::bigint))";
+    let events = i64::try_from(events).unwrap_or(i64::MAX);
+    client
+        .execute(sql, &[&who, &operation, &key.topic, &key.key, &events])
+        .await?;
+    Ok(())
+}

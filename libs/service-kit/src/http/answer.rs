@@ -1,0 +1,73 @@
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+use idempotency::StoredAnswer;
+use serde::Serialize;
+
+/// What a request is answered with when all went well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer(StoredAnswer);
+
+impl Answer {
+    pub fn ok(view: &impl Serialize) -> Self {
+        Self::with_body(StatusCode::OK, view)
+    }
+
+    /// 201 with the `Location` of what was made.
+    pub fn created(location: impl Into<String>, view: &impl Serialize) -> Self {
+        Self::with_body(StatusCode::CREATED, view).header(header::LOCATION.as_str(), location)
+    }
+
+    pub fn accepted() -> Self {
+        Self::empty(StatusCode::ACCEPTED)
+    }
+
+    pub fn no_content() -> Self {
+        Self::empty(StatusCode::NO_CONTENT)
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.0.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn stored(&self) -> &StoredAnswer {
+        &self.0
+    }
+
+    pub(crate) fn replayed(stored: StoredAnswer) -> Self {
+        Self(stored).header("Idempotency-Replayed", "true")
+    }
+
+    fn empty(status: StatusCode) -> Self {
+        Self(StoredAnswer {
+            status: status.as_u16(),
+            headers: Vec::new(),
+            body: String::new(),
+        })
+    }
+
+    fn with_body(status: StatusCode, view: &impl Serialize) -> Self {
+        let body = serde_json::to_string(view).expect("views are plain structs, which are always JSON");
+        Self(StoredAnswer {
+            status: status.as_u16(),
+            headers: Vec::new(),
+            body,
+        })
+    }
+
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.0.status).expect("stored statuses came from StatusCode");
+        let mut response = HttpResponse::build(status);
+        for (name, value) in self.0.headers {
+            response.insert_header((name, value));
+        }
+        if self.0.body.is_empty() {
+            response.finish()
+        } else {
+            response.content_type("application/json").body(self.0.body)
+        }
+    }
+}

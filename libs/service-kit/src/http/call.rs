@@ -1,0 +1,329 @@
+use std::{future::Future, time::Duration};
+
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Data};
+use db::{Db, Tx, WorkOn};
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, LocalBoxFuture},
+};
+use idempotency::{Begun, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest};
+use kernel::{Class, Classify, TraceParent};
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tracing::Instrument;
+
+use super::{
+    answer::Answer,
+    body::{self, NoBody},
+    problem::ApiError,
+};
+use crate::{AuthError, Caller, Role, Tokens};
+
+/// What a handler returns.
+pub type Responded = Result<HttpResponse, ApiError>;
+
+/// What every request of a service finds.
+pub struct Kit<S> {
+    pub state: S,
+    pub db: Db,
+    pub tokens: Tokens,
+    pub fingerprints: FingerprintKey,
+    pub keep_hours: u32,
+    pub body_limit: usize,
+    pub body_timeout: Duration,
+    /// The runtime on which requests are carried out: actix drops a handler whose client went away, but a
+    /// transaction must not be cut in two.
+    pub runtime: Handle,
+}
+
+/// One request with its body read and its caller known, ready to be carried out.
+pub struct Call<S, B = NoBody> {
+    pub body: B,
+    caller: Result<Caller, AuthError>,
+    key: Result<IdempotencyKey, KeyError>,
+    key_owner: Option<String>,
+    fingerprint: Fingerprint,
+    kit: Data<Kit<S>>,
+}
+
+/// One operation of a service: any `async fn(&mut Tx, &State, &Input) -> Result<View, impl Classify>`.
+pub trait UseCase<S, B, V>: Send + Sync + 'static {
+    fn call<'t>(
+        &'t self,
+        tx: &'t mut Tx<'_>,
+        state: &'t S,
+        input: &'t B,
+    ) -> BoxFuture<'t, Result<V, ApiError>>;
+}
+
+impl<F, S, B, V, E> UseCase<S, B, V> for F
+where
+    S: Sync + 'static,
+    B: Sync + 'static,
+    E: Classify,
+    for<'t, 'c> F:
+        WorkOn<&'t mut Tx<'c>, &'t S, &'t B, Out = Result<V, E>, Fut: Send> + Send + Sync + 'static,
+{
+    fn call<'t>(
+        &'t self,
+        tx: &'t mut Tx<'_>,
+        state: &'t S,
+        input: &'t B,
+    ) -> BoxFuture<'t, Result<V, ApiError>> {
+        Box::pin(self(tx, state, input).map_err(ApiError::from))
+    }
+}
+
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum KeyError {
+    #[error("send an Idempotency-Key: a new one for each intent, the same one for each retry of it")]
+    Missing,
+    #[error(transparent)]
+    Invalid(#[from] idempotency::InvalidKey),
+}
+
+impl Classify for KeyError {
+    fn class(&self) -> Class {
+        Class::Malformed
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "idempotency_key_missing",
+            Self::Invalid(_) => "idempotency_key_invalid",
+        }
+    }
+}
+
+impl<S, B> FromRequest for Call<S, B>
+where
+    S: Clone + Send + Sync + 'static,
+    B: DeserializeOwned + 'static,
+{
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let kit = request
+            .app_data::<Data<Kit<S>>>()
+            .expect("every service is started with its kit")
+            .clone();
+        let request = request.clone();
+        let payload = payload.take();
+        async move {
+            let caller = who(&request, &kit.tokens).await;
+            let key = key_of(&request);
+            let json = body::read(&request, payload, kit.body_limit, kit.body_timeout).await?;
+            let method = request.method().as_str();
+            let fingerprint =
+                kit.fingerprints
+                    .fingerprint(method, request.path(), request.query_string(), &json);
+            Ok(Self {
+                body: body::parse(json)?,
+                caller,
+                key,
+                key_owner: None,
+                fingerprint,
+                kit,
+            })
+        }
+        .boxed_local()
+    }
+}
+
+async fn who(request: &HttpRequest, tokens: &Tokens) -> Result<Caller, AuthError> {
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else {
+        return Err(AuthError::Missing);
+    };
+    let header = header.to_str().map_err(|_| AuthError::Invalid)?;
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => tokens.verify(token.trim()).await,
+        _ => Err(AuthError::Invalid),
+    }
+}
+
+fn key_of(request: &HttpRequest) -> Result<IdempotencyKey, KeyError> {
+    let mut headers = request.headers().get_all("idempotency-key");
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        let sent = request.headers().contains_key("idempotency-key");
+        return Err(if sent {
+            idempotency::InvalidKey.into()
+        } else {
+            KeyError::Missing
+        });
+    };
+    let text = header.to_str().map_err(|_| idempotency::InvalidKey)?;
+    Ok(text.parse::<IdempotencyKey>()?)
+}
+
+impl<S, B> Call<S, B> {
+    /// Who calls; 401 without a valid token.
+    pub fn caller(&self) -> Result<Caller, AuthError> {
+        self.caller.clone()
+    }
+
+    /// Who calls; 403 for everybody whose role is not one of `roles`.
+    pub fn require(&self, roles: &[Role]) -> Result<Caller, AuthError> {
+        self.caller()?.require(roles)
+    }
+
+    /// The caller's Idempotency-Key; 400 without one.
+    pub fn key(&self) -> Result<String, ApiError> {
+        Ok(self.key.clone()?.as_str().to_owned())
+    }
+
+    pub fn state(&self) -> &S {
+        &self.kit.state
+    }
+
+    /// Makes the body into what the use case wants.
+    pub fn map<C>(self, input: impl FnOnce(B) -> C) -> Call<S, C> {
+        let Self {
+            body,
+            caller,
+            key,
+            key_owner,
+            fingerprint,
+            kit,
+        } = self;
+        Call {
+            body: input(body),
+            caller,
+            key,
+            key_owner,
+            fingerprint,
+            kit,
+        }
+    }
+
+    /// For a request that has no caller yet: whose its Idempotency-Key is.
+    #[must_use]
+    pub fn keyed_by(self, owner: String) -> Self {
+        Self {
+            key_owner: Some(owner),
+            ..self
+        }
+    }
+}
+
+impl<S, B> Call<S, B>
+where
+    S: Clone + Send + Sync + 'static,
+    B: Send + Sync + 'static,
+{
+    /// Carries out `work` once for the caller's Idempotency-Key, in the transaction `name`; a retry gets the
+    /// first answer.
+    pub async fn once<V, A>(self, name: &'static str, work: impl UseCase<S, B, V>, answer: A) -> Responded
+    where
+        V: Send + Sync + 'static,
+        A: Fn(&V) -> Answer + Send + Sync + 'static,
+    {
+        let owner = match &self.key_owner {
+            Some(owner) => owner.clone(),
+            None => self.caller()?.user_id.to_string(),
+        };
+        let request = KeyedRequest {
+            caller: owner,
+            key: self.key.clone()?,
+            fingerprint: self.fingerprint,
+            keep_hours: self.kit.keep_hours,
+        };
+        self.perform(Some(request), name, work, answer).await
+    }
+
+    /// Carries out `work` in the transaction `name`: for reads, and for what has the same effect when repeated.
+    pub async fn run<V, A>(self, name: &'static str, work: impl UseCase<S, B, V>, answer: A) -> Responded
+    where
+        V: Send + Sync + 'static,
+        A: Fn(&V) -> Answer + Send + Sync + 'static,
+    {
+        self.perform(None, name, work, answer).await
+    }
+
+    /// Carries out `work` with transactions of its own: for what must not hold a connection all the time.
+    pub async fn apart<V, E, F, Fut, A>(self, work: F, answer: A) -> Responded
+    where
+        F: FnOnce(S, Db, B) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        E: Classify,
+        A: Fn(&V) -> Answer + Send + Sync + 'static,
+    {
+        let work = work(self.kit.state.clone(), self.kit.db.clone(), self.body);
+        let job = async move { Ok(answer(&work.await?)) };
+        in_own_task(&self.kit.runtime, job).await
+    }
+
+    async fn perform<V, A>(
+        self,
+        keyed: Option<KeyedRequest>,
+        name: &'static str,
+        work: impl UseCase<S, B, V>,
+        answer: A,
+    ) -> Responded
+    where
+        V: Send + Sync + 'static,
+        A: Fn(&V) -> Answer + Send + Sync + 'static,
+    {
+        let (kit, body) = (self.kit.into_inner(), self.body);
+        let runtime = kit.runtime.clone();
+        let job = async move {
+            let mut attempts = 0;
+            loop {
+                let outcome = kit
+                    .db
+                    .transaction(name, async |tx| -> Result<Answer, ApiError> {
+                        let reservation = match &keyed {
+                            None => None,
+                            Some(request) => match idempotency::begin(tx, request).await? {
+                                Begun::Replay(stored) => return Ok(Answer::replayed(stored)),
+                                Begun::New(reservation) => Some(reservation),
+                            },
+                        };
+                        let answer = answer(&work.call(tx, &kit.state, &body).await?);
+                        if let Some(reservation) = reservation {
+                            reservation.complete(tx, answer.stored()).await?;
+                        }
+                        Ok(answer)
+                    })
+                    .await;
+                attempts += 1;
+                match outcome {
+                    // A deadlock or a lost connection: the key makes it safe to try again.
+                    Err(error) if error.class() == Class::Unavailable && attempts < ATTEMPTS => {
+                        tokio::time::sleep(BETWEEN_ATTEMPTS * attempts).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        in_own_task(&runtime, job).await
+    }
+}
+
+const ATTEMPTS: u32 = 3;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
+
+/// Runs `job` to its end, also when the client goes away.
+async fn in_own_task(
+    runtime: &Handle,
+    job: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
+) -> Responded {
+    let trace = TraceParent::current().unwrap_or_else(TraceParent::root);
+    let answer = runtime
+        .spawn(trace.scope(job.in_current_span()))
+        .await
+        .map_err(Panicked)??;
+    Ok(answer.into_response())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the use case panicked")]
+struct Panicked(#[source] tokio::task::JoinError);
+
+impl Classify for Panicked {
+    fn class(&self) -> Class {
+        Class::Bug
+    }
+    fn code(&self) -> &'static str {
+        "internal_error"
+    }
+}

@@ -1,0 +1,112 @@
+use actix_web::{HttpResponse, web, web::ServiceConfig};
+use utoipa::openapi::{
+    Content, OpenApi, Ref, RefOr, Required,
+    path::{Operation, ParameterBuilder, ParameterIn, PathItem},
+    response::ResponseBuilder,
+    schema::{ObjectBuilder, Type},
+    security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::{COMMON_PROBLEMS, Problem, ProblemDoc};
+use crate::Service;
+
+/// The service's API page with what all operations have in common: how a caller proves who they are, the
+/// Idempotency-Key, and the shape of every answer that is no success.
+pub fn openapi<S: Service>() -> OpenApi {
+    let mut api = S::openapi();
+    S::NAME.clone_into(&mut api.info.title);
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    api.info.description = Some(format!("{}\n\n{}", S::ABOUT, describe_problems(S::PROBLEMS)));
+    let components = api.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    components
+        .security_schemes
+        .insert("token".to_owned(), SecurityScheme::Http(bearer));
+    let problem = <Problem as utoipa::PartialSchema>::schema();
+    components.schemas.insert("Problem".to_owned(), problem);
+    for (path, item) in &mut api.paths.paths {
+        complete(path, item);
+    }
+    api
+}
+
+fn complete(path: &str, item: &mut PathItem) {
+    let is_keyed = path != "/api/sessions";
+    if let Some(post) = item.post.as_mut().filter(|_| is_keyed) {
+        let key = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some(
+                "A new key for each intent, the same one for each retry of it.",
+            ))
+            .schema(Some(
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .min_length(Some(1))
+                    .max_length(Some(255)),
+            ))
+            .build();
+        post.parameters.get_or_insert_default().push(key);
+    }
+    let operations: [&mut Option<Operation>; 5] = [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.patch,
+        &mut item.delete,
+    ];
+    for operation in operations.into_iter().flatten() {
+        let problem = ResponseBuilder::new()
+            .description("A problem; its code says which")
+            .content(
+                "application/problem+json",
+                Content::new(Some(Ref::from_schema_name("Problem"))),
+            )
+            .build();
+        operation
+            .responses
+            .responses
+            .insert("default".to_owned(), RefOr::T(problem));
+    }
+}
+
+fn describe_problems(own: &[ProblemDoc]) -> String {
+    let mut text = "Answers that are no success are `application/problem+json` with one of these codes:\n\n\
+                    | code | status | meaning |\n|---|---|---|\n"
+        .to_owned();
+    for problem in own.iter().chain(COMMON_PROBLEMS) {
+        text += &format!(
+            "| `{}` | {} | {} |\n",
+            problem.code, problem.status, problem.meaning
+        );
+    }
+    text
+}
+
+/// `/openapi.json`, and `/docs/` as the page that shows it.
+pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [ProblemDoc]) {
+    let json = web::Bytes::from(api.to_json().expect("an API page is always JSON"));
+    for path in ["/openapi.json", "/docs/openapi.json"] {
+        let json = json.clone();
+        config.route(
+            path,
+            web::get().to(move || {
+                let json = json.clone();
+                async move { HttpResponse::Ok().content_type("application/json").body(json) }
+            }),
+        );
+    }
+    config.route(
+        "/problems.json",
+        web::get().to(move || async move {
+            HttpResponse::Ok().json(problems.iter().chain(COMMON_PROBLEMS).collect::<Vec<_>>())
+        }),
+    );
+    // Relative, so that the page also works behind the gateway under another path.
+    config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::new(["openapi.json"])));
+}

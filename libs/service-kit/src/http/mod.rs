@@ -1,0 +1,9 @@
+//! One request: read at the border, done in one transaction, answered.
+
+pub mod answer;
+pub mod body;
+pub mod call;
+pub mod docs;
+pub mod observe;
+pub mod page;
+pub mod problem;

@@ -1,0 +1,202 @@
+use std::fmt;
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use kernel::{Class, Classify, TraceParent, cause_chain};
+use serde::Serialize;
+
+/// Any classified error as problem+json (RFC 9457). Handlers only write `?`.
+pub struct ApiError(Box<dyn Classify>);
+
+impl<E: Classify> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl ApiError {
+    pub fn class(&self) -> Class {
+        self.0.class()
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The body of every answer that is no success.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Where the code is explained.
+    #[schema(example = "/api/docs/problems#insufficient_funds")]
+    pub r#type: String,
+    pub title: String,
+    pub status: u16,
+    /// Stable: programs may rely on it.
+    #[schema(example = "insufficient_funds")]
+    pub code: String,
+    /// What to do about it, for a person.
+    pub detail: String,
+    /// The trace under which the service's log has more.
+    pub trace_id: Option<String>,
+}
+
+/// One code on the page that explains them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ProblemDoc {
+    pub code: &'static str,
+    pub status: u16,
+    pub meaning: &'static str,
+}
+
+const fn doc(code: &'static str, status: u16, meaning: &'static str) -> ProblemDoc {
+    ProblemDoc {
+        code,
+        status,
+        meaning,
+    }
+}
+
+/// The codes that every service may answer with.
+pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
+    doc("malformed_json", 400, "The body is not JSON. Nothing was stored."),
+    doc(
+        "invalid_body",
+        422,
+        "A field is missing, unknown or of the wrong kind; the detail names it.",
+    ),
+    doc("content_type", 400, "Send bodies as application/json."),
+    doc("body_too_large", 413, "The body exceeds the service's limit."),
+    doc(
+        "body_too_slow",
+        400,
+        "The body did not arrive in time; send the request again.",
+    ),
+    doc(
+        "invalid_path",
+        404,
+        "The address holds something that cannot be an id or a name.",
+    ),
+    doc(
+        "invalid_query",
+        400,
+        "A query parameter is unknown or of the wrong kind; the detail names it.",
+    ),
+    doc(
+        "invalid_cursor",
+        422,
+        "Take the cursor from the last page's next, unchanged.",
+    ),
+    doc(
+        "idempotency_key_missing",
+        400,
+        "A POST that changes something needs an Idempotency-Key: a new one for each intent, the same one for each retry of it.",
+    ),
+    doc(
+        "idempotency_key_invalid",
+        400,
+        "The key is 1 to 255 visible ASCII characters, bare or quoted.",
+    ),
+    doc(
+        "idempotency_key_reused",
+        422,
+        "The key was used for another request. Use a new key for a new request.",
+    ),
+    doc(
+        "idempotency_key_in_progress",
+        409,
+        "The first request with this key is still in work. Try again after Retry-After for its answer.",
+    ),
+    doc(
+        "token_missing",
+        401,
+        "Log in with POST /api/sessions and send the token as Authorization: Bearer.",
+    ),
+    doc(
+        "token_invalid",
+        401,
+        "The token is forged, expired or not for this store. Log in again.",
+    ),
+    doc("role_denied", 403, "The caller's role may not do this."),
+    doc(
+        "token_keys_unavailable",
+        503,
+        "The service has not seen the token keys yet. Try again after Retry-After.",
+    ),
+    doc(
+        "database_unavailable",
+        503,
+        "The service's database is away. Nothing was stored; try again after Retry-After with the same key.",
+    ),
+    doc(
+        "internal_error",
+        500,
+        "A defect of the service. Nothing was stored; the log has the cause under the trace id.",
+    ),
+    doc(
+        "no_such_route",
+        404,
+        "There is nothing at this address; see the service's API page.",
+    ),
+];
+
+pub const fn status_of(class: Class) -> StatusCode {
+    match class {
+        Class::Malformed => StatusCode::BAD_REQUEST,
+        Class::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Class::Denied => StatusCode::FORBIDDEN,
+        Class::NotFound => StatusCode::NOT_FOUND,
+        Class::Conflict => StatusCode::CONFLICT,
+        Class::Precondition => StatusCode::PRECONDITION_FAILED,
+        Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Class::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Class::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        status_of(self.0.class())
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let class = self.0.class();
+        let cause = cause_chain(&*self.0);
+        match class {
+            Class::Bug => tracing::error!(code = self.0.code(), cause, "request failed"),
+            Class::Unavailable => tracing::warn!(code = self.0.code(), cause, "request cannot be served now"),
+            _ => tracing::debug!(code = self.0.code(), cause, "request refused"),
+        }
+        let status = status_of(class);
+        // What a defect says is for the operator; a client could read secrets out of it.
+        let detail = match class {
+            Class::Bug => "the service failed; nothing was stored".to_owned(),
+            _ => self.0.to_string(),
+        };
+        let problem = Problem {
+            r#type: format!("/api/docs/problems#{}", self.0.code()),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            code: self.0.code().to_owned(),
+            detail,
+            trace_id: TraceParent::current().map(TraceParent::trace_id),
+        };
+        let mut response = HttpResponse::build(status);
+        response.content_type("application/problem+json");
+        if let Some(seconds) = self.0.retry_after() {
+            response.insert_header(("Retry-After", seconds.to_string()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        response.body(serde_json::to_string(&problem).expect("a problem is always JSON"))
+    }
+}

@@ -1,0 +1,309 @@
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{self, Data},
+};
+use anyhow::Context;
+use clap::{Args, FromArgMatches};
+use db::{Db, Migrations};
+use diesel_migrations::embed_migrations;
+use idempotency::FingerprintKey;
+use kernel::{Class, Classify, Clock, cause_chain};
+use prometheus_client::registry::Registry;
+use telemetry::{Ops, Readiness, Shutdown};
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens,
+    http::{call::Kit, docs, observe},
+};
+
+const MIGRATIONS: Migrations = embed_migrations!();
+
+/// A service that was started. Dropping it does not stop it; [`Running::stop`] does, in good order.
+pub struct Running {
+    /// Where the HTTP API is.
+    pub address: SocketAddr,
+    /// Where health and metrics are.
+    pub ops_address: SocketAddr,
+    server: ServerHandle,
+    inbox: Option<inbox::Running>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    _ops: Ops,
+}
+
+impl Running {
+    /// Finishes the requests that were accepted and the events that are in work, then ends.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+        if let Some(inbox) = self.inbox {
+            inbox.stop().await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Migrates, opens the database, binds, consumes, serves.
+pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<Running> {
+    let ServiceSettings { kit, own } = settings;
+    migrate::<S>(&kit).await?;
+    let db = Db::open(&kit.db, S::NAME)
+        .await
+        .context("the database cannot be opened")?;
+    outbox::declare_topics(&db, S::PUBLISHES)
+        .await
+        .context("the topics cannot be declared")?;
+
+    let mut registry =
+        Registry::with_prefix_and_labels("tovar", std::iter::once(("service".into(), S::NAME.into())));
+    let api = docs::openapi::<S>();
+    let http_metrics = observe::HttpMetrics::register(&mut registry, &api);
+    let inbox_metrics = inbox::Metrics::register(&mut registry);
+    let clock = Clock::system();
+    let boot = Boot {
+        own: &own,
+        kit: &kit,
+        db: &db,
+        clock: &clock,
+        registry: &mut registry,
+    };
+    let state = S::state(boot)
+        .await
+        .context("the service's state cannot be made")?;
+
+    let listener = TcpListener::bind(kit.http_listen).with_context(|| {
+        format!(
+            "cannot listen on {}; set HTTP_LISTEN to a free address",
+            kit.http_listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let jwks_url = kit
+        .tokens
+        .jwks_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{address}/.well-known/jwks.json"));
+    let tokens = Tokens::new(&kit.tokens, jwks_url, db.clone())?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
+    tasks.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
+    );
+    tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
+
+    let server = serve::<S>(
+        &kit,
+        listener,
+        state.clone(),
+        db.clone(),
+        tokens,
+        (api, http_metrics),
+    )?;
+    let subscriptions = S::subscriptions();
+    let inbox = if subscriptions.topics().is_empty() {
+        None
+    } else {
+        Some(
+            inbox::start(
+                subscriptions,
+                state,
+                db.clone(),
+                &kit.kafka,
+                &kit.inbox,
+                inbox_metrics,
+            )
+            .await?,
+        )
+    };
+    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db)).await?;
+    tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
+    Ok(Running {
+        address,
+        ops_address: ops.address,
+        server,
+        inbox,
+        stop,
+        tasks,
+        _ops: ops,
+    })
+}
+
+async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let sets = vec![
+            MIGRATIONS,
+            outbox::MIGRATIONS,
+            inbox::MIGRATIONS,
+            idempotency::MIGRATIONS,
+            S::MIGRATIONS,
+        ];
+        match db::migrate(&kit.db, sets).await {
+            // A database that starts beside us may need a moment.
+            Err(error @ db::MigrateError::Connect(_)) if waited < Duration::from_secs(60) => {
+                let pause = Duration::from_millis(500);
+                tracing::warn!(error = cause_chain(&error), "waiting for the database");
+                tokio::time::sleep(pause).await;
+                waited += pause;
+            }
+            done => return done.context("the database cannot be migrated"),
+        }
+    }
+}
+
+fn serve<S: Service>(
+    kit: &KitSettings,
+    listener: TcpListener,
+    state: S::State,
+    db: Db,
+    tokens: Tokens,
+    (api, metrics): (utoipa::openapi::OpenApi, observe::HttpMetrics),
+) -> anyhow::Result<ServerHandle> {
+    let shared = Data::new(Kit {
+        state,
+        db,
+        tokens,
+        fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
+        keep_hours: kit.idempotency.idempotency_hours,
+        body_limit: kit.http_body_limit,
+        body_timeout: Duration::from_secs(kit.http_body_timeout),
+        runtime: Handle::current(),
+    });
+    let metrics = Data::new(metrics);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .app_data(metrics.clone())
+            .app_data(
+                web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
+            )
+            .app_data(
+                web::QueryConfig::default()
+                    .error_handler(|error, _| ApiError::from(BadAddress::Query(error.to_string())).into()),
+            )
+            .wrap(from_fn(observe::observe))
+            .configure(S::routes)
+            .configure(|config| docs::routes(config, &api, S::PROBLEMS))
+            .default_service(web::to(async || -> Result<actix_web::HttpResponse, ApiError> {
+                Err(BadAddress::NoRoute.into())
+            }))
+    })
+    .workers(usize::from(kit.http_workers))
+    .shutdown_timeout(kit.shutdown_grace)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BadAddress {
+    #[error("the address holds something that cannot be an id or a name")]
+    Path,
+    #[error("the query cannot be read: {0}")]
+    Query(String),
+    #[error("there is nothing at this address")]
+    NoRoute,
+}
+
+impl Classify for BadAddress {
+    fn class(&self) -> Class {
+        match self {
+            Self::Path | Self::NoRoute => Class::NotFound,
+            Self::Query(_) => Class::Malformed,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Path => "invalid_path",
+            Self::Query(_) => "invalid_query",
+            Self::NoRoute => "no_such_route",
+        }
+    }
+}
+
+/// Ready while the database answers. Kafka does not count: requests are served without it.
+fn readiness(db: Db) -> Readiness {
+    Arc::new(move || {
+        let db = db.clone();
+        Box::pin(async move { db.ping().await.map_err(|error| cause_chain(&error)) })
+    })
+}
+
+async fn purge_keys(db: Db, keep_hours: u32) {
+    const BATCH: i32 = 1000;
+    loop {
+        let purged = db
+            .transaction("kit.purge_keys", async |tx| {
+                idempotency::purge(tx, keep_hours, BATCH).await
+            })
+            .await;
+        match purged {
+            Ok(full) if full == usize::try_from(BATCH).unwrap_or_default() => {}
+            Ok(_) => tokio::time::sleep(Duration::from_secs(600)).await,
+            Err(error) => {
+                tracing::warn!(error = cause_chain(&error), "old idempotency keys not purged");
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        }
+    }
+}
+
+/// A service's whole `main`: settings from flags and environment, log, then [`start`] until SIGTERM or SIGINT.
+pub fn main<S: Service>() -> ExitCode {
+    let command = ServiceSettings::<S::Settings>::augment_args(
+        clap::Command::new(S::NAME)
+            .about(S::ABOUT)
+            .version(env!("CARGO_PKG_VERSION")),
+    );
+    let settings = match ServiceSettings::<S::Settings>::from_arg_matches(&command.get_matches()) {
+        Ok(settings) => settings,
+        Err(error) => error.exit(),
+    };
+    telemetry::init(&settings.kit.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run_until_signal::<S>(settings)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(service = S::NAME, error = format!("{error:#}"), "ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_until_signal<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<()> {
+    if settings.kit.migrate_only {
+        return migrate::<S>(&settings.kit).await;
+    }
+    let mut shutdown = Shutdown::listen(&settings.kit.shutdown)?;
+    let started = tokio::select! {
+        started = start::<S>(settings) => started?,
+        () = shutdown.wished() => return Ok(()),
+    };
+    shutdown.wished().await;
+    tracing::info!(service = S::NAME, "stopping");
+    started.stop().await;
+    Ok(())
+}

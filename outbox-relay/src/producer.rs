@@ -1,0 +1,320 @@
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use kernel::Clock;
+use outbox::log::Record;
+use rdkafka::{
+    ClientContext,
+    config::FromClientConfigAndContext,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
+};
+
+use crate::{
+    RelaySettings,
+    acks::{Acks, Refused},
+    message::message,
+    metrics::RelayMetrics,
+};
+
+/// Pages that may wait for the producer; with them the reader is always a little ahead.
+const PAGES: usize = 2;
+
+/// Kafka's producer on a thread of its own. Dropping it throws away what is not acknowledged.
+pub struct Producer {
+    pages: Option<SyncSender<Vec<Arc<Record>>>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// How many events from the first on are all acknowledged.
+    prefix: AtomicU64,
+    /// Why it cannot go on.
+    trouble: Mutex<Option<Trouble>>,
+    give_up: AtomicBool,
+}
+
+/// Why this producer cannot go on. The next one starts from the saved cursor.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("Kafka refused the event at position {}: {}", .0.position, .0.reason)]
+    Refused(Refused),
+    #[error("Kafka's producer cannot go on: {0}")]
+    Broken(String),
+}
+
+impl Producer {
+    pub fn start(settings: &RelaySettings, metrics: RelayMetrics) -> KafkaResult<Self> {
+        let mut config = settings.kafka.client_config(&format!("relay{}", settings.source));
+        config
+            .set("enable.idempotence", "true")
+            // A gap in what was sent must stop everything behind it, or a key's events would be out of order.
+            .set("enable.gapless.guarantee", "true")
+            .set("acks", "all")
+            // An outage of any length is waited out.
+            .set("message.timeout.ms", "0")
+            .set("compression.type", "lz4")
+            // As Java's clients choose a key's partition.
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", settings.linger_ms.to_string())
+            .set("message.max.bytes", "2000000")
+            .set("queue.buffering.max.kbytes", settings.buffer_kib.to_string())
+            .set("queue.buffering.max.messages", "100000")
+            .set("topic.metadata.propagation.max.ms", "5000");
+        let reports = Arc::<Mutex<Vec<Report>>>::default();
+        let context = Context {
+            reports: reports.clone(),
+            metrics: metrics.clone(),
+        };
+        let producer = BaseProducer::from_config_and_context(&config, context)?;
+        let shared = Arc::<Shared>::default();
+        let (pages, received) = mpsc::sync_channel(PAGES);
+        let feeder = Feeder {
+            producer,
+            reports,
+            shared: shared.clone(),
+            acks: Acks::default(),
+            metrics,
+            clock: Clock::system(),
+            source: settings.source.clone(),
+            prefix: settings.kafka.kafka_prefix.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("producer".to_owned())
+            .spawn(move || feeder.run(&received))
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self {
+            pages: Some(pages),
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands a page over, or gives it back while there is no room.
+    pub fn try_send(&self, page: Vec<Arc<Record>>) -> Result<(), Vec<Arc<Record>>> {
+        let pages = self
+            .pages
+            .as_ref()
+            .expect("pages are taken until the producer is dropped");
+        match pages.try_send(page) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(page) | TrySendError::Disconnected(page)) => Err(page),
+        }
+    }
+
+    /// How many of the events that were handed over, from the first on, are all acknowledged.
+    pub fn prefix(&self) -> u64 {
+        self.shared.prefix.load(Ordering::Acquire)
+    }
+
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.give_up.store(true, Ordering::Release);
+        self.pages = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the producer's thread panicked");
+        }
+    }
+}
+
+struct Report {
+    number: u64,
+    outcome: Result<(), RDKafkaErrorCode>,
+}
+
+struct Context {
+    reports: Arc<Mutex<Vec<Report>>>,
+    metrics: RelayMetrics,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+            && self.metrics.outage.set(1) == 0
+        {
+            tracing::warn!(
+                reason,
+                "no broker can be reached; the outbox keeps what is committed"
+            );
+        } else {
+            tracing::debug!(%error, reason, "Kafka");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let outcome = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+        };
+        let report = Report {
+            number: number as u64,
+            outcome,
+        };
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(report);
+    }
+}
+
+/// Whether Kafka will never take this very event, however often it is sent.
+///
+/// A missing topic or permission is none of these: an operator mends it, and the event goes through.
+fn is_final(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::PolicyViolation
+    )
+}
+
+struct Feeder {
+    producer: BaseProducer<Context>,
+    reports: Arc<Mutex<Vec<Report>>>,
+    shared: Arc<Shared>,
+    acks: Acks,
+    metrics: RelayMetrics,
+    clock: Clock,
+    source: String,
+    prefix: String,
+}
+
+const SHORT: Duration = Duration::from_millis(1);
+/// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
+const LONG: Duration = Duration::from_millis(500);
+
+impl Feeder {
+    fn run(mut self, pages: &mpsc::Receiver<Vec<Arc<Record>>>) {
+        let mut topic = String::new();
+        loop {
+            // The client's own poll would spin through its last millisecond.
+            match pages.recv_timeout(if self.acks.waiting() > 0 { SHORT } else { LONG }) {
+                Ok(page) => {
+                    for record in &page {
+                        if !self.send(record, &mut topic) {
+                            break;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.poll();
+            if self.is_given_up() {
+                break;
+            }
+        }
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Sends one event, in its turn; `false` when that is over.
+    fn send(&mut self, record: &Record, topic: &mut String) -> bool {
+        topic.clear();
+        topic.push_str(&self.prefix);
+        topic.push_str(record.topic());
+        let number = self
+            .acks
+            .sent(record.position(), record.recorded_at().timestamp_micros());
+        let number = usize::try_from(number).expect("fewer events than addresses");
+        let mut next = message(record, topic, &self.source, number);
+        loop {
+            match self.producer.send(next) {
+                Ok(()) => return true,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same)) => {
+                    next = same;
+                    std::thread::sleep(SHORT);
+                    self.poll();
+                    if self.is_given_up() {
+                        return false;
+                    }
+                }
+                Err((error, _)) => {
+                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    self.take_trouble(number as u64, code);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self) {
+        self.producer.poll(Duration::ZERO);
+        let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        if reports.is_empty() {
+            return;
+        }
+        let now = self.clock.now().timestamp_micros();
+        for Report { number, outcome } in reports {
+            match outcome {
+                Ok(()) => {
+                    if let Some(recorded_at) = self.acks.acknowledged(number) {
+                        #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
+                        self.metrics
+                            .insert_to_ack
+                            .observe((now - recorded_at) as f64 / 1e6);
+                        self.metrics.sent.inc();
+                    }
+                }
+                Err(code) => self.take_trouble(number, code),
+            }
+        }
+        if self.metrics.outage.get() == 1 && self.acks.waiting() == 0 {
+            self.metrics.outage.set(0);
+            tracing::info!("brokers can be reached again");
+        }
+        self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
+    }
+
+    /// The first trouble is the cause; what fails behind it only follows.
+    fn take_trouble(&self, number: u64, code: RDKafkaErrorCode) {
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.is_some() || self.shared.give_up.load(Ordering::Acquire) {
+            return;
+        }
+        let refused = is_final(code)
+            .then(|| self.acks.refused(number, code.to_string()))
+            .flatten();
+        *trouble = Some(match refused {
+            Some(refused) => Trouble::Refused(refused),
+            None => Trouble::Broken(code.to_string()),
+        });
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.shared.give_up.load(Ordering::Acquire)
+            || self
+                .shared
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
+    }
+}

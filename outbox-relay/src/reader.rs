@@ -1,0 +1,382 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use outbox::{
+    log::{Cursor, Difference, Record, Session},
+    parked::TopicKey,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    RelaySettings,
+    metrics::RelayMetrics,
+    producer::{Producer, Trouble},
+    progress::Progress,
+    relay::RelayError,
+};
+
+/// How events are sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// Many in flight.
+    Pipelined,
+    /// One in flight, up to the event at this position: to find out which one Kafka refuses.
+    OneByOne { until: i64 },
+}
+
+/// Between looks while there is work.
+const TICK: Duration = Duration::from_millis(2);
+/// Between looks while Kafka does not take what is there.
+const TICK_STUCK: Duration = Duration::from_millis(50);
+const SAVE_EVERY: Duration = Duration::from_millis(60);
+/// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
+const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
+const SAFETY_NET: Duration = Duration::from_millis(500);
+const PARKED_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads the log and keeps the cursor.
+pub struct Reader<'s> {
+    session: Session,
+    producer: Producer,
+    settings: &'s RelaySettings,
+    metrics: &'s RelayMetrics,
+    /// Up to where the log was read: the acknowledged point is behind it.
+    read: Cursor,
+    progress: Progress,
+    sent: u64,
+    /// When the first event of each stretch that is in flight was recorded.
+    recorded: VecDeque<(u64, i64)>,
+    saved_at: Instant,
+    parked: HashMap<TopicKey, bool>,
+    parked_at: Instant,
+    style: Style,
+}
+
+impl<'s> Reader<'s> {
+    pub async fn new(
+        session: Session,
+        producer: Producer,
+        settings: &'s RelaySettings,
+        metrics: &'s RelayMetrics,
+        cursor: Cursor,
+        style: Style,
+    ) -> Result<Self, RelayError> {
+        let now = Instant::now();
+        let mut reader = Self {
+            session,
+            producer,
+            settings,
+            metrics,
+            read: cursor.clone(),
+            progress: Progress::new(cursor),
+            sent: 0,
+            recorded: VecDeque::new(),
+            saved_at: now,
+            parked: HashMap::new(),
+            parked_at: now,
+            style,
+        };
+        reader.load_parked().await?;
+        Ok(reader)
+    }
+
+    /// Relays until stopped; then drains within the grace period.
+    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), RelayError> {
+        let mut quiet_since = Instant::now();
+        loop {
+            let found = self.step().await?;
+            if stop.is_cancelled() {
+                return self.drain().await;
+            }
+            if found {
+                quiet_since = Instant::now();
+                continue;
+            }
+            let is_quiet = quiet_since.elapsed() >= Duration::from_millis(self.settings.quiet_ms);
+            if is_quiet && self.progress.is_settled() {
+                self.sleep(stop).await?;
+                quiet_since = Instant::now();
+            } else {
+                let is_stuck = is_quiet && quiet_since.elapsed() > Duration::from_secs(1);
+                tokio::time::sleep(if is_stuck { TICK_STUCK } else { TICK }).await;
+            }
+        }
+    }
+
+    /// One look at the log; whether there was anything.
+    async fn step(&mut self) -> Result<bool, RelayError> {
+        self.note_progress().await?;
+        self.see_to_parked().await?;
+        let records = self.next().await?;
+        if records.is_empty() {
+            return Ok(false);
+        }
+        self.metrics.batches.inc();
+        self.send(records).await?;
+        Ok(true)
+    }
+
+    /// Everything that is committed by now, acknowledged and saved; or as much as the grace period allows.
+    async fn drain(mut self) -> Result<(), RelayError> {
+        let deadline = Instant::now() + Duration::from_secs(self.settings.drain_seconds);
+        loop {
+            let found = self.step().await?;
+            if !found && self.progress.is_settled() {
+                break;
+            }
+            if Instant::now() > deadline {
+                tracing::warn!(
+                    waiting = self.sent - self.producer.prefix(),
+                    "not all was sent in time; the rest follows at the next start"
+                );
+                break;
+            }
+            if !found {
+                tokio::time::sleep(TICK).await;
+            }
+        }
+        self.save_unsaved().await
+    }
+
+    /// Reads on, and notes what will be true when it is acknowledged.
+    async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
+        let wanted = self.settings.page;
+        if let Some((target, after)) = self.read.towards.clone() {
+            let records = self
+                .session
+                .page(&self.read.acknowledged, &target, after, wanted)
+                .await?;
+            match records.last() {
+                Some(last) => self.read.towards = Some((target, last.position())),
+                None => {
+                    self.read = Cursor {
+                        acknowledged: target,
+                        towards: None,
+                    }
+                }
+            }
+            return Ok(self.or_settled(records));
+        }
+        match self.session.tick(&self.read.acknowledged, wanted).await? {
+            Difference::Whole { now, records } => {
+                self.read = Cursor {
+                    acknowledged: now,
+                    towards: None,
+                };
+                Ok(self.or_settled(records))
+            }
+            Difference::Large { now, before } => {
+                self.read.towards = Some((now, before));
+                Box::pin(self.next()).await
+            }
+        }
+    }
+
+    /// A look that found nothing still moves the cursor, behind all that is in flight.
+    fn or_settled(&mut self, records: Vec<Record>) -> Vec<Record> {
+        if records.is_empty() {
+            self.progress.expect(self.sent, self.read.clone(), false);
+        }
+        records
+    }
+
+    async fn send(&mut self, records: Vec<Record>) -> Result<(), RelayError> {
+        let mut page = Vec::with_capacity(records.len());
+        for record in records {
+            if self.is_parked(&record) {
+                self.session
+                    .park(&record, "an earlier event of its key is parked")
+                    .await?;
+                continue;
+            }
+            match self.style {
+                Style::Pipelined => page.push(Arc::new(record)),
+                Style::OneByOne { until } => {
+                    let is_last = record.position() == until;
+                    self.send_alone(record).await?;
+                    if is_last {
+                        self.style = Style::Pipelined;
+                    }
+                }
+            }
+        }
+        if let Some(first) = page.first() {
+            self.recorded
+                .push_back((self.sent, first.recorded_at().timestamp_micros()));
+            self.sent += page.len() as u64;
+            self.hand_over(page).await?;
+        }
+        self.progress.expect(self.sent, self.read.clone(), true);
+        Ok(())
+    }
+
+    /// Waits for room; meanwhile the session must not fall asleep, nor trouble go unseen.
+    async fn hand_over(&mut self, mut page: Vec<Arc<Record>>) -> Result<(), RelayError> {
+        let mut pinged = Instant::now();
+        loop {
+            match self.producer.try_send(page) {
+                Ok(()) => return Ok(()),
+                Err(same) => page = same,
+            }
+            self.note_progress().await?;
+            tokio::time::sleep(TICK).await;
+            if pinged.elapsed() > Duration::from_secs(2) {
+                self.session.ping().await?;
+                pinged = Instant::now();
+            }
+        }
+    }
+
+    /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is parked.
+    async fn send_alone(&mut self, record: Record) -> Result<(), RelayError> {
+        let record = Arc::new(record);
+        match self.send_and_wait(record.clone()).await {
+            Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                self.session.park(&record, &refused.reason).await?;
+                let (event_id, event_type, key) = (record.id(), record.event_type(), record.key());
+                tracing::error!(%event_id, event_type, key, reason = refused.reason, "event is parked");
+                Err(Trouble::Refused(refused).into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends one event and waits for what Kafka says about it.
+    async fn send_and_wait(&mut self, record: Arc<Record>) -> Result<(), RelayError> {
+        while self.producer.prefix() < self.sent {
+            self.note_progress().await?;
+            tokio::time::sleep(TICK).await;
+        }
+        self.sent += 1;
+        self.hand_over(vec![record]).await?;
+        while self.producer.prefix() < self.sent {
+            self.note_progress().await?;
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn note_progress(&mut self) -> Result<(), RelayError> {
+        let prefix = self.producer.prefix();
+        self.progress.acknowledged(prefix);
+        while self.recorded.get(1).is_some_and(|(from, _)| *from <= prefix) {
+            self.recorded.pop_front();
+        }
+        if prefix == self.sent {
+            self.recorded.clear();
+        }
+        self.metrics
+            .oldest
+            .set(self.recorded.front().map_or(0, |(_, recorded_at)| *recorded_at));
+        self.metrics
+            .waiting
+            .set(i64::try_from(self.sent - prefix).unwrap_or(i64::MAX));
+        if let Some(trouble) = self.producer.trouble() {
+            // What is acknowledged need not be sent again.
+            self.save_unsaved().await?;
+            return Err(trouble.into());
+        }
+        let since = self.saved_at.elapsed();
+        if (since >= SAVE_EVERY && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
+            self.save_unsaved().await?;
+        }
+        Ok(())
+    }
+
+    async fn save_unsaved(&mut self) -> Result<(), RelayError> {
+        self.saved_at = Instant::now();
+        if let Some(cursor) = self.progress.unsaved().cloned() {
+            self.session.save_cursor(&cursor).await?;
+            self.progress.saved(cursor);
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a publisher or the safety net wakes it.
+    async fn sleep(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
+        if self.progress.to_save().is_some() {
+            self.save_unsaved().await?;
+        }
+        if !self.session.try_sleep().await? {
+            return Ok(());
+        }
+        // What was committed before publishers knew that we sleep.
+        let mut found = self.step().await?;
+        while !found && !stop.is_cancelled() {
+            tokio::select! {
+                () = self.session.notified(SAFETY_NET) => {}
+                () = stop.cancelled() => {}
+            }
+            found = self.step().await?;
+        }
+        Ok(self.session.wake().await?)
+    }
+
+    fn is_parked(&self, record: &Record) -> bool {
+        // The common case costs no key.
+        !self.parked.is_empty()
+            && self.parked.contains_key(&TopicKey {
+                topic: record.topic().to_owned(),
+                key: record.key().to_owned(),
+            })
+    }
+
+    async fn load_parked(&mut self) -> Result<(), RelayError> {
+        self.parked = self.session.parked_keys().await?.into_iter().collect();
+        self.parked_at = Instant::now();
+        self.metrics
+            .parked
+            .set(i64::try_from(self.parked.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Does what operators want done with parked keys. Only this task reads and sends, so a key is free exactly when
+    /// it has no waiting row any more.
+    async fn see_to_parked(&mut self) -> Result<(), RelayError> {
+        if self.parked.is_empty() || self.parked_at.elapsed() < PARKED_EVERY {
+            return Ok(());
+        }
+        self.load_parked().await?;
+        let in_replay: Vec<TopicKey> = self
+            .parked
+            .iter()
+            .filter(|(_, replay)| **replay)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in in_replay {
+            self.replay(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn replay(&mut self, key: &TopicKey) -> Result<(), RelayError> {
+        loop {
+            let records = self.session.in_replay(key).await?;
+            if records.is_empty() {
+                return self.load_parked().await;
+            }
+            for record in records {
+                let (position, id) = (record.position(), record.id());
+                match self.send_and_wait(Arc::new(record)).await {
+                    Ok(()) => {
+                        self.session.replayed(position, None).await?;
+                        tracing::info!(event_id = %id, "parked event is sent");
+                    }
+                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                        self.session.replayed(position, Some(&refused.reason)).await?;
+                        return Err(Trouble::Broken(format!(
+                            "a replayed event was refused again: {}",
+                            refused.reason
+                        ))
+                        .into());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+}

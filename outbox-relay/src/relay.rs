@@ -1,0 +1,181 @@
+use std::time::Duration;
+
+use kernel::cause_chain;
+use outbox::log::{LogError, Origin, Restart, Session};
+use rand::Rng;
+use rdkafka::error::KafkaError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    GoOnFrom, OnPromotion, RelaySettings, maintain,
+    metrics::RelayMetrics,
+    producer::{Producer, Trouble},
+    reader::{Reader, Style},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+    #[error("Kafka's producer cannot be made")]
+    Producer(#[from] KafkaError),
+}
+
+impl RelayError {
+    /// Whether only an operator can mend it.
+    fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(LogError::OtherCluster { .. } | LogError::Promoted { .. })
+        )
+    }
+}
+
+const STAND_BY: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Relays until stopped, from one connection to the next.
+pub async fn run(
+    mut settings: RelaySettings,
+    metrics: RelayMetrics,
+    stop: CancellationToken,
+) -> Result<(), RelayError> {
+    let maintenance = tokio::spawn(maintain::run(settings.clone(), stop.clone()));
+    let mut pause = FIRST_PAUSE;
+    let mut style = Style::Pipelined;
+    let outcome = loop {
+        let outcome = lead(&mut settings, &metrics, &stop, style).await;
+        metrics.leader.set(0);
+        match outcome {
+            Ok(()) => break Ok(()),
+            Err(error) if error.is_final() => break Err(error),
+            // Which event it is, and whether it alone, is found out one by one.
+            Err(RelayError::Trouble(Trouble::Refused(refused))) if style == Style::Pipelined => {
+                tracing::warn!(
+                    position = refused.position,
+                    reason = refused.reason,
+                    "Kafka refused events; sending one by one up to there"
+                );
+                style = Style::OneByOne {
+                    until: refused.position,
+                };
+            }
+            Err(RelayError::Trouble(Trouble::Refused(_))) => style = Style::Pipelined,
+            Err(error) => {
+                tracing::warn!(
+                    error = cause_chain(&error),
+                    "the relay starts again from its saved cursor"
+                );
+                let by_chance = rand::rng().random_range(0.5..1.0);
+                if stop
+                    .run_until_cancelled(tokio::time::sleep(pause.mul_f64(by_chance)))
+                    .await
+                    .is_none()
+                {
+                    break Ok(());
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+        }
+        pause = FIRST_PAUSE;
+    };
+    maintenance.abort();
+    outcome
+}
+
+/// One connection: becomes the active relay, and reads until stopped or in trouble.
+async fn lead(
+    settings: &mut RelaySettings,
+    metrics: &RelayMetrics,
+    stop: &CancellationToken,
+    style: Style,
+) -> Result<(), RelayError> {
+    let mut session = Session::open(&settings.postgres, "outbox-relay").await?;
+    let mut standing_by = false;
+    while !session.try_lead().await? {
+        if !standing_by {
+            tracing::info!("another relay is active; standing by");
+            standing_by = true;
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(STAND_BY))
+            .await
+            .is_none()
+        {
+            return Ok(());
+        }
+    }
+    check_origin(&mut session, settings, metrics).await?;
+    // Only now: a cursor that was read before the lock was had may be old.
+    let (cursor, _) = session.load_cursor().await?;
+    metrics.leader.set(1);
+    tracing::info!(
+        source = settings.source,
+        cursor = cursor.acknowledged,
+        "this is the active relay"
+    );
+    let producer = Producer::start(settings, metrics.clone())?;
+    Reader::new(session, producer, settings, metrics, cursor, style)
+        .await?
+        .run(stop)
+        .await
+}
+
+/// Refuses to go on in a cluster that the cursor is not from.
+async fn check_origin(
+    session: &mut Session,
+    settings: &mut RelaySettings,
+    metrics: &RelayMetrics,
+) -> Result<(), LogError> {
+    let found = session.origin().await?;
+    let (_, saved) = session.load_cursor().await?;
+    if saved == Some(found) {
+        return Ok(());
+    }
+    if let Some(saved) = saved {
+        accept(session, settings, metrics, saved, found).await?;
+    }
+    session.save_origin(found).await
+}
+
+async fn accept(
+    session: &mut Session,
+    settings: &mut RelaySettings,
+    metrics: &RelayMetrics,
+    saved: Origin,
+    found: Origin,
+) -> Result<(), LogError> {
+    if saved.system_identifier != found.system_identifier {
+        let (saved, found) = (saved.system_identifier, found.system_identifier);
+        // Taken, so that it counts once.
+        let from = match settings.go_on_from.take() {
+            Some(GoOnFrom::Now) => Restart::Now,
+            Some(GoOnFrom::All) => Restart::All,
+            None => return Err(LogError::OtherCluster { saved, found }),
+        };
+        tracing::warn!(
+            saved,
+            found,
+            ?from,
+            "the database is on another cluster; going on as told"
+        );
+        return session.restart(from).await;
+    }
+    if settings.on_promotion == OnPromotion::Stop {
+        return Err(LogError::Promoted {
+            saved: saved.timeline,
+            found: found.timeline,
+        });
+    }
+    tracing::warn!(
+        saved = saved.timeline,
+        found = found.timeline,
+        "the database was promoted; going on"
+    );
+    metrics.promotions.inc();
+    Ok(())
+}
