@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 #[command(next_help_heading = "Log")]
 pub struct LogSettings {
     /// What is logged, as error, warn, info, debug or trace, also by module: info,inbox=debug
-    #[arg(long, env = "LOG", default_value = "info")]
+    #[arg(long, env = "LOG", default_value = "info,librdkafka=error,actix_server=warn")]
     pub log: String,
 
     /// JSON lines for programs, text for a person; auto is text on a terminal
@@ -24,7 +24,7 @@ pub enum LogFormat {
 impl Default for LogSettings {
     fn default() -> Self {
         Self {
-            log: "info".to_owned(),
+            log: "info,librdkafka=error,actix_server=warn".to_owned(),
             log_format: LogFormat::Auto,
         }
     }

@@ -1,8 +1,8 @@
-use std::io;
+use std::io::{self, Read};
 
 use tokio::{
-    io::AsyncReadExt,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
 };
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -16,7 +16,8 @@ pub struct ShutdownSettings {
 pub struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
-    stop_at_eof: bool,
+    /// Its other end is dropped when standard input ends.
+    input: Option<oneshot::Receiver<()>>,
 }
 
 impl Shutdown {
@@ -25,7 +26,7 @@ impl Shutdown {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            stop_at_eof: settings.stop_at_eof,
+            input: settings.stop_at_eof.then(watch_input),
         })
     }
 
@@ -33,13 +34,26 @@ impl Shutdown {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-            () = end_of_input(), if self.stop_at_eof => {}
+            () = ended(&mut self.input) => {}
         }
     }
 }
 
-async fn end_of_input() {
-    let mut input = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    while matches!(input.read(&mut ignored).await, Ok(read) if read > 0) {}
+async fn ended(input: &mut Option<oneshot::Receiver<()>>) {
+    match input {
+        // An error is what is waited for: the other end is gone.
+        Some(open) => drop(open.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// On a thread of its own: a runtime would wait for the read before it ends.
+fn watch_input() -> oneshot::Receiver<()> {
+    let (open, input) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut ignored = [0; 64];
+        while matches!(io::stdin().read(&mut ignored), Ok(read) if read > 0) {}
+        drop(open);
+    });
+    input
 }

@@ -86,10 +86,22 @@ async fn run(
 
     show::step("services, relays and gateway");
     let processes = processes(args.port, servers, &secrets, &databases)?;
-    let supervisor = Supervisor::start(binaries, &folder.logs(), processes.clone())?;
+    let mut supervisor = Supervisor::new(binaries, &folder.logs());
     let ready = async {
-        for process in &processes {
-            supervisor.until_ready(process, Duration::from_secs(120)).await?;
+        // A relay reads the tables that its service makes, and the gateway leads to all of them.
+        let waves: [fn(&Role) -> bool; 2] = [
+            |role| matches!(role, Role::Service(_)),
+            |role| !matches!(role, Role::Service(_)),
+        ];
+        for is_next in waves {
+            let wave: Vec<&Process> = processes
+                .iter()
+                .filter(|process| is_next(&process.role))
+                .collect();
+            supervisor.start(wave.iter().copied())?;
+            for process in wave {
+                supervisor.until_ready(process, Duration::from_secs(120)).await?;
+            }
         }
         let client = crate::client::Client::new(format!("http://127.0.0.1:{}", args.port));
         wait_for("the gateway to answer", Duration::from_secs(30), async || {
@@ -159,9 +171,7 @@ fn processes(
                 .with("FIRST_MANAGER_EMAIL", &secrets.manager_email)
                 .with("FIRST_MANAGER_PASSWORD", &secrets.manager_password);
         }
-        all.push(process);
-        // After its service, which makes the outbox's tables.
-        all.push(relay);
+        all.extend([process, relay]);
     }
     let mut gateway =
         Process::new(Role::Gateway, ports.take()?).with("GATEWAY_LISTEN", &format!("127.0.0.1:{port}"));

@@ -24,6 +24,7 @@ use crate::client::wait_for;
 
 /// Runs processes, and starts those again that die, with growing pauses.
 pub struct Supervisor {
+    binaries: PathBuf,
     logs: PathBuf,
     kept: Vec<Kept>,
 }
@@ -42,24 +43,29 @@ const HEALTHY: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(40);
 
 impl Supervisor {
-    pub fn start(binaries: &Path, logs: &Path, processes: Vec<Process>) -> anyhow::Result<Self> {
-        let mut kept = Vec::new();
+    pub fn new(binaries: &Path, logs: &Path) -> Self {
+        Self {
+            binaries: binaries.to_owned(),
+            logs: logs.to_owned(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Starts processes, and keeps them running from now on.
+    pub fn start<'p>(&mut self, processes: impl IntoIterator<Item = &'p Process>) -> anyhow::Result<()> {
         for process in processes {
-            let program = binaries.join(process.program());
-            let log = logs.join(format!("{}.log", process.name()));
-            let child = spawn(&program, &process, &log)?;
+            let program = self.binaries.join(process.program());
+            let log = self.logs.join(format!("{}.log", process.name()));
+            let child = spawn(&program, process, &log)?;
             let stop = CancellationToken::new();
             let keeper = tokio::spawn(keep(program, process.clone(), log, child, stop.clone()));
-            kept.push(Kept {
-                process,
+            self.kept.push(Kept {
+                process: process.clone(),
                 stop,
                 keeper,
             });
         }
-        Ok(Self {
-            logs: logs.to_owned(),
-            kept,
-        })
+        Ok(())
     }
 
     /// Waits until the process says that it is ready.

@@ -67,7 +67,7 @@ $$;
 -- How far the relay is: everything that this snapshot sees is acknowledged by Kafka. Inside a large difference also
 -- the snapshot that it reads towards, and the last acknowledged position in between.
 CREATE TABLE outbox_cursor (
-  only              boolean     PRIMARY KEY DEFAULT true CHECK (only),
+  singleton         boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
   acknowledged      pg_snapshot NOT NULL,
   target            pg_snapshot,
   position          bigint,

@@ -1,6 +1,6 @@
 -- The public token keys as last seen, so that a service that starts while users is down still knows callers.
 CREATE TABLE token_key_cache (
-  only       boolean     PRIMARY KEY DEFAULT true CHECK (only),
+  singleton  boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
   jwks       jsonb       NOT NULL,
   fetched_at timestamptz NOT NULL DEFAULT now()
 );

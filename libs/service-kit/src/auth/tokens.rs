@@ -191,7 +191,7 @@ async fn load(tx: &mut Tx<'_>) -> Result<Option<Cached>, DbError> {
 async fn store(tx: &mut Tx<'_>, jwks: serde_json::Value) -> Result<(), DbError> {
     let stored = sql_query(
         "INSERT INTO token_key_cache (jwks) VALUES ($1)
-         ON CONFLICT (only) DO UPDATE SET jwks = excluded.jwks, fetched_at = now()",
+         ON CONFLICT (singleton) DO UPDATE SET jwks = excluded.jwks, fetched_at = now()",
     )
     .bind::<Jsonb, _>(jwks)
     .execute(&mut **tx)

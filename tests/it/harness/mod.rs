@@ -1,0 +1,8 @@
+//! A store for one test: databases and topics of its own, services, relays and gateway in this process.
+
+mod invariants;
+mod shop;
+mod store;
+
+pub use shop::{Shop, WITHIN};
+pub use store::{PARTITIONS, Store};

@@ -1,0 +1,14 @@
+//! The whole store against real PostgreSQL and real Kafka: services, relays and gateway in this process, or their
+//! programs where something is to be killed.
+
+mod harness;
+
+mod access;
+mod delivered;
+mod kafka_down;
+mod pages;
+mod postgres_restarted;
+mod redelivered;
+mod refused;
+mod relay_killed;
+mod same_key;

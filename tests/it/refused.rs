@@ -1,0 +1,111 @@
+use serde_json::json;
+
+use crate::harness::{Shop, Store};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_the_account_does_not_cover_is_rejected() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(2_999).await.unwrap();
+    let order = shop.buy(&customer, &shop.order(3)).await;
+    assert_eq!(
+        (&order["status"], &order["outcome_reason"]),
+        (&json!("rejected"), &json!("insufficient_funds"))
+    );
+    let wanted = json!({ "available": 2_999, "held": 0, "stock": 10, "free": 5, "told": ["rejected"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_for_more_than_there_is_is_rejected_and_its_money_released() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 2, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let order = shop.buy(&customer, &shop.order(3)).await;
+    assert_eq!(
+        (&order["status"], &order["outcome_reason"]),
+        (&json!("rejected"), &json!("out_of_stock"))
+    );
+    let wanted = json!({ "available": 5_000, "held": 0, "stock": 2, "free": 5, "told": ["rejected"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_a_zone_that_is_not_served_is_rejected_and_all_is_undone() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let order = shop
+        .buy(&customer, &shop.order_to(1, "nowhere", &shop.slot))
+        .await;
+    assert_eq!(
+        (&order["status"], &order["outcome_reason"]),
+        (&json!("rejected"), &json!("zone_not_served"))
+    );
+    let unknown = shop
+        .buy(
+            &customer,
+            &shop.order_to(1, shop.zone, &uuid::Uuid::nil().to_string()),
+        )
+        .await;
+    assert_eq!(
+        (&unknown["status"], &unknown["outcome_reason"]),
+        (&json!("rejected"), &json!("unknown_slot"))
+    );
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["rejected", "rejected"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_for_a_slot_that_is_full_is_rejected_and_all_is_undone() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 1).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let first = shop.buy(&customer, &shop.order(1)).await;
+    assert_eq!(first["status"], "delivered");
+    let second = shop.buy(&customer, &shop.order(1)).await;
+    assert_eq!(
+        (&second["status"], &second["outcome_reason"]),
+        (&json!("rejected"), &json!("slot_full"))
+    );
+    let wanted =
+        json!({ "available": 4_000, "held": 0, "stock": 9, "free": 0, "told": ["rejected", "delivered"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 20, 15).await;
+    let buy = async |number: i64| {
+        let customer = store
+            .guest
+            .new_customer(if number % 5 == 0 { 10 } else { 1_000 })
+            .await
+            .unwrap();
+        shop.buy(&customer, &shop.order(1)).await["status"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let ends = futures_util::future::join_all((0..50).map(buy)).await;
+    assert_eq!(
+        ends.iter().filter(|end| *end == "delivered").count(),
+        15,
+        "{ends:?}"
+    );
+    let goods = store
+        .guest
+        .get("/api/goods/tea")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    assert!(goods["available"].as_i64().is_some_and(|left| left <= 20));
+    store.stop().await;
+}
