@@ -180,6 +180,8 @@ impl<'s> Reader<'s> {
     fn or_settled(&mut self, records: Vec<Record>) -> Vec<Record> {
         if records.is_empty() {
             self.progress.expect(self.sent, self.read.clone(), false);
+            // With nothing in flight it is true at once.
+            self.progress.acknowledged(self.producer.prefix());
         }
         records
     }

@@ -1,62 +1,105 @@
 use std::{
-    path::Path,
-    process::{Command, Stdio},
+    future::Future,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
+use futures_util::TryStreamExt;
 use testcontainers::{
-    ContainerAsync, ContainerRequest, GenericImage, ImageExt, core::client::docker_client_instance,
+    ContainerAsync, ContainerRequest, GenericImage, ImageExt,
+    bollard::{Docker, query_parameters as query},
+    core::Mount,
     runners::AsyncRunner,
 };
 
-/// Whether a Docker engine answers where the environment says, or at its usual place.
-pub async fn is_reachable() -> bool {
-    let usual = Path::new("/var/run/docker.sock").exists() || std::env::var_os("DOCKER_HOST").is_some();
-    if !usual {
-        return false;
-    }
-    let ask = async {
-        let client = docker_client_instance().await.ok()?;
-        client.ping().await.ok()
-    };
-    matches!(
-        tokio::time::timeout(Duration::from_secs(3), ask).await,
-        Ok(Some(_))
-    )
-}
+use crate::{
+    engine,
+    hold::Hold,
+    place::{free_port, name_of, remembered_port},
+    tether::tail,
+};
+
+type Request = ContainerRequest<GenericImage>;
 
 /// A container that ends when we do: a shell beside us holds the other end of a pipe, and removes it when that breaks.
+/// Without the command `docker` there is no such shell, and the next start sweeps up.
 #[derive(Debug)]
 pub struct Contained {
-    container: Option<ContainerAsync<GenericImage>>,
-    _watcher: Option<std::process::Child>,
+    container: Option<Arc<ContainerAsync<GenericImage>>>,
+    _watcher: Option<Child>,
+    _hold: Option<Hold>,
 }
 
-const WATCHER: &str = "read -r _; docker rm --force --volumes \"$1\" >/dev/null 2>&1";
+const WATCHER: &str = r#"read -r _; exec docker rm --force --volumes "$1" >/dev/null 2>&1"#;
+
+/// How long an image may take to be pulled and a container to be started.
+const START: Duration = Duration::from_mins(10);
+
+/// What a container keeps: where its data lie inside, and which folder of ours they belong to.
+pub struct Data<'a> {
+    pub inside: &'a str,
+    pub of: Option<&'a Path>,
+}
+
+/// The volume that belongs to a folder.
+struct Volume {
+    folder: PathBuf,
+    name: String,
+}
+
+impl Volume {
+    fn of(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        Ok(Self {
+            name: name_of(&folder),
+            folder,
+        })
+    }
+}
 
 impl Contained {
-    pub async fn start(request: ContainerRequest<GenericImage>) -> anyhow::Result<Self> {
-        // A stopped container must stay, so that it can be started again with its port and data.
-        let container = request
-            .with_label("tovar", "backing")
+    /// Starts what `request` makes of the port of 127.0.0.1 at which `port` is published; also that port.
+    pub async fn start(
+        port: u16,
+        data: Data<'_>,
+        request: impl FnOnce(u16) -> Request,
+    ) -> anyhow::Result<(Self, u16)> {
+        let volume = data.of.map(Volume::of).transpose()?;
+        let hold = match &volume {
+            Some(volume) => Some(Hold::keep(&volume.folder).await?),
+            None => None,
+        };
+        let swept = volume.as_ref().map(|volume| volume.name.clone());
+        // Before a port is chosen: what was left over may still have it.
+        engine::run(async move { engine::sweep(swept.as_deref()).await }).await?;
+        let published = match &volume {
+            Some(volume) => remembered_port(&volume.folder, "docker-port")?,
+            None => free_port()?,
+        };
+        let mut request = request(published)
+            .with_mapped_port(published, port.into())
+            .with_startup_timeout(START)
+            .with_label(engine::OWNER, engine::owner())
             .with_host_config_modifier(|host| {
+                // A stopped container must stay, so that it can be started again with its port and data.
                 host.auto_remove = Some(false);
-                for bindings in host
-                    .port_bindings
-                    .iter_mut()
-                    .flat_map(|ports| ports.values_mut())
-                    .flatten()
-                {
-                    for binding in bindings {
-                        binding.host_ip = Some("127.0.0.1".to_owned());
-                    }
+                let ports = host.port_bindings.iter_mut().flat_map(|ports| ports.values_mut());
+                for binding in ports.flatten().flatten() {
+                    binding.host_ip = Some("127.0.0.1".to_owned());
                 }
-            })
-            .start()
-            .await
-            .context("the container cannot be started")?;
-        use std::os::unix::process::CommandExt;
+            });
+        if let Some(volume) = volume {
+            request = request
+                .with_label(engine::DATA, &volume.name)
+                .with_mount(Mount::volume_mount(volume.name, data.inside));
+        }
+        let start = async { request.start().await.context("the container cannot be started") };
+        let container = Arc::new(engine::run(start).await?);
         let watcher = Command::new("sh")
             .args(["-c", WATCHER, "sh", container.id()])
             .process_group(0)
@@ -64,52 +107,129 @@ impl Contained {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Ok(Self {
-            container: Some(container),
-            _watcher: watcher.ok(),
-        })
+        Ok((
+            Self {
+                container: Some(container),
+                _watcher: watcher.ok(),
+                _hold: hold,
+            },
+            published,
+        ))
     }
 
-    fn container(&self) -> &ContainerAsync<GenericImage> {
-        self.container
-            .as_ref()
-            .expect("a container is there until it is removed")
+    /// Work with the engine's client and the container's id.
+    async fn with<T, F>(&self, work: impl FnOnce(Docker, String) -> F + Send + 'static) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = anyhow::Result<T>> + Send,
+    {
+        let container = self.container.as_ref().context("the container is removed")?;
+        let id = container.id().to_owned();
+        engine::run(async move { work(engine::client().await?, id).await }).await
+    }
+
+    /// Ends it without warning.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        self.with(async |client: Docker, id: String| {
+            let kill = query::KillContainerOptionsBuilder::new()
+                .signal("SIGKILL")
+                .build();
+            client
+                .kill_container(&id, Some(kill))
+                .await
+                .context("the container cannot be killed")?;
+            while is_running(&client, &id).await? {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub async fn start_again(&self) -> anyhow::Result<()> {
-        self.container()
-            .start()
-            .await
-            .context("the container cannot be started again")
-    }
-
-    pub async fn stop(&self, grace: i32) -> anyhow::Result<()> {
-        self.container()
-            .stop_with_timeout(Some(grace))
-            .await
-            .context("the container cannot be stopped")
+        self.with(async |client: Docker, id: String| {
+            let start = client
+                .start_container(&id, None::<query::StartContainerOptions>)
+                .await;
+            start.context("the container cannot be started again")
+        })
+        .await
     }
 
     pub async fn freeze(&self) -> anyhow::Result<()> {
-        self.container()
-            .pause()
-            .await
-            .context("the container cannot be paused")
+        self.with(async |client: Docker, id: String| {
+            client
+                .pause_container(&id)
+                .await
+                .context("the container cannot be paused")
+        })
+        .await
     }
 
     pub async fn thaw(&self) -> anyhow::Result<()> {
-        self.container()
-            .unpause()
-            .await
-            .context("the container cannot be resumed")
+        self.with(async |client: Docker, id: String| {
+            client
+                .unpause_container(&id)
+                .await
+                .context("the container cannot be resumed")
+        })
+        .await
     }
 
-    pub async fn remove(mut self) -> anyhow::Result<()> {
-        match self.container.take() {
-            Some(container) => container.rm().await.context("the container cannot be removed"),
-            None => Ok(()),
+    /// If it has ended: the end of its log.
+    pub async fn last_words(&self) -> anyhow::Result<Option<String>> {
+        self.with(async |client: Docker, id: String| {
+            if is_running(&client, &id).await? {
+                return Ok(None);
+            }
+            let all = query::LogsOptionsBuilder::new()
+                .stdout(true)
+                .stderr(true)
+                .tail("20")
+                .build();
+            let lines: Vec<_> = client.logs(&id, Some(all)).try_collect().await?;
+            let text: String = lines.iter().map(ToString::to_string).collect();
+            Ok(Some(format!("its log ends with:\n{}", tail(&text))))
+        })
+        .await
+    }
+
+    /// Ends it in good order and removes it; what it keeps stays.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.with(async |client: Docker, id: String| {
+            let stop = query::StopContainerOptionsBuilder::new().t(30).build();
+            client
+                .stop_container(&id, Some(stop))
+                .await
+                .context("the container cannot be stopped")?;
+            engine::remove(&client, &id).await
+        })
+        .await?;
+        self.release().await
+    }
+
+    /// Testcontainers removes what it still holds, and needs its runtime for that.
+    async fn release(&mut self) -> anyhow::Result<()> {
+        if let Some(container) = self.container.take() {
+            engine::spawn(async move { drop(container) }).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Contained {
+    fn drop(&mut self) {
+        if let Some(container) = self.container.take() {
+            engine::spawn(async move { drop(container) });
         }
     }
+}
+
+async fn is_running(client: &Docker, id: &str) -> anyhow::Result<bool> {
+    let found = client
+        .inspect_container(id, None::<query::InspectContainerOptions>)
+        .await?;
+    Ok(found.state.and_then(|state| state.running).unwrap_or(false))
 }
 
 /// `name:tag`, where the name may hold a registry's port.
@@ -118,16 +238,4 @@ pub fn image(reference: &str) -> GenericImage {
         Some((name, tag)) if !tag.contains('/') => GenericImage::new(name, tag),
         _ => GenericImage::new(reference, "latest"),
     }
-}
-
-/// Removes a named volume. Without the client there can be none that we made.
-pub fn remove_volume(name: &str) -> anyhow::Result<()> {
-    let removed = Command::new("docker")
-        .args(["volume", "rm", "--force", name])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    // No client or no engine: nothing to remove.
-    drop(removed);
-    Ok(())
 }

@@ -4,11 +4,13 @@
 mod cache;
 mod companion;
 mod docker;
+mod engine;
 mod hold;
 mod kafka;
 mod means;
 mod place;
 mod postgres;
+mod server;
 mod shared;
 mod tether;
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::docker;
+use crate::engine;
 
 /// How servers are run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,7 +15,7 @@ impl Means {
         match std::env::var("TOVAR_BACKING").as_deref() {
             Ok("docker") => Self::Docker,
             Ok("local") => Self::Local,
-            _ if docker::is_reachable().await => Self::Docker,
+            _ if engine::is_reachable().await => Self::Docker,
             _ => Self::Local,
         }
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use nix::unistd::User;
 use rand::Rng;
 
-use crate::{docker, hold::Hold};
+use crate::{engine, hold::Hold};
 
 /// The user that a server runs as if we are root, whom PostgreSQL refuses.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
             _ => {}
         }
     }
-    docker::remove_volume(&name_of(&folder))
+    engine::forget_volume(name_of(&folder))
 }
 
 /// A port of 127.0.0.1 that nobody uses at the moment. It lies below those that systems take for outgoing connections

@@ -87,7 +87,7 @@ fn server_properties(log: &Path, port: u16, controller: u16) -> String {
         log.display()
     );
     for (name, value) in SINGLE_BROKER {
-        text += &format!("{name}={value}\n");
+        text.extend([name, "=", value, "\n"]);
     }
     text
 }

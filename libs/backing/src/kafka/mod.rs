@@ -8,16 +8,12 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
 };
-use testcontainers::{
-    ImageExt,
-    core::{IntoContainerPort, Mount},
-};
+use testcontainers::ImageExt;
 
 use crate::{
     Means, Progress,
-    docker::{self, Contained},
-    place::{free_port, name_of, remembered_port},
-    tether::{Launch, Tethered},
+    docker::{self, Contained, Data},
+    server::Server,
 };
 
 #[derive(Clone, Debug)]
@@ -49,16 +45,26 @@ pub struct Kafka {
     description: String,
 }
 
-#[derive(Debug)]
-enum Server {
-    Local {
-        launch: Launch,
-        process: Option<Tethered>,
-    },
-    Docker(Contained),
-}
+const LOG_DIRS: &str = "/var/lib/kafka/data";
 
-const START: Duration = Duration::from_secs(90);
+/// What a broker in a container needs to be told beyond that it is alone.
+const IN_A_CONTAINER: &[(&str, &str)] = &[
+    ("node.id", "1"),
+    ("process.roles", "broker,controller"),
+    (
+        "listeners",
+        "INTERNAL://:29092,EXTERNAL://:9092,CONTROLLER://:9093",
+    ),
+    (
+        "listener.security.protocol.map",
+        "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    ),
+    ("inter.broker.listener.name", "INTERNAL"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("controller.quorum.voters", "1@localhost:9093"),
+    ("log.dirs", LOG_DIRS),
+];
+
 const CLUSTER_ID: &str = "TovarTovarTovarTovarTw";
 
 impl Kafka {
@@ -75,10 +81,10 @@ impl Kafka {
 
     async fn start_local(options: KafkaOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
         let (launch, port, version) = local::prepare(&options, progress).await?;
-        let process = Some(launch.start()?);
+        let server = Server::local(launch)?;
         let description = format!("Kafka {version} on 127.0.0.1:{port}");
         Ok(Self {
-            server: Server::Local { launch, process },
+            server,
             port,
             description,
         })
@@ -89,44 +95,23 @@ impl Kafka {
             "starting {} (a first start pulls the image)",
             options.image
         ));
-        let port = match &options.data {
-            Some(data) => {
-                std::fs::create_dir_all(data)?;
-                remembered_port(data, "docker-port")?
-            }
-            None => free_port()?,
+        let data = Data {
+            inside: LOG_DIRS,
+            of: options.data.as_deref(),
         };
-        let advertised = format!("INTERNAL://localhost:29092,EXTERNAL://127.0.0.1:{port}");
-        let heap = format!("-Xmx{0}m -Xms{0}m", options.heap);
-        let mut request = docker::image(&options.image)
-            .with_env_var("CLUSTER_ID", CLUSTER_ID)
-            .with_env_var("KAFKA_NODE_ID", "1")
-            .with_env_var("KAFKA_PROCESS_ROLES", "broker,controller")
-            .with_env_var(
-                "KAFKA_LISTENERS",
-                "INTERNAL://:29092,EXTERNAL://:9092,CONTROLLER://:9093",
-            )
-            .with_env_var("KAFKA_ADVERTISED_LISTENERS", advertised)
-            .with_env_var(
-                "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
-                "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            )
-            .with_env_var("KAFKA_INTER_BROKER_LISTENER_NAME", "INTERNAL")
-            .with_env_var("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
-            .with_env_var("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
-            .with_env_var("KAFKA_LOG_DIRS", "/var/lib/kafka/data")
-            .with_env_var("KAFKA_HEAP_OPTS", heap)
-            .with_mapped_port(port, 9092.tcp())
-            .with_startup_timeout(Duration::from_secs(300));
-        for (name, value) in local::SINGLE_BROKER {
-            request =
-                request.with_env_var(format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), *value);
-        }
-        if let Some(data) = &options.data {
-            let volume = name_of(&data.canonicalize()?);
-            request = request.with_mount(Mount::volume_mount(volume, "/var/lib/kafka/data"));
-        }
-        let container = Contained::start(request).await?;
+        let request = |port| {
+            let request = docker::image(&options.image)
+                .with_env_var("CLUSTER_ID", CLUSTER_ID)
+                .with_env_var("KAFKA_HEAP_OPTS", format!("-Xmx{0}m -Xms{0}m", options.heap));
+            let advertised = format!("INTERNAL://localhost:29092,EXTERNAL://127.0.0.1:{port}");
+            let settings = IN_A_CONTAINER.iter().chain(local::SINGLE_BROKER).copied();
+            settings
+                .chain([("advertised.listeners", advertised.as_str())])
+                .fold(request, |request, (name, value)| {
+                    request.with_env_var(format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value)
+                })
+        };
+        let (container, port) = Contained::start(9092, data, request).await?;
         let description = format!("Kafka on 127.0.0.1:{port} (container of {})", options.image);
         Ok(Self {
             server: Server::Docker(container),
@@ -136,27 +121,12 @@ impl Kafka {
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + START;
-        loop {
-            let bootstrap = self.bootstrap();
-            let error = match tokio::task::spawn_blocking(move || answers(&bootstrap)).await? {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if let Server::Local { launch, process } = &mut self.server
-                && process.as_mut().is_none_or(Tethered::has_ended)
-            {
-                bail!(
-                    "Kafka ended; {}\nIf the data is broken, start anew with --fresh",
-                    launch.last_words()
-                );
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(error)
-                    .with_context(|| format!("Kafka did not answer within {} s", START.as_secs()));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let bootstrap = self.bootstrap();
+        let ask = async || {
+            let bootstrap = bootstrap.clone();
+            tokio::task::spawn_blocking(move || answers(&bootstrap)).await?
+        };
+        self.server.until_ready("Kafka", ask).await
     }
 
     /// What runs where.
@@ -185,53 +155,28 @@ impl Kafka {
 
     /// Ends the broker as a power cut would.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        match &mut self.server {
-            Server::Local { process, .. } => match process.take() {
-                Some(process) => tokio::task::spawn_blocking(move || process.kill()).await?,
-                None => Ok(()),
-            },
-            Server::Docker(container) => container.stop(0).await,
-        }
+        self.server.kill().await
     }
 
     /// Starts it again after it was stopped, on the same port with the same data.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        match &mut self.server {
-            Server::Local { launch, process } => *process = Some(launch.start()?),
-            Server::Docker(container) => container.start_again().await?,
-        }
+        self.server.start_again().await?;
         self.until_ready().await
     }
 
+    /// Lets it hang, as a machine that swaps or a virtual one that is moved.
     pub async fn freeze(&self) -> anyhow::Result<()> {
-        match &self.server {
-            Server::Local { process, .. } => process.iter().for_each(Tethered::freeze),
-            Server::Docker(container) => container.freeze().await?,
-        }
-        Ok(())
+        self.server.freeze().await
     }
 
+    /// Lets it go on.
     pub async fn thaw(&self) -> anyhow::Result<()> {
-        match &self.server {
-            Server::Local { process, .. } => process.iter().for_each(Tethered::thaw),
-            Server::Docker(container) => container.thaw().await?,
-        }
-        Ok(())
+        self.server.thaw().await
     }
 
     /// Ends the broker in good order.
     pub async fn stop(self) -> anyhow::Result<()> {
-        match self.server {
-            Server::Local {
-                process: Some(process),
-                ..
-            } => tokio::task::spawn_blocking(move || process.stop()).await?,
-            Server::Local { process: None, .. } => Ok(()),
-            Server::Docker(container) => {
-                container.stop(30).await?;
-                container.remove().await
-            }
-        }
+        self.server.stop().await
     }
 }
 

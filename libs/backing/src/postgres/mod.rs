@@ -1,20 +1,16 @@
 mod binaries;
 mod local;
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use testcontainers::{
-    ImageExt,
-    core::{IntoContainerPort, Mount},
-};
+use anyhow::Context;
+use testcontainers::ImageExt;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
     Means, Progress,
-    docker::{self, Contained},
-    place::{free_port, name_of, remembered_port},
-    tether::{Launch, Tethered},
+    docker::{self, Contained, Data},
+    server::Server,
 };
 
 #[derive(Clone, Debug)]
@@ -49,17 +45,6 @@ pub struct Postgres {
     description: String,
 }
 
-#[derive(Debug)]
-enum Server {
-    Local {
-        launch: Launch,
-        process: Option<Tethered>,
-    },
-    Docker(Contained),
-}
-
-const START: Duration = Duration::from_secs(60);
-
 impl Postgres {
     pub async fn start(
         means: Means,
@@ -78,10 +63,10 @@ impl Postgres {
 
     async fn start_local(options: PostgresOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
         let (launch, port, version) = local::prepare(&options, progress).await?;
-        let process = Some(launch.start()?);
+        let server = Server::local(launch)?;
         let description = format!("PostgreSQL {version} on 127.0.0.1:{port}");
         Ok(Self {
-            server: Server::Local { launch, process },
+            server,
             port,
             password: options.password,
             description,
@@ -93,28 +78,24 @@ impl Postgres {
             "starting {} (a first start pulls the image)",
             options.image
         ));
-        let mut arguments = Vec::new();
-        for (name, value) in &options.settings {
-            arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
-        }
-        let port = match &options.data {
-            Some(data) => {
-                std::fs::create_dir_all(data)?;
-                remembered_port(data, "docker-port")?
-            }
-            None => free_port()?,
+        let settings = options
+            .settings
+            .iter()
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
+        let command: Vec<String> = std::iter::once("postgres".to_owned()).chain(settings).collect();
+        let data = Data {
+            inside: "/var/lib/postgresql/data",
+            of: options.data.as_deref(),
         };
-        let mut request = docker::image(&options.image)
-            .with_env_var("POSTGRES_PASSWORD", &options.password)
-            .with_env_var("PGDATA", "/var/lib/postgresql/data/pgdata")
-            .with_cmd(std::iter::once("postgres".to_owned()).chain(arguments))
-            .with_mapped_port(port, 5432.tcp())
-            .with_startup_timeout(Duration::from_secs(300));
-        if let Some(data) = &options.data {
-            let volume = name_of(&data.canonicalize()?);
-            request = request.with_mount(Mount::volume_mount(volume, "/var/lib/postgresql/data"));
-        }
-        let container = Contained::start(request).await?;
+        let request = |_| {
+            docker::image(&options.image)
+                .with_env_var("POSTGRES_PASSWORD", &options.password)
+                .with_env_var("PGDATA", "/var/lib/postgresql/data/pgdata")
+                // Docker's 64 MiB are too few for parallel queries.
+                .with_shm_size(256 << 20)
+                .with_cmd(command)
+        };
+        let (container, port) = Contained::start(5432, data, request).await?;
         let description = format!("PostgreSQL on 127.0.0.1:{port} (container of {})", options.image);
         Ok(Self {
             server: Server::Docker(container),
@@ -125,26 +106,10 @@ impl Postgres {
     }
 
     async fn until_ready(&mut self) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + START;
-        loop {
-            let error = match self.connect("postgres").await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
-            if let Server::Local { launch, process } = &mut self.server
-                && process.as_mut().is_none_or(Tethered::has_ended)
-            {
-                bail!(
-                    "PostgreSQL ended; {}\nIf the data is broken, start anew with --fresh",
-                    launch.last_words()
-                );
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(error)
-                    .with_context(|| format!("PostgreSQL did not answer within {} s", START.as_secs()));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let url = self.url("postgres");
+        self.server
+            .until_ready("PostgreSQL", async || connect(&url).await.map(drop))
+            .await
     }
 
     /// What runs where.
@@ -168,10 +133,7 @@ impl Postgres {
 
     /// A superuser's session.
     pub async fn connect(&self, database: &str) -> anyhow::Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await?;
-        // Ends with the client, which also hears of its errors.
-        tokio::spawn(connection);
-        Ok(client)
+        connect(&self.url(database)).await
     }
 
     /// A role, and a database of the same name that only this role can reach; the address. What is there already is
@@ -226,54 +188,36 @@ impl Postgres {
 
     /// Ends the server as a power cut would.
     pub async fn stop_immediately(&mut self) -> anyhow::Result<()> {
-        match &mut self.server {
-            Server::Local { process, .. } => match process.take() {
-                Some(process) => tokio::task::spawn_blocking(move || process.kill()).await?,
-                None => Ok(()),
-            },
-            Server::Docker(container) => container.stop(0).await,
-        }
+        self.server.kill().await
     }
 
     /// Starts it again after it was stopped, on the same port with the same data.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        match &mut self.server {
-            Server::Local { launch, process } => *process = Some(launch.start()?),
-            Server::Docker(container) => container.start_again().await?,
-        }
+        self.server.start_again().await?;
         self.until_ready().await
     }
 
+    /// Lets it hang, as a machine that swaps or a virtual one that is moved.
     pub async fn freeze(&self) -> anyhow::Result<()> {
-        match &self.server {
-            Server::Local { process, .. } => process.iter().for_each(Tethered::freeze),
-            Server::Docker(container) => container.freeze().await?,
-        }
-        Ok(())
+        self.server.freeze().await
     }
 
+    /// Lets it go on.
     pub async fn thaw(&self) -> anyhow::Result<()> {
-        match &self.server {
-            Server::Local { process, .. } => process.iter().for_each(Tethered::thaw),
-            Server::Docker(container) => container.thaw().await?,
-        }
-        Ok(())
+        self.server.thaw().await
     }
 
     /// Ends the server in good order.
     pub async fn stop(self) -> anyhow::Result<()> {
-        match self.server {
-            Server::Local {
-                process: Some(process),
-                ..
-            } => tokio::task::spawn_blocking(move || process.stop()).await?,
-            Server::Local { process: None, .. } => Ok(()),
-            Server::Docker(container) => {
-                container.stop(30).await?;
-                container.remove().await
-            }
-        }
+        self.server.stop().await
     }
+}
+
+async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends with the client, which also hears of its errors.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// Runs a statement that takes no parameters; the server itself quotes the names (%I) and literals (%L) in it.

@@ -1,9 +1,11 @@
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
+
+use backing::Means;
 
 use crate::wait::until;
 
@@ -27,11 +29,8 @@ async fn owner() {
     std::future::pending::<()>().await;
 }
 
-async fn end_with_their_owner(freeze: bool) {
-    // Throw-away data lie here, so that their end can be seen.
-    let home = tempfile::tempdir().unwrap();
-    let temporary = std::fs::canonicalize(home.path()).unwrap();
-    open_to_all(&temporary);
+/// Starts a process that starts servers, kills it, and names the ports that it had.
+async fn killed_owner(settings: &[(&str, &Path)]) -> Vec<u16> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",
@@ -40,43 +39,57 @@ async fn end_with_their_owner(freeze: bool) {
         "--nocapture",
     ]);
     command
-        .env("TMPDIR", &temporary)
+        .envs(settings.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    if freeze {
-        command.env("FREEZE", "1");
-    }
     let start = move || {
         let mut owner = command.spawn().unwrap();
+        let lines = BufReader::new(owner.stderr.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
         let mut said = Vec::new();
-        for line in BufReader::new(owner.stderr.take().unwrap()).lines() {
-            let line = line.unwrap();
-            if let Some(ports) = line.strip_prefix(READY) {
-                let ports: Vec<u16> = ports.split(' ').map(|port| port.parse().unwrap()).collect();
-                return (owner, ports);
-            }
-            said.push(line);
-        }
-        panic!("the owner ended: {said:#?}");
+        let ports = lines
+            .inspect(|line| said.push(line.clone()))
+            .find_map(|line| Some(line.strip_prefix(READY)?.to_owned()));
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        let ports = ports.unwrap_or_else(|| panic!("the owner ended: {said:#?}"));
+        ports.split(' ').map(|port| port.parse().unwrap()).collect()
     };
-    let (mut owner, ports) = tokio::task::spawn_blocking(start).await.unwrap();
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
 
-    for port in ports {
-        let gone = || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() };
-        until("the server ends", Duration::from_secs(30), gone).await;
+async fn answers(port: u16) -> bool {
+    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+}
+
+async fn end_with_their_owner(settings: &[(&str, &Path)]) {
+    // Throw-away data lie here, so that their end can be seen.
+    let home = tempfile::tempdir().unwrap();
+    let temporary = std::fs::canonicalize(home.path()).unwrap();
+    open_to_all(&temporary);
+    let settings: Vec<_> = settings
+        .iter()
+        .copied()
+        .chain([("TMPDIR", temporary.as_path())])
+        .collect();
+    for port in killed_owner(&settings).await {
+        // A frozen one, too: sooner than the 20 s after which it would be killed.
+        until("the server ends", Duration::from_secs(15), || async move {
+            !answers(port).await
+        })
+        .await;
     }
     let empty = || async { left_in(&temporary).is_empty() };
     until("throw-away data are removed", Duration::from_secs(30), empty).await;
 }
 
-fn open_to_all(folder: &std::path::Path) {
+fn open_to_all(folder: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn left_in(folder: &std::path::Path) -> Vec<PathBuf> {
+fn left_in(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -85,24 +98,42 @@ fn left_in(folder: &std::path::Path) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn servers_end_with_their_owner() {
-    end_with_their_owner(false).await;
+    end_with_their_owner(&[]).await;
 }
 
 #[tokio::test]
 async fn frozen_servers_end_with_their_owner() {
-    end_with_their_owner(true).await;
+    end_with_their_owner(&[("FREEZE", Path::new("1"))]).await;
+}
+
+/// Without the command `docker` nobody can remove a container when its owner is gone; the next start does.
+#[tokio::test]
+async fn containers_of_dead_owners_are_swept_up() {
+    if Means::detect().await == Means::Local {
+        return;
+    }
+    let only_sh = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/bin/sh", only_sh.path().join("sh")).unwrap();
+    let ports = killed_owner(&[("PATH", only_sh.path())]).await;
+    for port in &ports {
+        assert!(answers(*port).await, "nobody was there to end it");
+    }
+    let _next = backing::own_postgres().await.unwrap();
+    for port in ports {
+        until("the server ends", Duration::from_secs(10), || async move {
+            !answers(port).await
+        })
+        .await;
+    }
 }
 
 /// Not a test either.
 #[test]
 #[ignore = "runs until it is killed"]
 fn owner_of_a_program() {
-    let program = backing::tethered(std::path::Path::new("sleep"))
-        .arg("3600")
-        .spawn()
-        .unwrap();
+    let mut program = backing::tethered(Path::new("sleep")).arg("3600").spawn().unwrap();
     eprintln!("{READY}{}", program.id());
-    std::thread::sleep(Duration::from_secs(3600));
+    program.wait().unwrap();
 }
 
 #[tokio::test]

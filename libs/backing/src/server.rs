@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::time::Instant;
+
+use crate::{
+    docker::Contained,
+    tether::{Launch, Tethered},
+};
+
+/// A server, however it is run.
+#[derive(Debug)]
+pub enum Server {
+    Local(Box<Local>),
+    Docker(Contained),
+}
+
+#[derive(Debug)]
+pub struct Local {
+    launch: Launch,
+    process: Option<Tethered>,
+}
+
+/// How long a server may take until it answers: a crash's recovery included.
+const START: Duration = Duration::from_secs(90);
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl Server {
+    pub fn local(launch: Launch) -> anyhow::Result<Self> {
+        let process = Some(launch.start()?);
+        Ok(Self::Local(Box::new(Local { launch, process })))
+    }
+
+    /// Asks until it answers; an error if it ends instead.
+    pub async fn until_ready(
+        &mut self,
+        name: &str,
+        ask: impl AsyncFn() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            let error = match tokio::time::timeout(ANSWER, ask()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => anyhow!("it did not answer within {} s", ANSWER.as_secs()),
+            };
+            if let Some(last_words) = self.last_words().await? {
+                bail!("{name} ended; {last_words}\nIf the data is broken, start anew with --fresh");
+            }
+            if Instant::now() > deadline {
+                return Err(error)
+                    .with_context(|| format!("{name} did not answer within {} s", START.as_secs()));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn last_words(&mut self) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Local(local) => {
+                let has_ended = local.process.as_mut().is_none_or(Tethered::has_ended);
+                Ok(has_ended.then(|| local.launch.last_words()))
+            }
+            Self::Docker(container) => container.last_words().await,
+        }
+    }
+
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(local) => match local.process.take() {
+                Some(process) => tokio::task::spawn_blocking(move || process.kill()).await?,
+                None => Ok(()),
+            },
+            Self::Docker(container) => container.kill().await,
+        }
+    }
+
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(local) => local.process = Some(local.launch.start()?),
+            Self::Docker(container) => container.start_again().await?,
+        }
+        Ok(())
+    }
+
+    pub async fn freeze(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(local) => local.process.iter().for_each(Tethered::freeze),
+            Self::Docker(container) => container.freeze().await?,
+        }
+        Ok(())
+    }
+
+    pub async fn thaw(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(local) => local.process.iter().for_each(Tethered::thaw),
+            Self::Docker(container) => container.thaw().await?,
+        }
+        Ok(())
+    }
+
+    pub async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(mut local) => match local.process.take() {
+                Some(process) => tokio::task::spawn_blocking(move || process.stop()).await?,
+                None => Ok(()),
+            },
+            Self::Docker(container) => container.stop().await,
+        }
+    }
+}
