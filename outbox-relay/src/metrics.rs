@@ -70,6 +70,14 @@ impl Collector for OldestAge {
 }
 
 impl RelayMetrics {
+    /// What only the active relay knows.
+    pub fn lost_the_lead(&self) {
+        self.leader.set(0);
+        self.waiting.set(0);
+        self.parked.set(0);
+        self.oldest.set(0);
+    }
+
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             sent: Counter::default(),

@@ -100,14 +100,17 @@ impl Producer {
     }
 
     /// Hands a page over, or gives it back while there is no room.
-    pub fn try_send(&self, page: Vec<Arc<Record>>) -> Result<(), Vec<Arc<Record>>> {
+    pub fn try_send(&self, page: Vec<Arc<Record>>) -> Result<Option<Vec<Arc<Record>>>, Trouble> {
         let pages = self
             .pages
             .as_ref()
             .expect("pages are taken until the producer is dropped");
         match pages.try_send(page) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(page) | TrySendError::Disconnected(page)) => Err(page),
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(page)) => Ok(Some(page)),
+            Err(TrySendError::Disconnected(_)) => Err(self
+                .trouble()
+                .unwrap_or_else(|| Trouble::Broken("its thread has ended".to_owned()))),
         }
     }
 

@@ -36,7 +36,10 @@ const SAVE_EVERY: Duration = Duration::from_millis(60);
 /// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 const SAFETY_NET: Duration = Duration::from_millis(500);
+/// Between looks at what operators want done with parked keys, while there are any.
 const PARKED_EVERY: Duration = Duration::from_secs(1);
+/// Something that was discarded may be wanted again.
+const PARKED_RARELY: Duration = Duration::from_secs(5);
 
 /// Reads the log and keeps the cursor.
 pub struct Reader<'s> {
@@ -220,9 +223,9 @@ impl<'s> Reader<'s> {
     async fn hand_over(&mut self, mut page: Vec<Arc<Record>>) -> Result<(), RelayError> {
         let mut pinged = Instant::now();
         loop {
-            match self.producer.try_send(page) {
-                Ok(()) => return Ok(()),
-                Err(same) => page = same,
+            match self.producer.try_send(page)? {
+                None => return Ok(()),
+                Some(same) => page = same,
             }
             self.note_progress().await?;
             tokio::time::sleep(TICK).await;
@@ -235,9 +238,12 @@ impl<'s> Reader<'s> {
 
     /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is parked.
     async fn send_alone(&mut self, record: Record) -> Result<(), RelayError> {
+        if self.session.is_put_aside(record.position()).await? {
+            return Ok(());
+        }
         let record = Arc::new(record);
         match self.send_and_wait(record.clone()).await {
-            Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+            Err(RelayError::Trouble(Trouble::Refused(refused))) if refused.position == record.position() => {
                 self.session.park(&record, &refused.reason).await?;
                 let (event_id, event_type, key) = (record.id(), record.event_type(), record.key());
                 tracing::error!(%event_id, event_type, key, reason = refused.reason, "event is parked");
@@ -339,7 +345,12 @@ impl<'s> Reader<'s> {
     /// Does what operators want done with parked keys. Only this task reads and sends, so a key is free exactly when
     /// it has no waiting row any more.
     async fn see_to_parked(&mut self) -> Result<(), RelayError> {
-        if self.parked.is_empty() || self.parked_at.elapsed() < PARKED_EVERY {
+        let pause = if self.parked.is_empty() {
+            PARKED_RARELY
+        } else {
+            PARKED_EVERY
+        };
+        if self.parked_at.elapsed() < pause {
             return Ok(());
         }
         self.load_parked().await?;
@@ -368,7 +379,7 @@ impl<'s> Reader<'s> {
                         self.session.replayed(position, None).await?;
                         tracing::info!(event_id = %id, "parked event is sent");
                     }
-                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                    Err(RelayError::Trouble(Trouble::Refused(refused))) if refused.position == position => {
                         self.session.replayed(position, Some(&refused.reason)).await?;
                         return Err(Trouble::Broken(format!(
                             "a replayed event was refused again: {}",

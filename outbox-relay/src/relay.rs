@@ -48,7 +48,7 @@ pub async fn run(
     let mut style = Style::Pipelined;
     let outcome = loop {
         let outcome = lead(&mut settings, &metrics, &stop, style).await;
-        metrics.leader.set(0);
+        metrics.lost_the_lead();
         match outcome {
             Ok(()) => break Ok(()),
             Err(error) if error.is_final() => break Err(error),

@@ -28,7 +28,7 @@ pub fn redirect(location: &str) -> Response<Full<Bytes>> {
         .expect("a path of the route table is always a header")
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct ProblemDoc {
     code: String,
     status: u16,
@@ -49,8 +49,9 @@ pub async fn problems(settings: &GatewaySettings) -> Response<Full<Bytes>> {
         meaning: "The service behind the gateway does not answer. Try again with the same Idempotency-Key."
             .to_owned(),
     });
-    problems.sort_by(|a, b| a.code.cmp(&b.code));
-    problems.dedup_by(|a, b| a.code == b.code);
+    // A code may mean something else to another service; each meaning is shown once.
+    problems.sort();
+    problems.dedup();
     let mut rows = String::new();
     for ProblemDoc {
         code,

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use tokio::sync::OnceCell;
 
 use crate::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
@@ -17,7 +19,8 @@ pub async fn shared() -> anyhow::Result<&'static Servers> {
     SHARED
         .get_or_try_init(|| async {
             let means = Means::detect().await;
-            eprintln!("servers: {means}");
+            // Not by eprintln, which the test harness keeps to itself.
+            let _ = writeln!(std::io::stderr(), "servers: {means}");
             let quiet = |_: &str| {};
             let (postgres, kafka) = tokio::try_join!(
                 Postgres::start(means, for_tests(), &quiet),

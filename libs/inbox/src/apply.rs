@@ -1,20 +1,23 @@
+use std::panic::AssertUnwindSafe;
+
 use db::{Db, DbError, Tx, lock_class};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Integer, Text, Uuid},
 };
 use diesel_async::RunQueryDsl;
+use futures_util::FutureExt;
 use kernel::TraceParent;
 use tracing::Instrument;
 
-use crate::{Failure, Message, Subscriptions, parked};
+use crate::{Failure, Message, Retry, Subscriptions, parked};
 
 /// What became of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// Its handler's transaction committed.
     Applied,
-    /// It was applied before.
+    /// It was applied or parked before.
     Duplicate,
     /// Nobody here listens to its type.
     Ignored,
@@ -28,29 +31,92 @@ struct Accepted {
     accepted: String,
 }
 
+/// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can mend it.
+///
+/// An error says that nothing has happened, and that the same message should be tried again later.
+pub async fn deliver<S: Send + Sync + 'static>(
+    db: &Db,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    message: &Message,
+) -> Result<Outcome, Retry> {
+    if !subscriptions.concerns(message) {
+        return Ok(Outcome::Ignored);
+    }
+    let applied = db
+        .transaction("inbox.apply", async |tx| {
+            apply(tx, subscriptions, state, message).await
+        })
+        .await;
+    match applied {
+        Ok(outcome) => Ok(outcome),
+        Err(Failure::Retry(retry)) => Err(retry),
+        Err(Failure::Park { code, reason }) => {
+            Ok(put_aside(db, subscriptions.name(), message, code, &reason).await?)
+        }
+    }
+}
+
+/// Applies messages of one partition in one transaction; all or none.
+pub(crate) async fn apply_together<S: Send + Sync + 'static>(
+    db: &Db,
+    subscriptions: &Subscriptions<S>,
+    state: &S,
+    messages: &[Message],
+) -> Result<Vec<Outcome>, Failure> {
+    db.transaction("inbox.apply", async |tx| {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for message in messages {
+            outcomes.push(apply(tx, subscriptions, state, message).await?);
+        }
+        Ok(outcomes)
+    })
+    .await
+}
+
+/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back.
+pub(crate) async fn put_aside(
+    db: &Db,
+    consumer: &str,
+    message: &Message,
+    code: &str,
+    reason: &str,
+) -> Result<Outcome, DbError> {
+    let is_new = db
+        .transaction("inbox.park", async |tx| {
+            parked::park(tx, consumer, message, code, reason).await
+        })
+        .await?;
+    if !is_new {
+        return Ok(Outcome::Duplicate);
+    }
+    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key, code, reason, "event is parked");
+    Ok(Outcome::Parked)
+}
+
 /// Applies one message, with all that belongs to it, in `tx`.
-pub(crate) async fn apply<S: Send + Sync + 'static>(
+async fn apply<S: Send + Sync + 'static>(
     tx: &mut Tx<'_>,
     subscriptions: &Subscriptions<S>,
     state: &S,
     message: &Message,
 ) -> Result<Outcome, Failure> {
-    if subscriptions.route(&message.event_type).is_none() {
+    if !subscriptions.concerns(message) {
         return Ok(Outcome::Ignored);
+    }
+    if let Some(reason) = message.unreadable {
+        return Err(Failure::Park {
+            code: "unreadable_event",
+            reason: reason.to_owned(),
+        });
     }
     match accept(tx, subscriptions.name(), message).await?.as_str() {
         "new" => handle(tx, subscriptions, state, message).await,
-        "duplicate" => Ok(Outcome::Duplicate),
-        "known" => Ok(Outcome::Parked),
+        "duplicate" | "known" => Ok(Outcome::Duplicate),
         _ => {
-            parked::park(
-                tx,
-                subscriptions.name(),
-                message,
-                "behind",
-                "an earlier event of its key is parked",
-            )
-            .await?;
+            let reason = "an earlier event of its key is parked";
+            parked::park(tx, subscriptions.name(), message, "behind", reason).await?;
+            tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key, "event is parked behind another");
             Ok(Outcome::Parked)
         }
     }
@@ -98,27 +164,13 @@ async fn handle<S: Send + Sync + 'static>(
         key = message.key,
         trace_id = trace.trace_id(),
     );
-    trace
-        .scope(handler(tx, state, message.id, &message.payload).instrument(span))
-        .await?;
-    Ok(Outcome::Applied)
-}
-
-/// Applies messages of one partition in one transaction; all or none.
-pub(crate) async fn apply_together<S: Send + Sync + 'static>(
-    db: &Db,
-    subscriptions: &Subscriptions<S>,
-    state: &S,
-    messages: &[Message],
-) -> Result<Vec<Outcome>, Failure> {
-    db.transaction("inbox.apply", async |tx| {
-        let mut outcomes = Vec::with_capacity(messages.len());
-        for message in messages {
-            outcomes.push(apply(tx, subscriptions, state, message).await?);
-        }
-        Ok(outcomes)
-    })
-    .await
+    let handled = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span));
+    // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
+    // without anybody being told.
+    match AssertUnwindSafe(handled).catch_unwind().await {
+        Ok(handled) => handled.map(|()| Outcome::Applied),
+        Err(panic) => Err(Failure::panicked(&*panic)),
+    }
 }
 
 async fn accept(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<String, DbError> {

@@ -1,25 +1,59 @@
+use std::any::Any;
+
+use db::DbError;
 use kernel::{Class, Classify, cause_chain};
 
 /// What a handler's error means. This is the one place that decides it.
 #[derive(Debug)]
 pub enum Failure {
-    /// It may work later: roll back, wait, the same event again. Its partition waits.
-    Retry {
-        class: Class,
-        code: &'static str,
-        cause: String,
-    },
+    Retry(Retry),
     /// It will never work: put the event aside for an operator.
-    Park { code: &'static str, reason: String },
+    Park {
+        code: &'static str,
+        reason: String,
+    },
+}
+
+/// It may work later: roll back, wait, the same event again. Its partition waits.
+#[derive(Debug)]
+pub struct Retry {
+    pub class: Class,
+    pub code: &'static str,
+    /// For the operator.
+    pub cause: String,
 }
 
 impl<E: Classify> From<E> for Failure {
     fn from(error: E) -> Self {
         let (class, code, cause) = (error.class(), error.code(), cause_chain(&error));
         if class.is_retried() {
-            Self::Retry { class, code, cause }
+            Self::Retry(Retry { class, code, cause })
         } else {
             Self::Park { code, reason: cause }
+        }
+    }
+}
+
+impl Failure {
+    /// A handler that panics has a defect, as one that returns [`Class::Bug`].
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Self::Retry(Retry {
+            class: Class::Bug,
+            code: "internal_error",
+            cause: format!("the handler panicked: {}", text.unwrap_or("without a message")),
+        })
+    }
+}
+
+/// What the inbox itself wants of the database is never parked.
+impl From<DbError> for Retry {
+    fn from(error: DbError) -> Self {
+        Self {
+            class: error.class(),
+            code: error.code(),
+            cause: cause_chain(&error),
         }
     }
 }
@@ -43,11 +77,27 @@ mod tests {
     #[test]
     fn only_what_may_work_later_is_retried() {
         for class in Class::ALL {
-            let retried = matches!(Failure::from(Failed(class)), Failure::Retry { .. });
+            let retried = matches!(Failure::from(Failed(class)), Failure::Retry(_));
             assert_eq!(
                 retried,
                 matches!(class, Class::Unavailable | Class::Bug),
                 "{class:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_and_says_so() {
+        for panic in [
+            Box::new("at 5") as Box<dyn Any + Send>,
+            Box::new("at 5".to_owned()),
+        ] {
+            let Failure::Retry(retry) = Failure::panicked(&*panic) else {
+                panic!("parked");
+            };
+            assert_eq!(
+                (retry.class, &*retry.cause),
+                (Class::Bug, "the handler panicked: at 5")
             );
         }
     }

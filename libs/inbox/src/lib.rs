@@ -5,11 +5,14 @@
 //! class: retry and wait, or park.
 
 mod apply;
+pub mod blocked;
 mod consumer;
 mod failure;
+mod hands;
 mod message;
 mod metrics;
 pub mod parked;
+mod pump;
 mod purge;
 mod replay;
 mod subscriptions;
@@ -17,9 +20,9 @@ mod worker;
 
 use diesel_migrations::embed_migrations;
 
-pub use apply::Outcome;
+pub use apply::{Outcome, deliver};
 pub use consumer::{Running, StartError, start};
-pub use failure::Failure;
+pub use failure::{Failure, Retry};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use subscriptions::{Delivery, Handler, Subscriptions};
@@ -27,6 +30,7 @@ pub use subscriptions::{Delivery, Handler, Subscriptions};
 /// The inbox's tables; part of each service's database.
 pub const MIGRATIONS: db::Migrations = embed_migrations!();
 
+/// How events are taken in.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Inbox")]
 pub struct InboxSettings {

@@ -1,10 +1,10 @@
 use chrono::{DateTime, Utc};
 use kernel::{EventId, TraceParent};
-use rdkafka::{
-    Message as _,
-    message::{BorrowedMessage, Headers},
-};
+use rdkafka::message::Headers;
 use uuid::Uuid;
+
+/// The type of a message that does not say its type.
+pub(crate) const UNREADABLE: &str = "unreadable";
 
 /// An event as it came from Kafka: CloudEvents 1.0, Kafka binding, binary mode.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct Message {
 }
 
 impl Message {
-    pub(crate) fn read(raw: &BorrowedMessage<'_>) -> Self {
+    pub(crate) fn read(raw: &impl rdkafka::Message) -> Self {
         let header = |name: &str| {
             let headers = raw.headers()?;
             let found = headers.iter().find(|header| header.key == name)?;
@@ -43,7 +43,7 @@ impl Message {
         };
         Self {
             id: id.unwrap_or_else(|| id_of_place(raw.topic(), raw.partition(), raw.offset())),
-            event_type: event_type.unwrap_or("unreadable").to_owned(),
+            event_type: event_type.unwrap_or(UNREADABLE).to_owned(),
             topic: raw.topic().to_owned(),
             partition: raw.partition(),
             offset: raw.offset(),
@@ -54,6 +54,11 @@ impl Message {
             unreadable,
         }
     }
+
+    /// Bytes of memory, about.
+    pub(crate) fn weight(&self) -> usize {
+        1024 + self.payload.len()
+    }
 }
 
 /// A message without a readable id is called after its place, so that its redelivery is known.
@@ -62,4 +67,102 @@ fn id_of_place(topic: &str, partition: i32, offset: i64) -> Uuid {
         &Uuid::NAMESPACE_URL,
         format!("kafka:{topic}/{partition}/{offset}").as_bytes(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{
+        Timestamp,
+        message::{Header, OwnedHeaders, OwnedMessage},
+    };
+
+    use super::*;
+
+    const ID: &str = "0197a1b2-0000-7000-8000-000000000001";
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const GOOD: [(&str, &str); 4] = [
+        ("ce_id", ID),
+        ("ce_type", "orders.placed.v1"),
+        ("ce_time", "2026-01-02T03:04:05.678901Z"),
+        ("traceparent", TRACE),
+    ];
+
+    fn read(headers: &[(&str, &str)], key: Option<&[u8]>, payload: Option<&[u8]>, offset: i64) -> Message {
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, &(key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: Some(value),
+                })
+            });
+        Message::read(&OwnedMessage::new(
+            payload.map(Vec::from),
+            key.map(Vec::from),
+            "orders".to_owned(),
+            Timestamp::NotAvailable,
+            3,
+            offset,
+            Some(headers),
+        ))
+    }
+
+    fn without(name: &str) -> Vec<(&'static str, &'static str)> {
+        GOOD.into_iter().filter(|(key, _)| *key != name).collect()
+    }
+
+    #[test]
+    fn an_event_says_all_about_itself() {
+        let message = read(&GOOD, Some(b"key"), Some(b"{}"), 7);
+        assert_eq!(message.unreadable, None);
+        assert_eq!(message.id.to_string(), ID);
+        assert_eq!(message.event_type, "orders.placed.v1");
+        assert_eq!(
+            (message.key.as_str(), message.partition, message.offset),
+            ("key", 3, 7)
+        );
+        assert_eq!(message.time.unwrap().timestamp_micros(), 1_767_323_045_678_901);
+        assert_eq!(message.trace.unwrap().to_string(), TRACE);
+        assert_eq!(message.payload, b"{}");
+    }
+
+    #[test]
+    fn a_message_that_is_no_event_says_why_and_is_called_after_its_place() {
+        let wrong_id: Vec<_> = without("ce_id").into_iter().chain([("ce_id", "7")]).collect();
+        for (message, why) in [
+            (
+                read(&without("ce_id"), Some(b"key"), Some(b"{}"), 7),
+                "the header ce_id",
+            ),
+            (read(&wrong_id, Some(b"key"), Some(b"{}"), 7), "the header ce_id"),
+            (
+                read(&without("ce_type"), Some(b"key"), Some(b"{}"), 7),
+                "the header ce_type",
+            ),
+            (read(&GOOD, None, Some(b"{}"), 7), "the key"),
+            (read(&GOOD, Some(b"\xff"), Some(b"{}"), 7), "the key"),
+            (read(&GOOD, Some(b"key"), None, 7), "the payload"),
+        ] {
+            assert!(
+                message.unreadable.unwrap().starts_with(why),
+                "{:?}",
+                message.unreadable
+            );
+        }
+        let at = |offset| read(&[], None, None, offset).id;
+        assert_eq!(at(7), at(7));
+        assert_ne!(at(7), at(8));
+    }
+
+    #[test]
+    fn a_wrong_time_or_trace_is_no_reason_to_refuse_an_event() {
+        let headers: Vec<_> = GOOD[..2]
+            .iter()
+            .copied()
+            .chain([("ce_time", "yesterday"), ("traceparent", "x")])
+            .collect();
+        let message = read(&headers, Some(b"key"), Some(b"{}"), 7);
+        assert_eq!((message.unreadable, message.time), (None, None));
+        assert!(message.trace.is_none());
+    }
 }

@@ -5,7 +5,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::Outcome;
+use crate::{Outcome, message::UNREADABLE};
+
+/// The type of whatever nobody here listens to: others may publish what they like.
+const OTHER: &str = "other";
 
 /// Edges of an event's age in seconds; those of the service level objectives are among them.
 const AGE_EDGES: [f64; 14] = [
@@ -21,6 +24,14 @@ struct Consumed {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct OfType {
     r#type: String,
+}
+
+impl From<&str> for OfType {
+    fn from(event_type: &str) -> Self {
+        Self {
+            r#type: event_type.to_owned(),
+        }
+    }
 }
 
 type Ages = Family<OfType, Histogram, fn() -> Histogram>;
@@ -70,20 +81,21 @@ impl Metrics {
     /// Makes every label exist before its first event.
     pub(crate) fn expect(&self, event_types: &[&'static str]) {
         for event_type in event_types {
-            let r#type = (*event_type).to_owned();
             for outcome in ["applied", "duplicate", "parked"] {
-                self.events.get_or_create_owned(&Consumed {
-                    r#type: r#type.clone(),
-                    outcome,
-                });
+                self.events_of(event_type, outcome, 0);
             }
-            self.retries.get_or_create_owned(&OfType {
-                r#type: r#type.clone(),
-            });
-            self.ages.get_or_create_owned(&OfType { r#type });
+            let of_type = OfType::from(*event_type);
+            self.retries.get_or_create_owned(&of_type);
+            self.ages.get_or_create_owned(&of_type);
         }
+        for outcome in ["duplicate", "parked"] {
+            self.events_of(UNREADABLE, outcome, 0);
+        }
+        self.retries.get_or_create_owned(&OfType::from(UNREADABLE));
+        self.events_of(OTHER, "ignored", 0);
     }
 
+    /// `time` is when the event was published, if it says so.
     pub(crate) fn count(
         &self,
         event_type: &str,
@@ -91,34 +103,84 @@ impl Metrics {
         time: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) {
-        let label = match outcome {
-            Outcome::Applied => "applied",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Parked => "parked",
-            Outcome::Ignored => return,
-        };
-        let r#type = event_type.to_owned();
-        self.events
-            .get_or_create_owned(&Consumed {
-                r#type: r#type.clone(),
-                outcome: label,
-            })
-            .inc();
+        match outcome {
+            Outcome::Applied => self.events_of(event_type, "applied", 1),
+            Outcome::Duplicate => self.events_of(event_type, "duplicate", 1),
+            Outcome::Parked => self.events_of(event_type, "parked", 1),
+            Outcome::Ignored => self.events_of(OTHER, "ignored", 1),
+        }
         if let (Outcome::Applied, Some(time)) = (outcome, time) {
             let age = (now - time).as_seconds_f64().max(0.0);
-            self.ages.get_or_create_owned(&OfType { r#type }).observe(age);
+            let ages = self.ages.get_or_create_owned(&OfType::from(event_type));
+            ages.observe(age);
         }
     }
 
-    pub(crate) fn retried(&self, event_type: &str) {
-        self.retries
-            .get_or_create_owned(&OfType {
-                r#type: event_type.to_owned(),
-            })
-            .inc();
+    fn events_of(&self, event_type: &str, outcome: &'static str, count: u64) {
+        let r#type = event_type.to_owned();
+        self.events
+            .get_or_create_owned(&Consumed { r#type, outcome })
+            .inc_by(count);
     }
 
-    pub(crate) fn blocked(&self) -> &Gauge {
-        &self.blocked
+    pub(crate) fn retried(&self, event_type: &str) {
+        self.retries.get_or_create_owned(&OfType::from(event_type)).inc();
+    }
+
+    /// A partition waits until the answer is dropped.
+    pub(crate) fn block(&self) -> Blocked {
+        self.blocked.inc();
+        Blocked(self.blocked.clone())
+    }
+}
+
+/// A partition that waits, also if its worker is cut off meanwhile.
+pub(crate) struct Blocked(Gauge);
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    fn shown(registry: &Registry) -> String {
+        let mut text = String::new();
+        encode(&mut text, registry).unwrap();
+        text
+    }
+
+    #[test]
+    fn every_label_exists_before_the_first_event() {
+        let mut registry = Registry::default();
+        Metrics::register(&mut registry).expect(&["orders.placed.v1"]);
+        let text = shown(&registry);
+        for line in [
+            r#"inbox_events_total{type="orders.placed.v1",outcome="applied"} 0"#,
+            r#"inbox_events_total{type="orders.placed.v1",outcome="duplicate"} 0"#,
+            r#"inbox_events_total{type="orders.placed.v1",outcome="parked"} 0"#,
+            r#"inbox_events_total{type="unreadable",outcome="parked"} 0"#,
+            r#"inbox_events_total{type="other",outcome="ignored"} 0"#,
+            r#"inbox_retries_total{type="orders.placed.v1"} 0"#,
+            r#"inbox_event_age_seconds_bucket{le="10.0",type="orders.placed.v1"} 0"#,
+            "inbox_blocked_partitions 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_blocked_until_its_guard_is_dropped() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let blocked = metrics.block();
+        assert!(shown(&registry).contains("inbox_blocked_partitions 1"));
+        drop(blocked);
+        assert!(shown(&registry).contains("inbox_blocked_partitions 0"));
     }
 }

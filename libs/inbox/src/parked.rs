@@ -1,6 +1,6 @@
 //! Events that wait for an operator, and what an operator does about them. Each such act is recorded.
 
-use db::{Db, DbError, Tx};
+use db::{Db, DbError, Tx, lock_class};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz, Uuid},
@@ -34,15 +34,15 @@ pub struct ParkedEvent {
 }
 
 /// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its redelivery meets.
-/// Behind an event in replay it is replayed after it.
+/// Behind an event in replay it is replayed after it. `false` if it is there already.
 pub(crate) async fn park(
     tx: &mut Tx<'_>,
     consumer: &str,
     message: &Message,
     code: &str,
     reason: &str,
-) -> Result<(), DbError> {
-    sql_query(
+) -> Result<bool, DbError> {
+    let added = sql_query(
         "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, traceparent, code, reason, state)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
            CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
@@ -62,6 +62,18 @@ pub(crate) async fn park(
     .bind::<Text, _>(reason)
     .execute(&mut **tx)
     .await?;
+    Ok(added == 1)
+}
+
+/// Has the transaction take turns at a key with all that park, replay or discard its events.
+pub(crate) async fn lock_key(tx: &mut Tx<'_>, topic: &str, key: &str) -> Result<(), DbError> {
+    // As in inbox_accept.
+    sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2 || ' ' || $3))")
+        .bind::<Integer, _>(lock_class::INBOX_KEY)
+        .bind::<Text, _>(topic)
+        .bind::<Text, _>(key)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -131,6 +143,8 @@ async fn change(
     let sql = "UPDATE inbox_parked SET state = $4, changed_at = now(), changed_by = $5
                WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = ANY($6)";
     db.transaction("inbox.change_parked", async |tx| -> Result<usize, DbError> {
+        // An event that is being put behind these is then either changed with them, or put behind what they are now.
+        lock_key(tx, topic, key).await?;
         let changed = sql_query(sql)
             .bind::<Text, _>(consumer)
             .bind::<Text, _>(topic)

@@ -26,7 +26,7 @@ pub(crate) async fn run<S>(shared: Arc<Shared<S>>) {
 }
 
 async fn forget<S>(shared: &Shared<S>) -> Result<usize, DbError> {
-    let (consumer, days) = (shared.subscriptions_name(), i32::from(shared.settings.inbox_days));
+    let (consumer, days) = (shared.consumer(), i32::from(shared.settings.inbox_days));
     shared
         .db
         .transaction("inbox.forget", async |tx| -> Result<usize, DbError> {

@@ -1,14 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
-use db::{DbError, Tx, lock_class};
+use db::{DbError, Tx};
 use diesel::{
     OptionalExtension, QueryableByName, sql_query,
     sql_types::{BigInt, Binary, Integer, Nullable, Text, Uuid},
 };
 use diesel_async::RunQueryDsl;
-use kernel::{EventId, cause_chain};
+use kernel::{Class, EventId, cause_chain};
 
-use crate::{Failure, Message, Outcome, apply, worker::Shared};
+use crate::{Failure, Message, Outcome, Retry, apply, parked, worker::Shared};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -34,6 +34,8 @@ struct ParkedRow {
     payload: Vec<u8>,
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
+    #[diesel(sql_type = Text)]
+    state: String,
 }
 
 /// Applies what operators want replayed, in its order, until it is dropped.
@@ -52,7 +54,7 @@ pub(crate) async fn run<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
 }
 
 async fn keys<S>(shared: &Shared<S>) -> Result<Vec<Key>, DbError> {
-    let consumer = shared.subscriptions_name();
+    let consumer = shared.consumer();
     shared
         .db
         .transaction("inbox.keys_in_replay", async |tx| -> Result<Vec<Key>, DbError> {
@@ -65,57 +67,64 @@ async fn keys<S>(shared: &Shared<S>) -> Result<Vec<Key>, DbError> {
 /// Applies the key's first event; whether there may be another one.
 async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) -> bool {
     let mut tried = None;
-    let outcome = shared
+    let replayed = shared
         .db
         .transaction("inbox.replay", async |tx| -> Result<bool, Failure> {
-            lock_key(tx, key).await?;
-            let Some(row) = first(tx, shared.subscriptions_name(), key).await? else {
+            parked::lock_key(tx, &key.topic, &key.key).await?;
+            let Some(row) = first(tx, shared.consumer(), key).await? else {
                 return Ok(false);
             };
-            tried = Some(row.event_id);
-            let message = row.into_message(key);
-            // Its own row must not make it one that is known.
-            set_state(tx, shared.subscriptions_name(), message.id, "applied", None).await?;
-            apply::apply_parked(tx, &shared.subscriptions, &shared.state, &message).await?;
+            let message = tried.insert(row.into_message(key));
+            apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
+            applied(tx, shared.consumer(), message.id).await?;
             Ok(true)
         })
         .await;
-    match (outcome, tried) {
-        (Ok(more), tried) => {
-            if let Some(id) = tried {
-                let now = shared.clock.now();
-                shared.metrics.count("replayed", Outcome::Applied, None, now);
-                tracing::info!(event_id = %id, "parked event is applied");
-            }
-            more
+    let Some(message) = tried else {
+        return false;
+    };
+    match replayed {
+        Ok(_) => {
+            let now = shared.clock.now();
+            shared
+                .metrics
+                .count(&message.event_type, Outcome::Applied, None, now);
+            tracing::info!(event_id = %message.id, event_type = message.event_type, key = key.key, "parked event is applied");
+            return true;
         }
-        (
-            Err(
-                Failure::Park { code, reason }
-                | Failure::Retry {
-                    code, cause: reason, ..
-                },
-            ),
-            Some(id),
+        Err(Failure::Retry(retry)) if retry.class == Class::Unavailable => {
+            tracing::warn!(event_id = %message.id, cause = retry.cause, "parked event cannot be applied yet");
+        }
+        Err(
+            Failure::Park { code, reason }
+            | Failure::Retry(Retry {
+                code, cause: reason, ..
+            }),
         ) => {
-            tracing::error!(event_id = %id, code, reason, "parked event failed again");
-            park_again(shared, key, id, &reason).await;
-            false
+            tracing::error!(event_id = %message.id, event_type = message.event_type, key = key.key, code, reason, "parked event failed again");
+            park_again(shared, key, message.id, code, &reason).await;
         }
-        (Err(_), None) => false,
     }
+    false
 }
 
-async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, reason: &str) {
-    let consumer = shared.subscriptions_name();
+/// Puts all of a key back to where the operator took it from, with the new reason at the event that failed.
+async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, reason: &str) {
     let parked = shared
         .db
         .transaction("inbox.park_again", async |tx| -> Result<(), DbError> {
-            set_state(tx, consumer, id, "parked", Some(reason)).await?;
-            sql_query("UPDATE inbox_parked SET state = 'parked', changed_at = now() WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = 'replay'")
-                .bind::<Text, _>(consumer)
+            parked::lock_key(tx, &key.topic, &key.key).await?;
+            let sql = "UPDATE inbox_parked SET state = 'parked', changed_at = now(),
+                         code = CASE WHEN event_id = $4 THEN $5 ELSE code END,
+                         reason = CASE WHEN event_id = $4 THEN $6 ELSE reason END
+                       WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = 'replay'";
+            sql_query(sql)
+                .bind::<Text, _>(shared.consumer())
                 .bind::<Text, _>(&key.topic)
                 .bind::<Text, _>(&key.key)
+                .bind::<Uuid, _>(id)
+                .bind::<Text, _>(code)
+                .bind::<Text, _>(reason)
                 .execute(&mut **tx)
                 .await?;
             Ok(())
@@ -126,43 +135,30 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, reason: &str)
     }
 }
 
-async fn lock_key(tx: &mut Tx<'_>, key: &Key) -> Result<(), DbError> {
-    sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2 || ' ' || $3))")
-        .bind::<Integer, _>(lock_class::INBOX_KEY)
-        .bind::<Text, _>(&key.topic)
-        .bind::<Text, _>(&key.key)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
+/// The key's first event, if it is one to replay. One that is still parked is never overtaken.
 async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<ParkedRow>, DbError> {
-    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, payload, traceparent FROM inbox_parked
-               WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = 'replay' ORDER BY seq LIMIT 1 FOR UPDATE";
+    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, payload, traceparent, state
+               FROM inbox_parked WHERE consumer = $1 AND topic = $2 AND key = $3 AND state IN ('parked', 'replay')
+               ORDER BY seq LIMIT 1 FOR UPDATE";
     let first = sql_query(sql)
         .bind::<Text, _>(consumer)
         .bind::<Text, _>(&key.topic)
-        .bind::<Text, _>(&key.key);
-    Ok(first.get_result(&mut **tx).await.optional()?)
+        .bind::<Text, _>(&key.key)
+        .get_result::<ParkedRow>(&mut **tx)
+        .await
+        .optional()?;
+    Ok(first.filter(|row| row.state == "replay"))
 }
 
-async fn set_state(
-    tx: &mut Tx<'_>,
-    consumer: &str,
-    id: EventId,
-    state: &str,
-    reason: Option<&str>,
-) -> Result<(), DbError> {
-    let sql = "UPDATE inbox_parked SET state = $3, reason = coalesce($4, reason), changed_at = now()
-               WHERE consumer = $1 AND event_id = $2";
+async fn applied(tx: &mut Tx<'_>, consumer: &str, id: EventId) -> Result<(), DbError> {
+    let sql =
+        "UPDATE inbox_parked SET state = 'applied', changed_at = now() WHERE consumer = $1 AND event_id = $2";
     let changed = sql_query(sql)
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(id)
-        .bind::<Text, _>(state)
-        .bind::<Nullable<Text>, _>(reason)
         .execute(&mut **tx)
         .await?;
-    DbError::expect_rows("changing a parked event's state", 1, changed)
+    DbError::expect_rows("noting that a parked event is applied", 1, changed)
 }
 
 impl ParkedRow {

@@ -7,7 +7,7 @@ use db::{Tx, WorkOn};
 use futures_util::{TryFutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId};
 
-use crate::Failure;
+use crate::{Failure, Message, message::UNREADABLE};
 
 /// An event for a handler.
 #[derive(Clone, Debug)]
@@ -120,6 +120,11 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
     /// The types of the events that have a handler.
     pub fn event_types(&self) -> Vec<&'static str> {
         self.routes.keys().copied().collect()
+    }
+
+    /// Whether somebody here has to look at a message. One that does not say its type may be for anybody.
+    pub(crate) fn concerns(&self, message: &Message) -> bool {
+        self.routes.contains_key(message.event_type.as_str()) || message.event_type == UNREADABLE
     }
 
     pub(crate) fn route(&self, event_type: &str) -> Option<&Erased<S>> {

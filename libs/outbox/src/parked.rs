@@ -86,6 +86,12 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the event at this position was parked before, and is not wanted again.
+    pub async fn is_put_aside(&self, position: i64) -> Result<bool, LogError> {
+        let sql = "SELECT FROM outbox_parked WHERE position = $1 AND state IN ('parked', 'discarded')";
+        Ok(self.client.query_opt(sql, &[&position]).await?.is_some())
+    }
+
     /// The rows of a key that are to be sent again, by position.
     pub async fn in_replay(&self, key: &TopicKey) -> Result<Vec<Record>, LogError> {
         let sql = format!(

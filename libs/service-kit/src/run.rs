@@ -266,11 +266,9 @@ async fn purge_keys(db: Db, keep_hours: u32) {
 
 /// A service's whole `main`: settings from flags and environment, log, then [`start`] until SIGTERM or SIGINT.
 pub fn main<S: Service>() -> ExitCode {
-    let command = ServiceSettings::<S::Settings>::augment_args(
-        clap::Command::new(S::NAME)
-            .about(S::ABOUT)
-            .version(env!("CARGO_PKG_VERSION")),
-    );
+    let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME))
+        .about(S::ABOUT)
+        .version(env!("CARGO_PKG_VERSION"));
     let settings = match ServiceSettings::<S::Settings>::from_arg_matches(&command.get_matches()) {
         Ok(settings) => settings,
         Err(error) => error.exit(),

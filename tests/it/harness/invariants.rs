@@ -62,7 +62,8 @@ const CONTRADICTIONS: [(&str, &str, &str); 9] = [
 pub async fn check(store: &Store) {
     for (service, what, sql) in CONTRADICTIONS {
         let client = store.sql(service).await;
-        let waited = wait_for(&format!("{service} to have no {what}"), WITHIN, async || {
+        let hope = format!("{service} to have no {what}");
+        let waited = wait_for(&hope, WITHIN, async || {
             let found: Vec<String> = client
                 .query(sql, &[])
                 .await?

@@ -33,7 +33,7 @@ pub async fn fill(manager: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists goods, takes `quantity` pieces in, and waits until orders knows them.
+/// Lists goods and takes `quantity` pieces in. Orders hears of them by event, a moment later.
 pub async fn list_goods(
     manager: &Client,
     sku: &str,
@@ -56,14 +56,14 @@ pub async fn list_goods(
     Ok(())
 }
 
-/// A slot of `capacity` places around noon of tomorrow; its id.
+/// A slot of `capacity` places at this hour of tomorrow; its id.
 pub async fn add_slot(manager: &Client, zone: &str, capacity: i64) -> anyhow::Result<String> {
     let tomorrow = kernel::Clock::system().now() + TimeDelta::days(1);
-    let noon = tomorrow
+    let start = tomorrow
         .with_minute(0)
         .and_then(|time| time.with_second(0))
         .unwrap_or(tomorrow);
-    let body = json!({ "starts_at": noon, "ends_at": noon + TimeDelta::hours(2), "capacity": capacity });
+    let body = json!({ "starts_at": start, "ends_at": start + TimeDelta::hours(2), "capacity": capacity });
     let slot: Value = manager
         .post(&format!("/api/zones/{zone}/slots"), &body)
         .await?

@@ -55,7 +55,10 @@ pub fn ready(file: &StoreFile, store: &Path, logs: &Path, servers: &Servers, pro
     );
     println!();
     println!("  Try, in another terminal:");
-    let option = if store == Path::new(".tovar/store.json") {
+    let option = if Path::new(".tovar/store.json")
+        .canonicalize()
+        .is_ok_and(|usual| usual == store)
+    {
         String::new()
     } else {
         format!(" --store {}", store.display())

@@ -1,0 +1,105 @@
+//! Events that are being retried, and whose partitions wait meanwhile.
+
+use db::{Db, DbError};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{Bool, Integer, Text, Timestamptz, Uuid},
+};
+use diesel_async::RunQueryDsl;
+use kernel::EventId;
+use serde::Serialize;
+
+use crate::Message;
+
+/// An event that a partition waits for, as an operator sees it.
+#[derive(Clone, Debug, Serialize, QueryableByName)]
+pub struct BlockedEvent {
+    #[diesel(sql_type = Uuid)]
+    pub event_id: EventId,
+    #[diesel(sql_type = Text)]
+    pub topic: String,
+    #[diesel(sql_type = Integer)]
+    pub partition: i32,
+    #[diesel(sql_type = Text)]
+    pub key: String,
+    #[diesel(sql_type = Text)]
+    #[serde(rename = "type")]
+    pub event_type: String,
+    #[diesel(sql_type = Timestamptz)]
+    pub since: chrono::DateTime<chrono::Utc>,
+    #[diesel(sql_type = Integer)]
+    pub attempts: i32,
+    #[diesel(sql_type = Text)]
+    pub error: String,
+}
+
+/// The event of each partition that waits, the longest first.
+pub async fn list(db: &Db, consumer: &str) -> Result<Vec<BlockedEvent>, DbError> {
+    db.transaction(
+        "inbox.list_blocked",
+        async |tx| -> Result<Vec<BlockedEvent>, DbError> {
+            let sql = "SELECT event_id, topic, partition, key, type AS event_type, since, attempts, error
+                   FROM inbox_blocked WHERE consumer = $1 ORDER BY since";
+            Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
+        },
+    )
+    .await
+}
+
+#[derive(QueryableByName)]
+struct Requested {
+    #[diesel(sql_type = Bool)]
+    requested: bool,
+}
+
+/// Notes that a partition waits for `message`; whether an operator wants it out of the way.
+pub(crate) async fn note(
+    db: &Db,
+    consumer: &str,
+    message: &Message,
+    attempts: i32,
+    cause: &str,
+) -> Result<bool, DbError> {
+    db.transaction("inbox.note_blocked", async |tx| -> Result<bool, DbError> {
+        sql_query(
+            "INSERT INTO inbox_blocked (consumer, topic, partition, event_id, type, key, attempts, error)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (consumer, topic, partition) DO UPDATE SET event_id = excluded.event_id, type = excluded.type,
+               key = excluded.key, attempts = excluded.attempts, error = excluded.error,
+               since = CASE WHEN inbox_blocked.event_id = excluded.event_id THEN inbox_blocked.since ELSE now() END",
+        )
+        .bind::<Text, _>(consumer)
+        .bind::<Text, _>(&message.topic)
+        .bind::<Integer, _>(message.partition)
+        .bind::<Uuid, _>(message.id)
+        .bind::<Text, _>(&message.event_type)
+        .bind::<Text, _>(&message.key)
+        .bind::<Integer, _>(attempts)
+        .bind::<Text, _>(cause)
+        .execute(&mut **tx)
+        .await?;
+        let requested: Requested = sql_query(
+            "SELECT EXISTS (SELECT FROM inbox_park_requests WHERE consumer = $1 AND event_id = $2) AS requested",
+        )
+        .bind::<Text, _>(consumer)
+        .bind::<Uuid, _>(message.id)
+        .get_result(&mut **tx)
+        .await?;
+        Ok(requested.requested)
+    })
+    .await
+}
+
+/// Notes that the partition of `message` goes on.
+pub(crate) async fn clear(db: &Db, consumer: &str, message: &Message) -> Result<(), DbError> {
+    db.transaction("inbox.clear_blocked", async |tx| -> Result<(), DbError> {
+        sql_query("DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3")
+            .bind::<Text, _>(consumer)
+            .bind::<Text, _>(&message.topic)
+            .bind::<Integer, _>(message.partition)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    })
+    .await
+}
