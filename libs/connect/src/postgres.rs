@@ -52,6 +52,10 @@ pub enum ConnectError {
 }
 
 /// An open line to PostgreSQL: the client, and the connection that somebody has to drive.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per connection and taken apart at once"
+)]
 pub enum Line {
     Plain(Client, Connection<Socket, NoTlsStream>),
     Tls(

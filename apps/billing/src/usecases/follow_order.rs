@@ -29,23 +29,23 @@ pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Res
         total: order.total,
         payer,
     };
-    let order_is = Whose {
+    let subject = Whose {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, order_is, account.as_ref(), input).await
+    apply(tx, state, subject, account.as_ref(), input).await
 }
 
 /// Everything is set aside: take the money.
 pub async fn on_booked(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
     let account = accounts::lock(tx, order.user_id).await?;
-    let order_is = Whose {
+    let subject = Whose {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, order_is, account.as_ref(), Input::Booked).await
+    apply(tx, state, subject, account.as_ref(), Input::Booked).await
 }
 
 /// The verdict: give back what was taken.
@@ -57,7 +57,7 @@ pub async fn on_closed(
 ) -> Result<(), BillingError> {
     let account = accounts::lock(tx, user_id).await?;
     let account_is_closed = account.as_ref().is_some_and(Account::is_closed);
-    let order_is = Whose {
+    let subject = Whose {
         order_id,
         user_id,
         sheet: None,
@@ -65,7 +65,7 @@ pub async fn on_closed(
     apply(
         tx,
         state,
-        order_is,
+        subject,
         account.as_ref(),
         Input::Closed { account_is_closed },
     )

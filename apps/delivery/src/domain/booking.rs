@@ -99,13 +99,11 @@ pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
         (None, Input::Reserved(Err(reason))) => {
             Decision::to(Booking::Refused).saying(Say::BookingRefused(reason))
         }
-        (Some(Booking::Booked(Handover::Locker)), Input::Shipped) => {
+        (Some(Booking::Booked(Handover::Locker)), Input::Shipped)
+        | (Some(Booking::OutForDelivery), Input::Reported(CourierOutcome::Delivered)) => {
             Decision::to(Booking::Delivered).saying(Say::Delivered)
         }
         (Some(Booking::Booked(Handover::Courier)), Input::Shipped) => Decision::to(Booking::OutForDelivery),
-        (Some(Booking::OutForDelivery), Input::Reported(CourierOutcome::Delivered)) => {
-            Decision::to(Booking::Delivered).saying(Say::Delivered)
-        }
         (Some(Booking::OutForDelivery), Input::Reported(CourierOutcome::RecipientAbsent)) => {
             Decision::to(Booking::Failed).saying(Say::Failed)
         }

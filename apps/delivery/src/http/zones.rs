@@ -42,9 +42,12 @@ struct HowServed {
 #[put("/api/zones/{zone}")]
 pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> Responded {
     call.require(&[Role::Manager])?;
-    let answer = |put: &PutView| match put.is_new {
-        true => Answer::created(format!("/api/zones/{}/slots", put.zone.zone), &put.zone),
-        false => Answer::ok(&put.zone),
+    let answer = |put: &PutView| {
+        if put.is_new {
+            Answer::created(format!("/api/zones/{}/slots", put.zone.zone), &put.zone)
+        } else {
+            Answer::ok(&put.zone)
+        }
     };
     call.map(|body| PutZone {
         zone: zone.into_inner(),

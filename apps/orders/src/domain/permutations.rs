@@ -27,7 +27,9 @@ fn booked() -> Fact {
 
 /// What the participants tell of an order, in the saga's order, and how it must end. What billing answers to the
 /// verdict comes after it.
-fn stories() -> Vec<(&'static str, Vec<Fact>, Status, Option<(Verdict, &'static str)>)> {
+type Story = (&'static str, Vec<Fact>, Status, Option<(Verdict, &'static str)>);
+
+fn stories() -> Vec<Story> {
     use Fact::{Captured, Delivered, Failed, Held, Released, Reserved, Returned, Shipped};
     let stop = |reason| Fact::StopRequested { reason };
     let rejected = |reason| Some((Verdict::Rejected, reason));

@@ -73,12 +73,12 @@ impl DataFolder {
         fs::create_dir_all(path).with_context(unusable)?;
         let path = path.canonicalize().with_context(unusable)?;
         let lock = File::create(path.join("lock")).with_context(unusable)?;
-        let lock = match nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err(_) => bail!(
+        let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
+        let Ok(lock) = nix::fcntl::Flock::lock(lock, exclusive) else {
+            bail!(
                 "a store runs in {} already; stop it, or name another folder with --data",
                 path.display()
-            ),
+            )
         };
         let folder = Self { path, _lock: lock };
         if fresh {

@@ -54,9 +54,12 @@ pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) ->
     call.require(&[Role::Manager])?;
     let name = parse_name(&call.body.name)?;
     let price = check_price(call.body.price)?;
-    let answer = |put: &PutView| match put.is_new {
-        true => Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods),
-        false => Answer::ok(&put.goods),
+    let answer = |put: &PutView| {
+        if put.is_new {
+            Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods)
+        } else {
+            Answer::ok(&put.goods)
+        }
     };
     call.map(|_| PutGoods {
         sku: sku.into_inner(),

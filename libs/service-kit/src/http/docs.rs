@@ -16,7 +16,7 @@ use crate::Service;
 pub fn openapi<S: Service>() -> OpenApi {
     let mut api = S::openapi();
     S::NAME.clone_into(&mut api.info.title);
-    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     api.info.description = Some(format!("{}\n\n{}", S::ABOUT, describe_problems(S::PROBLEMS)));
     let components = api.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
