@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{demo, up};
+use tovar::{bench, demo, up};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ enum Command {
     Up(up::UpArgs),
     /// Place orders that end in every way, show their timelines, and check what each must end in
     Demo(demo::DemoArgs),
+    /// Measure the running store
+    Bench(bench::BenchArgs),
 }
 
 #[tokio::main]
@@ -24,6 +26,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::up(args).await,
         Command::Demo(args) => demo::demo(args).await,
+        Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

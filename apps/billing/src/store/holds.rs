@@ -13,6 +13,7 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, Db
         .select((holds::state, holds::amount))
         .for_update();
     let row: Option<(String, Money)> = row.first(&mut **tx).await.optional()?;
+    // The table's CHECK allows only these.
     Ok(row.map(|(state, amount)| match state.as_str() {
         "held" => Hold::Held(amount),
         "refused" => Hold::Refused,

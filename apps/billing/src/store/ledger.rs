@@ -5,13 +5,10 @@ use diesel_async::RunQueryDsl;
 use kernel::{Id, Money, OrderId, UserId};
 
 use super::{
-    accounts::{self, Account},
+    accounts,
     schema::{entry_sets, postings},
 };
-use crate::{
-    domain::ledger::{Balances, EntrySet},
-    usecases::BillingError,
-};
+use crate::domain::ledger::{Balances, EntrySet};
 
 pub type EntryId = Id<Entry>;
 
@@ -27,18 +24,18 @@ pub struct Entry {
     pub order_id: Option<OrderId>,
 }
 
-/// Records a movement of a locked account's money, and its new balances.
+/// Records a movement of a locked account's money, and the balances that it leads to.
 pub async fn record(
     tx: &mut Tx<'_>,
-    account: &Account,
+    user_id: UserId,
     movement: &EntrySet,
+    balances: Balances,
     order_id: Option<OrderId>,
-) -> Result<(EntryId, Balances), BillingError> {
-    let balances = movement.apply(account.balances())?;
+) -> Result<EntryId, DbError> {
     let id = EntryId::new();
     let set = (
         entry_sets::id.eq(id),
-        entry_sets::user_id.eq(account.user_id),
+        entry_sets::user_id.eq(user_id),
         entry_sets::kind.eq(movement.kind.as_str()),
         entry_sets::amount.eq(movement.seen_by_owner()),
         entry_sets::order_id.eq(order_id),
@@ -46,28 +43,22 @@ pub async fn record(
     let added = diesel::insert_into(entry_sets::table)
         .values(set)
         .execute(&mut **tx)
-        .await
-        .map_err(DbError::from)?;
+        .await?;
     DbError::expect_rows("recording a movement", 1, added)?;
-    let lines: Vec<_> = movement
-        .postings()
-        .iter()
-        .map(|(account, amount)| {
-            (
-                postings::entry_set_id.eq(id),
-                postings::account.eq(account.as_str()),
-                postings::amount.eq(*amount),
-            )
-        })
-        .collect();
+    let lines = movement.postings().map(|(account, amount)| {
+        (
+            postings::entry_set_id.eq(id),
+            postings::account.eq(account.as_str()),
+            postings::amount.eq(amount),
+        )
+    });
     let posted = diesel::insert_into(postings::table)
-        .values(lines)
+        .values(lines.to_vec())
         .execute(&mut **tx)
-        .await
-        .map_err(DbError::from)?;
+        .await?;
     DbError::expect_rows("posting a movement", 2, posted)?;
-    accounts::set_balances(tx, account.user_id, balances).await?;
-    Ok((id, balances))
+    accounts::set_balances(tx, user_id, balances).await?;
+    Ok(id)
 }
 
 /// A user's movements before `after`, the newest first.

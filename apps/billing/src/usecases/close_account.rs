@@ -21,7 +21,8 @@ pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> R
     };
     let paid_out = account.available;
     if paid_out > Money::ZERO {
-        ledger::record(tx, &account, &EntrySet::payout(paid_out), None).await?;
+        let movement = EntrySet::payout(paid_out);
+        ledger::record(tx, user_id, &movement, movement.apply(account.balances())?, None).await?;
     }
     accounts::close(tx, user_id).await?;
     outbox::publish(

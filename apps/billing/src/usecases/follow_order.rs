@@ -95,8 +95,11 @@ async fn apply(
     if let Some(hold) = hold {
         holds::save(tx, order.order_id, order.user_id, hold).await?;
     }
-    if let (Some(movement), Some(account)) = (movement, account) {
-        ledger::record(tx, account, &movement, Some(order.order_id)).await?;
+    if let Some(movement) = movement {
+        let account =
+            account.expect("money is only moved for who has an account, and accounts are never removed");
+        let balances = movement.apply(account.balances())?;
+        ledger::record(tx, account.user_id, &movement, balances, Some(order.order_id)).await?;
     }
     if let Some(say) = say {
         tell(tx, state, order, say).await?;

@@ -74,7 +74,8 @@ async fn move_money(
     if account.is_closed() {
         return Err(BillingError::AccountClosed);
     }
-    let (id, balances) = ledger::record(tx, &account, &movement, None).await?;
+    let balances = movement.apply(account.balances())?;
+    let id = ledger::record(tx, wish.user_id, &movement, balances, None).await?;
     Ok(MovedView {
         id,
         amount: wish.amount,

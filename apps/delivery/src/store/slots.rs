@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use kernel::{SlotId, Zone};
 
 use super::schema::slots;
-use crate::{domain::slot::Slot, usecases::DeliveryError};
+use crate::domain::slot::Slot;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = slots)]
@@ -66,21 +66,12 @@ pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError
     DbError::expect_rows("adding a slot", 1, added)
 }
 
-/// Books or frees places of a slot.
-pub async fn change_booked(tx: &mut Tx<'_>, id: SlotId, places: i64) -> Result<(), DeliveryError> {
-    let slot = lock(tx, id)
-        .await?
-        .ok_or(crate::domain::slot::SlotError::Contradiction)?;
-    let booked = slot.after(places)?;
-    let changed = diesel::update(slots::table.find(id))
+pub async fn save_booked(tx: &mut Tx<'_>, id: SlotId, booked: i64) -> Result<(), DbError> {
+    let saved = diesel::update(slots::table.find(id))
         .set(slots::booked.eq(booked))
         .execute(&mut **tx)
-        .await;
-    Ok(DbError::expect_rows(
-        "changing a slot's places",
-        1,
-        changed.map_err(DbError::from)?,
-    )?)
+        .await?;
+    DbError::expect_rows("changing a slot's places", 1, saved)
 }
 
 /// Slots of a zone that end after `now`, beyond `after`, the earliest first.

@@ -10,7 +10,7 @@ use crate::{
     State,
     domain::{
         booking::{self, Announcement, Booking, Decision, Input, PlaceMove},
-        slot,
+        slot::{self, SlotError},
     },
     store::{
         bookings::{self, Place},
@@ -121,7 +121,10 @@ async fn store(
             PlaceMove::Take => 1,
             PlaceMove::GiveBack => -1,
         };
-        slots::change_booked(tx, place.slot_id, places).await?;
+        let slot = slots::lock(tx, place.slot_id)
+            .await?
+            .ok_or(SlotError::Contradiction)?;
+        slots::save_booked(tx, place.slot_id, slot.after(places)?).await?;
     }
     Ok(())
 }

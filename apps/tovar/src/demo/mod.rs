@@ -1,7 +1,7 @@
 //! `cargo tovar demo`: orders that end in every way that they can, with their timelines, checked.
 
 mod scenarios;
-mod stock;
+pub(crate) mod stock;
 
 use std::time::Duration;
 

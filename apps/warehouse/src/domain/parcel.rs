@@ -73,7 +73,7 @@ impl Decision {
     }
 }
 
-/// A stop is answered exactly once, and never granted after the goods have left. An input that no longer applies
+/// A stop is granted once, and never after the goods have left, when each is refused. An input that no longer applies
 /// changes nothing.
 pub fn decide(parcel: Option<Parcel>, input: Input) -> Decision {
     use Announcement as Say;
