@@ -16,10 +16,13 @@ struct Open {
     recorded_at_micros: i64,
 }
 
-/// One event that Kafka refused.
+/// What Kafka refused: it refuses a whole batch for the sake of one event in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
+    /// Of the first event in it.
     pub position: i64,
+    /// Of the last.
+    pub until: i64,
     pub reason: String,
 }
 
@@ -47,12 +50,18 @@ impl Acks {
         Some(recorded_at)
     }
 
-    pub fn refused(&self, number: u64, reason: String) -> Option<Refused> {
-        let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
+    /// The events from `first` to `last` were refused.
+    pub fn refused(&self, first: u64, last: u64, reason: String) -> Option<Refused> {
         Some(Refused {
-            position: self.open.get(index)?.position,
+            position: self.position(first)?,
+            until: self.position(last)?,
             reason,
         })
+    }
+
+    fn position(&self, number: u64) -> Option<i64> {
+        let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
+        Some(self.open.get(index)?.position)
     }
 
     /// How many, from the first on, are all acknowledged.
@@ -88,9 +97,10 @@ mod tests {
         let second = acks.sent(8, 2);
         assert_eq!((first, second), (0, 1));
         assert_eq!(
-            acks.refused(second, "no".into()),
+            acks.refused(second, second, "no".into()),
             Some(Refused {
                 position: 8,
+                until: 8,
                 reason: "no".into()
             })
         );

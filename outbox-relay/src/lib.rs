@@ -44,16 +44,14 @@ impl Running {
         self.stop.cancel();
         // The relay keeps its grace period itself; this is for a connection that hangs.
         let limit = self.drain + Duration::from_secs(5);
-        match tokio::time::timeout(limit, &mut self.task).await {
-            Ok(ended) => Ok(ended.context("the relay panicked")??),
-            Err(_) => {
-                self.task.abort();
-                anyhow::bail!(
-                    "the relay did not drain within {} s; the rest is sent at its next start",
-                    limit.as_secs()
-                )
-            }
-        }
+        let Ok(ended) = tokio::time::timeout(limit, &mut self.task).await else {
+            self.task.abort();
+            anyhow::bail!(
+                "the relay did not drain within {} s; the rest is sent at its next start",
+                limit.as_secs()
+            )
+        };
+        Ok(ended.context("the relay panicked")??)
     }
 
     /// Ends at once, as a crash would.

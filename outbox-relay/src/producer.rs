@@ -261,7 +261,7 @@ impl Feeder {
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    self.take_trouble(number as u64, code);
+                    self.take_trouble(number as u64, number as u64, code);
                     return false;
                 }
             }
@@ -275,35 +275,42 @@ impl Feeder {
             return;
         }
         let now = self.clock.now().timestamp_micros();
-        for Report { number, outcome } in reports {
-            match outcome {
-                Ok(()) => {
-                    if let Some(recorded_at) = self.acks.acknowledged(number) {
-                        #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
-                        self.metrics
-                            .insert_to_ack
-                            .observe((now - recorded_at) as f64 / 1e6);
-                        self.metrics.sent.inc();
-                    }
-                }
-                Err(code) => self.take_trouble(number, code),
+        for report in reports.iter().filter(|report| report.outcome.is_ok()) {
+            if let Some(recorded_at) = self.acks.acknowledged(report.number) {
+                #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
+                self.metrics
+                    .insert_to_ack
+                    .observe((now - recorded_at) as f64 / 1e6);
+                self.metrics.sent.inc();
+            }
+            if self.metrics.outage.set(0) == 1 {
+                tracing::info!("brokers can be reached again");
             }
         }
-        if self.metrics.outage.get() == 1 && self.acks.waiting() == 0 {
-            self.metrics.outage.set(0);
-            tracing::info!("brokers can be reached again");
-        }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
+        let refused = |report: &&Report| report.outcome.is_err_and(is_final);
+        if let Some(first) = reports.iter().find(refused) {
+            let last = reports.iter().rfind(refused).unwrap_or(first);
+            if let Err(code) = first.outcome {
+                self.take_trouble(first.number, last.number, code);
+            }
+        }
+        if let Some((number, code)) = reports
+            .iter()
+            .find_map(|report| Some((report.number, report.outcome.err()?)))
+        {
+            self.take_trouble(number, number, code);
+        }
     }
 
     /// The first trouble is the cause; what fails behind it only follows.
-    fn take_trouble(&self, number: u64, code: RDKafkaErrorCode) {
+    fn take_trouble(&self, number: u64, last: u64, code: RDKafkaErrorCode) {
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_some() || self.shared.give_up.load(Ordering::Acquire) {
             return;
         }
         let refused = is_final(code)
-            .then(|| self.acks.refused(number, code.to_string()))
+            .then(|| self.acks.refused(number, last, code.to_string()))
             .flatten();
         *trouble = Some(match refused {
             Some(refused) => Trouble::Refused(refused),

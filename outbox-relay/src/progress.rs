@@ -8,6 +8,8 @@ use outbox::log::Cursor;
 pub struct Progress {
     acknowledged: Cursor,
     ahead: VecDeque<Stretch>,
+    /// How many events are acknowledged in all.
+    prefix: u64,
     saved: Cursor,
     /// Whether events were acknowledged since the cursor was saved. A snapshot that moves by itself need not be
     /// saved each time: saving moves it.
@@ -27,6 +29,7 @@ impl Progress {
         Self {
             acknowledged: saved.clone(),
             ahead: VecDeque::new(),
+            prefix: 0,
             saved,
             events_since_save: false,
         }
@@ -34,15 +37,24 @@ impl Progress {
 
     /// When `until` events are acknowledged in all, `then` is true.
     pub fn expect(&mut self, until: u64, then: Cursor, has_events: bool) {
-        self.ahead.push_back(Stretch {
-            until,
-            then,
-            has_events,
-        });
+        match self.ahead.back_mut() {
+            // A later cursor for the same events. An outage would gather one at every look.
+            Some(last) if last.until == until => {
+                last.then = then;
+                last.has_events |= has_events;
+            }
+            _ => self.ahead.push_back(Stretch {
+                until,
+                then,
+                has_events,
+            }),
+        }
+        self.acknowledged(self.prefix);
     }
 
     /// Takes note of how many events are acknowledged in all.
     pub fn acknowledged(&mut self, prefix: u64) {
+        self.prefix = prefix;
         while let Some(stretch) = self.ahead.pop_front_if(|stretch| stretch.until <= prefix) {
             self.acknowledged = stretch.then;
             self.events_since_save |= stretch.has_events;
@@ -98,10 +110,22 @@ mod tests {
     }
 
     #[test]
+    fn looks_during_an_outage_do_not_pile_up() {
+        let mut progress = Progress::new(cursor("1:1:"));
+        progress.expect(3, cursor("2:2:"), true);
+        for _ in 0..1000 {
+            progress.expect(3, cursor("3:3:"), false);
+        }
+        assert_eq!(progress.ahead.len(), 1);
+        progress.acknowledged(3);
+        assert_eq!(progress.to_save(), Some(&cursor("3:3:")));
+    }
+
+    #[test]
     fn a_snapshot_that_moves_without_events_is_not_saved_each_time() {
         let mut progress = Progress::new(cursor("1:1:"));
         progress.expect(0, cursor("2:2:"), false);
-        progress.acknowledged(0);
+        assert!(progress.is_settled(), "nothing is waited for");
         assert_eq!(progress.to_save(), None);
         assert_eq!(progress.unsaved(), Some(&cursor("2:2:")));
     }

@@ -35,6 +35,8 @@ const TICK_STUCK: Duration = Duration::from_millis(50);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
 /// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
+/// The session would be ended if it were idle for long.
+const PING_EVERY: Duration = Duration::from_secs(2);
 const SAFETY_NET: Duration = Duration::from_millis(500);
 /// Between looks at what operators want done with parked keys, while there are any.
 const PARKED_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub struct Reader<'s> {
     saved_at: Instant,
     parked: HashMap<TopicKey, bool>,
     parked_at: Instant,
+    pinged: Instant,
     style: Style,
 }
 
@@ -81,13 +84,14 @@ impl<'s> Reader<'s> {
             saved_at: now,
             parked: HashMap::new(),
             parked_at: now,
+            pinged: now,
             style,
         };
         reader.load_parked().await?;
         Ok(reader)
     }
 
-    /// Relays until stopped; then drains within the grace period.
+    /// Relays until stopped; then drains.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         let mut quiet_since = Instant::now();
         loop {
@@ -123,58 +127,35 @@ impl<'s> Reader<'s> {
         Ok(true)
     }
 
-    /// Everything that is committed by now, acknowledged and saved; or as much as the grace period allows.
+    /// Everything that is committed by now, acknowledged and saved.
     async fn drain(mut self) -> Result<(), RelayError> {
-        let deadline = Instant::now() + Duration::from_secs(self.settings.drain_seconds);
-        loop {
-            let found = self.step().await?;
-            if !found && self.progress.is_settled() {
-                break;
-            }
-            if Instant::now() > deadline {
-                tracing::warn!(
-                    waiting = self.sent - self.producer.prefix(),
-                    "not all was sent in time; the rest follows at the next start"
-                );
-                break;
-            }
-            if !found {
-                tokio::time::sleep(TICK).await;
-            }
-        }
+        while self.step().await? {}
+        self.settle().await?;
+        self.note_progress().await?;
         self.save_unsaved().await
     }
 
-    /// Reads on, and notes what will be true when it is acknowledged.
+    /// Reads on, and notes what will be true when it is acknowledged. What it gives back is all there is at the
+    /// moment, or a page of it.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
         let wanted = self.settings.page;
-        if let Some((target, after)) = self.read.towards.clone() {
-            let records = self
-                .session
-                .page(&self.read.acknowledged, &target, after, wanted)
-                .await?;
-            match records.last() {
-                Some(last) => self.read.towards = Some((target, last.position())),
-                None => {
-                    self.read = Cursor {
-                        acknowledged: target,
-                        towards: None,
-                    }
+        loop {
+            let acknowledged = self.read.acknowledged.clone();
+            if let Some((target, after)) = self.read.towards.take() {
+                let records = self.session.page(&acknowledged, &target, after, wanted).await?;
+                if let Some(last) = records.last() {
+                    self.read.towards = Some((target, last.position()));
+                    return Ok(records);
                 }
+                self.read.acknowledged = target;
+                continue;
             }
-            return Ok(self.or_settled(records));
-        }
-        match self.session.tick(&self.read.acknowledged, wanted).await? {
-            Difference::Whole { now, records } => {
-                self.read = Cursor {
-                    acknowledged: now,
-                    towards: None,
-                };
-                Ok(self.or_settled(records))
-            }
-            Difference::Large { now, before } => {
-                self.read.towards = Some((now, before));
-                Box::pin(self.next()).await
+            match self.session.tick(&acknowledged, wanted).await? {
+                Difference::Whole { now, records } => {
+                    self.read.acknowledged = now;
+                    return Ok(self.or_settled(records));
+                }
+                Difference::Large { now, before } => self.read.towards = Some((now, before)),
             }
         }
     }
@@ -192,20 +173,20 @@ impl<'s> Reader<'s> {
     async fn send(&mut self, records: Vec<Record>) -> Result<(), RelayError> {
         let mut page = Vec::with_capacity(records.len());
         for record in records {
+            let position = record.position();
             if self.is_parked(&record) {
-                self.session
-                    .park(&record, "an earlier event of its key is parked")
-                    .await?;
-                continue;
+                if self.session.park_behind(&record).await? {
+                    self.was_handled(position);
+                    continue;
+                }
+                // An operator may have discarded what was before it.
+                self.load_parked().await?;
             }
             match self.style {
                 Style::Pipelined => page.push(Arc::new(record)),
-                Style::OneByOne { until } => {
-                    let is_last = record.position() == until;
+                Style::OneByOne { .. } => {
                     self.send_alone(record).await?;
-                    if is_last {
-                        self.style = Style::Pipelined;
-                    }
+                    self.was_handled(position);
                 }
             }
         }
@@ -219,21 +200,38 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Waits for room; meanwhile the session must not fall asleep, nor trouble go unseen.
-    async fn hand_over(&mut self, mut page: Vec<Arc<Record>>) -> Result<(), RelayError> {
-        let mut pinged = Instant::now();
-        loop {
-            match self.producer.try_send(page)? {
-                None => return Ok(()),
-                Some(same) => page = same,
-            }
-            self.note_progress().await?;
-            tokio::time::sleep(TICK).await;
-            if pinged.elapsed() > Duration::from_secs(2) {
-                self.session.ping().await?;
-                pinged = Instant::now();
-            }
+    fn was_handled(&mut self, position: i64) {
+        if self.style == (Style::OneByOne { until: position }) {
+            self.style = Style::Pipelined;
         }
+    }
+
+    /// Waits for room.
+    async fn hand_over(&mut self, mut page: Vec<Arc<Record>>) -> Result<(), RelayError> {
+        while let Some(same) = self.producer.try_send(page)? {
+            page = same;
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is in flight.
+    async fn settle(&mut self) -> Result<(), RelayError> {
+        while self.producer.prefix() < self.sent {
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for Kafka for a moment. Meanwhile the session must not fall asleep, nor trouble go unseen.
+    async fn wait(&mut self) -> Result<(), RelayError> {
+        self.note_progress().await?;
+        tokio::time::sleep(TICK).await;
+        if self.pinged.elapsed() > PING_EVERY {
+            self.session.ping().await?;
+            self.pinged = Instant::now();
+        }
+        Ok(())
     }
 
     /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is parked.
@@ -241,9 +239,10 @@ impl<'s> Reader<'s> {
         if self.session.is_put_aside(record.position()).await? {
             return Ok(());
         }
+        self.settle().await?;
         let record = Arc::new(record);
         match self.send_and_wait(record.clone()).await {
-            Err(RelayError::Trouble(Trouble::Refused(refused))) if refused.position == record.position() => {
+            Err(RelayError::Trouble(Trouble::Refused(refused))) => {
                 self.session.park(&record, &refused.reason).await?;
                 let (event_id, event_type, key) = (record.id(), record.event_type(), record.key());
                 tracing::error!(%event_id, event_type, key, reason = refused.reason, "event is parked");
@@ -255,17 +254,9 @@ impl<'s> Reader<'s> {
 
     /// Sends one event and waits for what Kafka says about it.
     async fn send_and_wait(&mut self, record: Arc<Record>) -> Result<(), RelayError> {
-        while self.producer.prefix() < self.sent {
-            self.note_progress().await?;
-            tokio::time::sleep(TICK).await;
-        }
         self.sent += 1;
         self.hand_over(vec![record]).await?;
-        while self.producer.prefix() < self.sent {
-            self.note_progress().await?;
-            tokio::time::sleep(TICK).await;
-        }
-        Ok(())
+        self.settle().await
     }
 
     async fn note_progress(&mut self) -> Result<(), RelayError> {
@@ -367,6 +358,7 @@ impl<'s> Reader<'s> {
     }
 
     async fn replay(&mut self, key: &TopicKey) -> Result<(), RelayError> {
+        self.settle().await?;
         loop {
             let records = self.session.in_replay(key).await?;
             if records.is_empty() {
@@ -379,7 +371,7 @@ impl<'s> Reader<'s> {
                         self.session.replayed(position, None).await?;
                         tracing::info!(event_id = %id, "parked event is sent");
                     }
-                    Err(RelayError::Trouble(Trouble::Refused(refused))) if refused.position == position => {
+                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
                         self.session.replayed(position, Some(&refused.reason)).await?;
                         return Err(Trouble::Broken(format!(
                             "a replayed event was refused again: {}",

@@ -4,7 +4,8 @@ use kernel::cause_chain;
 use outbox::log::{LogError, Origin, Restart, Session};
 use rand::Rng;
 use rdkafka::error::KafkaError;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     GoOnFrom, OnPromotion, RelaySettings, maintain,
@@ -43,25 +44,25 @@ pub async fn run(
     metrics: RelayMetrics,
     stop: CancellationToken,
 ) -> Result<(), RelayError> {
-    let maintenance = tokio::spawn(maintain::run(settings.clone(), stop.clone()));
+    let _maintenance = AbortOnDropHandle::new(tokio::spawn(maintain::run(settings.clone(), stop.clone())));
     let mut pause = FIRST_PAUSE;
     let mut style = Style::Pipelined;
-    let outcome = loop {
+    loop {
+        let began = Instant::now();
         let outcome = lead(&mut settings, &metrics, &stop, style).await;
         metrics.lost_the_lead();
         match outcome {
-            Ok(()) => break Ok(()),
-            Err(error) if error.is_final() => break Err(error),
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_final() => return Err(error),
             // Which event it is, and whether it alone, is found out one by one.
             Err(RelayError::Trouble(Trouble::Refused(refused))) if style == Style::Pipelined => {
                 tracing::warn!(
                     position = refused.position,
+                    until = refused.until,
                     reason = refused.reason,
                     "Kafka refused events; sending one by one up to there"
                 );
-                style = Style::OneByOne {
-                    until: refused.position,
-                };
+                style = Style::OneByOne { until: refused.until };
             }
             Err(RelayError::Trouble(Trouble::Refused(_))) => style = Style::Pipelined,
             Err(error) => {
@@ -69,22 +70,24 @@ pub async fn run(
                     error = cause_chain(&error),
                     "the relay starts again from its saved cursor"
                 );
+                style = Style::Pipelined;
+                if began.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
                 let by_chance = rand::rng().random_range(0.5..1.0);
                 if stop
                     .run_until_cancelled(tokio::time::sleep(pause.mul_f64(by_chance)))
                     .await
                     .is_none()
                 {
-                    break Ok(());
+                    return Ok(());
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
         }
         pause = FIRST_PAUSE;
-    };
-    maintenance.abort();
-    outcome
+    }
 }
 
 /// One connection: becomes the active relay, and reads until stopped or in trouble.
@@ -119,10 +122,19 @@ async fn lead(
         "this is the active relay"
     );
     let producer = Producer::start(settings, metrics.clone())?;
-    Reader::new(session, producer, settings, metrics, cursor, style)
-        .await?
-        .run(stop)
-        .await
+    let reader = Reader::new(session, producer, settings, metrics, cursor, style).await?;
+    let grace = async {
+        stop.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(settings.drain_seconds)).await;
+    };
+    tokio::select! {
+        outcome = reader.run(stop) => outcome,
+        () = grace => {
+            let waiting = metrics.waiting.get();
+            tracing::warn!(waiting, "not all was sent in time; the rest follows at the next start");
+            Ok(())
+        }
+    }
 }
 
 /// Refuses to go on in a cluster that the cursor is not from.

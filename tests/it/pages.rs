@@ -22,9 +22,19 @@ async fn every_service_shows_its_api_its_health_and_its_metrics() {
         let page = store.guest.get(&format!("/api/docs/{service}/")).await.unwrap();
         assert_eq!(page.status, StatusCode::OK, "{service}");
         assert!(
-            page.body.as_str().is_some_and(|html| html.contains("swagger")),
+            page.body
+                .as_str()
+                .is_some_and(|html| html.contains("swagger-ui-bundle.js")),
             "{service}"
         );
+        for file in ["swagger-ui-bundle.js", "swagger-ui.css"] {
+            let file = store
+                .guest
+                .get(&format!("/api/docs/{service}/{file}"))
+                .await
+                .unwrap();
+            assert_eq!(file.status, StatusCode::OK, "{service}");
+        }
 
         let ops = &store.ops[service];
         for path in ["/health/live", "/health/ready"] {

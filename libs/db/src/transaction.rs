@@ -3,7 +3,13 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel::{
+    QueryResult,
+    connection::{TransactionDepthChange, TransactionManagerStatus},
+};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
 
 use crate::{Db, DbError};
 
@@ -78,10 +84,33 @@ impl Db {
     {
         let mut conn = self.connection().await.map_err(E::from)?;
         tracing::trace!(transaction = name, "begin");
-        let outcome: Result<R, Abort<E>> = conn
-            .transaction(async move |conn| work(&mut Tx(conn)).await.map_err(Abort::Work))
-            .await;
-        outcome.map_err(Abort::into_error)
+        AnsiTransactionManager::begin_transaction(&mut *conn)
+            .await
+            .map_err(|error| E::from(DbError::Query(error)))?;
+        let failed = match work(&mut Tx(&mut conn)).await {
+            Ok(value) => match commit(&mut conn).await {
+                Ok(()) => return Ok(value),
+                Err(error) => E::from(DbError::Query(error)),
+            },
+            Err(error) => error,
+        };
+        // What cannot be rolled back has lost its connection: the pool closes one whose transaction is open.
+        if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
+            tracing::debug!(transaction = name, %error, "not rolled back");
+        }
+        Err(failed)
+    }
+}
+
+/// Commits, or fails. To the COMMIT of a transaction in which a statement has failed, PostgreSQL answers with a
+/// ROLLBACK that the driver takes for success, so another statement goes ahead of it, in the same message.
+async fn commit(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    conn.batch_execute("SELECT; COMMIT").await?;
+    match AnsiTransactionManager::transaction_manager_status_mut(conn) {
+        TransactionManagerStatus::Valid(status) => {
+            status.change_transaction_depth(TransactionDepthChange::DecreaseDepth)
+        }
+        TransactionManagerStatus::InError => Err(diesel::result::Error::BrokenTransactionManager),
     }
 }
 

@@ -164,11 +164,11 @@ async fn handle<S: Send + Sync + 'static>(
         key = message.key,
         trace_id = trace.trace_id(),
     );
-    let handled = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span));
+    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span));
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
     // without anybody being told.
-    match AssertUnwindSafe(handled).catch_unwind().await {
-        Ok(handled) => handled.map(|()| Outcome::Applied),
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result.map(|()| Outcome::Applied),
         Err(panic) => Err(Failure::panicked(&*panic)),
     }
 }

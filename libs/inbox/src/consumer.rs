@@ -57,10 +57,6 @@ impl Drop for Running {
 }
 
 /// Joins the group and hands events to their handlers until stopped. Workers run on the runtime that calls this.
-#[expect(
-    clippy::unused_async,
-    reason = "must be called inside a runtime, which async says"
-)]
 pub async fn start<S: Clone + Send + Sync + 'static>(
     subscriptions: Subscriptions<S>,
     state: S,

@@ -10,7 +10,7 @@ use kernel::cause_chain;
 
 use crate::worker::Shared;
 
-const EVERY: Duration = Duration::from_secs(3600);
+const EVERY: Duration = Duration::from_hours(1);
 const BATCH: usize = 10_000;
 
 /// Forgets what was applied long ago, a little at a time, until it is dropped.

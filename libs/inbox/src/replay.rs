@@ -110,6 +110,7 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
 
 /// Puts all of a key back to where the operator took it from, with the new reason at the event that failed.
 async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, reason: &str) {
+    let consumer = shared.consumer();
     let parked = shared
         .db
         .transaction("inbox.park_again", async |tx| -> Result<(), DbError> {
@@ -119,7 +120,7 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, r
                          reason = CASE WHEN event_id = $4 THEN $6 ELSE reason END
                        WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = 'replay'";
             sql_query(sql)
-                .bind::<Text, _>(shared.consumer())
+                .bind::<Text, _>(consumer)
                 .bind::<Text, _>(&key.topic)
                 .bind::<Text, _>(&key.key)
                 .bind::<Uuid, _>(id)

@@ -4,7 +4,7 @@
 //! while rows of a key are parked or in replay, everything of that key goes behind them.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::{Client, GenericClient, Row};
+use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use uuid::Uuid;
 
 use crate::log::{LogError, Record, Session};
@@ -53,37 +53,29 @@ impl Session {
     }
 
     /// Copies an event out of the log, for good: when this returns it is on disk, and counts as acknowledged.
-    /// Behind rows in replay it is replayed after them.
     pub async fn park(&mut self, record: &Record, reason: &str) -> Result<(), LogError> {
-        let transaction = self.client.transaction().await?;
-        transaction
-            .batch_execute("SET LOCAL synchronous_commit = on")
-            .await?;
-        let sql = format!(
-            "INSERT INTO outbox_parked ({COLUMNS}, reason, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-               CASE WHEN EXISTS (SELECT FROM outbox_parked WHERE topic = $3 AND key = $4 AND state = 'replay')
-                    THEN 'replay' ELSE 'parked' END)
-             ON CONFLICT (position) DO NOTHING"
-        );
-        let (position, id, recorded_at) = (record.position(), record.id(), record.recorded_at());
-        transaction
-            .execute(
-                &sql,
-                &[
-                    &position,
-                    &id,
-                    &record.topic(),
-                    &record.key(),
-                    &record.event_type(),
-                    &record.payload(),
-                    &record.traceparent(),
-                    &recorded_at,
-                    &reason,
-                ],
-            )
-            .await?;
+        let transaction = alone(&mut self.client).await?;
+        let state = state_of(&transaction, record).await?.unwrap_or(PARKED);
+        insert(&transaction, record, reason, state).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Parks an event behind earlier ones of its key that wait, and in replay behind those; `false` if none waits:
+    /// an operator discarded them, or they are later ones.
+    pub async fn park_behind(&mut self, record: &Record) -> Result<bool, LogError> {
+        let transaction = alone(&mut self.client).await?;
+        let Some(state) = state_of(&transaction, record).await? else {
+            return Ok(false);
+        };
+        insert(
+            &transaction,
+            record,
+            "an earlier event of its key is parked",
+            state,
+        )
+        .await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the event at this position was parked before, and is not wanted again.
@@ -115,6 +107,62 @@ impl Session {
     }
 }
 
+const PARKED: &str = "parked";
+const REPLAY: &str = "replay";
+
+/// A transaction that no other change of parked events is beside: what it decides by would change under it.
+async fn alone(client: &mut Client) -> Result<Transaction<'_>, LogError> {
+    let transaction = client.transaction().await?;
+    let lock = "SET LOCAL synchronous_commit = on; LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
+    transaction.batch_execute(lock).await?;
+    Ok(transaction)
+}
+
+/// The state of those of the record's key that wait, up to the record itself; `None` if none waits. A relay that starts
+/// again may read earlier ones once more, which are not behind anything.
+async fn state_of(client: &impl GenericClient, record: &Record) -> Result<Option<&'static str>, LogError> {
+    let sql = "SELECT bool_or(state = 'replay') FROM outbox_parked
+               WHERE topic = $1 AND key = $2 AND position <= $3 AND state IN ('parked', 'replay')";
+    let row = client
+        .query_one(sql, &[&record.topic(), &record.key(), &record.position()])
+        .await?;
+    let in_replay: Option<bool> = row.get(0);
+    Ok(in_replay.map(|in_replay| if in_replay { REPLAY } else { PARKED }))
+}
+
+/// A relay that starts again may park what it parked before; only what was sent since begins anew.
+async fn insert(
+    client: &impl GenericClient,
+    record: &Record,
+    reason: &str,
+    state: &str,
+) -> Result<(), LogError> {
+    let sql = format!(
+        "INSERT INTO outbox_parked ({COLUMNS}, reason, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (position) DO UPDATE SET state = excluded.state, reason = excluded.reason, changed_at = now()
+         WHERE outbox_parked.state = 'sent'"
+    );
+    let (position, id, recorded_at) = (record.position(), record.id(), record.recorded_at());
+    client
+        .execute(
+            &sql,
+            &[
+                &position,
+                &id,
+                &record.topic(),
+                &record.key(),
+                &record.event_type(),
+                &record.payload(),
+                &record.traceparent(),
+                &recorded_at,
+                &reason,
+                &state,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Every event that is parked, in replay or discarded, by position.
 pub async fn list(client: &Client) -> Result<Vec<ParkedEvent>, LogError> {
     let sql = "SELECT position, id, topic, key, type, reason, parked_at, state FROM outbox_parked
@@ -134,12 +182,12 @@ pub async fn list(client: &Client) -> Result<Vec<ParkedEvent>, LogError> {
 
 /// Has the relay send everything of a key that is parked or discarded, in its order; how many events that are.
 pub async fn replay(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
-    change(client, key, who, "replay", &["parked", "discarded"]).await
+    change(client, key, who, REPLAY, &[PARKED, "discarded"]).await
 }
 
 /// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
 pub async fn discard(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
-    change(client, key, who, "discarded", &["parked", "replay"]).await
+    change(client, key, who, "discarded", &[PARKED, REPLAY]).await
 }
 
 async fn change(
@@ -149,7 +197,7 @@ async fn change(
     to: &str,
     from: &[&str],
 ) -> Result<u64, LogError> {
-    let transaction = client.transaction().await?;
+    let transaction = alone(client).await?;
     let sql = "UPDATE outbox_parked SET state = $3, changed_at = now(), changed_by = $4
                WHERE topic = $1 AND key = $2 AND state = ANY($5)";
     let changed = transaction

@@ -1,1 +1,17 @@
+//! The relay against real PostgreSQL and real Kafka. Every test has its own database and its own topics.
+#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
+mod buckets;
+mod cloudevents;
+mod database_crash;
+mod drain;
+mod guards;
+mod kafka;
+mod key_order;
+mod killed_at_random;
+mod late_commits;
+mod parked;
+mod process;
+mod sleep_gate;
+mod store;
+mod takeover;

@@ -94,12 +94,12 @@ impl Shop {
     /// What is available and held of the customer's money, and of goods and places, and how often the customer was
     /// told of an end; waited for, because everyone undoes for themselves.
     pub async fn expect(&self, store: &Store, customer: &Client, slot: &str, wanted: Value) {
-        let waited = wait_for("balance, stock, slot and notifications", WITHIN, async || {
+        let settled = wait_for("balance, stock, slot and notifications", WITHIN, async || {
             let found = self.found(store, customer, slot).await?;
             anyhow::ensure!(found == wanted, "{found} instead of {wanted}");
             Ok(true)
         });
-        waited.await.unwrap();
+        settled.await.unwrap();
     }
 
     async fn found(&self, store: &Store, customer: &Client, slot: &str) -> anyhow::Result<Value> {

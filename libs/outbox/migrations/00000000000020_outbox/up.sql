@@ -29,7 +29,7 @@ CREATE INDEX ON outbox (xid);
 -- crash. Checked when the transaction ends, whatever it set in between.
 CREATE FUNCTION outbox_commit_is_synchronous() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF current_setting('synchronous_commit') <> 'on' THEN
+  IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
     RAISE EXCEPTION 'outbox: a transaction that publishes must commit with synchronous_commit = on';
   END IF;
   RETURN NULL;

@@ -94,14 +94,19 @@ impl Session {
         let now =
             "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL";
         transaction.execute(now, &[]).await?;
-        if from == Restart::All {
-            // Their transaction ids are the other cluster's; as rows of this transaction they are new here.
-            let again = "CREATE TEMP TABLE again ON COMMIT DROP AS SELECT * FROM outbox;
-                TRUNCATE outbox;
-                INSERT INTO outbox (id, topic, key, type, payload, headers, recorded_at)
-                SELECT id, topic, key, type, payload, headers, recorded_at FROM again ORDER BY position;";
-            transaction.batch_execute(again).await?;
-        }
+        // The rows' transaction ids are the other cluster's: here they may be still to come.
+        let rows = match from {
+            // As old as can be, so that every snapshot sees them.
+            Restart::Now => "UPDATE outbox SET xid = '3'",
+            // As rows of this transaction they are new here.
+            Restart::All => {
+                "CREATE TEMP TABLE again ON COMMIT DROP AS SELECT * FROM outbox;
+                 TRUNCATE outbox;
+                 INSERT INTO outbox (id, topic, key, type, payload, headers, recorded_at)
+                 SELECT id, topic, key, type, payload, headers, recorded_at FROM again ORDER BY position;"
+            }
+        };
+        transaction.batch_execute(rows).await?;
         transaction.commit().await?;
         Ok(())
     }

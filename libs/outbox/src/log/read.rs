@@ -69,9 +69,7 @@ impl Session {
             .query(&self.statements.tick, &[&acknowledged, &wanted])
             .await?;
         let first = rows.first();
-        let now: String = first
-            .map(|row| row.get(8))
-            .unwrap_or_else(|| acknowledged.to_owned());
+        let now: String = first.map_or_else(|| acknowledged.to_owned(), |row| row.get(8));
         if first.is_none_or(|row| row.get::<_, Option<i64>>(0).is_none()) {
             return Ok(Difference::Whole {
                 now,

@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, web, web::ServiceConfig};
+use actix_web::{HttpResponse, http::header, web, web::ServiceConfig};
 use utoipa::openapi::{
     Content, OpenApi, Ref, RefOr, Required,
     path::{Operation, ParameterBuilder, ParameterIn, PathItem},
@@ -6,7 +6,6 @@ use utoipa::openapi::{
     schema::{ObjectBuilder, Type},
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::{COMMON_PROBLEMS, Problem, ProblemDoc};
 use crate::Service;
@@ -107,6 +106,40 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
             HttpResponse::Ok().json(problems.iter().chain(COMMON_PROBLEMS).collect::<Vec<_>>())
         }),
     );
-    // Relative, so that the page also works behind the gateway under another path.
-    config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::new(["openapi.json"])));
+    for (name, content_type, content) in FILES {
+        config.route(
+            &format!("/docs/{name}"),
+            web::get().to(move || async move {
+                HttpResponse::Ok()
+                    .content_type(content_type)
+                    .insert_header(header::ContentEncoding::Gzip)
+                    .body(content)
+            }),
+        );
+    }
+    config.route(
+        "/docs/",
+        web::get().to(async || {
+            HttpResponse::Ok()
+                .content_type("text/html; charset=utf-8")
+                .body(PAGE)
+        }),
+    );
 }
+
+/// Swagger UI, unpacked by the build.
+const FILES: [(&str, &str, &[u8]); 2] = [
+    (
+        "swagger-ui.css",
+        "text/css; charset=utf-8",
+        include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
+    ),
+    (
+        "swagger-ui-bundle.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+    ),
+];
+
+/// All addresses are relative, so that the page also works behind the gateway under another path.
+const PAGE: &str = include_str!("docs.html");

@@ -1,0 +1,115 @@
+use crate::fixture::{Fixture, WorkError, run, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_succeeds_is_committed_and_what_fails_is_rolled_back() {
+    let fixture = Fixture::new().await;
+    let value = fixture
+        .db
+        .transaction("test.good", async |tx| -> Result<_, WorkError> {
+            run(tx, "INSERT INTO numbers VALUES (1)").await?;
+            Ok("value")
+        })
+        .await;
+    assert_eq!(value, Ok("value"));
+    let failed = fixture
+        .db
+        .transaction("test.bad", async |tx| -> Result<(), WorkError> {
+            run(tx, "INSERT INTO numbers VALUES (2)").await?;
+            Err(WorkError::Own(7))
+        })
+        .await;
+    assert_eq!(failed, Err(WorkError::Own(7)), "the error comes out unchanged");
+    assert_eq!(fixture.numbers().await, [1]);
+}
+
+/// PostgreSQL answers COMMIT with ROLLBACK once a statement has failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_was_passed_over_is_no_success() {
+    let fixture = Fixture::new().await;
+    let outcome = fixture
+        .db
+        .transaction("test.passed_over", async |tx| -> Result<(), WorkError> {
+            run(tx, "INSERT INTO numbers VALUES (1)").await?;
+            assert!(run(tx, "INSERT INTO numbers VALUES (1)").await.is_err());
+            Ok(())
+        })
+        .await;
+    assert!(outcome.is_err(), "nothing was committed, and nobody is told");
+    assert!(fixture.numbers().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_savepoint_fails_alone() {
+    let fixture = Fixture::new().await;
+    let outcome = fixture
+        .db
+        .transaction("test.savepoint", async |tx| -> Result<(), WorkError> {
+            run(tx, "INSERT INTO numbers VALUES (1)").await?;
+            let inner = tx
+                .savepoint(async |tx| -> Result<(), WorkError> {
+                    run(tx, "INSERT INTO numbers VALUES (2)").await?;
+                    run(tx, "INSERT INTO numbers VALUES (1)").await
+                })
+                .await;
+            assert!(inner.is_err());
+            run(tx, "INSERT INTO numbers VALUES (3)").await
+        })
+        .await;
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(fixture.numbers().await, [1, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_future_that_is_dropped_rolls_back_and_frees_its_connection() {
+    let fixture = Fixture::new().await;
+    // Far more often than there are connections.
+    for n in 0..10 {
+        let db = fixture.db.clone();
+        let work = tokio::spawn(async move {
+            db.transaction("test.dropped", async |tx| -> Result<(), WorkError> {
+                run(tx, &format!("INSERT INTO numbers VALUES ({n})")).await?;
+                std::future::pending().await
+            })
+            .await
+        });
+        until("the insert", async || fixture.in_transaction().await == 1).await;
+        work.abort();
+        assert!(work.await.unwrap_err().is_cancelled());
+        until("the rollback", async || fixture.in_transaction().await == 0).await;
+    }
+    assert!(fixture.numbers().await.is_empty());
+    fixture.work("INSERT INTO numbers VALUES (1)").await.unwrap();
+    assert_eq!(fixture.numbers().await, [1]);
+}
+
+/// The statement itself is in work when nobody waits for its answer any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_future_that_is_dropped_inside_a_statement_has_no_effect() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql
+        .batch_execute("BEGIN; INSERT INTO numbers VALUES (1)")
+        .await
+        .unwrap();
+    let db = fixture.db.clone();
+    let work = tokio::spawn(async move {
+        db.transaction("test.dropped", async |tx| -> Result<(), WorkError> {
+            run(
+                tx,
+                "INSERT INTO numbers VALUES (2); INSERT INTO numbers VALUES (1)",
+            )
+            .await
+        })
+        .await
+    });
+    until("it to wait", async || fixture.waiting().await == 1).await;
+    work.abort();
+    assert!(work.await.unwrap_err().is_cancelled());
+    fixture.sql.batch_execute("ROLLBACK").await.unwrap();
+    until("it to end", async || {
+        fixture.waiting().await + fixture.in_transaction().await == 0
+    })
+    .await;
+    assert!(fixture.numbers().await.is_empty());
+    fixture.work("INSERT INTO numbers VALUES (3)").await.unwrap();
+}

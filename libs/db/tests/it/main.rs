@@ -1,0 +1,7 @@
+//! Transactions on real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
+
+mod a_transaction_is_all_or_nothing;
+mod fixture;
+mod migrations_run_once;
+mod what_may_work_later_is_unavailable;

@@ -1,0 +1,67 @@
+use db::DbError;
+use idempotency::purge;
+
+use crate::fixture::{Fixture, Told, request};
+
+async fn purged(fixture: &Fixture, limit: i32) -> usize {
+    fixture
+        .db
+        .transaction("test.purge", async |tx| -> Result<usize, DbError> {
+            purge(tx, 24, limit).await
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_free_again_after_its_hours() {
+    let fixture = Fixture::new().await;
+    fixture.send(&request("ann", "k1", "tea")).await.unwrap();
+    fixture
+        .run("UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
+        .await;
+    let told = fixture.send(&request("ann", "k1", "tea")).await.unwrap();
+    assert!(matches!(told, Told::Again(_)));
+    fixture
+        .run("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 minute'")
+        .await;
+    // Whether it is the same request does not count any more.
+    let told = fixture.send(&request("ann", "k1", "coffee")).await.unwrap();
+    assert!(matches!(told, Told::First(_)));
+    let told = fixture.send(&request("ann", "k1", "coffee")).await.unwrap();
+    assert!(matches!(told, Told::Again(_)));
+    assert_eq!(fixture.effects().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_key_of_a_refused_request_is_still_there() {
+    let fixture = Fixture::new().await;
+    fixture.send(&request("ann", "k1", "tea")).await.unwrap();
+    fixture
+        .run("UPDATE idempotency_keys SET created_at = now() - interval '2 days'")
+        .await;
+    fixture
+        .send_refused(&request("ann", "k1", "tea"))
+        .await
+        .unwrap_err();
+    // All of the refused request is rolled back, and with it that it made room for itself.
+    assert_eq!(fixture.number("idempotency_keys").await, 1);
+    assert_eq!(purged(&fixture, 10).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_forgets_the_oldest_and_no_more_than_asked() {
+    let fixture = Fixture::new().await;
+    fixture
+        .run(
+            "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body, created_at)
+             SELECT 'ann', n::text, '', 200, '[]', '', now() - (n - 0.5) * interval '1 hour' FROM generate_series(1, 1030) n;
+             ANALYZE idempotency_keys",
+        )
+        .await;
+    assert_eq!(purged(&fixture, 100).await, 100);
+    assert_eq!(fixture.number("idempotency_keys WHERE key::int > 930").await, 0);
+    assert_eq!(purged(&fixture, 10_000).await, 1030 - 100 - 24);
+    assert_eq!(purged(&fixture, 10_000).await, 0);
+    assert_eq!(fixture.number("idempotency_keys WHERE key::int <= 24").await, 24);
+}

@@ -1,0 +1,55 @@
+use kernel::Class;
+
+use crate::fixture::{Act, Fixture, until};
+
+const EVENTS: i32 = 120;
+
+async fn sent() -> Fixture {
+    let fixture = Fixture::new(1).await;
+    for n in 0..EVENTS {
+        fixture.send(0, &format!("k{}", n % 7), n).await;
+    }
+    fixture
+}
+
+async fn order(fixture: &Fixture) -> Vec<i32> {
+    fixture.effects().await.into_iter().map(|(_, n)| n).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_wait_share_transactions() {
+    let fixture = sent().await;
+    let running = fixture.consume().await;
+    until("all", async || order(&fixture).await.len() == 120).await;
+    running.stop().await;
+    assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
+    let transactions = fixture
+        .number("SELECT count(DISTINCT xmin::text) FROM effects")
+        .await;
+    assert!(transactions < 60, "{transactions} transactions");
+    let mixed = "SELECT count(*) FROM inbox i JOIN effects e USING (event_id) WHERE i.xmin <> e.xmin";
+    assert_eq!(
+        fixture.number(mixed).await,
+        0,
+        "an event and its effect are committed together"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_fails_alone() {
+    let fixture = sent().await;
+    fixture.make("k3", 31, Act::Fail(Class::Invalid));
+    fixture.make("k5", 40, Act::Fail(Class::Bug));
+    let running = fixture.consume().await;
+    // Of the first 40, 31 is refused and 38 is behind it.
+    until("all before the bug", async || order(&fixture).await.len() == 38).await;
+    fixture.mend();
+    // Behind the refused one of their key are parked: 38, 45, …, 115.
+    until("all", async || order(&fixture).await.len() == 120 - 13).await;
+    running.stop().await;
+    let wanted: Vec<_> = (0..EVENTS).filter(|n| *n < 31 || n % 7 != 3).collect();
+    assert_eq!(order(&fixture).await, wanted);
+    assert_eq!(fixture.parked().await.len(), 13);
+    assert_eq!(fixture.counted("applied"), "107");
+    assert_eq!(fixture.committed(0).await, 120);
+}

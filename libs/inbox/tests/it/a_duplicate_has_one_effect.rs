@@ -1,0 +1,56 @@
+use inbox::Outcome;
+use kernel::EventId;
+
+use crate::fixture::{Act, Fixture, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_kafka_delivers_three_times_is_applied_once() {
+    let fixture = Fixture::new(1).await;
+    let id = fixture.send(0, "a", 1).await;
+    fixture.send_again(0, "a", 1, id).await;
+    let running = fixture.consume().await;
+    until("the first two", async || fixture.counted("duplicate") == "1").await;
+    fixture.send_again(0, "a", 1, id).await;
+    until("the third", async || fixture.counted("duplicate") == "2").await;
+    running.stop().await;
+    assert_eq!(fixture.effects().await, [("a".to_owned(), 1)]);
+    assert_eq!(fixture.counted("applied"), "1");
+    assert_eq!(fixture.committed(0).await, 3);
+}
+
+/// A crash between the commit and the offset: the transaction is there, and the group does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_was_applied_before_a_crash_is_not_applied_after_it() {
+    let fixture = Fixture::new(1).await;
+    let id = fixture.send(0, "a", 1).await;
+    let delivered = fixture.deliver(&fixture.message("a", 1, id)).await;
+    assert_eq!(delivered.unwrap(), Outcome::Applied);
+    let running = fixture.consume().await;
+    fixture.send(0, "a", 2).await;
+    until("the next one", async || {
+        fixture.effects_of("a").await.contains(&2)
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(fixture.effects_of("a").await, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_deliveries_at_once_one_has_the_effect() {
+    let fixture = Fixture::new(1).await;
+    fixture.make("a", 1, Act::Wait);
+    let message = fixture.message("a", 1, EventId::now_v7());
+    let (one, other, ()) = tokio::join!(fixture.deliver(&message), fixture.deliver(&message), async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("one to wait for the other", async || {
+            fixture.number(waiting).await == 1
+        })
+        .await;
+        fixture.open_gate();
+    });
+    let mut outcomes = [one.unwrap(), other.unwrap()];
+    outcomes.sort_by_key(|outcome| *outcome == Outcome::Duplicate);
+    assert_eq!(outcomes, [Outcome::Applied, Outcome::Duplicate]);
+    assert_eq!(fixture.effects_of("a").await, [1]);
+}

@@ -1,0 +1,381 @@
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use backing::{Kafka, Postgres};
+use connect::KafkaSettings;
+use db::{Db, DbError, DbSettings, Tx};
+use diesel::{sql_query, sql_types};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use inbox::{Delivery, InboxSettings, Message, Metrics, Running, Subscriptions};
+use kernel::{Class, Classify, Event, EventId};
+use prometheus_client::registry::Registry;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+pub const CONSUMER: &str = "clerk";
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The only event that the consumer listens to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Noted {
+    pub key: String,
+    pub n: i32,
+}
+impl Event for Noted {
+    const TYPE: &'static str = "notes.noted.v1";
+    const TOPIC: &'static str = "notes";
+    fn key(&self) -> String {
+        self.key.clone()
+    }
+}
+
+/// What the handler does about an event once it has written it down.
+#[derive(Clone, Copy)]
+pub enum Act {
+    Fail(Class),
+    Panic,
+    /// Waits until the gate is open.
+    Wait,
+}
+
+#[derive(Clone)]
+pub struct State {
+    /// Who writes.
+    pub who: &'static str,
+    acts: Arc<Mutex<HashMap<(String, i32), Act>>>,
+    gate: watch::Sender<bool>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NoteError {
+    #[error("the test wants it so")]
+    Wanted(Class),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+impl Classify for NoteError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Wanted(class) => *class,
+            Self::Db(error) => error.class(),
+        }
+    }
+    fn code(&self) -> &'static str {
+        "wanted"
+    }
+}
+
+async fn note(tx: &mut Tx<'_>, state: &State, noted: Delivery<Noted>) -> Result<(), NoteError> {
+    let Noted { key, n } = noted.event;
+    sql_query("INSERT INTO effects (event_id, key, n, who) VALUES ($1, $2, $3, $4)")
+        .bind::<sql_types::Uuid, _>(noted.id)
+        .bind::<sql_types::Text, _>(&key)
+        .bind::<sql_types::Integer, _>(n)
+        .bind::<sql_types::Text, _>(state.who)
+        .execute(&mut **tx)
+        .await
+        .map_err(DbError::from)?;
+    let act = state.acts.lock().unwrap().get(&(key, n)).copied();
+    match act {
+        Some(Act::Fail(class)) => Err(NoteError::Wanted(class)),
+        Some(Act::Panic) => panic!("the test wants it so"),
+        Some(Act::Wait) => {
+            let mut gate = state.gate.subscribe();
+            // The gate outlives the consumer.
+            let _ = gate.wait_for(|is_open| *is_open).await;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+pub fn subscriptions() -> Subscriptions<State> {
+    Subscriptions::group(CONSUMER).on(note)
+}
+
+/// A database and a topic of a test's own.
+pub struct Fixture {
+    pub db: Db,
+    pub state: State,
+    pub kafka: KafkaSettings,
+    name: String,
+    registry: Registry,
+    metrics: Metrics,
+    sql: tokio_postgres::Client,
+    producer: FutureProducer,
+}
+
+impl Fixture {
+    /// On the servers that all tests share.
+    pub async fn new(partitions: i32) -> Self {
+        let servers = backing::shared().await.unwrap();
+        Self::on(&servers.postgres, &servers.kafka, partitions).await
+    }
+
+    pub async fn on(postgres: &Postgres, kafka: &Kafka, partitions: i32) -> Self {
+        let name = format!("inbox-{}", uuid::Uuid::new_v4().simple());
+        let url = postgres.create_database(&name).await.unwrap();
+        let settings = DbSettings::new(&url);
+        db::migrate(&settings, vec![inbox::MIGRATIONS]).await.unwrap();
+        let db = Db::open(&settings, "inbox-test").await.unwrap();
+        db.transaction("test.effects", async |tx| -> Result<(), DbError> {
+            let table =
+                "CREATE TABLE effects (seq bigint GENERATED ALWAYS AS IDENTITY, event_id uuid NOT NULL,
+                           key text NOT NULL, n integer NOT NULL, who text NOT NULL)";
+            Ok(tx.batch_execute(table).await?)
+        })
+        .await
+        .unwrap();
+        let prefix = format!("{name}-");
+        kafka
+            .create_topics(&[&format!("{prefix}{}", Noted::TOPIC)], partitions)
+            .await
+            .unwrap();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap())
+            .set("acks", "all")
+            .create()
+            .unwrap();
+        Self {
+            db,
+            state: State {
+                who: "first",
+                acts: Arc::default(),
+                gate: watch::Sender::new(false),
+            },
+            kafka: KafkaSettings::new(kafka.bootstrap(), prefix),
+            registry,
+            metrics,
+            sql: postgres.connect(&name).await.unwrap(),
+            producer,
+            name,
+        }
+    }
+
+    pub fn topic(&self) -> String {
+        self.kafka.topic(Noted::TOPIC)
+    }
+
+    /// From now on the handler does this about an event.
+    pub fn make(&self, key: &str, n: i32, act: Act) {
+        self.state.acts.lock().unwrap().insert((key.to_owned(), n), act);
+    }
+
+    /// From now on the handler does nothing special.
+    pub fn mend(&self) {
+        self.state.acts.lock().unwrap().clear();
+    }
+
+    pub fn open_gate(&self) {
+        self.state.gate.send_replace(true);
+    }
+
+    pub async fn consume(&self) -> Running {
+        self.consume_as("first").await
+    }
+
+    /// Starts one more replica.
+    pub async fn consume_as(&self, who: &'static str) -> Running {
+        let settings = InboxSettings {
+            inbox_retry_first: 20,
+            inbox_retry_most: 200,
+            ..InboxSettings::default()
+        };
+        let state = State {
+            who,
+            ..self.state.clone()
+        };
+        inbox::start(
+            subscriptions(),
+            state,
+            self.db.clone(),
+            &self.kafka,
+            &settings,
+            self.metrics.clone(),
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Sends event `n` of a key, under an id that is new.
+    pub async fn send(&self, partition: i32, key: &str, n: i32) -> EventId {
+        let id = EventId::now_v7();
+        self.send_again(partition, key, n, id).await;
+        id
+    }
+
+    pub async fn send_again(&self, partition: i32, key: &str, n: i32, id: EventId) {
+        let headers = headers(&[
+            ("ce_id", id.to_string()),
+            ("ce_type", Noted::TYPE.to_owned()),
+            ("ce_time", "2026-01-01T00:00:00Z".to_owned()),
+        ]);
+        self.send_raw(partition, Some(key), &payload(key, n), headers)
+            .await;
+    }
+
+    pub async fn send_raw(&self, partition: i32, key: Option<&str>, payload: &str, headers: OwnedHeaders) {
+        let topic = self.topic();
+        let mut record = FutureRecord::<str, str>::to(&topic)
+            .partition(partition)
+            .payload(payload)
+            .headers(headers);
+        record.key = key;
+        self.producer
+            .send(record, WITHIN)
+            .await
+            .map_err(|(error, _)| error)
+            .unwrap();
+    }
+
+    /// Every effect there is, in the order of the handler's work.
+    pub async fn effects(&self) -> Vec<(String, i32)> {
+        let rows = self
+            .sql
+            .query("SELECT key, n FROM effects ORDER BY seq", &[])
+            .await
+            .unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// The effects of a key.
+    pub async fn effects_of(&self, key: &str) -> Vec<i32> {
+        let rows = self
+            .sql
+            .query("SELECT n FROM effects WHERE key = $1 ORDER BY seq", &[&key])
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Code and state of each parked event, in the order of their arrival.
+    pub async fn parked(&self) -> Vec<(String, String)> {
+        let sql = "SELECT code, state FROM inbox_parked ORDER BY seq";
+        let rows = self.sql.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    pub async fn first_parked(&self, key: &str) -> EventId {
+        let sql = "SELECT event_id FROM inbox_parked WHERE key = $1 ORDER BY seq LIMIT 1";
+        self.sql.query_one(sql, &[&key]).await.unwrap().get(0)
+    }
+
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.sql.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    pub async fn run(&self, sql: &str) {
+        self.sql.batch_execute(sql).await.unwrap();
+    }
+
+    /// What `inbox_events_total` shows for an outcome.
+    pub fn counted(&self, outcome: &str) -> String {
+        let event_type = if outcome == "ignored" {
+            "other"
+        } else {
+            Noted::TYPE
+        };
+        let labels = format!(r#"{{type="{event_type}",outcome="{outcome}"}}"#);
+        self.metric(&format!("inbox_events_total{labels}"))
+    }
+
+    pub fn metric(&self, series: &str) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap_or_else(|| panic!("{series} is not in\n{text}"))
+            .trim()
+            .to_owned()
+    }
+
+    /// From where the group would go on in a partition.
+    pub async fn committed(&self, partition: i32) -> i64 {
+        let consumer: BaseConsumer = self
+            .kafka
+            .client_config("test")
+            .set("group.id", self.kafka.topic(CONSUMER))
+            .create()
+            .unwrap();
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition(&self.topic(), partition);
+        let committed = tokio::task::spawn_blocking(move || consumer.committed_offsets(wanted, WITHIN));
+        match committed.await.unwrap().unwrap().elements()[0].offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0,
+        }
+    }
+
+    /// How many replicas the group has.
+    pub async fn members(&self) -> usize {
+        let consumer: BaseConsumer = self.kafka.client_config("test").create().unwrap();
+        let group = self.kafka.topic(CONSUMER);
+        let count = move || {
+            let groups = consumer.fetch_group_list(Some(&group), WITHIN).unwrap();
+            groups.groups().iter().map(|group| group.members().len()).sum()
+        };
+        tokio::task::spawn_blocking(count).await.unwrap()
+    }
+
+    /// With a session of its own that is open.
+    pub async fn reconnected(self, postgres: &Postgres) -> Self {
+        let sql = postgres.connect(&self.name).await.unwrap();
+        Self { sql, ..self }
+    }
+
+    /// An event as it would come from Kafka.
+    pub fn message(&self, key: &str, n: i32, id: EventId) -> Message {
+        Message {
+            id,
+            event_type: Noted::TYPE.to_owned(),
+            topic: self.topic(),
+            partition: 0,
+            offset: 0,
+            key: key.to_owned(),
+            time: None,
+            trace: None,
+            payload: payload(key, n).into_bytes(),
+            unreadable: None,
+        }
+    }
+
+    pub async fn deliver(&self, message: &Message) -> Result<inbox::Outcome, inbox::Retry> {
+        inbox::deliver(&self.db, &subscriptions(), &self.state, message).await
+    }
+}
+
+pub fn payload(key: &str, n: i32) -> String {
+    format!(r#"{{"key":"{key}","n":{n}}}"#)
+}
+
+pub fn headers(all: &[(&str, String)]) -> OwnedHeaders {
+    all.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
+}
+
+/// Asks until the answer is yes.
+pub async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + WITHIN;
+    while !ask().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within {WITHIN:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,13 @@
+//! The inbox with real PostgreSQL and real Kafka.
+#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
+
+mod a_batch_with_one_failure;
+mod a_blocked_event_is_parked_on_request;
+mod a_duplicate_has_one_effect;
+mod a_parked_key_keeps_its_order;
+mod fixture;
+mod old_rows_are_forgotten;
+mod rebalances_lose_nothing;
+mod servers_go_away;
+mod slow_partitions_hold_up_nobody_else;
+mod what_a_failure_means;

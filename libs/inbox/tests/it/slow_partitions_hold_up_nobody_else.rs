@@ -1,0 +1,27 @@
+use crate::fixture::{Act, Fixture, until};
+
+/// Far more than is kept in hand, so that the partition is paused; then it goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_with_many_events_waits_alone() {
+    let fixture = Fixture::new(2).await;
+    fixture.make("slow", 0, Act::Wait);
+    for n in 0..2500 {
+        fixture.send(0, "slow", n).await;
+    }
+    let running = fixture.consume().await;
+    for n in 0..50 {
+        fixture.send(1, "quick", n).await;
+    }
+    until("the quick one", async || {
+        fixture.effects_of("quick").await.len() == 50
+    })
+    .await;
+    assert!(fixture.effects_of("slow").await.is_empty());
+    fixture.open_gate();
+    until("the slow one", async || {
+        fixture.effects_of("slow").await.len() == 2500
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(fixture.effects_of("slow").await, (0..2500).collect::<Vec<_>>());
+}

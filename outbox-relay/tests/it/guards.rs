@@ -1,0 +1,135 @@
+use db::{DbError, Tx};
+use diesel_async::SimpleAsyncConnection;
+use kernel::{Class, Classify, Event, cause_chain};
+use outbox::PublishError;
+use outbox_relay::GoOnFrom;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kafka::Topic,
+    store::{Abort, Store, noted, publish, until},
+};
+
+#[derive(Serialize, Deserialize)]
+struct Elsewhere;
+
+impl Event for Elsewhere {
+    const TYPE: &'static str = "elsewhere.happened.v1";
+    const TOPIC: &'static str = "elsewhere";
+    fn key(&self) -> String {
+        "key".to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_for_a_topic_that_nobody_declared_is_refused() {
+    let store = Store::new().await;
+    let work = async |tx: &mut Tx<'_>| -> Result<(), PublishError> {
+        publish(tx, &noted("key", "goes with it")).await?;
+        outbox::publish(tx, &Elsewhere).await?;
+        Ok(())
+    };
+    let error = store.db.transaction("test", work).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PublishError::UnknownTopic {
+                topic: "elsewhere",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(error.class(), Class::Bug);
+    assert!(store.committed().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_kafka_could_not_take_is_refused() {
+    let store = Store::new().await;
+    let work = async |tx: &mut Tx<'_>| publish(tx, &noted("key", &"x".repeat(outbox::MAX_PAYLOAD))).await;
+    let error = store.db.transaction("test", work).await.unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
+    assert!(store.committed().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_publishes_cannot_commit_asynchronously() {
+    let store = Store::new().await;
+    let work = async |tx: &mut Tx<'_>| -> Result<(), Abort> {
+        publish(tx, &noted("key", "text")).await?;
+        let asynchronous = "SET LOCAL synchronous_commit = off";
+        tx.batch_execute(asynchronous).await.map_err(DbError::from)?;
+        Ok(())
+    };
+    let Err(Abort::Db(error)) = store.db.transaction("test", work).await else {
+        panic!("it was committed");
+    };
+    assert!(cause_chain(&error).contains("synchronous_commit"), "{error}");
+    assert!(store.committed().await.is_empty());
+}
+
+/// A store whose cursor and rows are those of another cluster, as after a restore elsewhere.
+async fn restored_elsewhere() -> (Store, Topic) {
+    let store = Store::new().await;
+    let mut relay = store.relay().await;
+    let sent = store.publish("key", "before").await;
+    let mut topic = store.topic();
+    topic.until_has([sent]).await;
+    relay.stop().await.unwrap();
+    let restored = "UPDATE outbox_cursor SET system_identifier = 1, acknowledged = '3000000000:3000000000:';
+                    UPDATE outbox SET xid = ((SELECT max(xid) FROM outbox)::text::bigint + 100)::text::xid8";
+    store.client.batch_execute(restored).await.unwrap();
+    (store, topic)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_does_not_go_on_by_itself_in_another_cluster() {
+    let (store, _) = restored_elsewhere().await;
+    store.publish("key", "after").await;
+    let error = store.relay().await.ended().await.unwrap_err();
+    assert!(format!("{error:#}").contains("--go-on-from"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_says_that_it_goes_on_from_now() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let mut settings = store.settings();
+    settings.go_on_from = Some(GoOnFrom::Now);
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    until("the cursor is from here", async || {
+        store.number("SELECT system_identifier FROM outbox_cursor").await != 1
+    })
+    .await;
+    // By then the restored row's id lies in this cluster's past.
+    for _ in 0..150 {
+        store
+            .client
+            .batch_execute("BEGIN; SELECT pg_current_xact_id(); ROLLBACK")
+            .await
+            .unwrap();
+    }
+    let after = store.publish("key", "after").await;
+    relay.stop().await.unwrap();
+    topic.until_has([after]).await;
+    assert_eq!(topic.received.len(), 2, "what was there is not sent again");
+
+    // It was for one start only, and is not needed any more.
+    let _relay = store.relay().await;
+    let last = store.publish("key", "last").await;
+    topic.until_has([last]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_says_that_all_is_sent_again() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let after = store.publish("key", "after").await;
+    let mut settings = store.settings();
+    settings.go_on_from = Some(GoOnFrom::All);
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    topic.until_has([after]).await;
+    relay.stop().await.unwrap();
+    assert_eq!(topic.received.len(), 3);
+    assert_eq!(topic.received[1].id(), topic.received[0].id());
+    assert_eq!(store.unacknowledged().await, 0);
+}

@@ -1,0 +1,157 @@
+use std::fmt::Write;
+
+use outbox::parked::{self, TopicKey};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
+    client::DefaultClientContext,
+};
+use uuid::Uuid;
+
+use crate::{
+    kafka::Topic,
+    store::{Store, until},
+};
+
+/// Characters that compression makes little of.
+fn large(name: &str) -> String {
+    let mut text = format!("{name:20}");
+    for _ in 0..300 {
+        write!(text, "{}", Uuid::new_v4().simple()).unwrap();
+    }
+    text
+}
+
+async fn raise_the_limit(store: &Store) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &store.brokers)
+        .create()
+        .unwrap();
+    let topic = store.topic_name();
+    let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "1000000");
+    let done = admin.alter_configs([&limit], &AdminOptions::new()).await.unwrap();
+    done[0].as_ref().unwrap();
+}
+
+async fn parked(store: &Store) -> Vec<(Uuid, String, String)> {
+    let events = parked::list(&store.client).await.unwrap();
+    events
+        .into_iter()
+        .map(|event| (event.id, event.state, event.reason))
+        .collect()
+}
+
+fn key(key: &str) -> TopicKey {
+    TopicKey {
+        topic: "notes".to_owned(),
+        key: key.to_owned(),
+    }
+}
+
+fn texts(topic: &Topic, key: &str) -> Vec<String> {
+    topic
+        .texts(key)
+        .iter()
+        .map(|text| text.trim().to_owned())
+        .collect()
+}
+
+/// A topic that takes little at a time, and events of two keys of which one is too large.
+async fn with_one_event_too_large() -> (Store, [Uuid; 2], Vec<Uuid>) {
+    let store = Store::with_topic(1, &[("max.message.bytes", "5000")]).await;
+    let one = store.publish("a", "one").await;
+    let mut others = vec![one, store.publish("b", "one").await];
+    let refused = store.publish("a", &large("two")).await;
+    let behind = store.publish("a", "three").await;
+    for number in 0..40 {
+        others.push(store.publish("b", &number.to_string()).await);
+    }
+    (store, [refused, behind], others)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_event_is_parked_with_those_behind_it_and_replayed_in_order() {
+    let (mut store, [refused, behind], others) = with_one_event_too_large().await;
+    let relay = store.relay().await;
+    let mut topic = store.topic();
+    topic.until_has(others).await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    let found = parked(&store).await;
+    assert_eq!((found[0].0, found[1].0), (refused, behind));
+    assert!(found[0].2.to_lowercase().contains("too large"), "{}", found[0].2);
+    assert_eq!(found[1].2, "an earlier event of its key is parked");
+
+    // Also what comes later, and a new relay knows it too.
+    relay.kill();
+    let _relay = store.relay().await;
+    let later = store.publish("a", "four").await;
+    let other = store.publish("b", "last").await;
+    topic.until_has([other]).await;
+    until("three events are parked", async || {
+        parked(&store).await.len() == 3
+    })
+    .await;
+    assert_eq!(texts(&topic, "a"), ["one"]);
+
+    raise_the_limit(&store).await;
+    let events = parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    assert_eq!(events, 3);
+    topic.until_has([refused, behind, later]).await;
+    until("nothing is parked", async || parked(&store).await.is_empty()).await;
+    let after = store.publish("a", "five").await;
+    topic.until_has([after]).await;
+    assert_eq!(texts(&topic, "a"), ["one", "two", "three", "four", "five"]);
+    let numbers: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+    assert_eq!(texts(&topic, "b")[1..=40], numbers);
+    let audited = "SELECT count(*) FROM outbox_operations WHERE who = 'an operator' AND operation = 'replay'";
+    assert_eq!(store.number(audited).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_discarded_lets_later_events_go_on_and_can_still_be_replayed() {
+    let (mut store, [refused, behind], others) = with_one_event_too_large().await;
+    let _relay = store.relay().await;
+    let mut topic = store.topic();
+    topic.until_has(others).await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    let events = parked::discard(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    assert_eq!(events, 2);
+    let later = store.publish("a", "four").await;
+    topic.until_has([later]).await;
+    assert_eq!(texts(&topic, "a"), ["one", "four"]);
+    let states: Vec<String> = parked(&store).await.into_iter().map(|event| event.1).collect();
+    assert_eq!(states, ["discarded", "discarded"]);
+
+    raise_the_limit(&store).await;
+    let events = parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    assert_eq!(events, 2);
+    topic.until_has([refused, behind]).await;
+    assert_eq!(texts(&topic, "a"), ["one", "four", "two", "three"]);
+}
+
+/// A replay in vain parks the event again, and those behind it stay behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_refused_again_is_parked_again() {
+    let (mut store, [refused, _], _) = with_one_event_too_large().await;
+    let _relay = store.relay().await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    let mut topic = store.topic();
+    parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    until("they are parked again", async || {
+        let found = parked(&store).await;
+        found.len() == 2 && found.iter().all(|event| event.1 == "parked")
+    })
+    .await;
+    let other = store.publish("b", "last").await;
+    topic.until_has([other]).await;
+    assert_eq!(texts(&topic, "a"), ["one"]);
+    assert_eq!(parked(&store).await[0].0, refused);
+}
