@@ -5,11 +5,17 @@
 mod harness;
 
 mod access;
+mod cancelled;
+mod couriers;
+mod deadlines;
 mod delivered;
 mod kafka_down;
+mod limits;
 mod pages;
+mod people;
 mod postgres_restarted;
 mod redelivered;
 mod refused;
 mod relay_killed;
 mod same_key;
+mod streamed;

@@ -54,6 +54,10 @@ pub struct GatewaySettings {
     #[arg(long, env = "NOTIFICATIONS_URL", default_value = "http://127.0.0.1:8086")]
     pub notifications: Uri,
 
+    /// Believe the X-Forwarded-For of clients: for a gateway that only a proxy can reach
+    #[arg(long, env = "TRUST_FORWARDED_FOR")]
+    pub trust_forwarded_for: bool,
+
     /// Seconds within which a service must begin its answer
     #[arg(long, env = "GATEWAY_TIMEOUT", default_value_t = 30)]
     pub timeout: u64,
@@ -120,8 +124,8 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
     );
     let ops = Ops::start(&settings.ops, Arc::new(std::sync::Mutex::new(registry)), ready).await?;
     let grace = Duration::from_secs(settings.shutdown_grace);
-    let proxy = Arc::new(Proxy::new(settings, metrics));
     let stop = CancellationToken::new();
+    let proxy = Arc::new(Proxy::new(settings, metrics, stop.clone()));
     let served = tokio::spawn(serve(listener, proxy, stop.clone(), grace));
     tracing::info!(%address, ops = %ops.address, "serving");
     Ok(Running {

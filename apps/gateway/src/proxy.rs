@@ -1,6 +1,7 @@
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use http_body_util::{BodyExt, Either, Full};
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, BodyStream, Either, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
@@ -10,6 +11,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     GatewaySettings, docs,
@@ -23,9 +26,12 @@ pub struct Proxy {
     settings: GatewaySettings,
     client: Client<HttpConnector, Incoming>,
     metrics: GatewayMetrics,
+    stop: CancellationToken,
 }
 
-type Answer = Response<Either<Incoming, Full<Bytes>>>;
+type Answer = Response<Body>;
+/// A service's answer, an event stream, or a page of the gateway's own.
+type Body = Either<Either<Incoming, UnsyncBoxBody<Bytes, hyper::Error>>, Full<Bytes>>;
 
 /// Headers that belong to one connection and end with it (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -38,8 +44,11 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
 impl Proxy {
-    pub fn new(settings: GatewaySettings, metrics: GatewayMetrics) -> Self {
+    /// After `stop` event streams are cut off, which their clients resume; everything else is finished.
+    pub fn new(settings: GatewaySettings, metrics: GatewayMetrics, stop: CancellationToken) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
@@ -52,6 +61,7 @@ impl Proxy {
             settings,
             client,
             metrics,
+            stop,
         }
     }
 
@@ -96,7 +106,9 @@ impl Proxy {
         remove_hop_by_hop(&mut head.headers);
         // The service is another host.
         head.headers.remove(header::HOST);
-        if let Ok(peer) = HeaderValue::from_str(&peer.ip().to_string()) {
+        if !self.settings.trust_forwarded_for
+            && let Ok(peer) = HeaderValue::from_str(&peer.ip().to_string())
+        {
             head.headers.append("x-forwarded-for", peer);
         }
         let sent = self.client.request(Request::from_parts(head, body));
@@ -106,6 +118,11 @@ impl Proxy {
                 self.metrics.count(service, Some(response.status().as_u16()));
                 let (mut head, body) = response.into_parts();
                 remove_hop_by_hop(&mut head.headers);
+                let body = if head.headers.get(header::CONTENT_TYPE) == Some(&EVENT_STREAM) {
+                    Either::Right(self.until_stop(body))
+                } else {
+                    Either::Left(body)
+                };
                 Response::from_parts(head, Either::Left(body))
             }
             Ok(Err(error)) => {
@@ -117,6 +134,11 @@ impl Proxy {
                 self.unreachable(service)
             }
         }
+    }
+
+    fn until_stop(&self, body: Incoming) -> UnsyncBoxBody<Bytes, hyper::Error> {
+        let frames = BodyStream::new(body).take_until(self.stop.clone().cancelled_owned());
+        StreamBody::new(frames).boxed_unsync()
     }
 
     fn unreachable(&self, service: Service) -> Answer {

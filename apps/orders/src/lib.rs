@@ -3,19 +3,25 @@
 mod consumers;
 pub mod domain;
 mod http;
+mod metrics;
 mod store;
+mod streams;
+mod sweeper;
 mod usecases;
+
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use chrono::TimeDelta;
-use db::Migrations;
+use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
 use kernel::{Clock, Currency};
 use service_kit::{Boot, ProblemDoc, Service};
+use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
-use crate::domain::deadline::Patience;
+use crate::{domain::deadline::Patience, metrics::OrderMetrics, streams::Streams};
 
 pub struct Orders;
 
@@ -37,6 +43,14 @@ pub struct OrdersSettings {
     /// Seconds after the end of its slot within which a courier must report
     #[arg(long, env = "DEADLINE_COURIER", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub deadline_courier: i64,
+
+    /// Milliseconds between two looks for orders that are late
+    #[arg(long, env = "SWEEP_EVERY", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub sweep_every: u64,
+
+    /// Orders that can be watched live at the same time
+    #[arg(long, env = "MAX_STREAMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams: u32,
 }
 
 #[derive(Clone)]
@@ -44,6 +58,9 @@ pub struct State {
     clock: Clock,
     currency: Currency,
     patience: Patience,
+    streams: Streams,
+    sweep_every: Duration,
+    metrics: OrderMetrics,
 }
 
 impl Service for Orders {
@@ -66,6 +83,9 @@ impl Service for Orders {
             clock: boot.clock.clone(),
             currency: boot.kit.shop_currency,
             patience,
+            streams: Streams::new(boot.db.clone(), boot.own.max_streams as usize),
+            sweep_every: Duration::from_millis(boot.own.sweep_every),
+            metrics: OrderMetrics::register(boot.registry),
         })
     }
 
@@ -79,5 +99,12 @@ impl Service for Orders {
 
     fn subscriptions() -> Subscriptions<State> {
         consumers::subscriptions()
+    }
+
+    async fn background(state: State, db: Db, stop: CancellationToken) {
+        tokio::join!(
+            state.streams.clone().run(stop.clone()),
+            sweeper::run(&state, &db, stop)
+        );
     }
 }

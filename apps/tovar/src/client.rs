@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -67,12 +67,21 @@ impl Client {
         body: Option<&Value>,
         key: Option<&str>,
     ) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
+        let key: Vec<_> = key.iter().map(|key| ("Idempotency-Key", *key)).collect();
+        self.send_with(method, path, body, &key).await
+    }
+
+    /// Sends a request as it is, with these headers.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -86,6 +95,27 @@ impl Client {
             headers,
             body,
         })
+    }
+
+    /// Opens a stream of server-sent events, from its beginning or after an event that was seen.
+    pub async fn stream(
+        &self,
+        path: &str,
+        last_event_id: Option<&str>,
+    ) -> reqwest::Result<reqwest::Response> {
+        let request = self.request(Method::GET, path).timeout(Duration::from_secs(3600));
+        match last_event_id {
+            Some(id) => request.header("Last-Event-ID", id).send().await,
+            None => request.send().await,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Result<Answer> {

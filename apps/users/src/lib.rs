@@ -9,13 +9,17 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 use connect::Secret;
-use db::Migrations;
+use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
 use service_kit::{Boot, ProblemDoc, Service};
+use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
-use crate::{domain::passwords::Passwords, usecases::issue_token::TokenIssuer};
+use crate::{
+    domain::passwords::Passwords,
+    usecases::issue_token::{self, TokenIssuer},
+};
 
 pub struct Users;
 
@@ -34,8 +38,16 @@ pub struct UsersSettings {
     #[arg(long, env = "TOKEN_LIFETIME", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
     pub token_lifetime: i64,
 
-    /// Passwords that are hashed at the same time; each takes 19 MiB and one core
-    #[arg(long, env = "PASSWORD_HASHES", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    /// Seconds after which a token key is followed by a new one
+    #[arg(long, env = "TOKEN_KEY_LIFETIME", default_value_t = 7_776_000, value_parser = clap::value_parser!(i64).range(1..))]
+    pub token_key_lifetime: i64,
+
+    /// Seconds for which a new token key is shown before it signs
+    #[arg(long, env = "TOKEN_KEY_AHEAD", default_value_t = 600, value_parser = clap::value_parser!(i64).range(0..=86_400))]
+    pub token_key_ahead: i64,
+
+    /// Passwords that are hashed at the same time; each takes one core, and 19 MiB that are kept
+    #[arg(long, env = "PASSWORD_HASHES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub password_hashes: u32,
 }
 
@@ -55,14 +67,10 @@ impl Service for Users {
     type State = State;
 
     async fn state(boot: Boot<'_, UsersSettings>) -> anyhow::Result<State> {
-        let passwords = Arc::new(Passwords::new(boot.own.password_hashes)?);
-        let issuer = TokenIssuer::load(
-            boot.db,
-            &boot.kit.tokens,
-            boot.own.token_lifetime,
-            boot.clock.clone(),
-        )
-        .await?;
+        let passwords = Passwords::new(boot.own.password_hashes)?;
+        let own = boot.own;
+        let policy = issue_token::policy(own.token_key_lifetime, own.token_key_ahead, own.token_lifetime);
+        let issuer = TokenIssuer::load(boot.db, &boot.kit.tokens, policy, boot.clock.clone()).await?;
         if let (Some(email), Some(password)) =
             (&boot.own.first_manager_email, &boot.own.first_manager_password)
         {
@@ -84,5 +92,9 @@ impl Service for Users {
 
     fn subscriptions() -> Subscriptions<State> {
         Subscriptions::group(Self::NAME)
+    }
+
+    async fn background(state: State, db: Db, stop: CancellationToken) {
+        state.issuer.keep_rotating(&db, stop).await;
     }
 }

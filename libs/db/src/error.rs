@@ -60,7 +60,9 @@ fn is_transient(error: &QueryError) -> bool {
         return matches!(error, QueryError::BrokenTransactionManager);
     };
     match kind {
-        DatabaseErrorKind::ClosedConnection
+        // Somebody else added the same row first; the next attempt finds it.
+        DatabaseErrorKind::UniqueViolation
+        | DatabaseErrorKind::ClosedConnection
         | DatabaseErrorKind::UnableToSendCommand
         | DatabaseErrorKind::SerializationFailure
         | DatabaseErrorKind::ReadOnlyTransaction => true,

@@ -10,7 +10,7 @@ mod once;
 
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use key::{IdempotencyKey, InvalidKey};
-pub use once::{Begun, IdempotencyError, KeyedRequest, Reservation, StoredAnswer, begin, purge};
+pub use once::{Begun, IdempotencyError, KeyedRequest, Reservation, StoredAnswer, begin, forget, purge};
 
 use diesel_migrations::embed_migrations;
 

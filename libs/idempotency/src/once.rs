@@ -143,6 +143,15 @@ impl Reservation<'_> {
     }
 }
 
+/// Forgets every answer that a caller got; says how many.
+pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
+    let forgotten = sql_query("DELETE FROM idempotency_keys WHERE caller = $1")
+        .bind::<Text, _>(caller)
+        .execute(&mut **tx)
+        .await?;
+    Ok(forgotten)
+}
+
 /// Forgets up to `limit` answers that are older than `keep_hours`; says how many.
 pub async fn purge(tx: &mut Tx<'_>, keep_hours: u32, limit: i32) -> Result<usize, DbError> {
     let purged = sql_query(

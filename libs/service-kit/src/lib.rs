@@ -12,8 +12,10 @@ pub use http::{
     answer::Answer,
     body::NoBody,
     call::{Call, Responded, UseCase},
+    events::{EventStream, Gone},
     page::{InvalidCursor, Page, PageQuery},
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
+    version::{PreconditionFailed, Version},
 };
 pub use run::{Running, main, start};
 pub use service::{Boot, NoSettings, Service};

@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens,
-    http::{call::Kit, docs, observe},
+    http::{call::Kit, docs, limit::Limits, observe},
 };
 
 const MIGRATIONS: Migrations = embed_migrations!();
@@ -45,11 +45,12 @@ pub struct Running {
 impl Running {
     /// Finishes the requests that were accepted and the events that are in work, then ends.
     pub async fn stop(self) {
+        // First what goes on by itself: a stream that stays open would hold the server up.
+        self.stop.cancel();
         self.server.stop(true).await;
         if let Some(inbox) = self.inbox {
             inbox.stop().await;
         }
-        self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -102,6 +103,11 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
         stop.clone()
             .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
     );
+    let limits = Arc::new(Limits::new(kit.rate_limit, kit.rate_burst));
+    tasks.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(forget_idle(limits.clone())),
+    );
     tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
 
     let server = serve::<S>(
@@ -110,6 +116,7 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
         state.clone(),
         db.clone(),
         tokens,
+        limits,
         (api, http_metrics),
     )?;
     let subscriptions = S::subscriptions();
@@ -170,6 +177,7 @@ fn serve<S: Service>(
     state: S::State,
     db: Db,
     tokens: Tokens,
+    limits: Arc<Limits>,
     (api, metrics): (utoipa::openapi::OpenApi, observe::HttpMetrics),
 ) -> anyhow::Result<ServerHandle> {
     let shared = Data::new(Kit {
@@ -180,6 +188,7 @@ fn serve<S: Service>(
         keep_hours: kit.idempotency.idempotency_hours,
         body_limit: kit.http_body_limit,
         body_timeout: Duration::from_secs(kit.http_body_timeout),
+        limits,
         runtime: Handle::current(),
     });
     let metrics = Data::new(metrics);
@@ -243,6 +252,13 @@ fn readiness(db: Db) -> Readiness {
         let db = db.clone();
         Box::pin(async move { db.ping().await.map_err(|error| cause_chain(&error)) })
     })
+}
+
+async fn forget_idle(limits: Arc<Limits>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        limits.forget_idle();
+    }
 }
 
 async fn purge_keys(db: Db, keep_hours: u32) {

@@ -44,6 +44,14 @@ pub struct KitSettings {
     #[arg(long, env = "HTTP_BODY_TIMEOUT", default_value_t = 10, help_heading = "HTTP")]
     pub http_body_timeout: u64,
 
+    /// Requests that a caller may send a second in the long run; 0 is no limit
+    #[arg(long, env = "RATE_LIMIT", default_value_t = 100, help_heading = "HTTP")]
+    pub rate_limit: u32,
+
+    /// Requests that a caller may send at once
+    #[arg(long, env = "RATE_BURST", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..), help_heading = "HTTP")]
+    pub rate_burst: u32,
+
     /// Seconds that accepted requests have to finish when the service stops
     #[arg(long, env = "SHUTDOWN_GRACE", default_value_t = 20, help_heading = "HTTP")]
     pub shutdown_grace: u64,

@@ -5,7 +5,7 @@ use tovar::client::{Client, wait_for};
 
 use super::Store;
 
-/// Something to sell and a place to deliver it to, in a locker zone.
+/// Something to sell and a place to deliver it to.
 pub struct Shop {
     pub sku: &'static str,
     pub zone: &'static str,
@@ -16,9 +16,18 @@ pub const PRICE: i64 = 1_000;
 pub const WITHIN: Duration = Duration::from_secs(60);
 
 impl Shop {
-    /// `pieces` of one kind of goods at 1000 each, and a slot of `places`.
+    /// `pieces` of one kind of goods at 1000 each, and a slot of `places` in a locker zone.
     pub async fn open(store: &Store, pieces: u32, places: u32) -> Self {
-        let (sku, zone) = ("tea", "lockers");
+        Self::set_up(store, pieces, places, ("lockers", "locker")).await
+    }
+
+    /// The same in a zone where couriers deliver.
+    pub async fn open_with_couriers(store: &Store, pieces: u32, places: u32) -> Self {
+        Self::set_up(store, pieces, places, ("couriers", "courier")).await
+    }
+
+    async fn set_up(store: &Store, pieces: u32, places: u32, (zone, handover): (&'static str, &str)) -> Self {
+        let sku = "tea";
         let manager = &store.manager;
         let goods = json!({ "name": "Tea", "price": PRICE });
         manager
@@ -35,7 +44,7 @@ impl Shop {
             .success()
             .unwrap();
         manager
-            .put(&format!("/api/zones/{zone}"), &json!({ "handover": "locker" }))
+            .put(&format!("/api/zones/{zone}"), &json!({ "handover": handover }))
             .await
             .unwrap()
             .success()
@@ -77,18 +86,28 @@ impl Shop {
         json!({ "lines": [{ "sku": self.sku, "quantity": quantity }], "zone": zone, "slot_id": slot })
     }
 
+    /// Places an order; its id.
+    pub async fn place(&self, customer: &Client, body: &Value) -> String {
+        let placed = customer.post("/api/orders", body).await.unwrap();
+        placed.success().unwrap()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the order has one of these statuses; the order.
+    pub async fn until(customer: &Client, order: &str, statuses: &[&str]) -> Value {
+        let mut last = Value::Null;
+        let hope = format!("the order to be one of {statuses:?}");
+        let waited = wait_for(&hope, WITHIN, async || {
+            last = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+            Ok(statuses.contains(&last["status"].as_str().unwrap_or_default()))
+        });
+        waited.await.unwrap();
+        last
+    }
+
     /// Places an order and waits for its end; the order.
     pub async fn buy(&self, customer: &Client, body: &Value) -> Value {
-        let order = customer
-            .post("/api/orders", body)
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
-        customer
-            .finished(order["id"].as_str().unwrap(), WITHIN)
-            .await
-            .unwrap()
+        let order = self.place(customer, body).await;
+        customer.finished(&order, WITHIN).await.unwrap()
     }
 
     /// What is available and held of the customer's money, and of goods and places, and how often the customer was

@@ -1,12 +1,14 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use backing::{Kafka, Postgres};
 use clap::{Args, FromArgMatches, Parser};
 use connect::{KafkaSettings, PostgresSettings};
 use gateway::GatewaySettings;
 use outbox_relay::RelaySettings;
+use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
 use tovar::client::Client;
+use uuid::Uuid;
 
 pub const PARTITIONS: i32 = 4;
 const MANAGER: (&str, &str) = ("manager@example.org", "the manager's password");
@@ -18,21 +20,39 @@ pub struct Store {
     pub prefix: String,
     pub databases: BTreeMap<&'static str, String>,
     pub ops: BTreeMap<&'static str, String>,
-    brokers: String,
-    services: Vec<Running>,
+    ground: Ground,
+    services: BTreeMap<&'static str, Running>,
     relays: BTreeMap<&'static str, outbox_relay::Running>,
     gateway: gateway::Running,
+}
+
+/// What stays when a service is stopped and started again.
+struct Ground {
+    brokers: String,
+    /// Of the services' HTTP APIs; the gateway knows them.
+    addresses: BTreeMap<&'static str, SocketAddr>,
+    /// Settings of single services.
+    own: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Store {
     /// On the servers that all tests share.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With settings of single services, such as `("orders", &["--deadline-closing=1"])`.
+    pub async fn start_with(own: &[(&'static str, &[&str])]) -> Self {
         let servers = backing::shared().await.expect("the shared servers start");
-        Self::start_on(&servers.postgres, &servers.kafka).await
+        Self::set_up(&servers.postgres, &servers.kafka, own).await
     }
 
     /// On servers of the test's own.
     pub async fn start_on(postgres: &Postgres, kafka: &Kafka) -> Self {
+        Self::set_up(postgres, kafka, &[]).await
+    }
+
+    async fn set_up(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
         let prefix = format!("t{}-", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let topics: Vec<String> = contracts::catalogue::TOPICS
             .iter()
@@ -41,41 +61,111 @@ impl Store {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         kafka.create_topics(&topics, PARTITIONS).await.expect("topics");
 
-        let mut store = Starting {
-            postgres,
+        let mut ground = Ground {
             brokers: kafka.bootstrap(),
-            prefix,
-            ..Starting::new(postgres)
+            addresses: BTreeMap::new(),
+            own: BTreeMap::from([(
+                "users",
+                vec![
+                    format!("--first-manager-email={}", MANAGER.0),
+                    format!("--first-manager-password={}", MANAGER.1),
+                ],
+            )]),
         };
-        store
-            .service::<users::Users>(&[
-                "--first-manager-email",
-                MANAGER.0,
-                "--first-manager-password",
-                MANAGER.1,
-            ])
-            .await;
-        store.service::<billing::Billing>(&[]).await;
-        store.service::<orders::Orders>(&[]).await;
-        store.service::<warehouse::Warehouse>(&[]).await;
-        store.service::<delivery::Delivery>(&[]).await;
-        store.service::<notifications::Notifications>(&[]).await;
-        store.finish().await
+        for (service, settings) in own {
+            let settings = settings.iter().map(ToString::to_string);
+            ground.own.entry(service).or_default().extend(settings);
+        }
+        let (mut databases, mut services, mut relays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for service in SERVICES {
+            let database = postgres.create_database(&format!("{prefix}{service}")).await;
+            let database = database.expect("a database");
+            let running = start_service(service, &database, &prefix, &mut ground).await;
+            services.insert(service, running);
+            let relay = start_relay(service, &database, &ground.brokers, &prefix).await;
+            relays.insert(service, relay);
+            databases.insert(service, database);
+        }
+        let gateway = start_gateway(&ground).await;
+        let guest = Client::new(format!("http://{}", gateway.address));
+        let manager = guest
+            .log_in(MANAGER.0, MANAGER.1)
+            .await
+            .expect("the manager logs in");
+        let ops = services.iter().map(ops_of).collect();
+        Self {
+            guest,
+            manager,
+            prefix,
+            databases,
+            ops,
+            ground,
+            services,
+            relays,
+            gateway,
+        }
+    }
+
+    /// Somebody new who has this role, logged in.
+    pub async fn somebody(&self, role: &str) -> Client {
+        let (email, password) = (format!("{role}-{}@example.org", Uuid::new_v4()), "their password");
+        let person = json!({ "email": email, "password": password, "name": role });
+        let person = self.guest.post("/api/users", &person).await.expect("an answer");
+        let id = person.success().expect("a person")["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let path = format!("/api/users/{id}/role");
+        let promoted = self
+            .manager
+            .put(&path, &json!({ "role": role }))
+            .await
+            .expect("an answer");
+        promoted.success().expect("the role");
+        self.guest.log_in(&email, password).await.expect("they log in")
     }
 
     pub fn brokers(&self) -> &str {
-        &self.brokers
+        &self.ground.brokers
     }
 
     /// Starts a relay again that was stopped or killed.
     pub async fn start_relay(&mut self, service: &'static str) {
-        let relay = start_relay(service, &self.databases[service], &self.brokers, &self.prefix).await;
+        let relay = start_relay(
+            service,
+            &self.databases[service],
+            &self.ground.brokers,
+            &self.prefix,
+        )
+        .await;
         self.relays.insert(service, relay);
     }
 
     /// Ends a relay as a crash would.
     pub fn kill_relay(&mut self, service: &'static str) {
         self.relays.remove(service).expect("the relay runs").kill();
+    }
+
+    /// Stops a service in good order; its relay goes on.
+    pub async fn stop_service(&mut self, service: &'static str) {
+        self.services
+            .remove(service)
+            .expect("the service runs")
+            .stop()
+            .await;
+    }
+
+    /// Where a service's HTTP API is, without the gateway.
+    pub fn address(&self, service: &str) -> SocketAddr {
+        self.ground.addresses[service]
+    }
+
+    /// Starts a service again at its old address.
+    pub async fn start_service(&mut self, service: &'static str) {
+        let database = &self.databases[service];
+        let running = start_service(service, database, &self.prefix, &mut self.ground).await;
+        self.ops.extend([ops_of((&service, &running))]);
+        self.services.insert(service, running);
     }
 
     /// A session in a service's database.
@@ -90,8 +180,13 @@ impl Store {
     /// Ends the store in good order; fails if anything is left undone or contradicts anything else.
     pub async fn stop(self) {
         super::invariants::check(&self).await;
+        self.end().await;
+    }
+
+    /// Ends the store in good order, however things stand in it.
+    pub async fn end(self) {
         self.gateway.stop().await;
-        for service in self.services {
+        for (_, service) in self.services {
             service.stop().await;
         }
         for (_, mut relay) in self.relays {
@@ -100,95 +195,65 @@ impl Store {
     }
 }
 
-struct Starting<'p> {
-    postgres: &'p Postgres,
-    brokers: String,
-    prefix: String,
-    jwks_url: Option<String>,
-    databases: BTreeMap<&'static str, String>,
-    ops: BTreeMap<&'static str, String>,
-    addresses: BTreeMap<&'static str, String>,
-    services: Vec<Running>,
-    relays: BTreeMap<&'static str, outbox_relay::Running>,
+/// users comes first: it has the token keys.
+const SERVICES: [&str; 6] = [
+    "users",
+    "billing",
+    "orders",
+    "warehouse",
+    "delivery",
+    "notifications",
+];
+
+fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, String) {
+    (service, format!("http://{}", running.ops_address))
 }
 
-impl<'p> Starting<'p> {
-    fn new(postgres: &'p Postgres) -> Self {
-        Self {
-            postgres,
-            brokers: String::new(),
-            prefix: String::new(),
-            jwks_url: None,
-            databases: BTreeMap::new(),
-            ops: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            services: Vec::new(),
-            relays: BTreeMap::new(),
-        }
+async fn start_service(service: &'static str, database: &str, prefix: &str, ground: &mut Ground) -> Running {
+    match service {
+        "users" => start_as::<users::Users>(database, prefix, ground).await,
+        "billing" => start_as::<billing::Billing>(database, prefix, ground).await,
+        "orders" => start_as::<orders::Orders>(database, prefix, ground).await,
+        "warehouse" => start_as::<warehouse::Warehouse>(database, prefix, ground).await,
+        "delivery" => start_as::<delivery::Delivery>(database, prefix, ground).await,
+        _ => start_as::<notifications::Notifications>(database, prefix, ground).await,
     }
+}
 
-    async fn service<S: Service>(&mut self, own: &[&str]) {
-        let database = self
-            .postgres
-            .create_database(&format!("{}{}", self.prefix, S::NAME))
-            .await
-            .expect("a database");
-        let mut arguments = vec![
-            S::NAME.to_owned(),
-            "--http-listen=127.0.0.1:0".to_owned(),
-            "--http-workers=1".to_owned(),
-            format!("--database-url={database}"),
-            format!("--kafka-brokers={}", self.brokers),
-            format!("--kafka-prefix={}", self.prefix),
-            "--idempotency-secret=a secret of the tests".to_owned(),
-            "--inbox-retry-most=500".to_owned(),
-        ];
-        arguments.extend(self.jwks_url.iter().map(|url| format!("--jwks-url={url}")));
-        arguments.extend(own.iter().map(ToString::to_string));
-        let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
-        let matches = command.try_get_matches_from(arguments).expect("valid settings");
-        let settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
-        let running = service_kit::start::<S>(settings)
-            .await
-            .expect("the service starts");
-        let address = format!("http://{}", running.address);
-        self.jwks_url
-            .get_or_insert_with(|| format!("{address}/.well-known/jwks.json"));
-        self.addresses.insert(S::NAME, address);
-        self.ops
-            .insert(S::NAME, format!("http://{}", running.ops_address));
-        self.services.push(running);
-        let relay = start_relay(S::NAME, &database, &self.brokers, &self.prefix).await;
-        self.relays.insert(S::NAME, relay);
-        self.databases.insert(S::NAME, database);
-    }
+async fn start_as<S: Service>(database: &str, prefix: &str, ground: &mut Ground) -> Running {
+    let listen = ground
+        .addresses
+        .get(S::NAME)
+        .map_or("127.0.0.1:0".to_owned(), ToString::to_string);
+    let mut arguments = vec![
+        S::NAME.to_owned(),
+        format!("--http-listen={listen}"),
+        "--http-workers=1".to_owned(),
+        format!("--database-url={database}"),
+        format!("--kafka-brokers={}", ground.brokers),
+        format!("--kafka-prefix={prefix}"),
+        "--idempotency-secret=a secret of the tests".to_owned(),
+        "--inbox-retry-most=500".to_owned(),
+    ];
+    let users = ground.addresses.get("users").filter(|_| S::NAME != "users");
+    arguments.extend(users.map(|users| format!("--jwks-url=http://{users}/.well-known/jwks.json")));
+    arguments.extend(ground.own.get(S::NAME).into_iter().flatten().cloned());
+    let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
+    let matches = command.try_get_matches_from(arguments).expect("valid settings");
+    let settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
+    let running = service_kit::start::<S>(settings)
+        .await
+        .expect("the service starts");
+    ground.addresses.insert(S::NAME, running.address);
+    running
+}
 
-    async fn finish(self) -> Store {
-        let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
-        arguments.extend(
-            self.addresses
-                .iter()
-                .map(|(name, address)| format!("--{name}={address}")),
-        );
-        let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
-        let gateway = gateway::start(settings).await.expect("the gateway starts");
-        let guest = Client::new(format!("http://{}", gateway.address));
-        let manager = guest
-            .log_in(MANAGER.0, MANAGER.1)
-            .await
-            .expect("the manager logs in");
-        Store {
-            guest,
-            manager,
-            prefix: self.prefix,
-            databases: self.databases,
-            ops: self.ops,
-            brokers: self.brokers,
-            services: self.services,
-            relays: self.relays,
-            gateway,
-        }
-    }
+async fn start_gateway(ground: &Ground) -> gateway::Running {
+    let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
+    let services = ground.addresses.iter();
+    arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
+    let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
+    gateway::start(settings).await.expect("the gateway starts")
 }
 
 async fn start_relay(service: &str, database: &str, brokers: &str, prefix: &str) -> outbox_relay::Running {

@@ -24,7 +24,15 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, Db
     }))
 }
 
-pub async fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hold) -> Result<(), DbError> {
+/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
+/// the order was faster, this fails, and is decided anew.
+pub async fn save(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    user_id: UserId,
+    before: Option<Hold>,
+    hold: Hold,
+) -> Result<(), DbError> {
     let (state, amount) = match hold {
         Hold::Held(amount) => ("held", Some(amount)),
         Hold::Refused => ("refused", None),
@@ -33,18 +41,23 @@ pub async fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hol
         Hold::Refunded => ("refunded", None),
         Hold::Settled => ("settled", None),
     };
-    let new = (
-        holds::order_id.eq(order_id),
-        holds::user_id.eq(user_id),
-        holds::state.eq(state),
-        holds::amount.eq(amount.unwrap_or(Money::ZERO)),
-    );
-    let saved = diesel::insert_into(holds::table)
-        .values(new)
-        .on_conflict(holds::order_id)
-        .do_update()
-        .set((holds::state.eq(state), holds::changed_at.eq(diesel::dsl::now)))
-        .execute(&mut **tx)
-        .await?;
+    let saved = if before.is_none() {
+        let new = (
+            holds::order_id.eq(order_id),
+            holds::user_id.eq(user_id),
+            holds::state.eq(state),
+            holds::amount.eq(amount.unwrap_or(Money::ZERO)),
+        );
+        diesel::insert_into(holds::table)
+            .values(new)
+            .execute(&mut **tx)
+            .await?
+    } else {
+        let new = (holds::state.eq(state), holds::changed_at.eq(diesel::dsl::now));
+        diesel::update(holds::table.find(order_id))
+            .set(new)
+            .execute(&mut **tx)
+            .await?
+    };
     DbError::expect_rows("saving a hold", 1, saved)
 }

@@ -93,7 +93,7 @@ async fn apply(
         tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");
     }
     if let Some(hold) = hold {
-        holds::save(tx, order.order_id, order.user_id, hold).await?;
+        holds::save(tx, order.order_id, order.user_id, before, hold).await?;
     }
     if let Some(movement) = movement {
         let account =

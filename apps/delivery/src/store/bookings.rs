@@ -58,41 +58,42 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Booking,
     }))
 }
 
+/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
+/// the order was faster, this fails, and is decided anew.
 pub async fn save(
     tx: &mut Tx<'_>,
-    order_id: OrderId,
-    user_id: UserId,
+    (order_id, user_id): (OrderId, UserId),
+    before: Option<Booking>,
     booking: Booking,
     place: Option<&Place>,
 ) -> Result<(), DbError> {
     let state = to_text(booking);
-    let handover = match booking {
-        Booking::Booked(handover) => Some(zones::to_text(handover)),
-        _ => None,
-    };
-    let new = (
-        bookings::order_id.eq(order_id),
-        bookings::user_id.eq(user_id),
-        bookings::state.eq(state),
-        bookings::zone.eq(place.map(|place| &place.zone)),
-        bookings::slot_id.eq(place.map(|place| place.slot_id)),
-        bookings::handover.eq(handover),
-    );
-    let saved = match diesel::update(bookings::table.find(order_id))
-        .set((
+    let saved = if before.is_none() {
+        let handover = match booking {
+            Booking::Booked(handover) => Some(zones::to_text(handover)),
+            _ => None,
+        };
+        let new = (
+            bookings::order_id.eq(order_id),
+            bookings::user_id.eq(user_id),
+            bookings::state.eq(state),
+            bookings::zone.eq(place.map(|place| &place.zone)),
+            bookings::slot_id.eq(place.map(|place| place.slot_id)),
+            bookings::handover.eq(handover),
+        );
+        diesel::insert_into(bookings::table)
+            .values(new)
+            .execute(&mut **tx)
+            .await?
+    } else {
+        let new = (
             bookings::state.eq(state),
             bookings::changed_at.eq(diesel::dsl::now),
-        ))
-        .execute(&mut **tx)
-        .await?
-    {
-        0 => {
-            diesel::insert_into(bookings::table)
-                .values(new)
-                .execute(&mut **tx)
-                .await?
-        }
-        updated => updated,
+        );
+        diesel::update(bookings::table.find(order_id))
+            .set(new)
+            .execute(&mut **tx)
+            .await?
     };
     DbError::expect_rows("saving a booking", 1, saved)
 }

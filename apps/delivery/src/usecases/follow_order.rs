@@ -115,7 +115,7 @@ async fn store(
         tracing::info!(%order_id, ?before, "no longer applies");
         return Ok(());
     };
-    bookings::save(tx, order_id, user_id, booking, place.as_ref()).await?;
+    bookings::save(tx, (order_id, user_id), before, booking, place.as_ref()).await?;
     if let (Some(moved), Some(place)) = (decision.place, place) {
         let places = match moved {
             PlaceMove::Take => 1,

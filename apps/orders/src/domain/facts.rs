@@ -140,6 +140,11 @@ impl Facts {
         true
     }
 
+    /// How many are known.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn has(&self, kind: Kind) -> bool {
         self.0.contains_key(&kind)
     }

@@ -13,14 +13,16 @@ pub struct Step {
 
 /// The order's steps, in the saga's order and not in that of their arrival.
 pub fn timeline(facts: &Facts) -> Vec<Step> {
-    facts
-        .iter()
-        .map(|(fact, at)| Step {
-            at,
-            event: fact.kind().event(),
-            text: text(fact, facts),
-        })
-        .collect()
+    facts.iter().map(|(fact, at)| step(fact, at, facts)).collect()
+}
+
+/// One step, as it reads when `facts` are known.
+pub fn step(fact: &Fact, at: DateTime<Utc>, facts: &Facts) -> Step {
+    Step {
+        at,
+        event: fact.kind().event(),
+        text: text(fact, facts),
+    }
 }
 
 fn text(fact: &Fact, facts: &Facts) -> String {

@@ -1,13 +1,22 @@
 //! The routes of orders.
 
+mod events;
 mod orders;
+mod stops;
 
 use actix_web::web::ServiceConfig;
 use service_kit::ProblemDoc;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
-#[openapi(paths(orders::post_order, orders::get_orders, orders::get_order))]
+#[openapi(paths(
+    orders::post_order,
+    orders::get_orders,
+    orders::get_order,
+    events::get_order_events,
+    stops::post_cancellation,
+    stops::post_stop
+))]
 pub struct Api;
 
 pub const PROBLEMS: &[ProblemDoc] = &[
@@ -36,11 +45,34 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         status: 422,
         meaning: "The total is more than an order may cost.",
     },
+    ProblemDoc {
+        code: "already_shipped",
+        status: 409,
+        meaning: "The parcel has left; the order cannot be stopped any more.",
+    },
+    ProblemDoc {
+        code: "already_closed",
+        status: 409,
+        meaning: "The order is over, or being undone; there is nothing to stop.",
+    },
+    ProblemDoc {
+        code: "invalid_last_event_id",
+        status: 400,
+        meaning: "Last-Event-ID is not the id of an event of this stream.",
+    },
+    ProblemDoc {
+        code: "too_many_streams",
+        status: 503,
+        meaning: "Too many orders are being watched. Look at the order itself, or try again later.",
+    },
 ];
 
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(orders::post_order)
         .service(orders::get_orders)
-        .service(orders::get_order);
+        .service(orders::get_order)
+        .service(events::get_order_events)
+        .service(stops::post_cancellation)
+        .service(stops::post_stop);
 }

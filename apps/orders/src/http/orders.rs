@@ -4,12 +4,13 @@ use actix_web::{
 };
 use kernel::{OrderId, Sku, SlotId, Zone};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Page, PageQuery, Responded};
+use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     State,
     domain::{lines::Wish, status::Status},
+    store::orders::Scope,
     usecases::{
         list_orders::{ListOrders, OrderSummary, list_orders},
         place_order::{PlaceOrder, place_order},
@@ -68,23 +69,31 @@ struct OrdersQuery {
     /// Only those of this status.
     #[param(inline)]
     status: Option<Status>,
+    /// true: instead of yours those of everybody that somebody must look at; for managers.
+    needs_attention: Option<bool>,
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
     cursor: Option<String>,
 }
 
-/// Your orders, the newest first.
+/// Your orders, the newest first; or, for managers, all that need attention.
 #[utoipa::path(tag = "orders", params(OrdersQuery), security(("token" = [])), responses((status = 200, body = Page<OrderSummary>)))]
 #[get("/api/orders")]
 pub async fn get_orders(call: Call<State>, query: Query<OrdersQuery>) -> Responded {
-    let owner = call.caller()?.user_id;
     let OrdersQuery {
         status,
+        needs_attention,
         limit,
         cursor,
     } = query.into_inner();
+    let scope = if needs_attention == Some(true) {
+        call.require(&[Role::Manager])?;
+        Scope::NeedingAttention
+    } else {
+        Scope::Of(call.caller()?.user_id)
+    };
     call.map(|_| ListOrders {
-        owner,
+        scope,
         status,
         page: PageQuery { limit, cursor },
     })

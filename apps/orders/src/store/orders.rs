@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 use kernel::{Money, OrderId, Sku, SlotId, UserId, Zone};
 
 use super::schema::{order_lines, orders};
-use crate::domain::status::Status;
+use crate::domain::{attention::Attention, status::Status};
 
 pub async fn add(
     tx: &mut Tx<'_>,
@@ -69,12 +69,65 @@ pub async fn save_derived(
         orders::status.eq(status.as_str()),
         orders::outcome_reason.eq(reason),
         orders::deadline.eq(deadline),
+        // It went on: what was wrong is over, or will be seen again at the next deadline.
+        orders::attention.eq(None::<String>),
     );
     let saved = diesel::update(orders::table.find(id))
         .set(new)
         .execute(&mut **tx)
         .await?;
     DbError::expect_rows("saving an order's status", 1, saved)
+}
+
+/// Orders whose deadline has passed and that nobody was asked to look at, the latest first.
+pub async fn late(tx: &mut Tx<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<OrderId>, DbError> {
+    let late = orders::table
+        .filter(orders::deadline.lt(now))
+        .filter(orders::attention.is_null());
+    let late = late.order(orders::deadline).limit(limit).select(orders::id);
+    Ok(late.load(&mut **tx).await?)
+}
+
+/// Locks the order if it is still late and nobody else has it; whose it is.
+pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<Option<UserId>, DbError> {
+    let late = orders::table
+        .find(id)
+        .filter(orders::deadline.lt(now))
+        .filter(orders::attention.is_null());
+    let row = late.select(orders::user_id).for_update().skip_locked();
+    Ok(row.first(&mut **tx).await.optional()?)
+}
+
+pub async fn ask_for_attention(tx: &mut Tx<'_>, id: OrderId, attention: Attention) -> Result<(), DbError> {
+    let asked = diesel::update(orders::table.find(id))
+        .set(orders::attention.eq(attention.as_str()))
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("asking for attention", 1, asked)
+}
+
+/// How many orders need attention, for each reason.
+pub async fn count_attention(tx: &mut Tx<'_>) -> Result<Vec<(Attention, i64)>, DbError> {
+    let counted = orders::table
+        .filter(orders::attention.is_not_null())
+        .group_by(orders::attention)
+        .select((orders::attention, diesel::dsl::count_star()));
+    let counted: Vec<(Option<String>, i64)> = counted.load(&mut **tx).await?;
+    let of = |attention: Attention| {
+        let found = counted
+            .iter()
+            .find(|(text, _)| text.as_deref() == Some(attention.as_str()));
+        (attention, found.map_or(0, |(_, count)| *count))
+    };
+    Ok(Attention::ALL.map(of).to_vec())
+}
+
+/// Whether this owner has this order.
+pub async fn is_of_owner(tx: &mut Tx<'_>, id: OrderId, owner: UserId) -> Result<bool, DbError> {
+    let found = orders::table.find(id).filter(orders::user_id.eq(owner));
+    Ok(diesel::select(diesel::dsl::exists(found))
+        .get_result(&mut **tx)
+        .await?)
 }
 
 type Row = (Zone, SlotId, String, Money, Option<DateTime<Utc>>);
@@ -127,21 +180,35 @@ pub async fn of_owner(
 #[diesel(check_for_backend(diesel::pg::Pg))]
 pub struct Summary {
     pub id: OrderId,
+    pub user_id: UserId,
     pub status: String,
     pub outcome_reason: Option<String>,
+    pub attention: Option<String>,
     pub total: Money,
     pub placed_at: DateTime<Utc>,
 }
 
-/// The owner's orders before `after`, the newest first.
+/// Which orders a list has.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    Of(UserId),
+    /// Anybody's.
+    NeedingAttention,
+}
+
+/// Orders before `after`, the newest first.
 pub async fn list(
     tx: &mut Tx<'_>,
-    owner: UserId,
+    scope: Scope,
     status: Option<Status>,
     after: Option<OrderId>,
     limit: i64,
 ) -> Result<Vec<Summary>, DbError> {
-    let mut found = orders::table.filter(orders::user_id.eq(owner)).into_boxed();
+    let mut found = orders::table.into_boxed();
+    found = match scope {
+        Scope::Of(owner) => found.filter(orders::user_id.eq(owner)),
+        Scope::NeedingAttention => found.filter(orders::attention.is_not_null()),
+    };
     if let Some(status) = status {
         found = found.filter(orders::status.eq(status.as_str()));
     }

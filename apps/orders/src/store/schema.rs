@@ -12,6 +12,7 @@ diesel::table! {
         status -> Text,
         outcome_reason -> Nullable<Text>,
         deadline -> Nullable<Timestamptz>,
+        attention -> Nullable<Text>,
         placed_at -> Timestamptz,
     }
 }
@@ -31,6 +32,7 @@ diesel::table! {
         kind -> Text,
         fact -> Jsonb,
         at -> Timestamptz,
+        number -> Integer,
     }
 }
 

@@ -3,7 +3,7 @@ use kernel::{Class, Classify};
 use outbox::PublishError;
 use service_kit::InvalidCursor;
 
-use crate::domain::lines::LinesError;
+use crate::domain::{lines::LinesError, stop::NoStop};
 
 /// Why orders does not do it.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,8 @@ pub enum OrderError {
     UnknownOrder,
     #[error(transparent)]
     Lines(#[from] LinesError),
+    #[error(transparent)]
+    NoStop(#[from] NoStop),
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
     #[error(transparent)]
@@ -25,6 +27,7 @@ impl Classify for OrderError {
         match self {
             Self::UnknownOrder => Class::NotFound,
             Self::Lines(error) => error.class(),
+            Self::NoStop(error) => error.class(),
             Self::Cursor(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
@@ -34,6 +37,7 @@ impl Classify for OrderError {
         match self {
             Self::UnknownOrder => "unknown_order",
             Self::Lines(error) => error.code(),
+            Self::NoStop(error) => error.code(),
             Self::Cursor(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),

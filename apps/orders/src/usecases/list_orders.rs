@@ -6,10 +6,14 @@ use service_kit::{Page, PageQuery};
 use utoipa::ToSchema;
 
 use super::OrderError;
-use crate::{State, domain::status::Status, store::orders};
+use crate::{
+    State,
+    domain::status::Status,
+    store::orders::{self, Scope},
+};
 
 pub struct ListOrders {
-    pub owner: UserId,
+    pub scope: Scope,
     pub status: Option<Status>,
     pub page: PageQuery,
 }
@@ -18,23 +22,29 @@ pub struct ListOrders {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderSummary {
     pub id: OrderId,
+    pub user_id: UserId,
     pub status: String,
     pub outcome_reason: Option<String>,
+    /// Why somebody must look at the order, if so: `stop_overdue`, `delivery_overdue`, `return_overdue` or
+    /// `settlement_overdue`.
+    pub needs_attention: Option<String>,
     pub total: Money,
     pub currency: Currency,
     pub placed_at: DateTime<Utc>,
 }
 
-/// One's orders, the newest first.
+/// One's orders, or those of everybody that need attention; the newest first.
 pub async fn list_orders(
     tx: &mut Tx<'_>,
     state: &State,
     query: &ListOrders,
 ) -> Result<Page<OrderSummary>, OrderError> {
     let limit = query.page.limit()?;
-    let found = orders::list(tx, query.owner, query.status, query.page.after()?, limit + 1).await?;
+    let found = orders::list(tx, query.scope, query.status, query.page.after()?, limit + 1).await?;
     let items = found.into_iter().map(|order| OrderSummary {
         id: order.id,
+        user_id: order.user_id,
+        needs_attention: order.attention,
         status: order.status,
         outcome_reason: order.outcome_reason,
         total: order.total,

@@ -10,7 +10,10 @@ use crate::{
         facts::{Fact, Facts},
         lines::{self, Wish},
     },
-    store::{facts, goods, orders},
+    store::{
+        facts::{self, Learnt},
+        goods, orders,
+    },
 };
 
 pub struct PlaceOrder {
@@ -40,7 +43,12 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
     known.add(Fact::Placed, now);
     let deadline = deadline(&known, &state.patience);
     orders::add(tx, &order, &wish.key, now, deadline).await?;
-    facts::add(tx, order.order_id, &Fact::Placed, now).await?;
+    let placed = Learnt {
+        number: 1,
+        fact: Fact::Placed,
+        at: now,
+    };
+    facts::add(tx, order.order_id, &placed).await?;
     let view = OrderView::of_sheet(&order, &known, deadline);
     outbox::publish(tx, &Placed { order }).await?;
     Ok(view)

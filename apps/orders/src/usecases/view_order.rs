@@ -11,7 +11,7 @@ use crate::{
     domain::{
         facts::{Fact, Facts},
         status::Status,
-        timeline::timeline,
+        timeline::{Step, timeline},
     },
     store::{facts, orders},
 };
@@ -49,6 +49,16 @@ pub struct StepView {
     pub text: String,
 }
 
+impl From<Step> for StepView {
+    fn from(step: Step) -> Self {
+        Self {
+            at: step.at,
+            event: step.event.to_owned(),
+            text: step.text,
+        }
+    }
+}
+
 impl OrderView {
     pub fn of_sheet(order: &OrderSheet, facts: &Facts, deadline: Option<DateTime<Utc>>) -> Self {
         let outcome_reason = facts.iter().find_map(|(fact, _)| match fact {
@@ -60,11 +70,6 @@ impl OrderView {
             quantity: line.quantity,
             unit_price: line.unit_price,
         });
-        let steps = timeline(facts).into_iter().map(|step| StepView {
-            at: step.at,
-            event: step.event.to_owned(),
-            text: step.text,
-        });
         Self {
             id: order.order_id,
             status: Status::of(facts),
@@ -75,7 +80,7 @@ impl OrderView {
             zone: order.zone.clone(),
             slot_id: order.slot_id,
             deadline,
-            timeline: steps.collect(),
+            timeline: timeline(facts).into_iter().map(Into::into).collect(),
         }
     }
 }

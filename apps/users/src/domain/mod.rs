@@ -1,4 +1,5 @@
 //! What a person's data must be like. Pure but for the hashing of passwords, which costs time and memory.
 
+pub mod key_ring;
 pub mod passwords;
 pub mod person;

@@ -9,5 +9,5 @@ use crate::State;
 pub async fn get_jwks(call: Call<State>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "max-age=60"))
-        .json(call.state().issuer.jwks())
+        .json(&*call.state().issuer.jwks())
 }

@@ -12,6 +12,8 @@ use utoipa::OpenApi;
 #[openapi(paths(
     users::post_user,
     users::get_me,
+    users::patch_me,
+    users::delete_me,
     users::get_user,
     users::put_role,
     sessions::post_session,
@@ -46,6 +48,16 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         meaning: "The address or the password is wrong.",
     },
     ProblemDoc {
+        code: "wrong_password",
+        status: 403,
+        meaning: "current_password is wrong.",
+    },
+    ProblemDoc {
+        code: "current_password_missing",
+        status: 422,
+        meaning: "A new password needs the current one beside it.",
+    },
+    ProblemDoc {
         code: "unknown_user",
         status: 404,
         meaning: "There is no such user.",
@@ -56,6 +68,8 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(users::post_user)
         .service(users::get_me)
+        .service(users::patch_me)
+        .service(users::delete_me)
         .service(users::get_user)
         .service(users::put_role)
         .service(sessions::post_session)

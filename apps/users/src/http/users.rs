@@ -1,6 +1,6 @@
-use actix_web::{get, post, put, web::Path};
+use actix_web::{delete, get, patch, post, put, web::Path};
 use connect::Secret;
-use kernel::UserId;
+use kernel::{Class, Classify, UserId};
 use serde::Deserialize;
 use service_kit::{Answer, Call, Responded, Role};
 use utoipa::ToSchema;
@@ -9,7 +9,9 @@ use crate::{
     State,
     domain::person::{Email, check_password, parse_name},
     usecases::{
+        change_person::{ChangePerson, NewPassword, change_person},
         change_role::{ChangeRole, change_role},
+        delete_person::delete_person,
         register::{Register, register},
         view_person::{PersonView, view_person},
     },
@@ -57,7 +59,68 @@ pub async fn post_user(call: Call<State, NewUser>) -> Responded {
 pub async fn get_me(call: Call<State>) -> Responded {
     let id = call.caller()?.user_id;
     call.map(|_| id)
-        .run("users.view_me", view_person, Answer::ok)
+        .run("users.view_me", view_person, PersonView::answer)
+        .await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProfileChange {
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    #[schema(min_length = 8, max_length = 128)]
+    password: Option<String>,
+    /// Needed with a new password.
+    current_password: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("current_password: send the current password with the new one")]
+struct CurrentPasswordMissing;
+
+impl Classify for CurrentPasswordMissing {
+    fn class(&self) -> Class {
+        Class::Invalid
+    }
+    fn code(&self) -> &'static str {
+        "current_password_missing"
+    }
+}
+
+/// Change your name or your password. With If-Match only if nobody else changed it meanwhile.
+#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = ProfileChange, responses((status = 200, body = PersonView)))]
+#[patch("/api/users/me")]
+pub async fn patch_me(call: Call<State, ProfileChange>) -> Responded {
+    let id = call.caller()?.user_id;
+    let seen = call.if_match();
+    let name = call.body.name.as_deref().map(parse_name).transpose()?;
+    let password = match (&call.body.password, &call.body.current_password) {
+        (Some(new), Some(current)) => {
+            check_password(new)?;
+            let (new, current) = (Secret::new(new), Secret::new(current));
+            Some(NewPassword { new, current })
+        }
+        (Some(_), None) => return Err(CurrentPasswordMissing.into()),
+        (None, _) => None,
+    };
+    call.map(|_| ChangePerson {
+        id,
+        name,
+        password,
+        seen,
+    })
+    .apart(change_person, PersonView::answer)
+    .await
+}
+
+/// Leave the store: your account is closed, and what is available on it is paid out. Orders under way go on; money that
+/// comes back from them is paid out too.
+#[utoipa::path(tag = "users", security(("token" = [])), responses((status = 204, description = "You are deleted")))]
+#[delete("/api/users/me")]
+pub async fn delete_me(call: Call<State>) -> Responded {
+    let id = call.caller()?.user_id;
+    call.map(|_| id)
+        .run("users.delete_person", delete_person, |()| Answer::no_content())
         .await
 }
 
@@ -67,7 +130,7 @@ pub async fn get_me(call: Call<State>) -> Responded {
 pub async fn get_user(call: Call<State>, id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
     call.map(|_| id.into_inner())
-        .run("users.view_person", view_person, Answer::ok)
+        .run("users.view_person", view_person, PersonView::answer)
         .await
 }
 
@@ -86,6 +149,6 @@ pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded
         user_id: id.into_inner(),
         role: body.role,
     })
-    .run("users.change_role", change_role, Answer::ok)
+    .run("users.change_role", change_role, PersonView::answer)
     .await
 }

@@ -16,6 +16,7 @@ pub struct Person {
     pub name: String,
     pub password_hash: String,
     pub role: String,
+    pub version: i64,
 }
 
 impl Person {
@@ -65,9 +66,37 @@ pub async fn by_email(tx: &mut Tx<'_>, email: &Email) -> Result<Option<Person>, 
 /// Gives a person another role; `None` if there is no such person.
 pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: Role) -> Result<Option<Person>, DbError> {
     let changed = diesel::update(users::table.find(id))
-        .set(users::role.eq(role.as_str()))
+        .set((
+            users::role.eq(role.as_str()),
+            users::version.eq(users::version + 1),
+        ))
         .returning(Person::as_returning());
     Ok(changed.get_result(&mut **tx).await.optional()?)
+}
+
+/// Changes a person who has still the version `seen`; `None` if not.
+pub async fn change(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    seen: i64,
+    name: &str,
+    password_hash: &str,
+) -> Result<Option<Person>, DbError> {
+    let new = (
+        users::name.eq(name),
+        users::password_hash.eq(password_hash),
+        users::version.eq(seen + 1),
+    );
+    let changed = diesel::update(users::table.find(id).filter(users::version.eq(seen)))
+        .set(new)
+        .returning(Person::as_returning());
+    Ok(changed.get_result(&mut **tx).await.optional()?)
+}
+
+/// Removes a person; their address, or `None` if there is no such person.
+pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>, DbError> {
+    let deleted = diesel::delete(users::table.find(id)).returning(users::email);
+    Ok(deleted.get_result(&mut **tx).await.optional()?)
 }
 
 pub async fn has_manager(tx: &mut Tx<'_>) -> Result<bool, DbError> {

@@ -8,6 +8,7 @@ diesel::table! {
         password_hash -> Text,
         role -> Text,
         registered_at -> Timestamptz,
+        version -> BigInt,
     }
 }
 

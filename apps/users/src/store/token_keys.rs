@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use db::{DbError, Tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -11,6 +12,7 @@ pub struct TokenKey {
     pub kid: String,
     pub private: Vec<u8>,
     pub public: Vec<u8>,
+    pub created_at: DateTime<Utc>,
 }
 
 /// All keys, the newest first.
@@ -19,17 +21,25 @@ pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<TokenKey>, DbError> {
     Ok(newest_first.select(TokenKey::as_select()).load(&mut **tx).await?)
 }
 
-/// Adds the first key unless another replica was faster.
-pub async fn add_first(tx: &mut Tx<'_>, key: &TokenKey) -> Result<(), DbError> {
+/// Keeps other replicas from changing the keys until the transaction ends; how many keys there are.
+pub async fn lock(tx: &mut Tx<'_>) -> Result<usize, DbError> {
     diesel::sql_query("LOCK TABLE token_keys IN EXCLUSIVE MODE")
         .execute(&mut **tx)
         .await?;
-    if all(tx).await?.is_empty() {
-        let added = diesel::insert_into(token_keys::table)
-            .values(key)
-            .execute(&mut **tx)
-            .await?;
-        DbError::expect_rows("adding the first token key", 1, added)?;
-    }
-    Ok(())
+    Ok(all(tx).await?.len())
+}
+
+pub async fn add(tx: &mut Tx<'_>, key: &TokenKey) -> Result<(), DbError> {
+    let added = diesel::insert_into(token_keys::table)
+        .values(key)
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("adding a token key", 1, added)
+}
+
+pub async fn remove(tx: &mut Tx<'_>, kid: &str) -> Result<(), DbError> {
+    let removed = diesel::delete(token_keys::table.find(kid))
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("removing a token key", 1, removed)
 }

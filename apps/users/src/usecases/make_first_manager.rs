@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use anyhow::Context;
 use connect::Secret;
 use db::{Db, DbError};
@@ -12,7 +14,7 @@ use crate::{
 /// Makes the manager of the settings, unless there is a manager already.
 pub async fn make_first_manager(
     db: &Db,
-    passwords: &Passwords,
+    passwords: &Arc<Passwords>,
     email: &str,
     password: &Secret,
 ) -> anyhow::Result<()> {

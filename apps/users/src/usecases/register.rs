@@ -70,5 +70,6 @@ pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, Register
         email: new.email.as_str().to_owned(),
         name: new.name.clone(),
         role: new.role,
+        version: 1,
     })
 }

@@ -1,7 +1,7 @@
 use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
 use serde::Serialize;
-use service_kit::Role;
+use service_kit::{Answer, Role};
 use utoipa::ToSchema;
 
 use crate::{State, store::people};
@@ -13,6 +13,16 @@ pub struct PersonView {
     pub email: String,
     pub name: String,
     pub role: Role,
+    /// In the ETag.
+    #[serde(skip)]
+    pub version: i64,
+}
+
+impl PersonView {
+    /// 200 with the version as ETag.
+    pub fn answer(&self) -> Answer {
+        Answer::ok(self).etag(self.version)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +56,7 @@ impl From<people::Person> for PersonView {
             email: person.email,
             name: person.name,
             role,
+            version: person.version,
         }
     }
 }

@@ -32,7 +32,9 @@ pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Resp
 #[get("/api/goods/{sku}")]
 pub async fn get_goods(call: Call<State>, sku: Path<Sku>) -> Responded {
     call.map(|_| sku.into_inner())
-        .run("warehouse.view_goods", view_goods, Answer::ok)
+        .run("warehouse.view_goods", view_goods, |goods: &GoodsView| {
+            Answer::ok(goods).etag(goods.version)
+        })
         .await
 }
 
@@ -46,8 +48,8 @@ struct NameAndPrice {
     price: Money,
 }
 
-/// List goods, or give them another name or price; for managers.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path)), request_body = NameAndPrice, security(("token" = [])),
+/// List goods, or give them another name or price; for managers. With If-Match only if nobody else changed them meanwhile.
+#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), request_body = NameAndPrice, security(("token" = [])),
     responses((status = 200, body = GoodsView), (status = 201, body = GoodsView)))]
 #[put("/api/goods/{sku}")]
 pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) -> Responded {
@@ -56,15 +58,17 @@ pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) ->
     let price = check_price(call.body.price)?;
     let answer = |put: &PutView| {
         if put.is_new {
-            Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods)
+            Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods).etag(put.goods.version)
         } else {
-            Answer::ok(&put.goods)
+            Answer::ok(&put.goods).etag(put.goods.version)
         }
     };
+    let seen = call.if_match();
     call.map(|_| PutGoods {
         sku: sku.into_inner(),
         name,
         price,
+        seen,
     })
     .run("warehouse.put_goods", put_goods, answer)
     .await

@@ -17,6 +17,7 @@ pub struct Goods {
     pub price: Money,
     pub on_hand: i64,
     pub reserved: i64,
+    pub version: i64,
 }
 
 impl Goods {
@@ -75,13 +76,18 @@ pub async fn after(tx: &mut Tx<'_>, after: Option<Sku>, limit: i64) -> Result<Ve
         .await?)
 }
 
+/// Lists goods under a name and price, or changes these.
 pub async fn list(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Goods, DbError> {
     let new = (goods::sku.eq(sku), goods::name.eq(name), goods::price.eq(price));
     let listed = diesel::insert_into(goods::table)
         .values(new)
         .on_conflict(goods::sku)
         .do_update()
-        .set((goods::name.eq(name), goods::price.eq(price)))
+        .set((
+            goods::name.eq(name),
+            goods::price.eq(price),
+            goods::version.eq(goods::version + 1),
+        ))
         .returning(Goods::as_returning());
     Ok(listed.get_result(&mut **tx).await?)
 }

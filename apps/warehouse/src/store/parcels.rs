@@ -31,25 +31,33 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Parcel>, 
     Ok(state.and_then(|state| all.into_iter().find(|parcel| to_text(*parcel) == state)))
 }
 
+/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
+/// the order was faster, this fails, and is decided anew.
 pub async fn save(
     tx: &mut Tx<'_>,
     order_id: OrderId,
     user_id: UserId,
+    before: Option<Parcel>,
     parcel: Parcel,
 ) -> Result<(), DbError> {
     let state = to_text(parcel);
-    let new = (
-        parcels::order_id.eq(order_id),
-        parcels::user_id.eq(user_id),
-        parcels::state.eq(state),
-    );
-    let saved = diesel::insert_into(parcels::table)
-        .values(new)
-        .on_conflict(parcels::order_id)
-        .do_update()
-        .set((parcels::state.eq(state), parcels::changed_at.eq(diesel::dsl::now)))
-        .execute(&mut **tx)
-        .await?;
+    let saved = if before.is_none() {
+        let new = (
+            parcels::order_id.eq(order_id),
+            parcels::user_id.eq(user_id),
+            parcels::state.eq(state),
+        );
+        diesel::insert_into(parcels::table)
+            .values(new)
+            .execute(&mut **tx)
+            .await?
+    } else {
+        let new = (parcels::state.eq(state), parcels::changed_at.eq(diesel::dsl::now));
+        diesel::update(parcels::table.find(order_id))
+            .set(new)
+            .execute(&mut **tx)
+            .await?
+    };
     DbError::expect_rows("saving a parcel", 1, saved)
 }
 

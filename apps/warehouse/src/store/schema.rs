@@ -8,6 +8,7 @@ diesel::table! {
         on_hand -> BigInt,
         reserved -> BigInt,
         listed_at -> Timestamptz,
+        version -> BigInt,
     }
 }
 

@@ -1,7 +1,7 @@
 use db::DbError;
 use kernel::{Class, Classify};
 use outbox::PublishError;
-use service_kit::InvalidCursor;
+use service_kit::{InvalidCursor, PreconditionFailed};
 
 use crate::domain::{goods::GoodsError, shelf::ShelfError};
 
@@ -17,6 +17,8 @@ pub enum WarehouseError {
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
     #[error(transparent)]
+    Precondition(#[from] PreconditionFailed),
+    #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -29,6 +31,7 @@ impl Classify for WarehouseError {
             Self::Goods(error) => error.class(),
             Self::Shelf(error) => error.class(),
             Self::Cursor(error) => error.class(),
+            Self::Precondition(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
         }
@@ -39,6 +42,7 @@ impl Classify for WarehouseError {
             Self::Goods(error) => error.code(),
             Self::Shelf(error) => error.code(),
             Self::Cursor(error) => error.code(),
+            Self::Precondition(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
         }

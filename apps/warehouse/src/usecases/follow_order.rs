@@ -60,7 +60,7 @@ async fn apply(
         tracing::info!(%order_id, ?before, ?input, "no longer applies");
     }
     if let Some(parcel) = parcel {
-        parcels::save(tx, order_id, user_id, parcel).await?;
+        parcels::save(tx, order_id, user_id, before, parcel).await?;
     }
     if let Some(stock) = stock {
         if let (StockMove::Reserve, Some(order)) = (stock, &order) {

@@ -2,6 +2,7 @@ use contracts::warehouse::GoodsListed;
 use db::Tx;
 use kernel::{Currency, Money, Sku};
 use serde::Serialize;
+use service_kit::Version;
 use utoipa::ToSchema;
 
 use super::WarehouseError;
@@ -20,17 +21,22 @@ pub struct GoodsView {
     pub currency: Currency,
     /// Pieces that can be ordered.
     pub available: i64,
+    /// In the ETag: of name and price.
+    #[serde(skip)]
+    pub version: i64,
 }
 
 impl GoodsView {
     pub fn of(goods: Goods, currency: Currency) -> Self {
         let available = goods.shelf().available();
+        let version = goods.version;
         Self {
             sku: goods.sku,
             name: goods.name,
             price: goods.price,
             currency,
             available,
+            version,
         }
     }
 }
@@ -39,6 +45,8 @@ pub struct PutGoods {
     pub sku: Sku,
     pub name: String,
     pub price: Money,
+    /// The version that the manager has seen, if they say so.
+    pub seen: Option<Version>,
 }
 
 pub struct PutView {
@@ -49,10 +57,15 @@ pub struct PutView {
 /// Lists goods, or gives them another name or price. Tells of it only if something changed.
 pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Result<PutView, WarehouseError> {
     let before = goods::lock(tx, &wish.sku).await?;
+    if let Some(seen) = wish.seen {
+        seen.check(before.as_ref().map_or(0, |before| before.version))?;
+    }
     let is_new = before.is_none();
-    let is_changed = before.is_none_or(|before| (&before.name, before.price) != (&wish.name, wish.price));
-    let goods = goods::list(tx, &wish.sku, &wish.name, wish.price).await?;
-    if is_changed {
+    let unchanged = before.filter(|before| (&before.name, before.price) == (&wish.name, wish.price));
+    let goods = if let Some(unchanged) = unchanged {
+        unchanged
+    } else {
+        let listed = goods::list(tx, &wish.sku, &wish.name, wish.price).await?;
         let (sku, name, price) = (wish.sku.clone(), wish.name.clone(), wish.price);
         outbox::publish(
             tx,
@@ -64,7 +77,8 @@ pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Resul
             },
         )
         .await?;
-    }
+        listed
+    };
     Ok(PutView {
         goods: GoodsView::of(goods, state.currency),
         is_new,

@@ -5,6 +5,8 @@ use actix_web::{
 use idempotency::StoredAnswer;
 use serde::Serialize;
 
+use super::version::Version;
+
 /// What a request is answered with when all went well.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer(StoredAnswer);
@@ -31,6 +33,12 @@ impl Answer {
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// With the version as ETag, for updates that must not be lost.
+    #[must_use]
+    pub fn etag(self, version: impl Into<Version>) -> Self {
+        self.header(header::ETAG.as_str(), version.into().to_string())
     }
 
     pub(crate) fn stored(&self) -> &StoredAnswer {

@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Data};
 use db::{Db, Tx, WorkOn};
@@ -15,7 +15,9 @@ use tracing::Instrument;
 use super::{
     answer::Answer,
     body::{self, NoBody},
+    limit::{Counted, Limits, address},
     problem::ApiError,
+    version::Version,
 };
 use crate::{AuthError, Caller, Role, Tokens};
 
@@ -31,6 +33,7 @@ pub struct Kit<S> {
     pub keep_hours: u32,
     pub body_limit: usize,
     pub body_timeout: Duration,
+    pub limits: Arc<Limits>,
     /// The runtime on which requests are carried out: actix drops a handler whose client went away, but a
     /// transaction must not be cut in two.
     pub runtime: Handle,
@@ -42,6 +45,7 @@ pub struct Call<S, B = NoBody> {
     caller: Result<Caller, AuthError>,
     key: Result<IdempotencyKey, KeyError>,
     key_owner: Option<String>,
+    if_match: Option<Version>,
     fingerprint: Fingerprint,
     kit: Data<Kit<S>>,
 }
@@ -111,6 +115,13 @@ where
         let payload = payload.take();
         async move {
             let caller = who(&request, &kit.tokens).await;
+            let counted = match &caller {
+                Ok(caller) => Some(Counted::User(caller.user_id)),
+                Err(_) => address(&request).map(Counted::Address),
+            };
+            if let Some(counted) = counted {
+                kit.limits.check(counted)?;
+            }
             let key = key_of(&request);
             let json = body::read(&request, payload, kit.body_limit, kit.body_timeout).await?;
             let method = request.method().as_str();
@@ -122,6 +133,7 @@ where
                 caller,
                 key,
                 key_owner: None,
+                if_match: Version::from_if_match(request.headers()),
                 fingerprint,
                 kit,
             })
@@ -171,6 +183,16 @@ impl<S, B> Call<S, B> {
         Ok(self.key.clone()?.as_str().to_owned())
     }
 
+    /// The version that the caller has seen, if they say so: an update must fail if it is another one by now.
+    pub fn if_match(&self) -> Option<Version> {
+        self.if_match
+    }
+
+    /// The runtime of the service's background work, for streams.
+    pub fn runtime(&self) -> Handle {
+        self.kit.runtime.clone()
+    }
+
     pub fn state(&self) -> &S {
         &self.kit.state
     }
@@ -182,6 +204,7 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
+            if_match,
             fingerprint,
             kit,
         } = self;
@@ -190,6 +213,7 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
+            if_match,
             fingerprint,
             kit,
         }
@@ -249,7 +273,24 @@ where
     {
         let work = work(self.kit.state.clone(), self.kit.db.clone(), self.body);
         let job = async move { Ok(answer(&work.await?)) };
-        in_own_task(&self.kit.runtime, job).await
+        in_own_task(&self.kit.runtime, job)
+            .await
+            .map(Answer::into_response)
+    }
+
+    /// Carries out `work` in the transaction `name`, for a route that makes its own answer of what it finds.
+    pub async fn read<V>(self, name: &'static str, work: impl UseCase<S, B, V>) -> Result<V, ApiError>
+    where
+        V: Send + 'static,
+    {
+        let (kit, body) = (self.kit.into_inner(), self.body);
+        let runtime = kit.runtime.clone();
+        let job = async move {
+            kit.db
+                .transaction(name, async |tx| work.call(tx, &kit.state, &body).await)
+                .await
+        };
+        in_own_task(&runtime, job).await
     }
 
     async fn perform<V, A>(
@@ -295,7 +336,7 @@ where
                 }
             }
         };
-        in_own_task(&runtime, job).await
+        in_own_task(&runtime, job).await.map(Answer::into_response)
     }
 }
 
@@ -303,16 +344,15 @@ const ATTEMPTS: u32 = 3;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
 /// Runs `job` to its end, also when the client goes away.
-async fn in_own_task(
+async fn in_own_task<T: Send + 'static>(
     runtime: &Handle,
-    job: impl Future<Output = Result<Answer, ApiError>> + Send + 'static,
-) -> Responded {
+    job: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
     let trace = TraceParent::current().unwrap_or_else(TraceParent::root);
-    let answer = runtime
+    runtime
         .spawn(trace.scope(job.in_current_span()))
         .await
-        .map_err(Panicked)??;
-    Ok(answer.into_response())
+        .map_err(Panicked)?
 }
 
 #[derive(Debug, thiserror::Error)]

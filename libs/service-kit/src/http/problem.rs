@@ -123,6 +123,16 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
         401,
         "The token is forged, expired or not for this store. Log in again.",
     ),
+    doc(
+        "too_many_requests",
+        429,
+        "The caller sends more requests than one may. Go on after Retry-After, with the same key.",
+    ),
+    doc(
+        "precondition_failed",
+        412,
+        "If-Match names another version than there is. Read again, and send the change with the new ETag.",
+    ),
     doc("role_denied", 403, "The caller's role may not do this."),
     doc(
         "token_keys_unavailable",

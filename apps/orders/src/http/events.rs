@@ -1,0 +1,62 @@
+use actix_web::{HttpRequest, HttpResponse, get, web::Path};
+use kernel::{Class, Classify, OrderId};
+use service_kit::{Call, EventStream, Responded};
+
+use crate::{
+    State,
+    usecases::stream_order::{FollowOrder, NewsView, follow_order, tell},
+};
+
+#[derive(Debug, thiserror::Error)]
+#[error("Last-Event-ID is the id of an event of this stream, a number")]
+struct InvalidLastEventId;
+
+impl Classify for InvalidLastEventId {
+    fn class(&self) -> Class {
+        Class::Malformed
+    }
+    fn code(&self) -> &'static str {
+        "invalid_last_event_id"
+    }
+}
+
+/// One of your orders, live: each step as a server-sent event, from the first one or from the one after Last-Event-ID.
+/// The stream ends when the order does; after that 204 says that there is nothing more.
+#[utoipa::path(
+    tag = "orders",
+    params(
+        ("id" = OrderId, Path),
+        ("Last-Event-ID" = Option<u32>, Header, description = "The last event that was seen, to go on after it"),
+    ),
+    security(("token" = [])),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = NewsView),
+        (status = 204, description = "The order is over, and all was told"),
+    )
+)]
+#[get("/api/orders/{id}/events")]
+pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: HttpRequest) -> Responded {
+    let owner = call.caller()?.user_id;
+    let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
+    let (streams, runtime) = (call.state().streams.clone(), call.runtime());
+    let wish = call.map(|_| FollowOrder {
+        order_id,
+        owner,
+        after,
+    });
+    if !wish.read("orders.follow_order", follow_order).await? {
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    let follower = streams.follow(order_id)?;
+    Ok(EventStream::answer(&runtime, |stream| {
+        tell(follower, after, stream)
+    }))
+}
+
+fn last_event_id(request: &HttpRequest) -> Result<i32, InvalidLastEventId> {
+    let Some(header) = request.headers().get("last-event-id") else {
+        return Ok(0);
+    };
+    let number = header.to_str().ok().and_then(|text| text.parse().ok());
+    number.filter(|number| *number >= 0).ok_or(InvalidLastEventId)
+}

@@ -1,0 +1,34 @@
+use actix_web::{post, web::Path};
+use kernel::OrderId;
+use service_kit::{Answer, Call, Responded, Role};
+
+use crate::{
+    State,
+    usecases::{
+        request_stop::{cancel_order, stop_order},
+        view_order::TheirOrder,
+    },
+};
+
+/// Cancel one of your orders. It is a wish: whether it comes in time shows in the order's timeline.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 202, description = "The stop is under way")))]
+#[post("/api/orders/{id}/cancellation")]
+pub async fn post_cancellation(call: Call<State>, id: Path<OrderId>) -> Responded {
+    let owner = call.caller()?.user_id;
+    call.map(|_| TheirOrder {
+        order_id: id.into_inner(),
+        owner,
+    })
+    .once("orders.cancel_order", cancel_order, |()| Answer::accepted())
+    .await
+}
+
+/// Stop anybody's order, for managers.
+#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 202, description = "The stop is under way")))]
+#[post("/api/orders/{id}/stop")]
+pub async fn post_stop(call: Call<State>, id: Path<OrderId>) -> Responded {
+    call.require(&[Role::Manager])?;
+    call.map(|_| id.into_inner())
+        .once("orders.stop_order", stop_order, |()| Answer::accepted())
+        .await
+}

@@ -1,0 +1,96 @@
+use contracts::orders::{Closed, Finished, StopRequested};
+use db::Tx;
+use kernel::{OrderId, UserId};
+
+use super::OrderError;
+use crate::{
+    State,
+    domain::{
+        deadline::deadline,
+        decide::decide,
+        facts::{Fact, Facts},
+        status::Status,
+    },
+    store::{
+        facts::{self, Learnt},
+        orders,
+    },
+};
+
+/// An order, and whose it is.
+#[derive(Clone, Copy)]
+pub struct Whose {
+    pub order_id: OrderId,
+    pub user_id: UserId,
+}
+
+/// Adds a new fact to those of a locked order, and all that follows from it; tells what orders itself decided, and saves
+/// what is derived.
+pub async fn go_on(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order: Whose,
+    mut known: Facts,
+    fact: Fact,
+) -> Result<(), OrderError> {
+    let now = state.clock.now();
+    let mut next = Some(fact);
+    while let Some(fact) = next {
+        tell(tx, order, &fact).await?;
+        let number = i32::try_from(known.count() + 1).expect("there are fewer kinds of facts");
+        let learnt = Learnt {
+            number,
+            fact,
+            at: now,
+        };
+        facts::add(tx, order.order_id, &learnt).await?;
+        known.add(learnt.fact, now);
+        next = decide(&known);
+    }
+    save(tx, state, order.order_id, &known).await
+}
+
+/// Saves what follows from the facts, for lists and the sweeper.
+pub async fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts) -> Result<(), OrderError> {
+    let reason = known.iter().find_map(|(fact, _)| match fact {
+        Fact::Closed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let deadline = deadline(known, &state.patience);
+    Ok(orders::save_derived(tx, id, Status::of(known), reason.as_deref(), deadline).await?)
+}
+
+/// What the others tell is an event already.
+async fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderError> {
+    let Whose { order_id, user_id } = order;
+    match fact.clone() {
+        Fact::StopRequested { reason } => {
+            let stop = StopRequested {
+                order_id,
+                user_id,
+                reason,
+            };
+            outbox::publish(tx, &stop).await?;
+        }
+        Fact::Closed { outcome, reason } => {
+            let closed = Closed {
+                order_id,
+                user_id,
+                outcome,
+                reason,
+            };
+            outbox::publish(tx, &closed).await?;
+        }
+        Fact::Finished { outcome, reason } => {
+            let finished = Finished {
+                order_id,
+                user_id,
+                outcome,
+                reason,
+            };
+            outbox::publish(tx, &finished).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use db::Tx;
+use kernel::{OrderId, UserId, cause_chain};
+use serde::Serialize;
+use service_kit::{EventStream, Gone};
+use utoipa::ToSchema;
+
+use super::{OrderError, view_order::StepView};
+use crate::{
+    State,
+    domain::{
+        facts::{Facts, Kind},
+        status::Status,
+        timeline,
+    },
+    store::{facts, orders},
+    streams::Follower,
+};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub struct FollowOrder {
+    pub order_id: OrderId,
+    pub owner: UserId,
+    /// The last step that the client has seen; 0 if none.
+    pub after: i32,
+}
+
+/// A step as it happened, and what it made of the order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewsView {
+    #[serde(flatten)]
+    pub step: StepView,
+    pub status: Status,
+}
+
+/// Whether there is anything to be told of one's order, now or later.
+pub async fn follow_order(tx: &mut Tx<'_>, _: &State, wish: &FollowOrder) -> Result<bool, OrderError> {
+    if !orders::is_of_owner(tx, wish.order_id, wish.owner).await? {
+        return Err(OrderError::UnknownOrder);
+    }
+    let learnt = facts::learnt(tx, wish.order_id).await?;
+    let all = i32::try_from(learnt.len()).unwrap_or(i32::MAX);
+    let is_over = learnt.iter().any(|learnt| learnt.fact.kind() == Kind::Finished);
+    Ok(!is_over || wish.after < all)
+}
+
+/// Tells each step after `seen`, in the order in which they were learnt, until the order is finished.
+pub async fn tell(mut order: Follower, mut seen: i32, stream: EventStream) -> Result<(), Gone> {
+    loop {
+        let learnt = match order.learnt().await {
+            Ok(learnt) => learnt,
+            Err(error) => {
+                // The client comes back by itself.
+                tracing::warn!(order_id = %order.order_id, error = cause_chain(&error), "a stream is cut off");
+                return Ok(());
+            }
+        };
+        let mut known = Facts::default();
+        for learnt in learnt {
+            known.add(learnt.fact.clone(), learnt.at);
+            if learnt.number <= seen {
+                continue;
+            }
+            let step = timeline::step(&learnt.fact, learnt.at, &known);
+            let news = NewsView {
+                status: Status::of(&known),
+                step: step.into(),
+            };
+            stream.send(learnt.number, &news.step.event, &news).await?;
+            seen = learnt.number;
+        }
+        if known.has(Kind::Finished) {
+            return Ok(());
+        }
+        while let Some(goes_on) = wait(&mut order, seen, &stream).await {
+            if !goes_on {
+                return Ok(());
+            }
+            stream.keep_alive().await?;
+        }
+    }
+}
+
+/// `None` when there is news, `Some(true)` when it is time to show that we are there, `Some(false)` at the end.
+async fn wait(order: &mut Follower, seen: i32, stream: &EventStream) -> Option<bool> {
+    tokio::select! {
+        more = order.news(seen) => (!more).then_some(false),
+        () = stream.gone() => Some(false),
+        () = tokio::time::sleep(KEEP_ALIVE) => Some(true),
+    }
+}

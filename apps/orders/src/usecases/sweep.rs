@@ -1,0 +1,73 @@
+use chrono::{DateTime, Utc};
+use contracts::orders::StopReason;
+use db::{Db, DbError, Tx};
+use kernel::{OrderId, cause_chain};
+
+use super::{
+    OrderError,
+    go_on::{self, Whose},
+    request_stop,
+};
+use crate::{
+    State,
+    domain::{
+        attention::{Attention, Overdue, overdue},
+        status::Status,
+    },
+    store::{facts, orders},
+};
+
+const AT_A_TIME: i64 = 100;
+
+/// Deals with the orders that are late, each in a transaction of its own; how many there were. One that fails is tried
+/// again at the next sweep, and holds up no other.
+pub async fn sweep(db: &Db, state: &State) -> Result<usize, DbError> {
+    let now = state.clock.now();
+    let late = db
+        .transaction("orders.late", async |tx| orders::late(tx, now, AT_A_TIME).await)
+        .await?;
+    for order_id in &late {
+        let done = db
+            .transaction("orders.deal_with_late", async |tx| {
+                deal_with(tx, state, *order_id, now).await
+            })
+            .await;
+        if let Err(error) = done {
+            tracing::error!(%order_id, error = cause_chain(&error), "a late order was not dealt with");
+        }
+    }
+    Ok(late.len())
+}
+
+/// Another replica may have been faster, or the order may have gone on.
+async fn deal_with(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order_id: OrderId,
+    now: DateTime<Utc>,
+) -> Result<(), OrderError> {
+    let Some(user_id) = orders::lock_late(tx, order_id, now).await? else {
+        return Ok(());
+    };
+    let known = facts::of(tx, order_id).await?;
+    let status = Status::of(&known);
+    match overdue(status) {
+        Some(Overdue::Stop) => {
+            tracing::warn!(%order_id, status = status.as_str(), "an order is late; it is stopped");
+            request_stop::request(tx, state, Whose { order_id, user_id }, StopReason::Deadline).await
+        }
+        Some(Overdue::Ask(attention)) => {
+            tracing::error!(%order_id, status = status.as_str(), attention = attention.as_str(), "an order needs attention");
+            Ok(orders::ask_for_attention(tx, order_id, attention).await?)
+        }
+        None => go_on::save(tx, state, order_id, &known).await,
+    }
+}
+
+/// How many orders need attention, by reason.
+pub async fn count_attention(db: &Db) -> Result<Vec<(Attention, i64)>, DbError> {
+    db.transaction("orders.count_attention", async |tx| {
+        orders::count_attention(tx).await
+    })
+    .await
+}

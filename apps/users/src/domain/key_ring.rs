@@ -1,0 +1,107 @@
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// When token keys come and go.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPolicy {
+    /// After which a key is followed by a new one.
+    pub lifetime: TimeDelta,
+    /// For which a new key is shown before it signs, so that everybody has it by then.
+    pub ahead: TimeDelta,
+    /// For which a token is valid.
+    pub token_lifetime: TimeDelta,
+}
+
+/// What is to be done with keys of these ages; indices into them.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// The key that signs.
+    pub signs: usize,
+    pub is_new_one_due: bool,
+    /// Keys by which no valid token can be signed any more.
+    pub over: Vec<usize>,
+}
+
+/// Plans for keys that were made at these times, the newest first; `None` without any. A token is verified by the key
+/// that signed it for as long as it is valid, so nobody is logged out.
+pub fn plan(made_at: &[DateTime<Utc>], now: DateTime<Utc>, policy: &KeyPolicy) -> Option<Plan> {
+    let newest = *made_at.first()?;
+    let shown = made_at.iter().position(|made_at| *made_at + policy.ahead <= now);
+    // At the first start there is only one, and nobody has another.
+    let signs = shown.unwrap_or(made_at.len() - 1);
+    // The last token of a key was signed before the next key took over.
+    let over = (1..made_at.len()).filter(|key| {
+        let next_signs_since = made_at[key - 1] + policy.ahead;
+        next_signs_since + policy.token_lifetime < now
+    });
+    Some(Plan {
+        signs,
+        is_new_one_due: newest + policy.lifetime <= now,
+        over: over.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: KeyPolicy = KeyPolicy {
+        lifetime: TimeDelta::seconds(1000),
+        ahead: TimeDelta::seconds(100),
+        token_lifetime: TimeDelta::seconds(60),
+    };
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    #[test]
+    fn the_first_key_signs_at_once() {
+        let plan = plan(&[at(0)], at(0), &POLICY).unwrap();
+        assert_eq!((plan.signs, plan.is_new_one_due, plan.over), (0, false, vec![]));
+    }
+
+    #[test]
+    fn a_new_key_is_shown_before_it_signs_and_the_old_one_stays_as_long_as_its_tokens() {
+        assert!(plan(&[at(0)], at(1000), &POLICY).unwrap().is_new_one_due);
+        let keys = [at(1000), at(0)];
+        assert_eq!(plan(&keys, at(1099), &POLICY).unwrap().signs, 1);
+        assert_eq!(plan(&keys, at(1100), &POLICY).unwrap().signs, 0);
+        assert_eq!(plan(&keys, at(1160), &POLICY).unwrap().over, Vec::<usize>::new());
+        assert_eq!(plan(&keys, at(1161), &POLICY).unwrap().over, [1]);
+    }
+
+    #[test]
+    fn keys_that_follow_each_other_fast_are_over_one_by_one() {
+        let policy = KeyPolicy {
+            lifetime: TimeDelta::seconds(10),
+            ahead: TimeDelta::seconds(5),
+            token_lifetime: TimeDelta::seconds(60),
+        };
+        let keys: Vec<_> = (0..=10).rev().map(|number| at(number * 10)).collect();
+        // The key of 30 took over at 35, and its forerunner's last token is valid until 95.
+        assert_eq!(plan(&keys, at(100), &policy).unwrap().over, [8, 9, 10]);
+    }
+
+    proptest! {
+        /// Whenever somebody looks, every token that is valid was signed by a key that is still there.
+        #[test]
+        fn nobody_is_logged_out(steps in prop::collection::vec(1..40_i64, 1..400)) {
+            let (mut now, mut keys, mut tokens) = (0, vec![at(0)], Vec::new());
+            for step in steps {
+                now += step;
+                let plan = plan(&keys, at(now), &POLICY).unwrap();
+                tokens.push((keys[plan.signs], now + 60));
+                let mut kept: Vec<_> = keys.iter().enumerate().filter(|(i, _)| !plan.over.contains(i)).map(|(_, key)| *key).collect();
+                if plan.is_new_one_due {
+                    kept.insert(0, at(now));
+                }
+                keys = kept;
+                tokens.retain(|(_, ends)| *ends > now);
+                prop_assert!(tokens.iter().all(|(key, _)| keys.contains(key)));
+                prop_assert!(keys.len() <= 3);
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A service is away for longer than an order may wait for it.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tovar::client::{Client, wait_for};
+
+use crate::harness::{Shop, Store, WITHIN};
+
+const SOON: (&str, &[&str]) = (
+    "orders",
+    &[
+        "--deadline-before-shipment=1",
+        "--deadline-closing=1",
+        "--deadline-returning=1",
+        "--deadline-courier=1",
+        "--sweep-every=20",
+    ],
+);
+
+/// Waits until the order needs attention for this reason.
+async fn until_attention(manager: &Client, order: &str, reason: Option<&str>) {
+    wait_for(
+        &format!("the order to need attention: {reason:?}"),
+        WITHIN,
+        async || {
+            let listed = manager.get("/api/orders?needs_attention=true").await?.success()?;
+            let mut listed = listed["items"].as_array().into_iter().flatten();
+            let found = listed.find(|found| found["id"] == *order);
+            Ok(found.and_then(|found| found["needs_attention"].as_str()) == reason)
+        },
+    )
+    .await
+    .unwrap();
+}
+
+async fn ends(customer: &Client, order: &str) -> (Value, Value) {
+    let order = customer.finished(order, WITHIN).await.unwrap();
+    (order["status"].clone(), order["outcome_reason"].clone())
+}
+
+fn late() -> (Value, Value) {
+    (json!("cancelled"), json!("deadline"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_delivery_does_not_book_in_time_is_cancelled() {
+    let mut store = Store::start_with(&[SOON]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    store.stop_service("delivery").await;
+    let order = shop.place(&customer, &shop.order(1)).await;
+    assert_eq!(ends(&customer, &order).await, late());
+    store.start_service("delivery").await;
+    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does() {
+    let mut store = Store::start_with(&[SOON]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    store.stop_service("warehouse").await;
+    let order = shop.place(&customer, &shop.order(1)).await;
+    until_attention(&store.manager, &order, Some("stop_overdue")).await;
+    let metrics = reqwest::get(format!("{}/metrics", store.ops["orders"]))
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("reason=\"stop_overdue\"} 1"), "{metrics}");
+    let denied = customer.get("/api/orders?needs_attention=true").await.unwrap();
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+    store.start_service("warehouse").await;
+    assert_eq!(ends(&customer, &order).await, late());
+    until_attention(&store.manager, &order, None).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_money_is_not_settled_needs_attention_until_it_is() {
+    let mut store = Store::start_with(&[SOON]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    store.stop_service("billing").await;
+    let order = shop.place(&customer, &shop.order(1)).await;
+    until_attention(&store.manager, &order, Some("settlement_overdue")).await;
+    let closing = customer
+        .get(&format!("/api/orders/{order}"))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_eq!(closing["status"], "closing");
+    store.start_service("billing").await;
+    assert_eq!(ends(&customer, &order).await, late());
+    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
+    let mut store = Store::start_with(&[SOON]).await;
+    let shop = Shop::open_with_couriers(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let now = kernel::Clock::system().now();
+    let slot = json!({ "starts_at": now, "ends_at": now + chrono::TimeDelta::seconds(5), "capacity": 1 });
+    let slot = store
+        .manager
+        .post("/api/zones/couriers/slots", &slot)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let body = shop.order_to(1, shop.zone, slot["id"].as_str().unwrap());
+    let order = shop.place(&customer, &body).await;
+    Shop::until(&customer, &order, &["shipped"]).await;
+    until_attention(&store.manager, &order, Some("delivery_overdue")).await;
+    // The goods do not come back while the warehouse is away.
+    store.stop_service("warehouse").await;
+    let outcome = json!({ "outcome": "recipient_absent" });
+    let reported = store
+        .manager
+        .post(&format!("/api/deliveries/{order}/outcome"), &outcome)
+        .await;
+    reported.unwrap().success().unwrap();
+    until_attention(&store.manager, &order, Some("return_overdue")).await;
+    store.start_service("warehouse").await;
+    assert_eq!(
+        ends(&customer, &order).await,
+        (json!("refunded"), json!("recipient_absent"))
+    );
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_stops_an_order() {
+    let mut store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    store.stop_service("delivery").await;
+    let order = shop.place(&customer, &shop.order(1)).await;
+    let stopped = store
+        .manager
+        .post(&format!("/api/orders/{order}/stop"), &json!({}))
+        .await
+        .unwrap();
+    assert_eq!(stopped.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        ends(&customer, &order).await,
+        (json!("cancelled"), json!("operator"))
+    );
+    store.start_service("delivery").await;
+    store.stop().await;
+}

@@ -1,0 +1,185 @@
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tovar::client::{Client, wait_for};
+use uuid::Uuid;
+
+use crate::harness::{Shop, Store, WITHIN};
+
+const PASSWORD: &str = "the first password";
+
+async fn register(store: &Store) -> (String, Client) {
+    let email = format!("{}@example.org", Uuid::new_v4());
+    let person = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
+    store
+        .guest
+        .post("/api/users", &person)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let client = store.guest.log_in(&email, PASSWORD).await.unwrap();
+    (email, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_changed_by_who_knows_the_password_and_the_version() {
+    let store = Store::start().await;
+    let (email, ada) = register(&store).await;
+    let patch = async |body, etag: Option<&str>| {
+        let headers: Vec<_> = etag.iter().map(|etag| ("If-Match", *etag)).collect();
+        ada.send_with(Method::PATCH, "/api/users/me", Some(&body), &headers)
+            .await
+            .unwrap()
+    };
+    let me = ada.get("/api/users/me").await.unwrap();
+    let etag = me.headers["etag"].to_str().unwrap().to_owned();
+    let renamed = patch(json!({ "name": "Ada Lovelace" }), Some(&etag)).await;
+    assert_eq!(
+        (renamed.status, &renamed.body["name"]),
+        (StatusCode::OK, &json!("Ada Lovelace"))
+    );
+    let lost = patch(json!({ "name": "Somebody else" }), Some(&etag)).await;
+    assert_eq!(
+        (lost.status, lost.code()),
+        (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"))
+    );
+
+    let missing = patch(json!({ "password": "another password" }), None).await;
+    assert_eq!(missing.code(), Some("current_password_missing"));
+    let wrong = json!({ "password": "another password", "current_password": "a guess" });
+    assert_eq!(patch(wrong, None).await.code(), Some("wrong_password"));
+    let change = json!({ "password": "another password", "current_password": PASSWORD });
+    assert_eq!(patch(change.clone(), None).await.status, StatusCode::OK);
+    assert_eq!(
+        patch(change, None).await.status,
+        StatusCode::OK,
+        "a retry has the same effect"
+    );
+    assert!(store.guest.log_in(&email, PASSWORD).await.is_err());
+    store.guest.log_in(&email, "another password").await.unwrap();
+    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    assert_eq!(me["name"], "Ada Lovelace");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
+    let mut store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let (email, ada) = register(&store).await;
+    wait_for("the account", WITHIN, async || {
+        Ok(ada.get("/api/account").await?.status == StatusCode::OK)
+    })
+    .await
+    .unwrap();
+    let top_up = json!({ "amount": 5_000 });
+    ada.post("/api/account/top-ups", &top_up)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    store.stop_service("delivery").await;
+    let order = shop.place(&ada, &shop.order(2)).await;
+    Shop::until(&ada, &order, &["reserved"]).await;
+
+    let delete = async || {
+        ada.send(Method::DELETE, "/api/users/me", None, None)
+            .await
+            .unwrap()
+            .status
+    };
+    assert_eq!(delete().await, StatusCode::NO_CONTENT);
+    assert_eq!(
+        delete().await,
+        StatusCode::NO_CONTENT,
+        "once more changes nothing"
+    );
+    assert!(store.guest.log_in(&email, PASSWORD).await.is_err());
+    wait_for("the account to be closed", WITHIN, async || {
+        let account = ada.get("/api/account").await?.success()?;
+        Ok(account["status"] == "closed" && account["available"] == 0 && account["held"] == 2_000)
+    })
+    .await
+    .unwrap();
+    let closed = ada.post("/api/account/top-ups", &top_up).await.unwrap();
+    assert_eq!(closed.code(), Some("account_closed"));
+    // A token works until it expires, but a new order finds no account.
+    let refused = shop.buy(&ada, &shop.order(1)).await;
+    assert_eq!(refused["outcome_reason"], "account_closed");
+
+    let path = format!("/api/orders/{order}/cancellation");
+    assert_eq!(
+        ada.post(&path, &json!({})).await.unwrap().status,
+        StatusCode::ACCEPTED
+    );
+    store.start_service("delivery").await;
+    assert_eq!(ada.finished(&order, WITHIN).await.unwrap()["status"], "cancelled");
+    let account = ada.get("/api/account").await.unwrap().success().unwrap();
+    assert_eq!((&account["available"], &account["held"]), (&json!(0), &json!(0)));
+
+    // The address is free again, for somebody who is somebody else.
+    let person = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
+    store
+        .guest
+        .post("/api/users", &person)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let again = store.guest.log_in(&email, PASSWORD).await.unwrap();
+    assert_eq!(
+        again.get(&format!("/api/orders/{order}")).await.unwrap().status,
+        StatusCode::NOT_FOUND
+    );
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn token_keys_come_and_go_and_nobody_is_logged_out() {
+    let settings = [
+        "--token-key-lifetime=1",
+        "--token-key-ahead=1",
+        "--token-lifetime=6",
+    ];
+    let store = Store::start_with(&[("users", &settings)]).await;
+    let (email, ada) = register(&store).await;
+    let kids = async || {
+        let users = store.address("users");
+        let jwks = reqwest::get(format!("http://{users}/.well-known/jwks.json"))
+            .await
+            .unwrap();
+        let jwks: serde_json::Value = jwks.json().await.unwrap();
+        let keys = jwks["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let first = kids().await;
+    // Whoever logs in meanwhile gets on with either token, everywhere.
+    let mut tokens = vec![ada];
+    wait_for("another key", WITHIN, async || {
+        Ok(kids().await.len() > first.len())
+    })
+    .await
+    .unwrap();
+    for _ in 0..8 {
+        tokens.push(store.guest.log_in(&email, PASSWORD).await.unwrap());
+        let newest = tokens.last().unwrap();
+        assert_eq!(
+            newest.get("/api/notifications").await.unwrap().status,
+            StatusCode::OK
+        );
+        let before = &tokens[tokens.len() - 2];
+        assert_eq!(
+            before.get("/api/notifications").await.unwrap().status,
+            StatusCode::OK
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    let is_gone = async || Ok(!kids().await.contains(&first[0]));
+    wait_for("the first key to be over", WITHIN, is_gone)
+        .await
+        .unwrap();
+    let old = tokens[0].get("/api/notifications").await.unwrap();
+    assert_eq!(old.code(), Some("token_invalid"));
+    store.end().await;
+}
