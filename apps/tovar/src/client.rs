@@ -147,12 +147,30 @@ impl Client {
         })
     }
 
+    /// A new courier, logged in.
+    pub async fn new_courier(&self, manager: &Self) -> anyhow::Result<Self> {
+        let (email, password, person) = self.register("A courier").await?;
+        let id = person["id"].as_str().context("a person without an id")?;
+        let role = json!({ "role": "courier" });
+        manager
+            .put(&format!("/api/users/{id}/role"), &role)
+            .await?
+            .success()?;
+        self.log_in(&email, &password).await
+    }
+
+    /// Somebody new: their address, password, and what the store knows of them.
+    async fn register(&self, name: &str) -> anyhow::Result<(String, String, Value)> {
+        let email = format!("{}@example.org", Uuid::new_v4());
+        let password = Uuid::new_v4().to_string();
+        let body = json!({ "email": email, "password": password, "name": name });
+        let person = self.post("/api/users", &body).await?.success()?;
+        Ok((email, password, person))
+    }
+
     /// A new customer, logged in, whose account is open and holds `amount` minor units.
     pub async fn new_customer(&self, amount: i64) -> anyhow::Result<Self> {
-        let email = format!("customer-{}@example.org", Uuid::new_v4());
-        let password = Uuid::new_v4().to_string();
-        let body = json!({ "email": email, "password": password, "name": "A customer" });
-        self.post("/api/users", &body).await?.success()?;
+        let (email, password, _) = self.register("A customer").await?;
         let customer = self.log_in(&email, &password).await?;
         // Billing opens the account when it hears of the registration.
         wait_for("the account to open", Duration::from_secs(30), async || {

@@ -49,6 +49,11 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Whether nobody named another file than the usual one.
+    pub fn is_usual(&self) -> bool {
+        self.store == Path::new(DEFAULT_DATA).join(FILE)
+    }
+
     pub fn read(&self) -> anyhow::Result<StoreFile> {
         let text = fs::read_to_string(&self.store).with_context(|| {
             format!(

@@ -1,15 +1,19 @@
 //! `cargo tovar demo`: orders that end in every way that they can, with their timelines, checked.
 
+mod own_store;
+mod processes;
 mod scenarios;
+mod shop;
+mod show;
 pub(crate) mod stock;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use crate::{
     client::{Client, wait_for},
-    store_file::StoreArgs,
+    store_file::{StoreArgs, StoreFile},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -17,13 +21,32 @@ pub struct DemoArgs {
     #[command(flatten)]
     store: StoreArgs,
 
+    /// Start a store for the demo, and stop it afterwards; so it is without --store if no store runs
+    #[arg(long, conflicts_with = "stock")]
+    own: bool,
+
     /// Only fill the shop with goods, zones and slots
     #[arg(long)]
     stock: bool,
 }
 
 pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    let nothing_runs = args.store.is_usual() && !args.store.store.exists();
+    if args.own || (nothing_runs && !args.stock) {
+        let own = own_store::OwnStore::start().await?;
+        let played = play(&own.file).await;
+        own.stop().await?;
+        return played;
+    }
     let store = args.store.read()?;
+    if args.stock {
+        let (_, manager) = open(&store).await?;
+        return stock::fill(&manager).await;
+    }
+    play(&store).await
+}
+
+async fn open(store: &StoreFile) -> anyhow::Result<(Client, Client)> {
     let guest = Client::new(&store.base_url);
     wait_for("the store to answer", Duration::from_secs(5), async || {
         Ok(guest.get("/api/goods").await?.status.is_success())
@@ -38,8 +61,15 @@ pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let manager = guest
         .log_in(&store.manager.email, &store.manager.password)
         .await?;
-    if args.stock {
-        return stock::fill(&manager).await;
-    }
-    scenarios::run(&guest, &manager).await
+    Ok((guest, manager))
+}
+
+/// Plays each scenario and says what came of it; fails at the first surprise.
+async fn play(store: &StoreFile) -> anyhow::Result<()> {
+    let (guest, manager) = open(store).await?;
+    let started = Instant::now();
+    let shop = shop::Shop::open(guest, manager).await?;
+    scenarios::play(&shop, store).await?;
+    println!("All as it must be, in {:.1} s.", started.elapsed().as_secs_f64());
+    Ok(())
 }

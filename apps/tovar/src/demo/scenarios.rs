@@ -1,277 +1,282 @@
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use chrono::{DateTime, TimeDelta};
+use futures_util::future::try_join_all;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::stock::{add_slot, list_goods};
-use crate::client::{Client, wait_for};
+use super::{
+    processes::Frozen,
+    shop::{End, Place, Shop, WITHIN},
+    stock::add_slot,
+};
+use crate::{
+    client::{Client, wait_for},
+    store_file::StoreFile,
+};
 
-const WITHIN: Duration = Duration::from_secs(30);
-const PRICE: i64 = 1_000;
+/// A deadline that takes longer is not waited for.
+const PATIENCE: TimeDelta = TimeDelta::seconds(15);
 
-/// A shop of its own, so that nobody else's orders disturb what is checked.
-struct Shop<'c> {
-    guest: &'c Client,
-    manager: &'c Client,
-    sku: String,
-    zone: String,
-    slot: String,
+pub async fn play(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
+    delivered_to_a_locker(shop)
+        .await
+        .context("delivered to a locker")?;
+    delivered_by_a_courier(shop)
+        .await
+        .context("delivered by a courier")?;
+    same_key_twice(shop).await.context("the same key twice")?;
+    same_key_at_once(shop)
+        .await
+        .context("the same key twenty times at once")?;
+    republished(shop, store).await.context("an event republished")?;
+    payment_refused(shop).await.context("payment refused")?;
+    stock_refused(shop).await.context("stock refused")?;
+    zone_not_served(shop).await.context("zone not served")?;
+    slot_full(shop).await.context("slot full")?;
+    recipient_absent(shop).await.context("recipient absent")?;
+    cancelled(shop).await.context("cancelled by the customer")?;
+    deadline_passed(shop, store).await.context("a deadline passed")
 }
 
-/// What an order must end in.
-struct End<'e> {
-    status: &'e str,
-    reason: Option<&'e str>,
-    available: i64,
-    stock: i64,
-    free: i64,
+/// Buys and checks what came of it.
+async fn buy(
+    shop: &Shop,
+    title: &str,
+    (money, quantity): (i64, u32),
+    place: &Place,
+    end: &End,
+) -> anyhow::Result<()> {
+    let customer = shop.guest.new_customer(money).await?;
+    let before = shop.holdings(&customer, place).await?;
+    let order = shop.place(&customer, quantity, place).await?;
+    shop.check(title, (&customer, place), &order, before, end).await
 }
 
-/// Runs each scenario and says what came of it; fails on the first surprise.
-pub async fn run(guest: &Client, manager: &Client) -> anyhow::Result<()> {
-    let mark = Uuid::new_v4().simple().to_string()[..8].to_owned();
-    let (sku, zone) = (format!("demo-{mark}"), format!("demo-{mark}"));
-    list_goods(manager, &sku, "Demo goods", PRICE, 10).await?;
-    manager
-        .put(&format!("/api/zones/{zone}"), &json!({ "handover": "locker" }))
-        .await?
-        .success()?;
-    let slot = add_slot(manager, &zone, 10).await?;
-    let shop = Shop {
-        guest,
-        manager,
-        sku,
-        zone,
-        slot,
+async fn delivered_to_a_locker(shop: &Shop) -> anyhow::Result<()> {
+    let end = End::delivered(2);
+    buy(shop, "delivered to a locker", (5_000, 2), &shop.lockers, &end).await
+}
+
+async fn delivered_by_a_courier(shop: &Shop) -> anyhow::Result<()> {
+    courier_reports(shop, "delivered by a courier", "delivered", &End::delivered(1)).await
+}
+
+async fn recipient_absent(shop: &Shop) -> anyhow::Result<()> {
+    let end = End::undone("refunded", "recipient_absent");
+    courier_reports(shop, "recipient absent", "recipient_absent", &end).await
+}
+
+async fn courier_reports(shop: &Shop, title: &str, outcome: &str, end: &End) -> anyhow::Result<()> {
+    let courier = shop.guest.new_courier(&shop.manager).await?;
+    let (customer, place) = (shop.guest.new_customer(5_000).await?, &shop.couriers);
+    let before = shop.holdings(&customer, place).await?;
+    let order = shop.place(&customer, 1, place).await?;
+    let path = format!("/api/deliveries/{order}/outcome");
+    // Not before the parcel is out.
+    wait_for("the courier to have the parcel", WITHIN, async || {
+        let report = courier.post(&path, &json!({ "outcome": outcome })).await?;
+        Ok(report.status == StatusCode::CREATED)
+    })
+    .await?;
+    shop.check(title, (&customer, place), &order, before, end).await
+}
+
+async fn same_key_twice(shop: &Shop) -> anyhow::Result<()> {
+    same_key(shop, "the same key twice, one order", false).await
+}
+
+async fn same_key_at_once(shop: &Shop) -> anyhow::Result<()> {
+    same_key(shop, "the same key twenty times at once, one order", true).await
+}
+
+async fn same_key(shop: &Shop, title: &str, at_once: bool) -> anyhow::Result<()> {
+    let (customer, place) = (shop.guest.new_customer(50_000).await?, &shop.lockers);
+    let before = shop.holdings(&customer, place).await?;
+    let (body, key) = (shop.order_body(1, place), Uuid::new_v4().to_string());
+    let send = async || {
+        // While the first is in work, the others are asked to come again.
+        loop {
+            let answer = customer
+                .send(Method::POST, "/api/orders", Some(&body), Some(&key))
+                .await?;
+            if answer.code() != Some("idempotency_key_in_progress") {
+                return anyhow::Ok(answer.success()?);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     };
-    let started = Instant::now();
-    shop.delivered().await.context("delivered to a locker")?;
-    shop.same_key().await.context("the same key")?;
-    shop.payment_refused().await.context("payment refused")?;
-    shop.stock_refused().await.context("stock refused")?;
-    shop.zone_not_served().await.context("zone not served")?;
-    shop.slot_full().await.context("slot full")?;
-    println!("All as it must be, in {} ms.", started.elapsed().as_millis());
+    let answers = if at_once {
+        try_join_all((0..20).map(|_| send())).await?
+    } else {
+        vec![send().await?, send().await?]
+    };
+    let different: BTreeSet<String> = answers.iter().map(Value::to_string).collect();
+    ensure!(different.len() == 1, "{} different answers", different.len());
+    let order = answers[0]["id"].as_str().context("an order without an id")?;
+    shop.check(title, (&customer, place), order, before, &End::delivered(1))
+        .await
+}
+
+/// Kafka gets an event a second time, as if an operator had asked for it; nothing may happen twice.
+async fn republished(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
+    let (customer, place) = (shop.guest.new_customer(5_000).await?, &shop.lockers);
+    let before = shop.holdings(&customer, place).await?;
+    let order = shop.place(&customer, 1, place).await?;
+    customer.finished(&order, WITHIN).await?;
+    let duplicates = async || duplicates(&store.ops["billing"]).await;
+    let known = duplicates().await?;
+    publish_again(&store.databases["orders"], &order).await?;
+    wait_for("billing to see the duplicate", WITHIN, async || {
+        Ok(duplicates().await? > known)
+    })
+    .await?;
+    let end = End::delivered(1);
+    shop.check(
+        "an event republished to Kafka",
+        (&customer, place),
+        &order,
+        before,
+        &end,
+    )
+    .await
+}
+
+async fn publish_again(database: &str, order: &str) -> anyhow::Result<()> {
+    let (mut client, connection) = tokio_postgres::connect(database, tokio_postgres::NoTls)
+        .await
+        .context("the database of orders cannot be reached")?;
+    let connection = tokio::spawn(connection);
+    let sql = "SELECT id FROM outbox WHERE key = $1 AND type = 'orders.placed.v1'";
+    let id: Uuid = client.query_one(sql, &[&order]).await?.get(0);
+    let found = outbox::log::publish_again(&mut client, id, "cargo tovar demo").await?;
+    connection.abort();
+    ensure!(found, "the outbox does not have the event any more");
     Ok(())
 }
 
-impl Shop<'_> {
-    async fn delivered(&self) -> anyhow::Result<()> {
-        let customer = self.guest.new_customer(5_000).await?;
-        let order = self.place(&customer, 2, &self.zone, &self.slot).await?;
-        let end = End {
-            status: "delivered",
-            reason: None,
-            available: 3_000,
-            stock: 8,
-            free: 9,
-        };
-        self.check("delivered to a locker", &customer, &order, &end).await
-    }
-
-    async fn same_key(&self) -> anyhow::Result<()> {
-        let customer = self.guest.new_customer(5_000).await?;
-        let body = self.order_body(1, &self.zone, &self.slot);
-        let key = Uuid::new_v4().to_string();
-        let send = || customer.send(reqwest::Method::POST, "/api/orders", Some(&body), Some(&key));
-        let first = send().await?.success()?;
-        let again = send().await?;
-        ensure!(
-            again.headers.contains_key("idempotency-replayed"),
-            "the second answer is no replay"
-        );
-        ensure!(again.body == first, "the second answer is another one");
-        let order = first["id"].as_str().context("an order without an id")?.to_owned();
-        let end = End {
-            status: "delivered",
-            reason: None,
-            available: 4_000,
-            stock: 7,
-            free: 8,
-        };
-        self.check("the same key twice, one order", &customer, &order, &end)
-            .await
-    }
-
-    async fn payment_refused(&self) -> anyhow::Result<()> {
-        let customer = self.guest.new_customer(500).await?;
-        let order = self.place(&customer, 1, &self.zone, &self.slot).await?;
-        let end = End {
-            status: "rejected",
-            reason: Some("insufficient_funds"),
-            available: 500,
-            stock: 7,
-            free: 8,
-        };
-        self.check("payment refused", &customer, &order, &end).await
-    }
-
-    async fn stock_refused(&self) -> anyhow::Result<()> {
-        let customer = self.guest.new_customer(50_000).await?;
-        let order = self.place(&customer, 8, &self.zone, &self.slot).await?;
-        let end = End {
-            status: "rejected",
-            reason: Some("out_of_stock"),
-            available: 50_000,
-            stock: 7,
-            free: 8,
-        };
-        self.check("stock refused", &customer, &order, &end).await
-    }
-
-    async fn zone_not_served(&self) -> anyhow::Result<()> {
-        let customer = self.guest.new_customer(5_000).await?;
-        let order = self.place(&customer, 1, "nowhere", &self.slot).await?;
-        let end = End {
-            status: "rejected",
-            reason: Some("zone_not_served"),
-            available: 5_000,
-            stock: 7,
-            free: 8,
-        };
-        self.check("zone not served", &customer, &order, &end).await
-    }
-
-    async fn slot_full(&self) -> anyhow::Result<()> {
-        let slot = add_slot(self.manager, &self.zone, 1).await?;
-        let customer = self.guest.new_customer(5_000).await?;
-        let first = self.place(&customer, 1, &self.zone, &slot).await?;
-        customer.finished(&first, WITHIN).await?;
-        let order = self.place(&customer, 1, &self.zone, &slot).await?;
-        let end = End {
-            status: "rejected",
-            reason: Some("slot_full"),
-            available: 4_000,
-            stock: 6,
-            free: 8,
-        };
-        self.check("slot full", &customer, &order, &end).await
-    }
-
-    fn order_body(&self, quantity: u32, zone: &str, slot: &str) -> Value {
-        json!({ "lines": [{ "sku": self.sku, "quantity": quantity }], "zone": zone, "slot_id": slot })
-    }
-
-    /// Places an order as soon as orders has heard of the goods.
-    async fn place(
-        &self,
-        customer: &Client,
-        quantity: u32,
-        zone: &str,
-        slot: &str,
-    ) -> anyhow::Result<String> {
-        let body = self.order_body(quantity, zone, slot);
-        let mut placed = None;
-        wait_for("orders to know the goods", WITHIN, async || {
-            let answer = customer.post("/api/orders", &body).await?;
-            if answer.code() == Some("unknown_sku") {
-                return Ok(false);
-            }
-            placed = Some(answer.success()?);
-            Ok(true)
-        })
-        .await?;
-        let id = placed
-            .as_ref()
-            .and_then(|order| order["id"].as_str())
-            .context("an order without an id")?;
-        Ok(id.to_owned())
-    }
-
-    /// Shows the order's timeline and compares what it must end in with what it ended in.
-    async fn check(&self, title: &str, customer: &Client, order: &str, end: &End<'_>) -> anyhow::Result<()> {
-        let finished = customer.finished(order, WITHIN).await?;
-        show(title, &finished);
-        ensure!(
-            finished["status"] == end.status,
-            "status {} instead of {}",
-            finished["status"],
-            end.status
-        );
-        ensure!(
-            finished["outcome_reason"].as_str() == end.reason,
-            "reason {}",
-            finished["outcome_reason"]
-        );
-        // Everyone undoes for themselves, a moment before or after the money is settled.
-        wait_for("balance, stock, slot and notification", WITHIN, async || {
-            let found = self.found(customer, order).await?;
-            let wanted = json!({ "available": end.available, "held": 0, "stock": end.stock, "free": end.free, "told": 1 });
-            if found == wanted { Ok(true) } else { bail!("{found} instead of {wanted}") }
-        })
-        .await
-    }
-
-    async fn found(&self, customer: &Client, order: &str) -> anyhow::Result<Value> {
-        let account = customer.get("/api/account").await?.success()?;
-        let goods = self
-            .guest
-            .get(&format!("/api/goods/{}", self.sku))
-            .await?
-            .success()?;
-        let slots = self
-            .guest
-            .get(&format!("/api/zones/{}/slots", self.zone))
-            .await?
-            .success()?;
-        let slot = slots["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|slot| slot["id"] == *self.slot);
-        let told = customer.get("/api/notifications").await?.success()?;
-        let ends = ["delivered", "rejected", "cancelled", "refunded"];
-        let told = told["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|notification| {
-                notification["order_id"] == *order
-                    && notification["kind"]
-                        .as_str()
-                        .is_some_and(|kind| ends.contains(&kind))
-            });
-        Ok(json!({
-            "available": account["available"],
-            "held": account["held"],
-            "stock": goods["available"],
-            "free": slot.map(|slot| slot["free"].clone()),
-            "told": told.count(),
-        }))
-    }
+/// How many events a service has dropped because it knew them.
+async fn duplicates(ops: &str) -> anyhow::Result<f64> {
+    let metrics = reqwest::get(format!("{ops}/metrics")).await?.text().await?;
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("tovar_inbox_events_total{"));
+    let duplicates = lines.filter(|line| line.contains("outcome=\"duplicate\""));
+    let counts = duplicates.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(counts.sum())
 }
 
-/// The timeline as a table, with the milliseconds since the order was placed.
-fn show(title: &str, order: &Value) {
-    println!("{title}: order {}", order["id"].as_str().unwrap_or_default());
-    let steps: Vec<&Value> = order["timeline"].as_array().into_iter().flatten().collect();
-    let time = |step: &Value| {
-        step["at"]
-            .as_str()
-            .and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok())
+async fn payment_refused(shop: &Shop) -> anyhow::Result<()> {
+    let end = End::undone("rejected", "insufficient_funds");
+    buy(shop, "payment refused", (500, 1), &shop.lockers, &end).await
+}
+
+async fn stock_refused(shop: &Shop) -> anyhow::Result<()> {
+    let end = End::undone("rejected", "out_of_stock");
+    buy(shop, "stock refused", (5_000_000, 2_000), &shop.lockers, &end).await
+}
+
+async fn zone_not_served(shop: &Shop) -> anyhow::Result<()> {
+    let nowhere = Place {
+        zone: "nowhere".to_owned(),
+        ..shop.lockers.clone()
     };
-    let start = steps.first().and_then(|step| time(step));
-    for step in steps {
-        let after = time(step)
-            .zip(start)
-            .map_or(0, |(at, start)| (at - start).num_milliseconds());
-        let (event, text) = (
-            step["event"].as_str().unwrap_or_default(),
-            step["text"].as_str().unwrap_or_default(),
-        );
-        println!("  {after:>6} ms  {event:<28} {text}");
-    }
-    println!(
-        "  → {}{}\n",
-        order["status"].as_str().unwrap_or_default(),
-        reason(order)
-    );
+    let end = End::undone("rejected", "zone_not_served");
+    buy(shop, "zone not served", (5_000, 1), &nowhere, &end).await
 }
 
-fn reason(order: &Value) -> String {
-    order["outcome_reason"]
-        .as_str()
-        .map(|reason| format!(" ({reason})"))
-        .unwrap_or_default()
+async fn slot_full(shop: &Shop) -> anyhow::Result<()> {
+    let zone = shop.lockers.zone.clone();
+    let slot = add_slot(&shop.manager, &zone, 1).await?;
+    let small = Place { zone, slot };
+    buy(
+        shop,
+        "the last place of a slot",
+        (5_000, 1),
+        &small,
+        &End::delivered(1),
+    )
+    .await?;
+    let end = End::undone("rejected", "slot_full");
+    buy(shop, "slot full", (5_000, 1), &small, &end).await
+}
+
+/// Whether a cancellation comes in time is for the warehouse to say; one of a few does.
+async fn cancelled(shop: &Shop) -> anyhow::Result<()> {
+    let place = &shop.lockers;
+    for _ in 0..20 {
+        let customer = shop.guest.new_customer(5_000).await?;
+        let before = shop.holdings(&customer, place).await?;
+        let order = shop.place(&customer, 1, place).await?;
+        let path = format!("/api/orders/{order}/cancellation");
+        customer.post(&path, &json!({})).await?;
+        let is_late = customer.finished(&order, WITHIN).await?["status"] == "delivered";
+        let end = if is_late {
+            End::delivered(1)
+        } else {
+            End::undone("cancelled", "customer")
+        };
+        let title = if is_late {
+            "cancelled too late"
+        } else {
+            "cancelled by the customer"
+        };
+        shop.check(title, (&customer, place), &order, before, &end)
+            .await?;
+        if !is_late {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no cancellation came in time")
+}
+
+/// Delivery is away for longer than an order waits for it.
+async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
+    let place = &shop.lockers;
+    let customer = shop.guest.new_customer(5_000).await?;
+    let before = shop.holdings(&customer, place).await?;
+    let Some(frozen) = Frozen::service(store, "delivery") else {
+        println!("a deadline passed: skipped, because this store's processes are not on this machine");
+        return Ok(());
+    };
+    let order = shop.place(&customer, 1, place).await?;
+    let allowed = allowed(&customer, &order).await?;
+    if allowed > PATIENCE {
+        drop(frozen);
+        customer.finished(&order, WITHIN).await?;
+        println!(
+            "a deadline passed: skipped, because here an order waits for {} s; `cargo tovar demo --own` shows it\n",
+            allowed.num_seconds()
+        );
+        return Ok(());
+    }
+    customer.finished(&order, WITHIN).await?;
+    drop(frozen);
+    let end = End::undone("cancelled", "deadline");
+    shop.check(
+        "a deadline passed, because delivery was away",
+        (&customer, place),
+        &order,
+        before,
+        &end,
+    )
+    .await
+}
+
+/// How long the order may stay where it is.
+async fn allowed(customer: &Client, order: &str) -> anyhow::Result<TimeDelta> {
+    let order = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+    };
+    let since = order["timeline"]
+        .as_array()
+        .and_then(|steps| time(&steps.last()?["at"]));
+    let deadline = time(&order["deadline"]);
+    let (until, since) = deadline.zip(since).context("an order without a deadline")?;
+    Ok(until - since)
 }

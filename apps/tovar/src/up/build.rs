@@ -11,7 +11,6 @@ pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
     let mut command = Command::new(cargo);
     command.args([
         "build",
-        "--quiet",
         "--bins",
         "--package",
         "outbox-relay",

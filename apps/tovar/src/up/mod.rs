@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, time::Duration
 
 use anyhow::{Context, bail};
 use backing::Means;
-use tokio::signal::unix::{SignalKind, signal};
+use telemetry::{Shutdown, ShutdownSettings};
 
 use self::{
     data::{DataFolder, Secrets},
@@ -40,26 +40,29 @@ pub struct UpArgs {
     /// Build and run with optimisations
     #[arg(long)]
     release: bool,
+
+    #[command(flatten)]
+    shutdown: ShutdownSettings,
 }
 
 const PARTITIONS: i32 = 12;
 
 /// Runs the store until Ctrl-C or SIGTERM.
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
-    let mut stop = Stop::listen()?;
+    let mut stop = Shutdown::listen(&args.shutdown)?;
     let listen = format!("127.0.0.1:{}", args.port);
     if let Err(error) = TcpListener::bind(&listen) {
         bail!("{listen} is taken ({error}); choose another port with --port");
     }
     let folder = DataFolder::open(&args.data, args.fresh)?;
     show::step("building the services (the first time takes a few minutes)");
-    let Some(binaries) = stop.unless(build::build(args.release)).await else {
+    let Some(binaries) = unless_stopped(&mut stop, build::build(args.release)).await else {
         return Ok(());
     };
     let binaries = binaries?;
 
     let means = Means::detect().await;
-    let Some(servers) = stop.unless(folder.start_servers(means)).await else {
+    let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
         return Ok(());
     };
     let servers = servers?;
@@ -76,7 +79,7 @@ async fn run(
     folder: &DataFolder,
     servers: &data::Servers,
     binaries: &std::path::Path,
-    stop: &mut Stop,
+    stop: &mut Shutdown,
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
     show::step("databases and topics");
@@ -109,7 +112,7 @@ async fn run(
         })
         .await
     };
-    let outcome = match stop.unless(ready).await {
+    let outcome = match unless_stopped(stop, ready).await {
         Some(Ok(())) => {
             let file = StoreFile {
                 base_url: format!("http://127.0.0.1:{}", args.port),
@@ -128,7 +131,7 @@ async fn run(
             };
             let path = file.write(&folder.path)?;
             show::ready(&file, &path, &folder.logs(), servers, &processes);
-            stop.wait().await;
+            stop.wished().await;
             Ok(())
         }
         Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.logs().display()))),
@@ -182,32 +185,10 @@ fn processes(
     Ok(all)
 }
 
-/// Ctrl-C and SIGTERM.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    /// The outcome of `work`, or `None` if the wish to stop came first.
-    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            done = work => Some(done),
-            () = self.wait() => None,
-        }
+/// The outcome of `work`, or `None` if the wish to stop came first.
+async fn unless_stopped<T>(stop: &mut Shutdown, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = stop.wished() => None,
     }
 }
