@@ -2,7 +2,6 @@
 //! local processes otherwise. Whatever is started here ends with the process that started it, also if that is killed.
 
 mod cache;
-mod companion;
 mod docker;
 mod engine;
 mod hold;
@@ -14,7 +13,6 @@ mod server;
 mod shared;
 mod tether;
 
-pub use companion::tethered;
 pub use kafka::{Kafka, KafkaOptions};
 pub use means::Means;
 pub use place::forget_data;
