@@ -5,11 +5,13 @@
 mod harness;
 
 mod access;
+mod borders;
 mod cancelled;
 mod couriers;
 mod deadlines;
 mod delivered;
 mod kafka_down;
+mod keyed_routes;
 mod limits;
 mod pages;
 mod people;
@@ -19,3 +21,5 @@ mod refused;
 mod relay_killed;
 mod same_key;
 mod streamed;
+mod tokens;
+mod who_may;

@@ -25,6 +25,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
+    }
+
     /// The problem's stable code, if the answer is a problem.
     pub fn code(&self) -> Option<&str> {
         self.body["code"].as_str()
@@ -86,15 +97,24 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer {
-            status,
-            headers,
-            body,
-        })
+        Answer::of(request.send().await?).await
+    }
+
+    /// Sends a body as it is, although it may be no JSON.
+    pub async fn send_raw(&self, method: Method, path: &str, body: &[u8]) -> reqwest::Result<Answer> {
+        let request = self
+            .request(method, path)
+            .header("Content-Type", "application/json");
+        Answer::of(request.body(body.to_owned()).send().await?).await
+    }
+
+    /// The same door with this token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// Opens a stream of server-sent events, from its beginning or after an event that was seen.
@@ -141,10 +161,7 @@ impl Client {
         let token = session["access_token"]
             .as_str()
             .context("a session without a token")?;
-        Ok(Self {
-            token: Some(token.to_owned()),
-            ..self.clone()
-        })
+        Ok(self.with_token(token))
     }
 
     /// A new courier, logged in.

@@ -1,8 +1,10 @@
 //! A store for one test: databases and topics of its own, services, relays and gateway in this process.
 
 mod invariants;
+mod operations;
 mod shop;
 mod store;
 
+pub use operations::{Operation, operations};
 pub use shop::{Shop, WITHIN};
 pub use store::{PARTITIONS, Store};

@@ -155,6 +155,10 @@ impl Store {
             .await;
     }
 
+    pub fn gateway_address(&self) -> SocketAddr {
+        self.gateway.address
+    }
+
     /// Where a service's HTTP API is, without the gateway.
     pub fn address(&self, service: &str) -> SocketAddr {
         self.ground.addresses[service]

@@ -1,0 +1,121 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::Store;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The store's own key, as only its database has it.
+async fn key(store: &Store) -> (String, Vec<u8>, Vec<u8>) {
+    let users = store.sql("users").await;
+    let row = users
+        .query_one("SELECT kid, private, public FROM token_keys", &[])
+        .await
+        .unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}
+
+fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &EncodingKey) -> String {
+    let header = Header {
+        kid: kid.map(ToOwned::to_owned),
+        ..Header::new(algorithm)
+    };
+    encode(&header, claims, key).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_stores_own_tokens_open_it() {
+    let store = Store::start().await;
+    let (kid, private, public) = key(&store).await;
+    let own = EncodingKey::from_ed_der(&private);
+    let user = store
+        .manager
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap()["id"]
+        .clone();
+    let claims = json!({ "iss": "tovar", "aud": "tovar", "sub": user, "role": "customer", "iat": now(), "exp": now() + 60 });
+    let with = |name: &str, value: Value| {
+        let mut changed = claims.clone();
+        changed[name] = value;
+        signed(Algorithm::EdDSA, Some(&kid), &changed, &own)
+    };
+    let without = |name: &str| {
+        let mut changed = claims.clone();
+        changed.as_object_mut().unwrap().remove(name);
+        signed(Algorithm::EdDSA, Some(&kid), &changed, &own)
+    };
+    let good = signed(Algorithm::EdDSA, Some(&kid), &claims, &own);
+    let parts: Vec<&str> = good.split('.').collect();
+    let base64 = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let promoted = base64(
+        &json!({ "iss": "tovar", "aud": "tovar", "sub": user, "role": "manager", "iat": now(), "exp": now() + 60 }),
+    );
+    let none = base64(&json!({ "alg": "none", "typ": "JWT", "kid": kid }));
+    let foreign = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let foreign = EncodingKey::from_ed_der(foreign.as_ref());
+    let forged = [
+        (
+            "another payload under the same signature",
+            format!("{}.{promoted}.{}", parts[0], parts[2]),
+        ),
+        ("no signature", format!("{}.{}.", parts[0], parts[1])),
+        ("the algorithm none", format!("{none}.{}.", parts[1])),
+        // The public key is known to everybody: it must not serve as a shared secret.
+        (
+            "the public key as a secret",
+            signed(
+                Algorithm::HS256,
+                Some(&kid),
+                &claims,
+                &EncodingKey::from_secret(&public),
+            ),
+        ),
+        (
+            "somebody else's key under our name",
+            signed(Algorithm::EdDSA, Some(&kid), &claims, &foreign),
+        ),
+        (
+            "an unknown key",
+            signed(Algorithm::EdDSA, Some("nobody"), &claims, &own),
+        ),
+        ("no key named", signed(Algorithm::EdDSA, None, &claims, &own)),
+        ("expired", with("exp", json!(now() - 1))),
+        ("another issuer", with("iss", json!("elsewhere"))),
+        ("another audience", with("aud", json!("elsewhere"))),
+        ("an unknown role", with("role", json!("king"))),
+        ("no user", with("sub", json!("nobody"))),
+        ("no expiry", without("exp")),
+        ("no issuer", without("iss")),
+        ("no audience", without("aud")),
+        ("not a token", "x".repeat(5_000)),
+        ("nothing", String::new()),
+    ];
+    for service in [
+        "/api/notifications",
+        "/api/users/me",
+        "/api/account",
+        "/api/orders",
+    ] {
+        let ask = async |token: &str| store.guest.with_token(token).get(service).await.unwrap();
+        assert_ne!(ask(&good).await.status, StatusCode::UNAUTHORIZED, "{service}");
+        for (what, token) in &forged {
+            let answer = ask(token).await;
+            let refusal = (answer.status, answer.code());
+            assert_eq!(
+                refusal,
+                (StatusCode::UNAUTHORIZED, Some("token_invalid")),
+                "{service}: {what}"
+            );
+        }
+    }
+    store.stop().await;
+}

@@ -1,0 +1,159 @@
+//! Every operation of every OpenAPI page against who may not: nobody, every wrong role, and somebody else.
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tovar::client::{Answer, Client};
+
+use crate::harness::{Operation, Shop, Store, operations};
+
+/// Who may use an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Who {
+    Anyone,
+    /// Whoever is logged in, for what is their own.
+    Owner,
+    Manager,
+    CourierOrManager,
+}
+
+fn who_may(operation: &Operation) -> Who {
+    match (operation.method.as_str(), operation.path.as_str()) {
+        ("post", "/api/users" | "/api/sessions")
+        | (
+            "get",
+            "/.well-known/jwks.json"
+            | "/api/goods"
+            | "/api/goods/{sku}"
+            | "/api/zones"
+            | "/api/zones/{zone}/slots",
+        ) => Who::Anyone,
+        (_, "/api/users/me")
+        | (
+            "get",
+            "/api/account"
+            | "/api/account/entries"
+            | "/api/orders"
+            | "/api/orders/{id}"
+            | "/api/orders/{id}/events"
+            | "/api/notifications",
+        )
+        | (
+            "post",
+            "/api/account/top-ups"
+            | "/api/account/withdrawals"
+            | "/api/orders"
+            | "/api/orders/{id}/cancellation",
+        ) => Who::Owner,
+        ("get", "/api/users/{id}" | "/api/accounts/{user_id}" | "/api/goods/{sku}/movements")
+        | ("put", "/api/users/{id}/role" | "/api/goods/{sku}" | "/api/zones/{zone}")
+        | ("post", "/api/orders/{id}/stop" | "/api/goods/{sku}/receipts" | "/api/zones/{zone}/slots") => {
+            Who::Manager
+        }
+        ("get", "/api/deliveries") | ("post", "/api/deliveries/{order_id}/outcome") => Who::CourierOrManager,
+        _ => panic!("{}: say here who may use it", operation.name()),
+    }
+}
+
+/// A body that fits the operation.
+fn body(operation: &Operation) -> serde_json::Value {
+    match operation.path.as_str() {
+        path if path.ends_with("/role") => json!({ "role": "customer" }),
+        path if path.ends_with("/outcome") => json!({ "outcome": "delivered" }),
+        path if path.ends_with("/receipts") => json!({ "quantity": 1 }),
+        path if path.ends_with("/slots") => {
+            json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": 1 })
+        }
+        "/api/goods/{sku}" => json!({ "name": "Mine", "price": 1 }),
+        "/api/zones/{zone}" => json!({ "handover": "locker" }),
+        "/api/orders" => {
+            json!({ "lines": [{ "sku": "tea", "quantity": 1 }], "zone": "lockers", "slot_id": uuid::Uuid::nil() })
+        }
+        path if path.ends_with("-ups") || path.ends_with("withdrawals") => json!({ "amount": 1 }),
+        _ => json!({}),
+    }
+}
+
+/// What belongs to Ada.
+struct Hers {
+    order: String,
+    user: String,
+}
+
+async fn send(caller: &Client, operation: &Operation, hers: &Hers) -> Answer {
+    let path = operation
+        .path
+        .replace("{order_id}", &hers.order)
+        .replace("{user_id}", &hers.user);
+    let id = if path.starts_with("/api/users/") {
+        &hers.user
+    } else {
+        &hers.order
+    };
+    let path = path
+        .replace("{id}", id)
+        .replace("{sku}", "tea")
+        .replace("{zone}", "lockers");
+    let body = operation.takes_body.then(|| body(operation));
+    let key = uuid::Uuid::new_v4().to_string();
+    let key = operation.takes_key.then_some(key.as_str());
+    caller
+        .send(operation.method(), &path, body.as_ref(), key)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_uses_what_is_not_for_them() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let ada = store.guest.new_customer(5_000).await.unwrap();
+    let order = shop.place(&ada, &shop.order(1)).await;
+    ada.finished(&order, crate::harness::WITHIN).await.unwrap();
+    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let hers = Hers {
+        order,
+        user: me["id"].as_str().unwrap().to_owned(),
+    };
+    let (eve, courier) = (
+        store.guest.new_customer(0).await.unwrap(),
+        store.somebody("courier").await,
+    );
+    for operation in operations(&store).await {
+        let name = operation.name();
+        let who = who_may(&operation);
+        assert_eq!(
+            operation.takes_token,
+            who != Who::Anyone,
+            "{name}: its page says otherwise"
+        );
+        let refused = async |caller: &Client, status, code| {
+            let answer = send(caller, &operation, &hers).await;
+            assert_eq!((answer.status, answer.code()), (status, Some(code)), "{name}");
+        };
+        if who != Who::Anyone {
+            refused(&store.guest, StatusCode::UNAUTHORIZED, "token_missing").await;
+        }
+        match who {
+            Who::Manager => {
+                refused(&eve, StatusCode::FORBIDDEN, "role_denied").await;
+                refused(&courier, StatusCode::FORBIDDEN, "role_denied").await;
+            }
+            Who::CourierOrManager => refused(&eve, StatusCode::FORBIDDEN, "role_denied").await,
+            // Ada's is not there, for Eve and for the manager.
+            Who::Owner if operation.path.contains("{id}") => {
+                refused(&eve, StatusCode::NOT_FOUND, "unknown_order").await;
+                refused(&store.manager, StatusCode::NOT_FOUND, "unknown_order").await;
+            }
+            Who::Owner | Who::Anyone => {}
+        }
+    }
+    let goods = store
+        .guest
+        .get("/api/goods/tea")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_eq!((&goods["name"], &goods["available"]), (&json!("Tea"), &json!(9)));
+    store.stop().await;
+}
