@@ -6,7 +6,12 @@ use connect::{KafkaSettings, PostgresSettings};
 use gateway::GatewaySettings;
 use outbox_relay::RelaySettings;
 use service_kit::{Running, Service, ServiceSettings};
-use tovar::client::Client;
+use tovar::{
+    client::Client,
+    verify::{self, Outcome, Report, Sources},
+};
+
+use super::WITHIN;
 
 pub const PARTITIONS: i32 = 4;
 const MANAGER: (&str, &str) = ("manager@example.org", "the manager's password");
@@ -17,6 +22,7 @@ pub struct Store {
     pub manager: Client,
     pub prefix: String,
     pub databases: BTreeMap<&'static str, String>,
+    readers: BTreeMap<String, String>,
     pub ops: BTreeMap<&'static str, String>,
     brokers: String,
     services: Vec<Running>,
@@ -87,9 +93,26 @@ impl Store {
         client
     }
 
+    /// Where `verify` finds the store.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            readers: self.readers.clone(),
+            kafka: KafkaSettings::new(&self.brokers, &self.prefix),
+            key_hours: 24,
+        }
+    }
+
+    /// What `verify` finds as soon as nothing is under way any more.
+    pub async fn verified(&self) -> Report {
+        verify::settled(&self.sources(), WITHIN)
+            .await
+            .expect("the store can be read")
+    }
+
     /// Ends the store in good order; fails if anything is left undone or contradicts anything else.
     pub async fn stop(self) {
-        super::invariants::check(&self).await;
+        let report = self.verified().await;
+        assert_eq!(report.outcome, Outcome::Clean, "{}", report.text());
         self.gateway.stop().await;
         for service in self.services {
             service.stop().await;
@@ -106,6 +129,7 @@ struct Starting<'p> {
     prefix: String,
     jwks_url: Option<String>,
     databases: BTreeMap<&'static str, String>,
+    readers: BTreeMap<String, String>,
     ops: BTreeMap<&'static str, String>,
     addresses: BTreeMap<&'static str, String>,
     services: Vec<Running>,
@@ -120,6 +144,7 @@ impl<'p> Starting<'p> {
             prefix: String::new(),
             jwks_url: None,
             databases: BTreeMap::new(),
+            readers: BTreeMap::new(),
             ops: BTreeMap::new(),
             addresses: BTreeMap::new(),
             services: Vec::new(),
@@ -128,11 +153,11 @@ impl<'p> Starting<'p> {
     }
 
     async fn service<S: Service>(&mut self, own: &[&str]) {
-        let database = self
-            .postgres
-            .create_database(&format!("{}{}", self.prefix, S::NAME))
-            .await
-            .expect("a database");
+        let name = format!("{}{}", self.prefix, S::NAME);
+        let database = self.postgres.create_database(&name).await.expect("a database");
+        let reader = self.postgres.provision_reader(&name, "a reader's").await;
+        self.readers
+            .insert(S::NAME.to_owned(), reader.expect("a role that reads"));
         let mut arguments = vec![
             S::NAME.to_owned(),
             "--http-listen=127.0.0.1:0".to_owned(),
@@ -182,6 +207,7 @@ impl<'p> Starting<'p> {
             manager,
             prefix: self.prefix,
             databases: self.databases,
+            readers: self.readers,
             ops: self.ops,
             brokers: self.brokers,
             services: self.services,
