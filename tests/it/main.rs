@@ -13,3 +13,4 @@ mod redelivered;
 mod refused;
 mod relay_killed;
 mod same_key;
+mod verify;

@@ -25,7 +25,9 @@ pub struct Store {
     readers: BTreeMap<String, String>,
     pub ops: BTreeMap<&'static str, String>,
     brokers: String,
-    services: Vec<Running>,
+    services: BTreeMap<&'static str, Running>,
+    /// What each service was started with.
+    arguments: BTreeMap<&'static str, Vec<String>>,
     relays: BTreeMap<&'static str, outbox_relay::Running>,
     gateway: gateway::Running,
 }
@@ -84,6 +86,18 @@ impl Store {
         self.relays.remove(service).expect("the relay runs").kill();
     }
 
+    /// Stops a service in good order; its relay goes on.
+    pub async fn stop_service(&mut self, service: &str) {
+        let running = self.services.remove(service).expect("the service runs");
+        running.stop().await;
+    }
+
+    /// Starts a service again that was stopped.
+    pub async fn start_service<S: Service>(&mut self) {
+        let running = start_service::<S>(&self.arguments[S::NAME]).await;
+        self.services.insert(S::NAME, running);
+    }
+
     /// A session in a service's database.
     pub async fn sql(&self, service: &str) -> tokio_postgres::Client {
         let (client, connection) = tokio_postgres::connect(&self.databases[service], tokio_postgres::NoTls)
@@ -114,7 +128,7 @@ impl Store {
         let report = self.verified().await;
         assert_eq!(report.outcome, Outcome::Clean, "{}", report.text());
         self.gateway.stop().await;
-        for service in self.services {
+        for (_, service) in self.services {
             service.stop().await;
         }
         for (_, mut relay) in self.relays {
@@ -132,7 +146,8 @@ struct Starting<'p> {
     readers: BTreeMap<String, String>,
     ops: BTreeMap<&'static str, String>,
     addresses: BTreeMap<&'static str, String>,
-    services: Vec<Running>,
+    services: BTreeMap<&'static str, Running>,
+    arguments: BTreeMap<&'static str, Vec<String>>,
     relays: BTreeMap<&'static str, outbox_relay::Running>,
 }
 
@@ -147,7 +162,8 @@ impl<'p> Starting<'p> {
             readers: BTreeMap::new(),
             ops: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            services: Vec::new(),
+            services: BTreeMap::new(),
+            arguments: BTreeMap::new(),
             relays: BTreeMap::new(),
         }
     }
@@ -170,19 +186,17 @@ impl<'p> Starting<'p> {
         ];
         arguments.extend(self.jwks_url.iter().map(|url| format!("--jwks-url={url}")));
         arguments.extend(own.iter().map(ToString::to_string));
-        let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
-        let matches = command.try_get_matches_from(arguments).expect("valid settings");
-        let settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
-        let running = service_kit::start::<S>(settings)
-            .await
-            .expect("the service starts");
+        let running = start_service::<S>(&arguments).await;
+        // Where the gateway will look for it also when it is started again.
+        arguments[1] = format!("--http-listen={}", running.address);
+        self.arguments.insert(S::NAME, arguments);
         let address = format!("http://{}", running.address);
         self.jwks_url
             .get_or_insert_with(|| format!("{address}/.well-known/jwks.json"));
         self.addresses.insert(S::NAME, address);
         self.ops
             .insert(S::NAME, format!("http://{}", running.ops_address));
-        self.services.push(running);
+        self.services.insert(S::NAME, running);
         let relay = start_relay(S::NAME, &database, &self.brokers, &self.prefix).await;
         self.relays.insert(S::NAME, relay);
         self.databases.insert(S::NAME, database);
@@ -211,10 +225,20 @@ impl<'p> Starting<'p> {
             ops: self.ops,
             brokers: self.brokers,
             services: self.services,
+            arguments: self.arguments,
             relays: self.relays,
             gateway,
         }
     }
+}
+
+async fn start_service<S: Service>(arguments: &[String]) -> Running {
+    let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
+    let matches = command.try_get_matches_from(arguments).expect("valid settings");
+    let settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
+    service_kit::start::<S>(settings)
+        .await
+        .expect("the service starts")
 }
 
 async fn start_relay(service: &str, database: &str, brokers: &str, prefix: &str) -> outbox_relay::Running {

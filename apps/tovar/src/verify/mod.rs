@@ -23,6 +23,7 @@ mod report;
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use connect::KafkaSettings;
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
@@ -41,6 +42,9 @@ use crate::{
     store_file::{StoreArgs, StoreFile},
     topics,
 };
+
+/// How long after its deadline an order may still be about to be stopped.
+const SWEEP: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArgs {
@@ -181,7 +185,7 @@ fn judge(mut readings: Vec<Reading>, around: &Around<'_>, notes: Vec<String>) ->
             let mut detail = order.describe();
             let deadline = order
                 .deadline
-                .filter(|deadline| rule.until_deadline && *deadline > at);
+                .filter(|deadline| rule.until_deadline && *deadline + SWEEP > at);
             let since = if let Some(motion) = events.motion(&key) {
                 detail = format!("{detail}; {}", motion.what);
                 Some(motion.since)

@@ -35,16 +35,25 @@ pub const INVARIANT: Invariant = Invariant {
     ],
     rules: &[
         Rule {
-            what: "an order that stands still before its end",
-            broken: |order| !(order.is_terminal() || waits_for_courier(order)) && order.status.is_some(),
+            what: STANDS_STILL,
+            broken: |order| order.has_status(&BEFORE_SHIPMENT),
             until_deadline: true,
         },
+        rule(STANDS_STILL, |order| {
+            order.status.is_some()
+                && !(order.is_terminal() || order.has_status(&BEFORE_SHIPMENT) || waits_for_courier(order))
+        }),
         rule(
             "money, goods, a slot or a notification of an order that orders does not know",
             |order| order.status.is_none(),
         ),
     ],
 };
+
+const STANDS_STILL: &str = "an order that stands still before its end";
+
+/// Where a deadline that passes has the order stopped. A later one only calls for an operator.
+const BEFORE_SHIPMENT: [&str; 5] = ["placed", "held", "reserved", "booked", "paid"];
 
 fn waits_for_courier(order: &Order) -> bool {
     order.has_status(&["shipped"]) && order.has_booking(&["out_for_delivery"])
