@@ -22,4 +22,5 @@ mod relay_killed;
 mod same_key;
 mod streamed;
 mod tokens;
+mod verify;
 mod who_may;

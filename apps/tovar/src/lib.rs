@@ -2,7 +2,10 @@
 
 pub mod bench;
 pub mod client;
+pub mod database;
 pub mod demo;
 pub mod services;
 pub mod store_file;
+pub mod topics;
 pub mod up;
+pub mod verify;

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, demo, up};
+use tovar::{bench, demo, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -17,6 +17,9 @@ enum Command {
     Up(up::UpArgs),
     /// Place orders that end in every way, show their timelines, and check what each must end in
     Demo(demo::DemoArgs),
+    /// Check the nine invariants over all databases while the store runs: exit code 0 clean, 1 a violation, 2 could not
+    /// check, 3 not settled yet
+    Verify(verify::VerifyArgs),
     /// Measure the running store
     Bench(bench::BenchArgs),
 }
@@ -26,6 +29,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::up(args).await,
         Command::Demo(args) => demo::demo(args).await,
+        Command::Verify(args) => return verify::verify(args).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {

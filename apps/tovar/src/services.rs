@@ -1,6 +1,9 @@
 //! The six services as the command line knows them.
 
-/// A service's name, and the topic that it publishes to.
+use contracts::{billing, delivery, orders, users, warehouse};
+use kernel::Event;
+
+/// A service's name, the topic that it publishes to, and what it listens to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServiceInfo {
     pub name: &'static str,
@@ -8,26 +11,93 @@ pub struct ServiceInfo {
     pub gateway_variable: &'static str,
     /// Notifications publishes nothing, but has an outbox like everyone.
     pub topic: Option<&'static str>,
+    /// The types of the events that it applies.
+    pub listens_to: &'static [&'static str],
 }
 
 const fn info(
     name: &'static str,
     gateway_variable: &'static str,
     topic: Option<&'static str>,
+    listens_to: &'static [&'static str],
 ) -> ServiceInfo {
     ServiceInfo {
         name,
         gateway_variable,
         topic,
+        listens_to,
     }
 }
 
 /// users comes first: it has the token keys.
 pub const SERVICES: [ServiceInfo; 6] = [
-    info("users", "USERS_URL", Some(contracts::users::TOPIC)),
-    info("billing", "BILLING_URL", Some(contracts::billing::TOPIC)),
-    info("orders", "ORDERS_URL", Some(contracts::orders::TOPIC)),
-    info("warehouse", "WAREHOUSE_URL", Some(contracts::warehouse::TOPIC)),
-    info("delivery", "DELIVERY_URL", Some(contracts::delivery::TOPIC)),
-    info("notifications", "NOTIFICATIONS_URL", None),
+    info("users", "USERS_URL", Some(users::TOPIC), &[]),
+    info("billing", "BILLING_URL", Some(billing::TOPIC), &BILLING),
+    info("orders", "ORDERS_URL", Some(orders::TOPIC), &ORDERS),
+    info("warehouse", "WAREHOUSE_URL", Some(warehouse::TOPIC), &WAREHOUSE),
+    info("delivery", "DELIVERY_URL", Some(delivery::TOPIC), &DELIVERY),
+    info("notifications", "NOTIFICATIONS_URL", None, &NOTIFICATIONS),
 ];
+
+const BILLING: [&str; 5] = [
+    users::UserRegistered::TYPE,
+    users::UserDeleted::TYPE,
+    orders::Placed::TYPE,
+    delivery::Booked::TYPE,
+    orders::Closed::TYPE,
+];
+
+const ORDERS: [&str; 15] = [
+    warehouse::GoodsListed::TYPE,
+    billing::Held::TYPE,
+    billing::HoldRefused::TYPE,
+    warehouse::Reserved::TYPE,
+    warehouse::ReserveRefused::TYPE,
+    delivery::Booked::TYPE,
+    delivery::BookingRefused::TYPE,
+    billing::Captured::TYPE,
+    warehouse::Shipped::TYPE,
+    warehouse::Released::TYPE,
+    warehouse::ReleaseRefused::TYPE,
+    delivery::Delivered::TYPE,
+    delivery::Failed::TYPE,
+    warehouse::Returned::TYPE,
+    billing::Settled::TYPE,
+];
+
+const WAREHOUSE: [&str; 5] = [
+    billing::Held::TYPE,
+    billing::Captured::TYPE,
+    orders::StopRequested::TYPE,
+    orders::Closed::TYPE,
+    delivery::Failed::TYPE,
+];
+
+const DELIVERY: [&str; 3] = [
+    warehouse::Reserved::TYPE,
+    warehouse::Shipped::TYPE,
+    orders::Closed::TYPE,
+];
+
+const NOTIFICATIONS: [&str; 5] = [
+    users::UserRegistered::TYPE,
+    billing::ToppedUp::TYPE,
+    billing::Withdrawn::TYPE,
+    warehouse::Shipped::TYPE,
+    orders::Finished::TYPE,
+];
+
+impl ServiceInfo {
+    /// The topics that it reads, without a prefix.
+    pub fn reads(&self) -> Vec<&'static str> {
+        let mut topics: Vec<&str> = self.listens_to.iter().map(|event| topic_of(event)).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+}
+
+/// The topic of an event's type, which is also its producer's name.
+pub fn topic_of(event_type: &str) -> &str {
+    event_type.split_once('.').map_or(event_type, |(topic, _)| topic)
+}

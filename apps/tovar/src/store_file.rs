@@ -21,8 +21,10 @@ pub struct StoreFile {
     pub base_url: String,
     pub kafka_brokers: String,
     pub kafka_prefix: String,
-    /// By service.
+    /// By service, for the service itself.
     pub databases: BTreeMap<String, String>,
+    /// The same databases by service, for a role that only reads.
+    pub readers: BTreeMap<String, String>,
     /// Health and metrics, by process.
     pub ops: BTreeMap<String, String>,
     pub manager: Credentials,

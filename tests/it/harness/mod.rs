@@ -1,6 +1,5 @@
 //! A store for one test: databases and topics of its own, services, relays and gateway in this process.
 
-mod invariants;
 mod operations;
 mod shop;
 mod store;

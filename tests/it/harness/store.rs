@@ -7,8 +7,13 @@ use gateway::GatewaySettings;
 use outbox_relay::RelaySettings;
 use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
-use tovar::client::Client;
+use tovar::{
+    client::Client,
+    verify::{self, Outcome, Report, Sources},
+};
 use uuid::Uuid;
+
+use super::WITHIN;
 
 pub const PARTITIONS: i32 = 4;
 const MANAGER: (&str, &str) = ("manager@example.org", "the manager's password");
@@ -19,6 +24,7 @@ pub struct Store {
     pub manager: Client,
     pub prefix: String,
     pub databases: BTreeMap<&'static str, String>,
+    readers: BTreeMap<String, String>,
     pub ops: BTreeMap<&'static str, String>,
     ground: Ground,
     services: BTreeMap<&'static str, Running>,
@@ -77,6 +83,7 @@ impl Store {
             ground.own.entry(service).or_default().extend(settings);
         }
         let (mut databases, mut services, mut relays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut readers = BTreeMap::new();
         for service in SERVICES {
             let database = postgres.create_database(&format!("{prefix}{service}")).await;
             let database = database.expect("a database");
@@ -85,6 +92,10 @@ impl Store {
             let relay = start_relay(service, &database, &ground.brokers, &prefix).await;
             relays.insert(service, relay);
             databases.insert(service, database);
+            let reader = postgres
+                .provision_reader(&format!("{prefix}{service}"), "a reader's")
+                .await;
+            readers.insert(service.to_owned(), reader.expect("a role that reads"));
         }
         let gateway = start_gateway(&ground).await;
         let guest = Client::new(format!("http://{}", gateway.address));
@@ -98,6 +109,7 @@ impl Store {
             manager,
             prefix,
             databases,
+            readers,
             ops,
             ground,
             services,
@@ -181,9 +193,26 @@ impl Store {
         client
     }
 
+    /// Where `verify` finds the store.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            readers: self.readers.clone(),
+            kafka: KafkaSettings::new(&self.ground.brokers, &self.prefix),
+            key_hours: 24,
+        }
+    }
+
+    /// What `verify` finds as soon as nothing is under way any more.
+    pub async fn verified(&self) -> Report {
+        verify::settled(&self.sources(), WITHIN)
+            .await
+            .expect("the store can be read")
+    }
+
     /// Ends the store in good order; fails if anything is left undone or contradicts anything else.
     pub async fn stop(self) {
-        super::invariants::check(&self).await;
+        let report = self.verified().await;
+        assert_eq!(report.outcome, Outcome::Clean, "{}", report.text());
         self.end().await;
     }
 

@@ -9,12 +9,16 @@ pub(crate) mod stock;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::{
     client::{Client, wait_for},
     store_file::{StoreArgs, StoreFile},
+    verify::{self, Outcome, Sources},
 };
+
+/// For which a service of the store keeps a key, unless it is told otherwise.
+const KEY_HOURS: u32 = 24;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
@@ -70,6 +74,12 @@ async fn play(store: &StoreFile) -> anyhow::Result<()> {
     let started = Instant::now();
     let shop = shop::Shop::open(guest, manager).await?;
     scenarios::play(&shop, store).await?;
+    let report = verify::settled(&Sources::of(store, KEY_HOURS), Duration::from_secs(60)).await?;
+    print!("{}", report.text());
+    ensure!(
+        report.outcome == Outcome::Clean,
+        "the store contradicts itself, or does not come to rest"
+    );
     println!("All as it must be, in {:.1} s.", started.elapsed().as_secs_f64());
     Ok(())
 }

@@ -24,6 +24,9 @@ pub struct Secrets {
     pub postgres_password: String,
     /// Passwords of the services' database roles, by service.
     pub databases: BTreeMap<String, String>,
+    /// Passwords of the roles that only read, by service.
+    #[serde(default)]
+    pub readers: BTreeMap<String, String>,
     /// By service.
     pub idempotency: BTreeMap<String, String>,
     pub manager_email: String,
@@ -34,6 +37,15 @@ pub struct Secrets {
 pub struct Servers {
     pub postgres: Postgres,
     pub kafka: Kafka,
+}
+
+/// Addresses of the services' databases, by service.
+#[derive(Default)]
+pub struct Addresses {
+    /// For the service itself.
+    pub databases: BTreeMap<String, String>,
+    /// For who only reads.
+    pub readers: BTreeMap<String, String>,
 }
 
 fn secret() -> String {
@@ -55,6 +67,7 @@ impl Secrets {
         Self {
             postgres_password: secret(),
             databases: for_each(),
+            readers: for_each(),
             idempotency: for_each(),
             manager_email: "manager@tovar.example".to_owned(),
             manager_password: secret(),
@@ -113,8 +126,14 @@ impl DataFolder {
         let path = self.path.join("secrets.json");
         if path.exists() {
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            return serde_json::from_slice(&text)
-                .with_context(|| format!("{} is broken; start anew with --fresh", path.display()));
+            let mut secrets: Secrets = serde_json::from_slice(&text)
+                .with_context(|| format!("{} is broken; start anew with --fresh", path.display()))?;
+            if secrets.readers.is_empty() {
+                // An earlier version's folder.
+                secrets.readers = Secrets::generate().readers;
+                write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+            }
+            return Ok(secrets);
         }
         let secrets = Secrets::generate();
         write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
@@ -142,17 +161,20 @@ impl DataFolder {
 }
 
 impl Servers {
-    /// A role and a database for each service, which can reach no other; their addresses.
-    pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut databases = BTreeMap::new();
+    /// A role and a database for each service, which can reach no other, and a role that reads it.
+    pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<Addresses> {
+        let mut addresses = Addresses::default();
         for service in SERVICES {
-            let url = self
+            let name = service.name;
+            let owner = self.postgres.provision(name, &secrets.databases[name]).await?;
+            let reader = self
                 .postgres
-                .provision(service.name, &secrets.databases[service.name])
+                .provision_reader(name, &secrets.readers[name])
                 .await?;
-            databases.insert(service.name.to_owned(), url);
+            addresses.databases.insert(name.to_owned(), owner);
+            addresses.readers.insert(name.to_owned(), reader);
         }
-        Ok(databases)
+        Ok(addresses)
     }
 
     pub async fn stop(self) -> anyhow::Result<()> {

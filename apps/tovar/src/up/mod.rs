@@ -83,7 +83,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
     show::step("databases and topics");
-    let databases = servers.provision(&secrets).await?;
+    let data::Addresses { databases, readers } = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
     servers.kafka.create_topics(&topics, PARTITIONS).await?;
 
@@ -119,6 +119,7 @@ async fn run(
                 kafka_brokers: servers.kafka.bootstrap(),
                 kafka_prefix: String::new(),
                 databases,
+                readers,
                 ops: processes
                     .iter()
                     .map(|process| (process.name(), process.ops_url()))

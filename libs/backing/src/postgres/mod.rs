@@ -169,6 +169,41 @@ impl Postgres {
         Ok(self.address(name, password, name))
     }
 
+    /// A role that can read a database and change nothing in it, called after it; the address. It reads the tables that
+    /// are there and those that the database's owner makes later.
+    pub async fn provision_reader(&self, database: &str, password: &str) -> anyhow::Result<String> {
+        let client = self.connect(database).await?;
+        client
+            .execute("SELECT pg_advisory_lock(hashtext('tovar provision'))", &[])
+            .await?;
+        let name = format!("{database}_reader");
+        let known = client
+            .query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&name])
+            .await?
+            .is_some();
+        let verb = if known { "ALTER" } else { "CREATE" };
+        run(
+            &client,
+            &format!("{verb} ROLE %1$I LOGIN PASSWORD %2$L"),
+            &[&name, password],
+        )
+        .await?;
+        let owner: String = client
+            .query_one(
+                "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = current_database()",
+                &[],
+            )
+            .await?
+            .get(0);
+        let grants = "GRANT CONNECT ON DATABASE %1$I TO %2$I;
+            ALTER ROLE %2$I SET default_transaction_read_only = on;
+            GRANT USAGE ON SCHEMA public TO %2$I;
+            GRANT SELECT ON ALL TABLES IN SCHEMA public TO %2$I;
+            ALTER DEFAULT PRIVILEGES FOR ROLE %3$I IN SCHEMA public GRANT SELECT ON TABLES TO %2$I";
+        run(&client, grants, &[database, &name, &owner]).await?;
+        Ok(self.address(&name, password, database))
+    }
+
     /// A new empty database for its superuser; its address.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<String> {
         run(&self.connect("postgres").await?, "CREATE DATABASE %1$I", &[name]).await?;

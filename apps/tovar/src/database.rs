@@ -1,0 +1,48 @@
+//! Sessions in the services' databases.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use connect::{Line, PostgresSettings};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
+
+use crate::services::ServiceInfo;
+
+const APPLICATION: &str = "cargo-tovar";
+
+/// A session in the database at `url`.
+pub async fn open(url: &str) -> anyhow::Result<Client> {
+    let client = match PostgresSettings::new(url).open(APPLICATION).await? {
+        Line::Plain(client, connection) => {
+            // Ends with the client, which also hears of its errors.
+            tokio::spawn(connection);
+            client
+        }
+        Line::Tls(client, connection) => {
+            tokio::spawn(connection);
+            client
+        }
+    };
+    Ok(client)
+}
+
+/// A session in a service's database, of those that a store file names.
+pub async fn open_of(addresses: &BTreeMap<String, String>, service: &ServiceInfo) -> anyhow::Result<Client> {
+    let name = service.name;
+    let url = addresses
+        .get(name)
+        .with_context(|| format!("the store file has no address for the database of {name}"))?;
+    open(url)
+        .await
+        .with_context(|| format!("the database of {name} cannot be reached"))
+}
+
+/// A transaction that sees one instant of the database, and changes nothing.
+pub async fn one_instant(client: &mut Client) -> anyhow::Result<Transaction<'_>> {
+    Ok(client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?)
+}

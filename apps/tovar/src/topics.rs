@@ -1,0 +1,105 @@
+//! How far the services have read their topics.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context;
+use connect::KafkaSettings;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use serde::Serialize;
+
+use crate::services::ServiceInfo;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a service has still to read of a topic.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Unread {
+    /// Without the prefix.
+    pub topic: &'static str,
+    /// Messages between its committed offsets and the topic's end. Offsets are committed once a second.
+    pub messages: i64,
+}
+
+/// By service what it has to read of each of its topics. A topic without messages counts as read.
+pub async fn unread(
+    kafka: &KafkaSettings,
+    services: Vec<ServiceInfo>,
+) -> anyhow::Result<BTreeMap<&'static str, Vec<Unread>>> {
+    let kafka = kafka.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut ends = Ends::default();
+        services
+            .iter()
+            .map(|service| {
+                let of_service = of_service(&kafka, service, &mut ends);
+                let unread = of_service
+                    .with_context(|| format!("how far {} has read cannot be asked of Kafka", service.name))?;
+                Ok((service.name, unread))
+            })
+            .collect()
+    })
+    .await?
+}
+
+/// The first and the next offset of each partition, by topic.
+type Ends = BTreeMap<&'static str, Vec<(i64, i64)>>;
+
+fn of_service(kafka: &KafkaSettings, service: &ServiceInfo, ends: &mut Ends) -> anyhow::Result<Vec<Unread>> {
+    let topics = service.reads();
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    // It asks for the group's offsets and never joins the group.
+    let client: BaseConsumer = kafka
+        .client_config("cargo-tovar")
+        .set("group.id", kafka.topic(service.name))
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .create()?;
+    let mut wanted = TopicPartitionList::new();
+    for topic in &topics {
+        let known = ends_of(&client, kafka, topic, ends)?;
+        let last = i32::try_from(known.len())? - 1;
+        wanted.add_partition_range(&kafka.topic(topic), 0, last);
+    }
+    let committed = client.committed_offsets(wanted, PATIENCE)?;
+    let unread_of = |topic: &'static str| {
+        let partitions = ends[topic].iter().zip(0..).map(|((first, end), partition)| {
+            let done = committed
+                .find_partition(&kafka.topic(topic), partition)
+                .map(|found| found.offset());
+            let next = match done {
+                Some(Offset::Offset(next)) => next.max(*first),
+                // Nothing committed: it begins with the oldest.
+                _ => *first,
+            };
+            (end - next).max(0)
+        });
+        Unread {
+            topic,
+            messages: partitions.sum(),
+        }
+    };
+    Ok(topics.into_iter().map(unread_of).collect())
+}
+
+fn ends_of<'e>(
+    client: &BaseConsumer,
+    kafka: &KafkaSettings,
+    topic: &'static str,
+    ends: &'e mut Ends,
+) -> anyhow::Result<&'e Vec<(i64, i64)>> {
+    if !ends.contains_key(topic) {
+        let name = kafka.topic(topic);
+        let metadata = client.fetch_metadata(Some(&name), PATIENCE)?;
+        let found = metadata.topics().first().context("a topic without metadata")?;
+        anyhow::ensure!(found.error().is_none(), "there is no topic {name}");
+        let partitions = 0..i32::try_from(found.partitions().len())?;
+        let of_partition = |partition| client.fetch_watermarks(&name, partition, PATIENCE);
+        ends.insert(topic, partitions.map(of_partition).collect::<Result<_, _>>()?);
+    }
+    Ok(&ends[topic])
+}

@@ -1,0 +1,180 @@
+//! What was found, for people and for programs.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::invariants::INVARIANTS;
+
+/// How many of a kind are shown to people.
+const SHOWN: usize = 10;
+
+/// Something that contradicts an invariant, or that does as long as something is under way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    #[serde(skip)]
+    pub invariant: u8,
+    pub what: String,
+    pub id: String,
+    pub detail: String,
+    /// What is under way has since been so; a violation has no such time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Finding {
+    pub fn violation(invariant: u8, what: impl Into<String>, id: String, detail: String) -> Self {
+        Self {
+            invariant,
+            what: what.into(),
+            id,
+            detail,
+            since: None,
+        }
+    }
+
+    pub fn unsettled(
+        invariant: u8,
+        what: impl Into<String>,
+        id: String,
+        detail: String,
+        since: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            since: Some(since),
+            ..Self::violation(invariant, what, id, detail)
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Clean,
+    /// Something is under way, and nothing contradicts.
+    NotSettled,
+    Violated,
+}
+
+/// What verify found of one invariant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    pub number: u8,
+    pub name: &'static str,
+    pub statement: &'static str,
+    pub outcome: Outcome,
+    pub violations: Vec<Finding>,
+    pub not_settled: Vec<Finding>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub outcome: Outcome,
+    /// The latest of the databases' instants.
+    pub at: DateTime<Utc>,
+    /// Why less could be proved than usually, such as that Kafka did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    pub invariants: Vec<Verdict>,
+}
+
+impl Report {
+    pub fn new(at: DateTime<Utc>, notes: Vec<String>, findings: Vec<Finding>) -> Self {
+        let mut invariants: Vec<Verdict> = INVARIANTS
+            .iter()
+            .map(|invariant| Verdict {
+                number: invariant.number,
+                name: invariant.name,
+                statement: invariant.statement,
+                outcome: Outcome::Clean,
+                violations: Vec::new(),
+                not_settled: Vec::new(),
+            })
+            .collect();
+        for finding in findings {
+            let verdict = &mut invariants[usize::from(finding.invariant) - 1];
+            let (outcome, list) = match finding.since {
+                None => (Outcome::Violated, &mut verdict.violations),
+                Some(_) => (Outcome::NotSettled, &mut verdict.not_settled),
+            };
+            verdict.outcome = verdict.outcome.max(outcome);
+            list.push(finding);
+        }
+        for verdict in &mut invariants {
+            verdict.not_settled.sort_by_key(|finding| finding.since);
+        }
+        let outcome = invariants
+            .iter()
+            .map(|verdict| verdict.outcome)
+            .max()
+            .unwrap_or(Outcome::Clean);
+        Self {
+            outcome,
+            at,
+            notes,
+            invariants,
+        }
+    }
+
+    pub fn violations(&self) -> impl Iterator<Item = &Finding> {
+        self.invariants.iter().flat_map(|verdict| &verdict.violations)
+    }
+
+    pub fn not_settled(&self) -> impl Iterator<Item = &Finding> {
+        self.invariants.iter().flat_map(|verdict| &verdict.not_settled)
+    }
+
+    /// A line per invariant, and one for each thing that was found.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for verdict in &self.invariants {
+            let outcome = match verdict.outcome {
+                Outcome::Clean => "ok",
+                Outcome::NotSettled => "not settled yet",
+                Outcome::Violated => "VIOLATED",
+            };
+            line(
+                &mut text,
+                format_args!(
+                    "{} {:<10}{outcome:<17}{}",
+                    verdict.number, verdict.name, verdict.statement
+                ),
+            );
+            self.list(&mut text, &verdict.violations);
+            self.list(&mut text, &verdict.not_settled);
+        }
+        for note in &self.notes {
+            line(&mut text, format_args!("note: {note}"));
+        }
+        let (violations, not_settled) = (self.violations().count(), self.not_settled().count());
+        let summary = match self.outcome {
+            Outcome::Clean => "clean".to_owned(),
+            Outcome::NotSettled => format!("not settled yet: {not_settled} under way, no violation"),
+            Outcome::Violated => format!("{violations} violations, {not_settled} under way"),
+        };
+        line(&mut text, format_args!("{summary}"));
+        text
+    }
+
+    fn list(&self, text: &mut String, findings: &[Finding]) {
+        for finding in findings.iter().take(SHOWN) {
+            let Finding { what, id, detail, .. } = finding;
+            let age = finding
+                .since
+                .map(|since| format!(", for {} s", (self.at - since).num_seconds().max(0)))
+                .unwrap_or_default();
+            line(text, format_args!("    {what}: {id} ({detail}){age}"));
+        }
+        if findings.len() > SHOWN {
+            line(
+                text,
+                format_args!("    and {} more; --json lists all", findings.len() - SHOWN),
+            );
+        }
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    writeln!(text, "{content}").expect("a string takes all that is written to it");
+}
