@@ -71,8 +71,11 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
     assert!(metrics.contains("reason=\"stop_overdue\"} 1"), "{metrics}");
     let denied = customer.get("/api/orders?needs_attention=true").await.unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
+    // What the warehouse hears first is open; it cannot ship what is not booked.
+    store.stop_service("delivery").await;
     store.start_service("warehouse").await;
     assert_eq!(ends(&customer, &order).await, late());
+    store.start_service("delivery").await;
     until_attention(&store.manager, &order, None).await;
     store.stop().await;
 }
