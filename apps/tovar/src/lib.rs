@@ -4,6 +4,7 @@ pub mod bench;
 pub mod client;
 pub mod database;
 pub mod demo;
+pub mod operations;
 pub mod services;
 pub mod store_file;
 pub mod topics;

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, demo, up, verify};
+use tovar::{bench, demo, operations, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -20,6 +20,12 @@ enum Command {
     /// Check the nine invariants over all databases while the store runs: exit code 0 clean, 1 a violation, 2 could not
     /// check, 3 not settled yet
     Verify(verify::VerifyArgs),
+    /// Look at what was not sent, and act on it
+    #[command(subcommand)]
+    Outbox(operations::outbox::OutboxCommand),
+    /// Look at what was not applied, and act on it
+    #[command(subcommand)]
+    Inbox(operations::inbox::InboxCommand),
     /// Measure the running store
     Bench(bench::BenchArgs),
 }
@@ -30,6 +36,8 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::up(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Verify(args) => return verify::verify(args).await,
+        Command::Outbox(command) => operations::outbox::run(command).await,
+        Command::Inbox(command) => operations::inbox::run(command).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {

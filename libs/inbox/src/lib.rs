@@ -15,6 +15,7 @@ pub mod parked;
 mod pump;
 mod purge;
 mod replay;
+mod status;
 mod subscriptions;
 mod worker;
 
@@ -25,6 +26,7 @@ pub use consumer::{Running, StartError, start};
 pub use failure::{Failure, Retry};
 pub use message::Message;
 pub use metrics::Metrics;
+pub use status::{InboxStatus, status};
 pub use subscriptions::{Delivery, Handler, Subscriptions};
 
 /// The inbox's tables; part of each service's database.

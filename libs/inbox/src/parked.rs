@@ -89,28 +89,12 @@ pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> 
 
 /// Has the consumer apply everything of a key that is parked or discarded, in its order; how many events that are.
 pub async fn replay(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
-    change(
-        db,
-        consumer,
-        (topic, key),
-        who,
-        "replay",
-        &["parked", "discarded"],
-    )
-    .await
+    change(db, consumer, (topic, key), who, &REPLAY).await
 }
 
 /// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
 pub async fn discard(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
-    change(
-        db,
-        consumer,
-        (topic, key),
-        who,
-        "discarded",
-        &["parked", "replay"],
-    )
-    .await
+    change(db, consumer, (topic, key), who, &DISCARD).await
 }
 
 /// Has a blocked event parked at its next retry.
@@ -132,13 +116,30 @@ pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> R
     .await
 }
 
+/// What an operator does to the parked events of a key, as it is recorded.
+struct Act {
+    operation: &'static str,
+    from: [&'static str; 2],
+    to: &'static str,
+}
+
+const REPLAY: Act = Act {
+    operation: "replay",
+    from: ["parked", "discarded"],
+    to: "replay",
+};
+const DISCARD: Act = Act {
+    operation: "discard",
+    from: ["parked", "replay"],
+    to: "discarded",
+};
+
 async fn change(
     db: &Db,
     consumer: &str,
     (topic, key): (&str, &str),
     who: &str,
-    to: &str,
-    from: &[&str],
+    act: &Act,
 ) -> Result<usize, DbError> {
     let sql = "UPDATE inbox_parked SET state = $4, changed_at = now(), changed_by = $5
                WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = ANY($6)";
@@ -149,9 +150,9 @@ async fn change(
             .bind::<Text, _>(consumer)
             .bind::<Text, _>(topic)
             .bind::<Text, _>(key)
-            .bind::<Text, _>(to)
+            .bind::<Text, _>(act.to)
             .bind::<Text, _>(who)
-            .bind::<Array<Text>, _>(from)
+            .bind::<Array<Text>, _>(&act.from[..])
             .execute(&mut **tx)
             .await?;
         sql_query(
@@ -161,7 +162,7 @@ async fn change(
         .bind::<Text, _>(consumer)
         .bind::<Text, _>(topic)
         .bind::<Text, _>(key)
-        .bind::<Text, _>(to)
+        .bind::<Text, _>(act.operation)
         .bind::<Text, _>(who)
         .bind::<BigInt, _>(i64::try_from(changed).unwrap_or(i64::MAX))
         .execute(&mut **tx)

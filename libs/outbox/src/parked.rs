@@ -182,18 +182,19 @@ pub async fn list(client: &Client) -> Result<Vec<ParkedEvent>, LogError> {
 
 /// Has the relay send everything of a key that is parked or discarded, in its order; how many events that are.
 pub async fn replay(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
-    change(client, key, who, REPLAY, &[PARKED, "discarded"]).await
+    change(client, key, who, "replay", REPLAY, &[PARKED, "discarded"]).await
 }
 
 /// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
 pub async fn discard(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
-    change(client, key, who, "discarded", &[PARKED, REPLAY]).await
+    change(client, key, who, "discard", "discarded", &[PARKED, REPLAY]).await
 }
 
 async fn change(
     client: &mut Client,
     key: &TopicKey,
     who: &str,
+    operation: &str,
     to: &str,
     from: &[&str],
 ) -> Result<u64, LogError> {
@@ -203,7 +204,7 @@ async fn change(
     let changed = transaction
         .execute(sql, &[&key.topic, &key.key, &to, &who, &from])
         .await?;
-    audit(&transaction, who, to, key, changed).await?;
+    audit(&transaction, who, operation, key, changed).await?;
     transaction.execute("SELECT pg_notify('outbox', '')", &[]).await?;
     transaction.commit().await?;
     Ok(changed)

@@ -123,7 +123,7 @@ async fn what_is_discarded_lets_later_events_go_on_and_can_still_be_replayed() {
     })
     .await;
     running.stop().await;
-    let operations = "SELECT count(*) FROM inbox_operations WHERE operation IN ('discarded', 'replay')";
+    let operations = "SELECT count(*) FROM inbox_operations WHERE operation IN ('discard', 'replay')";
     assert_eq!(fixture.number(operations).await, 2);
 }
 

@@ -12,9 +12,11 @@ mod maintain;
 mod read;
 mod record;
 mod session;
+mod status;
 
 pub use cursor::{Cursor, Origin, Restart};
 pub use maintain::{BUCKETS, empty_bucket, publish_again};
 pub use read::Difference;
 pub use record::Record;
 pub use session::{LogError, Session};
+pub use status::{OutboxStatus, status};

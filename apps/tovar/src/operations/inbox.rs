@@ -1,0 +1,273 @@
+//! `cargo tovar inbox`: what was not applied, and what an operator does about it.
+
+use ::inbox::{
+    InboxStatus,
+    blocked::{self, BlockedEvent},
+    parked::{self, ParkedEvent},
+};
+use anyhow::Context;
+use clap::Subcommand;
+use connect::KafkaSettings;
+use db::{Db, DbSettings};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{ActArgs, Done, LookArgs, OfService, show};
+use crate::{
+    services::ServiceInfo,
+    store_file::StoreFile,
+    topics::{self, Unread},
+};
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum InboxCommand {
+    /// What each service has still to read, which partitions wait for an event, and what is put aside
+    Status(LookArgs),
+    /// Put an event aside that a partition waits for, at its next attempt
+    Park(ActArgs),
+    /// The events that could not be applied, and those of their keys behind them
+    Parked(LookArgs),
+    /// Have the service apply all of an event's key that is parked or discarded, in its order
+    Replay(ActArgs),
+    /// Give up all of an event's key that is parked, so that later events go on; it can still be replayed
+    Discard(ActArgs),
+}
+
+pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
+    match command {
+        InboxCommand::Status(args) => print_status(&args).await,
+        InboxCommand::Parked(args) => print_parked(&args).await,
+        InboxCommand::Park(args) => {
+            let db = open(&args.url()?).await?;
+            let event = find_blocked(&db, args.service, args.event).await?;
+            let question = format!(
+                "Put {} of key {} aside, and the later events of its key behind it",
+                event.event_type, event.key
+            );
+            if args.confirm(&question)? {
+                let done = park(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "It is parked at its next attempt, in 10 seconds at most.")?;
+            }
+            Ok(())
+        }
+        InboxCommand::Replay(args) => {
+            let db = open(&args.url()?).await?;
+            let event = find_parked(&db, args.service, args.event).await?;
+            let question = format!(
+                "Replay what is put aside of key {} of topic {}",
+                event.key, event.topic
+            );
+            if args.confirm(&question)? {
+                let done = replay(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "The service applies them within a second.")?;
+            }
+            Ok(())
+        }
+        InboxCommand::Discard(args) => {
+            let db = open(&args.url()?).await?;
+            let event = find_parked(&db, args.service, args.event).await?;
+            let question = format!(
+                "Give up what is parked of key {} of topic {}",
+                event.key, event.topic
+            );
+            if args.confirm(&question)? {
+                let done = discard(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "They can still be replayed.")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A service's database, for the operations on its inbox.
+pub async fn open(url: &str) -> anyhow::Result<Db> {
+    let settings = DbSettings {
+        database_pool_size: 2,
+        ..DbSettings::new(url)
+    };
+    Ok(Db::open(&settings, "cargo-tovar").await?)
+}
+
+/// Has a blocked event put aside.
+pub async fn park(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+    let blocked = find_blocked(db, service, event).await?;
+    parked::request(db, service.name, event, who).await?;
+    Ok(done(service, "park", (blocked.topic, blocked.key), 1, who))
+}
+
+/// Has the service apply what is put aside of the key of `event`.
+pub async fn replay(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+    let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
+    let events = parked::replay(db, service.name, &topic, &key, who).await?;
+    Ok(done(service, "replay", (topic, key), events, who))
+}
+
+/// Gives up what is parked of the key of `event`.
+pub async fn discard(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+    let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
+    let events = parked::discard(db, service.name, &topic, &key, who).await?;
+    Ok(done(service, "discard", (topic, key), events, who))
+}
+
+async fn find_parked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Result<ParkedEvent> {
+    let all = parked::list(db, service.name).await?;
+    all.into_iter()
+        .find(|parked| parked.event_id == event)
+        .with_context(|| format!("event {event} is not put aside in the inbox of {}", service.name))
+}
+
+async fn find_blocked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Result<BlockedEvent> {
+    let all = blocked::list(db, service.name).await?;
+    all.into_iter()
+        .find(|blocked| blocked.event_id == event)
+        .with_context(|| format!("no partition of {} waits for event {event}", service.name))
+}
+
+fn done(
+    service: ServiceInfo,
+    operation: &'static str,
+    (topic, key): (String, String),
+    events: usize,
+    who: &str,
+) -> Done {
+    Done {
+        service: service.name,
+        operation,
+        topic,
+        key,
+        events: events as u64,
+        who: who.to_owned(),
+    }
+}
+
+/// Where a service's inbox stands.
+#[derive(Serialize)]
+struct Found {
+    #[serde(flatten)]
+    inbox: InboxStatus,
+    /// What it has still to read; none if Kafka does not answer.
+    unread: Option<Vec<Unread>>,
+    blocked_events: Vec<BlockedEvent>,
+}
+
+async fn open_reader(store: &StoreFile, service: &ServiceInfo) -> anyhow::Result<Db> {
+    let url = store.readers.get(service.name);
+    let url = url.with_context(|| {
+        format!(
+            "the store file has no address for the database of {}",
+            service.name
+        )
+    })?;
+    open(url)
+        .await
+        .with_context(|| format!("the database of {} cannot be reached", service.name))
+}
+
+async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
+    let store = args.store.read()?;
+    let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+    // Who listens to nothing has no inbox to speak of.
+    let services: Vec<ServiceInfo> = args
+        .services()
+        .into_iter()
+        .filter(|one| !one.listens_to.is_empty())
+        .collect();
+    let mut unread = match topics::unread(&kafka, services.clone()).await {
+        Ok(unread) => Some(unread),
+        Err(error) => {
+            eprintln!("{error:#}");
+            None
+        }
+    };
+    let mut all = Vec::new();
+    for service in services {
+        let db = open_reader(&store, &service).await?;
+        let found = Found {
+            inbox: ::inbox::status(&db, service.name).await?,
+            unread: unread.as_mut().and_then(|unread| unread.remove(service.name)),
+            blocked_events: blocked::list(&db, service.name).await?,
+        };
+        all.push(OfService {
+            service: service.name,
+            found,
+        });
+    }
+    show::print(args.json, &all, |all| {
+        let titles = [
+            "service",
+            "unread",
+            "last applied",
+            "blocked",
+            "parked",
+            "replay",
+            "discarded",
+        ];
+        let row = |OfService { service, found }: &OfService<Found>| {
+            let unread = found.unread.as_ref().map_or_else(
+                || "?".to_owned(),
+                |topics| topics.iter().map(|topic| topic.messages).sum::<i64>().to_string(),
+            );
+            vec![
+                (*service).to_owned(),
+                unread,
+                show::time_or_dash(found.inbox.last_applied_at),
+                found.inbox.blocked.to_string(),
+                found.inbox.parked.to_string(),
+                found.inbox.in_replay.to_string(),
+                found.inbox.discarded.to_string(),
+            ]
+        };
+        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+        for OfService { service, found } in all {
+            for event in &found.blocked_events {
+                println!(
+                    "\n{}: partition {} of {} waits since {} for {} {} of key {}, {} attempts: {}",
+                    service,
+                    event.partition,
+                    event.topic,
+                    show::time(event.since),
+                    event.event_type,
+                    event.event_id,
+                    event.key,
+                    event.attempts,
+                    event.error
+                );
+            }
+        }
+    })
+}
+
+async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
+    let store = args.store.read()?;
+    let mut all = Vec::new();
+    for service in args.services() {
+        let db = open_reader(&store, &service).await?;
+        let parked = parked::list(&db, service.name).await?;
+        all.extend(parked.into_iter().map(|found| OfService {
+            service: service.name,
+            found,
+        }));
+    }
+    show::print(args.json, &all, |all| {
+        if all.is_empty() {
+            println!("nothing is put aside");
+            return;
+        }
+        let titles = [
+            "service", "event", "type", "key", "state", "since", "code", "reason",
+        ];
+        let row = |OfService { service, found }: &OfService<ParkedEvent>| {
+            vec![
+                (*service).to_owned(),
+                found.event_id.to_string(),
+                found.event_type.clone(),
+                found.key.clone(),
+                found.state.clone(),
+                show::time(found.parked_at),
+                found.code.clone(),
+                found.reason.clone(),
+            ]
+        };
+        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+    })
+}

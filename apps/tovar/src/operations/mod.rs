@@ -1,0 +1,144 @@
+//! `cargo tovar outbox` and `cargo tovar inbox`: what an operator looks at and does. Each act is recorded in the service's
+//! database, in `outbox_operations` or `inbox_operations`, with who did it.
+
+pub mod inbox;
+pub mod outbox;
+mod show;
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    services::{SERVICES, ServiceInfo},
+    store_file::{StoreArgs, StoreFile},
+};
+
+/// How to look at one service or at all.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LookArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Only this service
+    #[arg(long, value_parser = service)]
+    service: Option<ServiceInfo>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What an act is about and who does it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ActArgs {
+    /// The event's id
+    event: Uuid,
+
+    /// In the database of this service
+    #[arg(long, value_parser = service)]
+    service: ServiceInfo,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Who does it, for the record; by default the user of this machine
+    #[arg(long = "as", value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    who: Option<String>,
+
+    /// Do not ask; needed where there is no terminal
+    #[arg(long)]
+    yes: bool,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was done, as it is recorded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Done {
+    pub service: &'static str,
+    pub operation: &'static str,
+    pub topic: String,
+    pub key: String,
+    /// How many events it changed.
+    pub events: u64,
+    pub who: String,
+}
+
+/// Something that was found in a service's database.
+#[derive(Serialize)]
+struct OfService<T> {
+    service: &'static str,
+    #[serde(flatten)]
+    found: T,
+}
+
+impl LookArgs {
+    fn services(&self) -> Vec<ServiceInfo> {
+        self.service.map_or_else(|| SERVICES.to_vec(), |one| vec![one])
+    }
+}
+
+impl ActArgs {
+    fn url(&self) -> anyhow::Result<String> {
+        let store: StoreFile = self.store.read()?;
+        let url = store.databases.get(self.service.name);
+        url.cloned()
+            .with_context(|| format!("the store file has no database for {}", self.service.name))
+    }
+
+    fn who(&self) -> anyhow::Result<String> {
+        if let Some(who) = &self.who {
+            return Ok(who.clone());
+        }
+        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+        user.map(|user| user.name)
+            .context("this machine does not know who you are; say it with --as")
+    }
+
+    /// Whether to go on, after `question` was answered.
+    fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+        if self.yes {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            bail!("{question}? Nobody is here to answer: add --yes");
+        }
+        eprint!("{question}? [y/N] ");
+        std::io::stderr().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        let is_yes = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+        if !is_yes {
+            eprintln!("nothing was done");
+        }
+        Ok(is_yes)
+    }
+
+    fn report(&self, done: &Done, what_follows: &str) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(done)?);
+        } else {
+            let Done {
+                operation,
+                topic,
+                key,
+                events,
+                who,
+                ..
+            } = done;
+            println!("{operation}: {events} events of key {key} of topic {topic}, by {who}. {what_follows}");
+        }
+        Ok(())
+    }
+}
+
+/// A service by its name.
+fn service(name: &str) -> Result<ServiceInfo, String> {
+    let found = SERVICES.into_iter().find(|service| service.name == name);
+    found.ok_or_else(|| format!("one of {}", SERVICES.map(|service| service.name).join(", ")))
+}

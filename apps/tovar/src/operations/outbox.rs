@@ -1,0 +1,219 @@
+//! `cargo tovar outbox`: what was not sent, and what an operator does about it.
+
+use ::outbox::{
+    log,
+    parked::{self, ParkedEvent, TopicKey},
+};
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::{ActArgs, Done, LookArgs, OfService, show};
+use crate::{database, services::ServiceInfo};
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// How far each outbox is sent, whether a relay is at work, and what is put aside
+    Status(LookArgs),
+    /// The events that Kafka refused for good, and those of their keys behind them
+    Parked(LookArgs),
+    /// Have the relay send all of an event's key that is parked or discarded, in its order
+    Replay(ActArgs),
+    /// Give up all of an event's key that is parked, so that later events go on; it can still be replayed
+    Discard(ActArgs),
+    /// Publish an event again that the outbox retains, under its own id: consumers that know it drop it
+    Republish(ActArgs),
+}
+
+pub async fn run(command: OutboxCommand) -> anyhow::Result<()> {
+    match command {
+        OutboxCommand::Status(args) => print_status(&args).await,
+        OutboxCommand::Parked(args) => print_parked(&args).await,
+        OutboxCommand::Replay(args) => {
+            let (mut client, first) = find(&args).await?;
+            let question = format!(
+                "Replay what is put aside of key {} of topic {}",
+                first.key, first.topic
+            );
+            if args.confirm(&question)? {
+                let done = replay(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "The relay sends them within a second.")?;
+            }
+            Ok(())
+        }
+        OutboxCommand::Discard(args) => {
+            let (mut client, first) = find(&args).await?;
+            let question = format!(
+                "Give up what is parked of key {} of topic {}",
+                first.key, first.topic
+            );
+            if args.confirm(&question)? {
+                let done = discard(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "They can still be replayed.")?;
+            }
+            Ok(())
+        }
+        OutboxCommand::Republish(args) => {
+            let mut client = database::open(&args.url()?).await?;
+            let question = format!("Publish event {} of {} again", args.event, args.service.name);
+            if args.confirm(&question)? {
+                let done = republish(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&done, "Consumers that know it drop it.")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Has the relay send again what is put aside of the key of `event`.
+pub async fn replay(
+    client: &mut Client,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<Done> {
+    let key = key_of(&find_parked(client, service, event).await?);
+    let events = parked::replay(client, &key, who).await?;
+    Ok(done(service, "replay", key, events, who))
+}
+
+/// Gives up what is parked of the key of `event`.
+pub async fn discard(
+    client: &mut Client,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<Done> {
+    let key = key_of(&find_parked(client, service, event).await?);
+    let events = parked::discard(client, &key, who).await?;
+    Ok(done(service, "discard", key, events, who))
+}
+
+/// Publishes a retained event once more.
+pub async fn republish(
+    client: &mut Client,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<Done> {
+    let sql = "SELECT topic, key FROM outbox WHERE id = $1 LIMIT 1";
+    let retained = client.query_opt(sql, &[&event]).await?;
+    let retained = retained.with_context(|| {
+        format!(
+            "the outbox of {} does not have event {event}, or no longer",
+            service.name
+        )
+    })?;
+    let key = TopicKey {
+        topic: retained.get(0),
+        key: retained.get(1),
+    };
+    if !log::publish_again(client, event, who).await? {
+        bail!("event {event} has left the outbox of {}", service.name);
+    }
+    Ok(done(service, "republish", key, 1, who))
+}
+
+async fn find(args: &ActArgs) -> anyhow::Result<(Client, ParkedEvent)> {
+    let client = database::open(&args.url()?).await?;
+    let found = find_parked(&client, args.service, args.event).await?;
+    Ok((client, found))
+}
+
+async fn find_parked(client: &Client, service: ServiceInfo, event: Uuid) -> anyhow::Result<ParkedEvent> {
+    let all = parked::list(client).await?;
+    all.into_iter()
+        .find(|parked| parked.id == event)
+        .with_context(|| format!("event {event} is not put aside in the outbox of {}", service.name))
+}
+
+fn key_of(event: &ParkedEvent) -> TopicKey {
+    TopicKey {
+        topic: event.topic.clone(),
+        key: event.key.clone(),
+    }
+}
+
+fn done(service: ServiceInfo, operation: &'static str, key: TopicKey, events: u64, who: &str) -> Done {
+    Done {
+        service: service.name,
+        operation,
+        topic: key.topic,
+        key: key.key,
+        events,
+        who: who.to_owned(),
+    }
+}
+
+async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
+    let store = args.store.read()?;
+    let mut all = Vec::new();
+    for service in args.services() {
+        let client = database::open_of(&store.readers, &service).await?;
+        let found = log::status(&client).await?;
+        all.push(OfService {
+            service: service.name,
+            found,
+        });
+    }
+    show::print(args.json, &all, |all| {
+        let titles = [
+            "service",
+            "relay",
+            "waiting",
+            "since",
+            "retained",
+            "parked",
+            "replay",
+            "discarded",
+            "saved at",
+        ];
+        let row = |OfService { service, found }: &OfService<log::OutboxStatus>| {
+            vec![
+                (*service).to_owned(),
+                if found.has_relay { "at work" } else { "NONE" }.to_owned(),
+                found.waiting.to_string(),
+                show::time_or_dash(found.waiting_since),
+                found.retained.to_string(),
+                found.parked.to_string(),
+                found.in_replay.to_string(),
+                found.discarded.to_string(),
+                show::time(found.saved_at),
+            ]
+        };
+        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+    })
+}
+
+async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
+    let store = args.store.read()?;
+    let mut all = Vec::new();
+    for service in args.services() {
+        let client = database::open_of(&store.readers, &service).await?;
+        let parked = parked::list(&client).await?;
+        all.extend(parked.into_iter().map(|found| OfService {
+            service: service.name,
+            found,
+        }));
+    }
+    show::print(args.json, &all, |all| {
+        if all.is_empty() {
+            println!("nothing is put aside");
+            return;
+        }
+        let titles = ["service", "event", "type", "key", "state", "since", "reason"];
+        let row = |OfService { service, found }: &OfService<ParkedEvent>| {
+            vec![
+                (*service).to_owned(),
+                found.id.to_string(),
+                found.event_type.clone(),
+                found.key.clone(),
+                found.state.clone(),
+                show::time(found.parked_at),
+                found.reason.clone(),
+            ]
+        };
+        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+    })
+}
