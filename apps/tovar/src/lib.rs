@@ -5,6 +5,7 @@ pub mod client;
 pub mod database;
 pub mod demo;
 pub mod operations;
+pub mod order;
 pub mod services;
 pub mod store_file;
 pub mod topics;

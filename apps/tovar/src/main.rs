@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, demo, operations, up, verify};
+use tovar::{bench, demo, operations, order, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     /// Check the nine invariants over all databases while the store runs: exit code 0 clean, 1 a violation, 2 could not
     /// check, 3 not settled yet
     Verify(verify::VerifyArgs),
+    /// Show an order across all services: where it is, what it waits for, and what an operator can do
+    Order(order::OrderArgs),
     /// Look at what was not sent, and act on it
     #[command(subcommand)]
     Outbox(operations::outbox::OutboxCommand),
@@ -36,6 +38,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::up(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Verify(args) => return verify::verify(args).await,
+        Command::Order(args) => order::order(args).await,
         Command::Outbox(command) => operations::outbox::run(command).await,
         Command::Inbox(command) => operations::inbox::run(command).await,
         Command::Bench(args) => bench::bench(args).await,

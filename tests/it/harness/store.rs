@@ -9,6 +9,7 @@ use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
 use tovar::{
     client::Client,
+    store_file::{Credentials, StoreFile},
     verify::{self, Outcome, Report, Sources},
 };
 use uuid::Uuid;
@@ -199,6 +200,29 @@ impl Store {
             readers: self.readers.clone(),
             kafka: KafkaSettings::new(&self.ground.brokers, &self.prefix),
             key_hours: 24,
+        }
+    }
+
+    /// A store file that leads the commands here.
+    pub fn file(&self) -> StoreFile {
+        let by_name = |addresses: &BTreeMap<&'static str, String>| {
+            let owned = addresses
+                .iter()
+                .map(|(name, url)| ((*name).to_owned(), url.clone()));
+            owned.collect()
+        };
+        StoreFile {
+            base_url: String::new(),
+            kafka_brokers: self.ground.brokers.clone(),
+            kafka_prefix: self.prefix.clone(),
+            databases: by_name(&self.databases),
+            readers: self.readers.clone(),
+            ops: by_name(&self.ops),
+            manager: Credentials {
+                email: MANAGER.0.to_owned(),
+                password: MANAGER.1.to_owned(),
+            },
+            pid: std::process::id(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 pub mod inbox;
 pub mod outbox;
-mod show;
+pub(crate) mod show;
 
 use std::io::{IsTerminal, Write};
 
@@ -102,21 +102,12 @@ impl ActArgs {
 
     /// Whether to go on, after `question` was answered.
     fn confirm(&self, question: &str) -> anyhow::Result<bool> {
-        if self.yes {
-            return Ok(true);
-        }
-        if !std::io::stdin().is_terminal() {
-            bail!("{question}? Nobody is here to answer: add --yes");
-        }
-        eprint!("{question}? [y/N] ");
-        std::io::stderr().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        let is_yes = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
-        if !is_yes {
+        let terminal = std::io::stdin().is_terminal().then_some(ask);
+        let goes_on = is_confirmed(self.yes, question, terminal)?;
+        if !goes_on {
             eprintln!("nothing was done");
         }
-        Ok(is_yes)
+        Ok(goes_on)
     }
 
     fn report(&self, done: &Done, what_follows: &str) -> anyhow::Result<()> {
@@ -137,8 +128,53 @@ impl ActArgs {
     }
 }
 
+/// `--yes`, or a yes from whoever can be asked; nobody there is an error.
+fn is_confirmed(
+    yes: bool,
+    question: &str,
+    ask: Option<impl FnOnce(&str) -> std::io::Result<String>>,
+) -> anyhow::Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    let Some(ask) = ask else {
+        bail!("{question}? Nobody is here to answer: add --yes");
+    };
+    let answer = ask(question)?.trim().to_lowercase();
+    Ok(["y", "yes"].contains(&answer.as_str()))
+}
+
+fn ask(question: &str) -> std::io::Result<String> {
+    eprint!("{question}? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer)
+}
+
 /// A service by its name.
 fn service(name: &str) -> Result<ServiceInfo, String> {
     let found = SERVICES.into_iter().find(|service| service.name == name);
     found.ok_or_else(|| format!("one of {}", SERVICES.map(|service| service.name).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::is_confirmed;
+
+    type Ask = fn(&str) -> io::Result<String>;
+
+    #[test]
+    fn only_a_yes_goes_on_and_without_a_terminal_only_the_option() {
+        let answer = |text: &'static str| {
+            is_confirmed(false, "Do it", Some(move |_: &str| Ok(text.to_owned()))).unwrap()
+        };
+        assert!(answer("y\n") && answer(" YES\n"));
+        assert!(!answer("\n") && !answer("no\n") && !answer(""));
+        let refused = is_confirmed(false, "Do it", None::<Ask>).unwrap_err();
+        assert_eq!(refused.to_string(), "Do it? Nobody is here to answer: add --yes");
+        assert!(is_confirmed(true, "Do it", None::<Ask>).unwrap());
+    }
 }

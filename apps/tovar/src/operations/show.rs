@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// Rows of cells under their titles, each column as wide as its widest cell; the last one as long as it is.
-pub fn table(titles: &[&str], rows: &[Vec<String>]) {
+/// Rows of cells under their titles, each column as wide as its widest cell.
+pub fn table_text(titles: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells
@@ -11,18 +11,22 @@ pub fn table(titles: &[&str], rows: &[Vec<String>]) {
             .unwrap_or_default()
     };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
-    let line = |cells: &[&str]| {
+    let line = |cells: Vec<&str>| {
         let padded: Vec<String> = cells
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
-        println!("{}", padded.join("  ").trim_end());
+        padded.join("  ").trim_end().to_owned() + "\n"
     };
-    line(titles);
-    for row in rows {
-        line(&row.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+    let rows = rows
+        .iter()
+        .map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(titles.to_vec())).chain(rows).collect()
+}
+
+pub fn table(titles: &[&str], rows: &[Vec<String>]) {
+    print!("{}", table_text(titles, rows));
 }
 
 /// To the second, which is enough for people.

@@ -19,6 +19,8 @@ pub mod invariants;
 mod order;
 mod reading;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
@@ -147,7 +149,11 @@ pub async fn check(sources: &Sources) -> anyhow::Result<Report> {
         has_read_all: &has_read_all,
         newer: &newer,
     };
-    Ok(judge(readings, &around, notes))
+    let mut orders = Orders::new();
+    for parts in readings.iter().filter_map(|reading| reading.orders.as_ref()) {
+        parts.put_into(&mut orders);
+    }
+    Ok(judge(&readings, &orders, &around, notes))
 }
 
 fn has_read_all(unread: BTreeMap<&'static str, Vec<topics::Unread>>) -> BTreeMap<&'static str, bool> {
@@ -157,26 +163,20 @@ fn has_read_all(unread: BTreeMap<&'static str, Vec<topics::Unread>>) -> BTreeMap
         .collect()
 }
 
-fn judge(mut readings: Vec<Reading>, around: &Around<'_>, notes: Vec<String>) -> Report {
+fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<String>) -> Report {
     let at = readings
         .iter()
         .map(|reading| reading.at)
         .max()
         .unwrap_or_default();
-    let mut findings = Vec::new();
-    let mut orders = Orders::new();
-    for reading in &mut readings {
-        findings.append(&mut reading.contradictions);
-        if let Some(parts) = reading.orders.take() {
-            parts.put_into(&mut orders);
-        }
-    }
-    let mut events = Events::judge(&readings, around);
+    let contradictions = readings.iter().flat_map(|reading| &reading.contradictions);
+    let mut findings: Vec<Finding> = contradictions.cloned().collect();
+    let mut events = Events::judge(readings, around);
     findings.append(&mut events.findings);
     let everyone_has_read_all = SERVICES
         .iter()
         .all(|service| around.has_read_all.get(service.name).is_some_and(|all| *all));
-    for (id, order) in &orders {
+    for (id, order) in orders {
         let rules = INVARIANTS
             .iter()
             .flat_map(|invariant| invariant.rules.iter().map(|rule| (invariant.number, rule)));

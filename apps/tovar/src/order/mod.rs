@@ -1,0 +1,108 @@
+//! `cargo tovar order <id>`: an order across all databases, outboxes, inboxes and topics: where it is, what it waits for,
+//! since when, what happens next, and what an operator can do.
+
+mod parts;
+mod show;
+mod waits;
+mod way;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, Utc};
+use connect::KafkaSettings;
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+pub use self::{
+    parts::{Head, Part},
+    waits::Wait,
+    way::{At, Reader, Step},
+};
+use crate::{
+    database,
+    services::SERVICES,
+    store_file::{StoreArgs, StoreFile},
+    topics,
+};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct OrderArgs {
+    /// The order's id
+    id: Uuid,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that the store knows of an order.
+#[derive(Debug, Serialize)]
+pub struct View {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    /// What orders has of it; nothing if it does not know it.
+    pub order: Option<Head>,
+    /// What each service has of it.
+    pub parts: Vec<Part>,
+    /// Its events that the outboxes still retain, from their outbox to each inbox.
+    pub way: Vec<Step>,
+    /// What it waits for; empty when it is over.
+    pub waits: Vec<Wait>,
+    /// What happens next when nothing goes wrong.
+    pub next: String,
+}
+
+pub async fn order(args: OrderArgs) -> anyhow::Result<()> {
+    let view = view(&args.store.read()?, args.id).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&view)?);
+    } else {
+        print!("{}", show::text(&view));
+    }
+    Ok(())
+}
+
+/// Asks every database and Kafka.
+pub async fn view(store: &StoreFile, id: Uuid) -> anyhow::Result<View> {
+    let clients = SERVICES
+        .iter()
+        .map(|service| database::open_of(&store.readers, service));
+    let clients = try_join_all(clients).await?;
+    let client_of = |name: &str| -> &Client {
+        let index = SERVICES.iter().position(|service| service.name == name);
+        &clients[index.expect("the six services are known")]
+    };
+    let order = parts::head(client_of("orders"), id).await?;
+    let user = order.as_ref().map(|order| order.user_id);
+    let parts = SERVICES.iter().zip(&clients).map(async |(service, client)| {
+        parts::read(service.name, client, id, user)
+            .await
+            .with_context(|| format!("the database of {} cannot be read", service.name))
+    });
+    let parts = try_join_all(parts).await?;
+    let way = way::read(&clients, &store.kafka_prefix, &id.to_string()).await?;
+    if order.is_none() && way.is_empty() && parts.iter().all(|part| part.state.is_none()) {
+        bail!("no service knows an order {id}");
+    }
+    let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+    let unread = topics::unread(&kafka, SERVICES.to_vec()).await.ok();
+    let at = client_of("orders")
+        .query_one("SELECT clock_timestamp()", &[])
+        .await?
+        .get(0);
+    let waits = waits::of(id, order.as_ref(), &parts, &way, unread.as_ref());
+    let next = waits::next(order.as_ref(), &parts);
+    Ok(View {
+        id,
+        at,
+        order,
+        parts,
+        way,
+        waits,
+        next,
+    })
+}

@@ -1,0 +1,237 @@
+//! What an order waits for, what happens next, and what an operator can do.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    parts::{Head, Part},
+    way::{At, Reader, Step},
+};
+use crate::{services::topic_of, topics::Unread};
+
+/// Something that the order waits for.
+#[derive(Debug, Serialize)]
+pub struct Wait {
+    pub what: String,
+    pub since: DateTime<Utc>,
+    /// What will happen without anybody's doing anything.
+    pub then: String,
+    /// What an operator can do.
+    pub can: String,
+}
+
+const TERMINAL: [&str; 4] = ["delivered", "rejected", "cancelled", "refunded"];
+
+/// What happens next in each status when nothing goes wrong.
+const NEXT: [(&str, &str); 13] = [
+    ("placed", "billing sets the money aside, or refuses"),
+    ("held", "the warehouse sets the goods aside, or refuses"),
+    ("reserved", "delivery books the slot, or refuses"),
+    ("booked", "billing takes the money"),
+    ("paid", "the warehouse ships the parcel"),
+    (
+        "stopping",
+        "the warehouse says whether the parcel can still be stopped",
+    ),
+    ("shipped", "the parcel is handed over"),
+    (
+        "returning",
+        "the warehouse takes the goods back, and orders closes the order",
+    ),
+    ("closing", "billing gives the money back, and the order is over"),
+    ("delivered", "nothing: it is over"),
+    ("rejected", "nothing: it is over"),
+    ("cancelled", "nothing: it is over"),
+    ("refunded", "nothing: it is over"),
+];
+
+pub fn next(order: Option<&Head>, parts: &[Part]) -> String {
+    let Some(order) = order else {
+        return "orders does not know it".to_owned();
+    };
+    if waits_for_courier(order, parts) {
+        return "a courier reports that it was handed over, or that nobody was there".to_owned();
+    }
+    let next = NEXT.iter().find(|(status, _)| *status == order.status);
+    next.map_or_else(|| "unknown".to_owned(), |(_, next)| (*next).to_owned())
+}
+
+type AllUnread = BTreeMap<&'static str, Vec<Unread>>;
+
+pub fn of(
+    id: Uuid,
+    order: Option<&Head>,
+    parts: &[Part],
+    way: &[Step],
+    unread: Option<&AllUnread>,
+) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for step in way {
+        if !matches!(step.outbox, At::Done { .. }) {
+            waits.extend(in_outbox(step));
+            continue;
+        }
+        waits.extend(
+            step.readers
+                .iter()
+                .filter_map(|reader| in_inbox(step, reader, unread)),
+        );
+    }
+    if let Some(order) = order
+        && waits.is_empty()
+        && !TERMINAL.contains(&order.status.as_str())
+    {
+        waits.push(at_rest(id, order, parts, way));
+    }
+    waits
+}
+
+fn in_outbox(step: &Step) -> Option<Wait> {
+    let Step {
+        event,
+        event_type,
+        producer,
+        ..
+    } = step;
+    Some(match &step.outbox {
+        At::Waits | At::Retried { .. } | At::BehindRetried { .. } => Wait {
+            what: format!("the relay of {producer} to send {event_type}"),
+            since: step.published_at,
+            then: "it is sent as soon as relay, database and Kafka are there".to_owned(),
+            can: format!("see whether the relay runs: cargo tovar outbox status --service {producer}"),
+        },
+        At::Parked { since, reason } => Wait {
+            what: format!("an operator: Kafka refused {event_type}: {reason}"),
+            since: *since,
+            then: "nothing: the later events of the order wait behind it".to_owned(),
+            can: format!(
+                "mend the cause, then: cargo tovar outbox replay {event} --service {producer}; \
+                 or give it up: cargo tovar outbox discard {event} --service {producer}"
+            ),
+        },
+        At::Replay { since } => Wait {
+            what: format!("the relay of {producer} to send {event_type} again"),
+            since: *since,
+            then: "it is sent within a second of the relay's being there".to_owned(),
+            can: format!("see whether the relay runs: cargo tovar outbox status --service {producer}"),
+        },
+        At::Discarded { .. } | At::Done { .. } => return None,
+    })
+}
+
+fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<Wait> {
+    let Step {
+        event, event_type, ..
+    } = step;
+    let service = reader.service;
+    let running = format!("see whether {service} runs: cargo tovar inbox status --service {service}");
+    Some(match &reader.inbox {
+        At::Waits => {
+            let topic = topic_of(event_type);
+            let of_topic = unread
+                .and_then(|unread| unread.get(service))
+                .and_then(|topics| topics.iter().find(|unread| unread.topic == topic));
+            let behind = of_topic.map_or_else(
+                || "Kafka does not say how far it is".to_owned(),
+                |unread| format!("it has {} messages of topic {topic} to read", unread.messages),
+            );
+            Wait {
+                what: format!("{service} to apply {event_type}; {behind}"),
+                since: step.published_at,
+                then: format!("{service} reads it as soon as it and Kafka are there"),
+                can: running,
+            }
+        }
+        At::Retried {
+            since,
+            attempts,
+            error,
+        } => Wait {
+            what: format!("{service} to apply {event_type}, which failed {attempts} times: {error}"),
+            since: *since,
+            then: "it is tried again every 10 seconds at the latest, and its partition waits".to_owned(),
+            can: format!(
+                "mend the cause; or put it aside, so that other orders go on: cargo tovar inbox park {event} --service {service}"
+            ),
+        },
+        At::BehindRetried { event: first, since } => Wait {
+            what: format!(
+                "{service} to apply {event_type}, which may be behind event {first} that is tried again"
+            ),
+            since: *since,
+            then: "its partition goes on when that event is applied or parked".to_owned(),
+            can: format!("look at that event: cargo tovar inbox status --service {service}"),
+        },
+        At::Parked { since, reason } => Wait {
+            what: format!("an operator: {service} could not apply {event_type}: {reason}"),
+            since: *since,
+            then: "nothing: the later events of the order wait behind it".to_owned(),
+            can: format!(
+                "mend the cause, then: cargo tovar inbox replay {event} --service {service}; \
+                 or give it up: cargo tovar inbox discard {event} --service {service}"
+            ),
+        },
+        At::Replay { since } => Wait {
+            what: format!("{service} to apply {event_type} again"),
+            since: *since,
+            then: format!("it is applied within a second of {service}'s being there"),
+            can: running,
+        },
+        At::Done { .. } | At::Discarded { .. } => return None,
+    })
+}
+
+/// Nothing of it is under way that the outboxes know of.
+fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
+    let since = order
+        .facts
+        .iter()
+        .map(|fact| fact.at)
+        .max()
+        .unwrap_or(order.placed_at);
+    let deadline = order.deadline.map_or_else(
+        || "nothing: it has no deadline".to_owned(),
+        |deadline| {
+            let deadline = deadline.format("%F %T");
+            if ["placed", "held", "reserved", "booked", "paid"].contains(&order.status.as_str()) {
+                format!("a stop is requested after its deadline, {deadline}")
+            } else {
+                format!("an operator is called for after its deadline, {deadline}")
+            }
+        },
+    );
+    if waits_for_courier(order, parts) {
+        return Wait {
+            what: "its courier".to_owned(),
+            since,
+            then: deadline,
+            can: format!(
+                "report what the courier says: POST /api/deliveries/{id}/outcome with outcome delivered or recipient_absent"
+            ),
+        };
+    }
+    let last = way.last().map_or_else(
+        || "its events have left the outboxes".to_owned(),
+        |step| {
+            format!(
+                "publish its last event again: cargo tovar outbox republish {} --service {}",
+                step.event, step.producer
+            )
+        },
+    );
+    Wait {
+        what: "nothing that is under way: it stands still".to_owned(),
+        since,
+        then: deadline,
+        can: format!("see what is wrong: cargo tovar verify; {last}"),
+    }
+}
+
+fn waits_for_courier(order: &Head, parts: &[Part]) -> bool {
+    let is_out =
+        |part: &Part| part.service == "delivery" && part.state.as_deref() == Some("out_for_delivery");
+    order.status == "shipped" && parts.iter().any(is_out)
+}
