@@ -8,6 +8,7 @@ pub mod decide;
 pub mod facts;
 pub mod lines;
 pub mod status;
+pub mod stop;
 pub mod timeline;
 
 #[cfg(test)]
