@@ -83,7 +83,10 @@ impl Known {
         let mut told = Vec::new();
         let learnt = match input {
             Input::Heard(event, handover) => fact(event, handover),
-            Input::Stop(reason) => stop(&facts, reason).ok().flatten().inspect(|_| told.push(Event::StopRequested)),
+            Input::Stop(reason) => stop(&facts, reason)
+                .ok()
+                .flatten()
+                .inspect(|_| told.push(Event::StopRequested)),
         };
         if learnt.is_some_and(|fact| facts.add(fact, noon())) {
             while let Some(next) = decide(&facts) {
@@ -171,7 +174,9 @@ pub fn fact(event: Event, handover: Handover) -> Option<Fact> {
         Event::Failed => Fact::Failed,
         Event::Returned => Fact::Returned,
         Event::Settled => Fact::Settled,
-        Event::Placed | Event::StopRequested | Event::Closed | Event::Finished | Event::UserDeleted => return None,
+        Event::Placed | Event::StopRequested | Event::Closed | Event::Finished | Event::UserDeleted => {
+            return None;
+        }
     })
 }
 

@@ -78,6 +78,9 @@ fn every_way_of_one_order_is_right_where_messages_come_again_and_there_is_no_inb
 fn every_way_of_one_order_is_right_where_an_operator_discards_and_replays() {
     check(
         "one order, a discard and its replay",
-        &Saga { discards: 1, ..saga() },
+        &Saga {
+            discards: 1,
+            ..saga()
+        },
     );
 }

@@ -143,17 +143,17 @@ fn delivery_input(world: &World, event: Event) -> Option<booking::Input> {
 fn delivery(world: &mut World, order: usize, input: booking::Input) -> Option<Event> {
     let before = world.orders[order].booking;
     let decision = booking::decide(before, input);
-    carry_out(world, order, decision)
+    carry_out(world, order, &decision)
 }
 
 /// A courier reports. `None`: that is not accepted; otherwise what delivery tells.
 pub fn report(world: &mut World, order: usize, outcome: booking::CourierOutcome) -> Option<Event> {
     let decision = booking::report(world.orders[order].booking, outcome).ok()?;
-    carry_out(world, order, decision)
+    carry_out(world, order, &decision)
 }
 
-fn carry_out(world: &mut World, order: usize, decision: booking::Decision) -> Option<Event> {
-    let booking::Decision { booking, place, say } = decision;
+fn carry_out(world: &mut World, order: usize, decision: &booking::Decision) -> Option<Event> {
+    let booking::Decision { booking, place, say } = *decision;
     let before = world.orders[order].booking;
     world.orders[order].booking = booking.or(before);
     if let Some(place) = place {

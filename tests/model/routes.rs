@@ -17,7 +17,9 @@ impl Routes {
         let subscriptions = Consumer::ALL.map(|consumer| (consumer, subscriptions(consumer)));
         let subscribers = Event::ALL.map(|event| {
             let (_, event_type) = event.contract();
-            let subscribed = subscriptions.iter().filter(|(_, types)| types.contains(&event_type));
+            let subscribed = subscriptions
+                .iter()
+                .filter(|(_, types)| types.contains(&event_type));
             subscribed.map(|(consumer, _)| *consumer).collect()
         });
         Self { subscribers }

@@ -31,7 +31,10 @@ fn types_of_the_model() -> BTreeSet<&'static str> {
 fn the_model_knows_every_event_of_the_catalogue() {
     let mut known = types_of_the_model();
     known.extend(OUTSIDE);
-    let all: BTreeSet<_> = contracts::catalogue::all().iter().map(|entry| entry.event_type).collect();
+    let all: BTreeSet<_> = contracts::catalogue::all()
+        .iter()
+        .map(|entry| entry.event_type)
+        .collect();
     assert_eq!(known, all);
 }
 
@@ -40,7 +43,11 @@ fn the_model_handles_exactly_what_the_services_subscribe_to() {
     let routes = Routes::of_the_services();
     for (at, event) in Event::ALL.into_iter().enumerate() {
         assert_eq!(event as usize, at);
-        let key = if event == Event::UserDeleted { Key::User } else { Key::Order(0) };
+        let key = if event == Event::UserDeleted {
+            Key::User
+        } else {
+            Key::Order(0)
+        };
         for consumer in Consumer::ALL {
             let shop = Shop {
                 funds: Some(1),
@@ -62,9 +69,16 @@ fn what_services_subscribe_to_besides_has_no_part_in_the_saga() {
     let model = types_of_the_model();
     let mut besides: BTreeSet<_> = Consumer::ALL.into_iter().flat_map(subscriptions).collect();
     besides.extend(Notifications::subscriptions().event_types());
-    let besides: BTreeSet<_> = besides.into_iter().filter(|event_type| !model.contains(event_type)).collect();
+    let besides: BTreeSet<_> = besides
+        .into_iter()
+        .filter(|event_type| !model.contains(event_type))
+        .collect();
     let outside = BTreeSet::from(OUTSIDE);
     assert!(besides.is_subset(&outside), "{besides:?}");
     // Users is told what becomes of an order, and nothing that anybody in the saga does not hear as well.
-    assert!(Notifications::subscriptions().event_types().contains(&Event::Finished.contract().1));
+    assert!(
+        Notifications::subscriptions()
+            .event_types()
+            .contains(&Event::Finished.contract().1)
+    );
 }

@@ -7,8 +7,7 @@ use stateright::{Model, Property};
 
 use crate::{
     event::Event,
-    participants,
-    properties,
+    participants, properties,
     queues::{Key, Lane, Message},
     routes::Routes,
     world::{Fault, Shop, World},
@@ -129,7 +128,13 @@ impl Model for Saga {
     }
 
     fn format_action(&self, action: &Action) -> String {
-        let of = |order: u8| if self.orders > 1 { format!(" {}", order + 1) } else { String::new() };
+        let of = |order: u8| {
+            if self.orders > 1 {
+                format!(" {}", order + 1)
+            } else {
+                String::new()
+            }
+        };
         let message = |(lane, event): Message| {
             let order = match lane.key {
                 Key::User => String::new(),
@@ -152,7 +157,12 @@ impl Model for Saga {
 impl Saga {
     fn handle(&self, world: &mut World, lane: Lane, event: Event) {
         let told = participants::handle(world, lane.consumer, lane.key, event);
-        let told = told.unwrap_or_else(|| panic!("{} subscribes to {event}, which the model does not know", lane.consumer));
+        let told = told.unwrap_or_else(|| {
+            panic!(
+                "{} subscribes to {event}, which the model does not know",
+                lane.consumer
+            )
+        });
         for event in told {
             world.send(&self.routes, lane.key, event);
         }
@@ -165,7 +175,14 @@ impl Saga {
             return None;
         }
         self.disturb(world)?;
-        let is_late = [Kind::Shipped, Kind::ReleaseRefused, Kind::Delivered, Kind::Failed, Kind::Returned, Kind::Closed];
+        let is_late = [
+            Kind::Shipped,
+            Kind::ReleaseRefused,
+            Kind::Delivered,
+            Kind::Failed,
+            Kind::Returned,
+            Kind::Closed,
+        ];
         if is_late.iter().any(|kind| known.has(*kind)) {
             world.fault = Some(Fault::LateStop);
         }
@@ -178,7 +195,10 @@ impl Saga {
 
     /// Whether one more stop or deletion is within the bounds.
     fn disturb(&self, world: &World) -> Option<()> {
-        let stopped = world.orders.iter().filter(|order| order.sent.has(Event::StopRequested));
+        let stopped = world
+            .orders
+            .iter()
+            .filter(|order| order.sent.has(Event::StopRequested));
         let disturbances = stopped.count() + usize::from(world.is_user_deleted);
         (disturbances < self.disturbances).then_some(())
     }

@@ -27,7 +27,7 @@ fn saga() -> Saga {
         shops,
         orders: 2,
         stops: &[StopReason::Customer],
-        disturbances: 1,
+        disturbances: 2,
         repeats: Repeats::Never,
         discards: 0,
         routes: Routes::of_the_services(),
@@ -36,17 +36,29 @@ fn saga() -> Saga {
 
 #[test]
 fn every_way_of_two_orders_that_compete_is_right() {
-    check("two orders, a stop or a deletion", &saga());
+    check("two orders, a stop or a deletion for each", &saga());
 }
 
-/// Takes minutes.
 #[test]
 #[ignore = "takes minutes"]
-fn every_way_of_two_orders_that_compete_is_right_with_a_stop_or_a_deletion_for_each() {
+fn every_way_of_two_orders_that_compete_is_right_with_every_stop_and_a_deletion() {
     check(
-        "two orders, a stop or a deletion for each",
+        "two orders, every stop and a deletion",
         &Saga {
-            disturbances: 2,
+            stops: &[StopReason::Customer, StopReason::Deadline],
+            disturbances: 3,
+            ..saga()
+        },
+    );
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn every_way_of_two_orders_that_compete_is_right_where_messages_come_again_and_there_is_no_inbox() {
+    check(
+        "two orders, messages again, no inbox",
+        &Saga {
+            repeats: Repeats::NoInbox,
             ..saga()
         },
     );
