@@ -1,7 +1,7 @@
 use std::fmt;
 
 use contracts::orders::StopReason;
-use delivery::domain::booking::CourierOutcome;
+use delivery::domain::booking::{self, CourierOutcome};
 use orders::domain::facts::Kind;
 use stateright::{Model, Property};
 
@@ -10,7 +10,7 @@ use crate::{
     participants, properties,
     queues::{Key, Lane, Message},
     routes::Routes,
-    world::{Fault, Shop, World},
+    world::{Fault, Order, Shop, World},
 };
 
 /// The bounds of one check.
@@ -69,12 +69,23 @@ impl Model for Saga {
         }
         actions.extend(world.had.iter().map(Action::Repeat));
         actions.extend(world.discarded.iter().map(Action::Replay));
-        for order in 0..self.orders {
-            actions.extend(self.stops.iter().map(|reason| Action::Stop(order, *reason)));
-            actions.push(Action::Report(order, CourierOutcome::Delivered));
-            actions.push(Action::Report(order, CourierOutcome::RecipientAbsent));
+        let may_disturb = self.may_disturb(world);
+        for (key, order) in (0..self.orders).zip(&world.orders) {
+            let outcomes = [CourierOutcome::Delivered, CourierOutcome::RecipientAbsent];
+            let accepted = outcomes.map(|outcome| (outcome, booking::report(order.booking, outcome).is_ok()));
+            let reports = accepted.into_iter().filter(|(_, is_accepted)| *is_accepted);
+            actions.extend(reports.map(|(outcome, _)| Action::Report(key, outcome)));
+            if may_disturb {
+                let sends = |reason: &&StopReason| !order.known.stop(**reason).1.is_empty();
+                actions.extend(
+                    self.stops
+                        .iter()
+                        .filter(sends)
+                        .map(|reason| Action::Stop(key, *reason)),
+                );
+            }
         }
-        if !world.is_user_deleted {
+        if may_disturb && !world.is_user_deleted {
             actions.push(Action::DeleteUser);
         }
     }
@@ -100,13 +111,12 @@ impl Model for Saga {
                 }
                 world.had.remove((lane, event));
             }
-            Action::Stop(order, reason) => self.stop(&mut world, order, reason)?,
+            Action::Stop(order, reason) => self.stop(&mut world, order, reason),
             Action::Report(order, outcome) => {
                 let told = participants::report(&mut world, order.into(), outcome)?;
                 world.send(&self.routes, Key::Order(order), told);
             }
             Action::DeleteUser => {
-                self.disturb(&world)?;
                 world.is_user_deleted = true;
                 world.send(&self.routes, Key::User, Event::UserDeleted);
             }
@@ -168,13 +178,8 @@ impl Saga {
         }
     }
 
-    fn stop(&self, world: &mut World, order: u8, reason: StopReason) -> Option<()> {
+    fn stop(&self, world: &mut World, order: u8, reason: StopReason) {
         let known = world.orders[usize::from(order)].known;
-        let (stopped, told) = known.stop(reason);
-        if told.is_empty() {
-            return None;
-        }
-        self.disturb(world)?;
         let is_late = [
             Kind::Shipped,
             Kind::ReleaseRefused,
@@ -186,21 +191,18 @@ impl Saga {
         if is_late.iter().any(|kind| known.has(*kind)) {
             world.fault = Some(Fault::LateStop);
         }
+        let (stopped, told) = known.stop(reason);
         world.orders[usize::from(order)].known = stopped;
         for event in told {
             world.send(&self.routes, Key::Order(order), *event);
         }
-        Some(())
     }
 
     /// Whether one more stop or deletion is within the bounds.
-    fn disturb(&self, world: &World) -> Option<()> {
-        let stopped = world
-            .orders
-            .iter()
-            .filter(|order| order.sent.has(Event::StopRequested));
-        let disturbances = stopped.count() + usize::from(world.is_user_deleted);
-        (disturbances < self.disturbances).then_some(())
+    fn may_disturb(&self, world: &World) -> bool {
+        let is_stopped = |order: &&Order| order.sent.has(Event::StopRequested);
+        let stopped = world.orders.iter().filter(is_stopped).count();
+        stopped + usize::from(world.is_user_deleted) < self.disturbances
     }
 }
 
