@@ -1,28 +1,29 @@
 use contracts::billing::AccountClosed;
 use db::Tx;
-use kernel::{Money, UserId};
+use kernel::UserId;
 
 use super::BillingError;
 use crate::{
     State,
-    domain::ledger::EntrySet,
-    store::{accounts, ledger},
+    domain::closing::{self, Closing},
+    store::{
+        accounts::{self, Account},
+        ledger,
+    },
 };
 
 /// Closes an account at once: what is available is paid out, new holds are refused. What is still held for orders goes
 /// out when they end.
 pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> Result<(), BillingError> {
-    let Some(account) = accounts::lock(tx, user_id)
-        .await?
-        .filter(|account| !account.is_closed())
-    else {
+    let account = accounts::lock(tx, user_id).await?;
+    let open = account.filter(|account| !account.is_closed());
+    let balances = open.as_ref().map(Account::balances);
+    let (Some(before), Some(Closing { paid_out, movement })) = (balances, closing::close(balances)) else {
         tracing::info!(%user_id, "no open account to close");
         return Ok(());
     };
-    let paid_out = account.available;
-    if paid_out > Money::ZERO {
-        let movement = EntrySet::payout(paid_out);
-        ledger::record(tx, user_id, &movement, movement.apply(account.balances())?, None).await?;
+    if let Some(movement) = movement {
+        ledger::record(tx, user_id, &movement, movement.apply(before)?, None).await?;
     }
     accounts::close(tx, user_id).await?;
     outbox::publish(

@@ -3,7 +3,7 @@ use kernel::{Class, Classify, Sku};
 use super::parcel::StockMove;
 
 /// The stock of one SKU: 0 <= reserved <= on hand, always.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Shelf {
     pub on_hand: i64,
     pub reserved: i64,
