@@ -21,6 +21,7 @@ mod postgres_restarted;
 mod redelivered;
 mod refused;
 mod relay_killed;
+mod reordered;
 mod same_key;
 mod streamed;
 mod tokens;
