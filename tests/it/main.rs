@@ -13,6 +13,7 @@ mod delivered;
 mod kafka_down;
 mod keyed_routes;
 mod limits;
+mod lists;
 mod operations;
 mod order_shown;
 mod pages;
