@@ -144,6 +144,30 @@ async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn goods_that_nobody_knows_cannot_be_ordered() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let body = |line: serde_json::Value| json!({ "lines": [line], "zone": shop.zone, "slot_id": shop.slot });
+    for (line, code) in [
+        (json!({ "sku": "coffee", "quantity": 1 }), "unknown_sku"),
+        (
+            json!({ "sku": "tea", "quantity": 1, "unit_price": 1 }),
+            "invalid_body",
+        ),
+    ] {
+        let refused = customer.post("/api/orders", &body(line)).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.code()),
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(code))
+        );
+    }
+    let orders = customer.get("/api/orders").await.unwrap().success().unwrap();
+    assert_eq!(orders["items"], json!([]));
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
     let store = Store::start().await;
     let shop = Shop::open(&store, 20, 15).await;
