@@ -17,12 +17,11 @@ fn every_test_that_the_docs_name_is_there() {
     });
     assert!(names.len() > 60, "{names:?}");
     for name in names {
-        let (sources, wanted) = match name.split_once(' ') {
-            Some((folder, module)) => (sources_of(&folder_of(&root, folder), module), "test".to_owned()),
-            None => {
-                let (module, test) = name.rsplit_once("::").unwrap();
-                (sources_of(&root.join("tests/it"), module), format!("fn {test}("))
-            }
+        let (sources, wanted) = if let Some((folder, module)) = name.split_once(' ') {
+            (sources_of(&folder_of(&root, folder), module), "test".to_owned())
+        } else {
+            let (module, test) = name.rsplit_once("::").unwrap();
+            (sources_of(&root.join("tests/it"), module), format!("fn {test}("))
         };
         assert!(sources.contains(&wanted), "{name} is not there");
     }
