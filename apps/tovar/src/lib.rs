@@ -4,6 +4,7 @@ pub mod bench;
 pub mod client;
 pub mod database;
 pub mod demo;
+pub mod images;
 pub mod operations;
 pub mod order;
 pub mod services;
