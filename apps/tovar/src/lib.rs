@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod client;
+pub mod connect;
 pub mod database;
 pub mod demo;
 pub mod images;
