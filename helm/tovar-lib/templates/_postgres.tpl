@@ -169,9 +169,8 @@ spec:
             periodSeconds: 5
             timeoutSeconds: 5
           livenessProbe:
-            exec: {command: [pg_isready, -h, 127.0.0.1, -U, postgres]}
+            tcpSocket: {port: postgres}
             periodSeconds: 20
-            timeoutSeconds: 10
             failureThreshold: 5
           resources: {{- toYaml $o.postgres.resources | nindent 12 }}
           volumeMounts:
