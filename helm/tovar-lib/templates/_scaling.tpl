@@ -1,19 +1,25 @@
+{{/* How many of several pods may be away by will: (list $ options component name). */}}
+{{- define "tovar.disruption" -}}
+{{- $root := index . 0 -}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{- include "tovar.metadata" (list $root (index . 2) (index . 3)) | nindent 2 }}
+spec:
+  maxUnavailable: {{ (index . 1).pdb.maxUnavailable }}
+  # A pod that is not ready protects nobody by staying.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels: {{- include "tovar.selector" (list $root (index . 2)) | nindent 6 }}
+{{- end }}
+
 {{/* How many pods, and how many of them may be away: (list $ options component). */}}
 {{- define "tovar.scaling" -}}
 {{- $root := index . 0 -}}{{- $o := index . 1 -}}{{- $component := index . 2 -}}
 {{- $name := include "tovar.name" $root -}}
 {{- $pods := ternary $o.autoscaling.max $o.replicas (ne $o.autoscaling.by "") -}}
 {{- if gt (int $pods) 1 }}
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {{- include "tovar.metadata" (list $root $component $name) | nindent 2 }}
-spec:
-  maxUnavailable: {{ $o.pdb.maxUnavailable }}
-  # A pod that is not ready protects nobody by staying.
-  unhealthyPodEvictionPolicy: AlwaysAllow
-  selector:
-    matchLabels: {{- include "tovar.selector" (list $root $component) | nindent 6 }}
+{{ include "tovar.disruption" (list $root $o $component $name) }}
 {{- end }}
 {{- if eq $o.autoscaling.by "hpa" }}
 ---

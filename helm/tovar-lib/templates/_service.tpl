@@ -215,4 +215,7 @@ spec:
         - name: relay
           {{- include "tovar.relayContainer" (list $root $o) | nindent 10 }}
       volumes: {{- include "tovar.files" $root | nindent 8 }}
+{{- if gt (int $o.relay.replicas) 1 }}
+{{ include "tovar.disruption" (list $root $o "relay" $name) }}
+{{- end }}
 {{- end }}
