@@ -43,7 +43,7 @@ pub async fn get_entries(call: Call<State>, page: Query<PageQuery>) -> Responded
 #[serde(deny_unknown_fields)]
 struct Amount {
     /// Minor units.
-    #[schema(minimum = 1, maximum = 100_000_000_000_i64)]
+    #[schema(value_type = i64, minimum = 1, maximum = 100_000_000_000_i64)]
     amount: Money,
 }
 

@@ -1,10 +1,11 @@
 use actix_web::{HttpRequest, HttpResponse, get, web::Path};
 use kernel::{Class, Classify, OrderId};
 use service_kit::{Call, EventStream, Responded};
+use utoipa::ToSchema;
 
 use crate::{
     State,
-    usecases::stream_order::{FollowOrder, NewsView, follow_order, tell},
+    usecases::stream_order::{FollowOrder, follow_order, tell},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,20 @@ impl Classify for InvalidLastEventId {
     }
 }
 
+/// A step as it comes: a server-sent event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it stands for the stream on the API page")]
+struct OrderEvent {
+    /// For Last-Event-ID.
+    #[schema(pattern = "^[0-9]+$")]
+    id: String,
+    /// What happened, such as `billing.held`.
+    event: String,
+    /// A NewsView as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// One of your orders, live: each step as a server-sent event, from the first one or from the one after Last-Event-ID.
 /// The stream ends when the order does; after that 204 says that there is nothing more.
 #[utoipa::path(
@@ -30,7 +45,7 @@ impl Classify for InvalidLastEventId {
     ),
     security(("token" = [])),
     responses(
-        (status = 200, content_type = "text/event-stream", body = NewsView),
+        (status = 200, content_type = "text/event-stream", body = OrderEvent),
         (status = 204, description = "The order is over, and all was told"),
     )
 )]

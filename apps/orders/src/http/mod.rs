@@ -9,14 +9,17 @@ use service_kit::ProblemDoc;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
-#[openapi(paths(
-    orders::post_order,
-    orders::get_orders,
-    orders::get_order,
-    events::get_order_events,
-    stops::post_cancellation,
-    stops::post_stop
-))]
+#[openapi(
+    paths(
+        orders::post_order,
+        orders::get_orders,
+        orders::get_order,
+        events::get_order_events,
+        stops::post_cancellation,
+        stops::post_stop
+    ),
+    components(schemas(crate::usecases::stream_order::NewsView))
+)]
 pub struct Api;
 
 pub const PROBLEMS: &[ProblemDoc] = &[

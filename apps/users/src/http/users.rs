@@ -20,7 +20,11 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
-    #[schema(example = "ada@example.org", max_length = 254)]
+    #[schema(
+        example = "ada@example.org",
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
+    )]
     email: String,
     #[schema(min_length = 8, max_length = 128)]
     password: String,

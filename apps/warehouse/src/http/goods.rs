@@ -44,7 +44,7 @@ struct NameAndPrice {
     #[schema(example = "Green tea, 100 g", min_length = 1, max_length = 200)]
     name: String,
     /// Minor units.
-    #[schema(minimum = 1, maximum = 100_000_000_000_i64)]
+    #[schema(value_type = i64, minimum = 1, maximum = 100_000_000_000_i64)]
     price: Money,
 }
 
