@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kernel::Clock;
+use kernel::{Clock, TraceParent};
 use outbox::log::Record;
 use rdkafka::{
     ClientContext,
@@ -16,6 +16,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
 };
+use telemetry::traces::{Kind, Span};
 
 use crate::{
     RelaySettings,
@@ -85,6 +86,7 @@ impl Producer {
             acks: Acks::default(),
             metrics,
             clock: Clock::system(),
+            service: settings.service().to_owned(),
             source: settings.source.clone(),
             prefix: settings.kafka.kafka_prefix.clone(),
         };
@@ -205,6 +207,7 @@ struct Feeder {
     acks: Acks,
     metrics: RelayMetrics,
     clock: Clock,
+    service: String,
     source: String,
     prefix: String,
 }
@@ -212,6 +215,8 @@ struct Feeder {
 const SHORT: Duration = Duration::from_millis(1);
 /// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
 const LONG: Duration = Duration::from_millis(500);
+/// For an answer of brokers that could not be reached before.
+const ASK: Duration = Duration::from_millis(500);
 
 impl Feeder {
     fn run(mut self, pages: &mpsc::Receiver<Vec<Arc<Record>>>) {
@@ -226,7 +231,7 @@ impl Feeder {
                         }
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.look_for_brokers(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.poll();
@@ -243,9 +248,11 @@ impl Feeder {
         topic.clear();
         topic.push_str(&self.prefix);
         topic.push_str(record.topic());
-        let number = self
-            .acks
-            .sent(record.position(), record.recorded_at().timestamp_micros());
+        let number = self.acks.sent(
+            record.position(),
+            record.recorded_at().timestamp_micros(),
+            self.step(record, topic),
+        );
         let number = usize::try_from(number).expect("fewer events than addresses");
         let mut next = message(record, topic, &self.source, number);
         loop {
@@ -268,6 +275,41 @@ impl Feeder {
         }
     }
 
+    /// The sending of an event, under the step that created it and linked to it.
+    fn step(&self, record: &Record, topic: &str) -> Span {
+        let created: Option<TraceParent> = record.traceparent().and_then(|trace| trace.parse().ok());
+        let Some(created) = created else {
+            return Span::none();
+        };
+        let service = format!("{}-relay", self.service);
+        Span::begin(service, Kind::Client, created.child(), Some(created), || {
+            format!("send {}", record.event_type())
+        })
+        .linked(created)
+        .with("messaging.system", "kafka")
+        .with("messaging.operation.type", "send")
+        .with("messaging.destination.name", topic)
+        .with("messaging.message.id", record.id())
+        .with("messaging.kafka.message.key", record.key())
+        .with("cloudevents.event_type", record.event_type())
+    }
+
+    /// During an outage with nothing in flight nothing would tell that brokers are back, so they are asked.
+    fn look_for_brokers(&self) {
+        if self.metrics.outage.get() == 1
+            && self.acks.waiting() == 0
+            && self.producer.client().fetch_metadata(None, ASK).is_ok()
+        {
+            self.outage_is_over();
+        }
+    }
+
+    fn outage_is_over(&self) {
+        if self.metrics.outage.set(0) == 1 {
+            tracing::info!("brokers can be reached again");
+        }
+    }
+
     fn poll(&mut self) {
         self.producer.poll(Duration::ZERO);
         let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
@@ -283,9 +325,7 @@ impl Feeder {
                     .observe((now - recorded_at) as f64 / 1e6);
                 self.metrics.sent.inc();
             }
-            if self.metrics.outage.set(0) == 1 {
-                tracing::info!("brokers can be reached again");
-            }
+            self.outage_is_over();
         }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
         let refused = |report: &&Report| report.outcome.is_err_and(is_final);
