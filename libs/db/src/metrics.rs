@@ -128,7 +128,7 @@ pub(crate) fn by<M: EncodeMetric>(
     let kind = values
         .first()
         .map_or(MetricType::Unknown, |(_, metric)| metric.metric_type());
-    let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
+    let mut encoder = encoder.encode_descriptor(name, &format!("{help}."), None, kind)?;
     for (value, metric) in values {
         metric.encode(encoder.encode_family(&[(label, *value)])?)?;
     }

@@ -95,7 +95,8 @@ pub fn show(
     unit: Option<&Unit>,
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
-    let encoder = encoder.encode_descriptor(name, help, unit, metric.metric_type())?;
+    // As the registry ends those of registered metrics.
+    let encoder = encoder.encode_descriptor(name, &format!("{help}."), unit, metric.metric_type())?;
     metric.encode(encoder)
 }
 
