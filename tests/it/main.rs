@@ -5,6 +5,7 @@
 mod harness;
 
 mod access;
+mod boards;
 mod borders;
 mod cancelled;
 mod couriers;
@@ -13,6 +14,8 @@ mod delivered;
 mod kafka_down;
 mod keyed_routes;
 mod limits;
+mod metrics;
+mod one_trace;
 mod operations;
 mod order_shown;
 mod pages;

@@ -169,7 +169,7 @@ async fn handle<S: Send + Sync + 'static>(
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span));
+    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span.clone()));
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
     // without anybody being told.
     let result = match AssertUnwindSafe(work).catch_unwind().await {
@@ -186,7 +186,10 @@ async fn handle<S: Send + Sync + 'static>(
         .with("messaging.message.id", message.id)
         .with("cloudevents.event_type", &message.event_type);
     match &result {
-        Ok(_) => tx.when_committed(move || step.end()),
+        Ok(_) => tx.when_committed(move || {
+            span.in_scope(|| tracing::debug!("applied"));
+            step.end();
+        }),
         Err(failure) => step.fail(failure.cause()),
     }
     result

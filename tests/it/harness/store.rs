@@ -138,6 +138,13 @@ impl Store {
         self.guest.log_in(&email, password).await.expect("they log in")
     }
 
+    /// Addresses of health and metrics of every process that a store has.
+    pub fn all_ops(&self) -> Vec<SocketAddr> {
+        let services = self.services.values().map(|service| service.ops_address);
+        let relays = self.relays.values().map(|relay| relay.ops_address);
+        services.chain(relays).chain([self.gateway.ops_address]).collect()
+    }
+
     pub fn brokers(&self) -> &str {
         &self.ground.brokers
     }

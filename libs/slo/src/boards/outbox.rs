@@ -19,7 +19,7 @@ pub fn board() -> Board {
                         .bad_from(1.0),
                     panel("Age of the readings", "s", "How old the readings on this row are.", &[("min by (service) (tovar_readings_age_seconds{service=~\"$service\"})", "{{service}}")])
                         .bad_from(30.0),
-                    panel("Size of the outbox", "bytes", "All buckets with their indexes. They are emptied after the retention.", &[("sum by (service) (max by (service, table) (tovar_postgres_table_size_bytes{service=~\"$service\",table=~\"outbox_[0-9]\"}))", "{{service}}")]),
+                    panel("Size of the outbox", "bytes", "All buckets with their indexes. They are emptied after the retention.", &[("sum by (service) (max by (service, table) (tovar_postgres_table_size_bytes{service=~\"$service\",table=~\"outbox_.\"}))", "{{service}}")]),
                 ],
             },
             Row {
