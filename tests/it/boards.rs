@@ -21,7 +21,10 @@ fn queries() -> BTreeMap<String, String> {
                     .replace("$__range", "1m")
                     .replace("$service", ".*")
                     .replace("$slo", ".*");
-                assert!(!query.contains('$'), "{name} has a variable that nobody sets: {query}");
+                assert!(
+                    !query.contains('$'),
+                    "{name} has a variable that nobody sets: {query}"
+                );
                 queries.insert(name + &format!(" ({})", panel["id"]), query);
             }
         }
@@ -33,13 +36,21 @@ fn queries() -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_shows_something_while_the_store_is_under_load() {
     const OFTEN: &[&str] = &["--readings-every=500"];
-    let services = ["users", "billing", "orders", "warehouse", "delivery", "notifications"];
+    let services = [
+        "users",
+        "billing",
+        "orders",
+        "warehouse",
+        "delivery",
+        "notifications",
+    ];
     let store = Store::start_with(&services.map(|service| (service, OFTEN))).await;
     let Some(prometheus) = Prometheus::start(&store).await else {
         return store.stop().await;
     };
     let shop = Shop::open(&store, 100_000, 100_000).await;
-    let customers = join_all((0..3).map(async |_| store.guest.new_customer(100_000_000).await.unwrap())).await;
+    let customers =
+        join_all((0..3).map(async |_| store.guest.new_customer(100_000_000).await.unwrap())).await;
 
     let mut silent = queries();
     let load = async {
@@ -51,17 +62,26 @@ async fn every_panel_shows_something_while_the_store_is_under_load() {
         }
     };
     let watch = async {
-        let shown = wait_for("every panel to show something", Duration::from_secs(120), async || {
-            let mut still = BTreeMap::new();
-            for (name, query) in &silent {
-                if !prometheus.query(query).await?.iter().any(|(_, value)| value.is_finite()) {
-                    still.insert(name.clone(), query.clone());
+        let shown = wait_for(
+            "every panel to show something",
+            Duration::from_secs(120),
+            async || {
+                let mut still = BTreeMap::new();
+                for (name, query) in &silent {
+                    if !prometheus
+                        .query(query)
+                        .await?
+                        .iter()
+                        .any(|(_, value)| value.is_finite())
+                    {
+                        still.insert(name.clone(), query.clone());
+                    }
                 }
-            }
-            silent = still;
-            anyhow::ensure!(silent.is_empty(), "nothing in {silent:#?}");
-            Ok(true)
-        });
+                silent = still;
+                anyhow::ensure!(silent.is_empty(), "nothing in {silent:#?}");
+                Ok(true)
+            },
+        );
         shown.await.unwrap();
         let firing = prometheus.query("ALERTS{alertstate=\"firing\"}").await.unwrap();
         assert_eq!(firing, [], "a store under load is well");

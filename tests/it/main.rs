@@ -18,6 +18,7 @@ mod metrics;
 mod one_trace;
 mod operations;
 mod order_shown;
+mod outages;
 mod pages;
 mod people;
 mod postgres_restarted;

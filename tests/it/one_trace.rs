@@ -66,7 +66,9 @@ impl Collector {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await?;
             self.keep(&serde_json::from_slice(&body).unwrap());
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                .await?;
         }
     }
 
@@ -101,7 +103,10 @@ struct Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if String::from_utf8_lossy(line).contains(&self.trace_id) {
-            self.kept.lock().unwrap().push(serde_json::from_slice(line).expect("a line of JSON"));
+            self.kept
+                .lock()
+                .unwrap()
+                .push(serde_json::from_slice(line).expect("a line of JSON"));
         }
         Ok(line.len())
     }
@@ -132,13 +137,19 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
     let shop = Shop::open(&store, 10, 10).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let headers = [
-        ("Idempotency-Key", "one order"),
+        ("Idempotency-Key", "one-order"),
         ("traceparent", &*customers_step.to_string()),
     ];
     let body = shop.order(1);
-    let placed = customer.send_with(Method::POST, "/api/orders", Some(&body), &headers).await.unwrap();
+    let placed = customer
+        .send_with(Method::POST, "/api/orders", Some(&body), &headers)
+        .await
+        .unwrap();
     let order = placed.success().unwrap()["id"].as_str().unwrap().to_owned();
-    assert_eq!(customer.finished(&order, WITHIN).await.unwrap()["status"], "delivered");
+    assert_eq!(
+        customer.finished(&order, WITHIN).await.unwrap()["status"],
+        "delivered"
+    );
 
     // The events of the way, each of them created and sent once, and processed by those who listen.
     let way = [
@@ -147,11 +158,17 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
         ("warehouse.reserved.v1", vec!["delivery", "orders"]),
         ("delivery.booked.v1", vec!["billing", "orders"]),
         ("billing.captured.v1", vec!["orders", "warehouse"]),
-        ("warehouse.shipped.v1", vec!["delivery", "notifications", "orders"]),
+        (
+            "warehouse.shipped.v1",
+            vec!["delivery", "notifications", "orders"],
+        ),
         ("delivery.delivered.v1", vec!["orders"]),
         ("orders.finished.v1", vec!["notifications"]),
     ];
-    let count = 2 + way.iter().map(|(_, listeners)| 2 + listeners.len()).sum::<usize>();
+    let count = 2 + way
+        .iter()
+        .map(|(_, listeners)| 2 + listeners.len())
+        .sum::<usize>();
     wait_for("all spans to arrive", WITHIN, async || {
         let found = collector.spans.lock().unwrap().len();
         anyhow::ensure!(found >= count, "{found} spans of {count}");
@@ -162,6 +179,18 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
     let spans = collector.spans.lock().unwrap().clone();
     assert_eq!(spans.len(), count, "{spans:#?}");
 
+    is_one_tree(&spans, &way, customers_step, &order);
+    say_what_they_are_about(&lines.kept.lock().unwrap(), customers_step, &order);
+    store.stop().await;
+}
+
+/// Every step stands under what caused it.
+fn is_one_tree(
+    spans: &BTreeMap<String, Value>,
+    way: &[(&'static str, Vec<&'static str>)],
+    customers_step: TraceParent,
+    order: &str,
+) {
     let parent = |span: &Value| spans.get(span["parentSpanId"].as_str().unwrap_or_default());
     let named = |name: &str| {
         let found = spans.values().filter(|span| span["name"] == name);
@@ -177,12 +206,18 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
     };
     assert_eq!(at_gateway["parentSpanId"], customers_step.span_id());
     assert_eq!(parent(at_orders), Some(at_gateway));
-    assert_eq!(attribute(at_orders, "http.response.status_code").as_deref(), Some("201"));
+    assert_eq!(
+        attribute(at_orders, "http.response.status_code").as_deref(),
+        Some("201")
+    );
 
     for (event, listeners) in way {
         let producer = event.split('.').next().unwrap();
         let created = &named(&format!("create {event}"))[0];
-        assert_eq!((&created["service"], &created["kind"]), (&producer.into(), &4.into()));
+        assert_eq!(
+            (&created["service"], &created["kind"]),
+            (&producer.into(), &4.into())
+        );
         let cause = parent(created).unwrap_or_else(|| panic!("{event} has no cause"));
         assert_eq!(cause["service"], producer, "{event} is caused in its own service");
         let sent = &named(&format!("send {event}"))[0];
@@ -190,21 +225,41 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
         assert_eq!(sent["links"][0]["spanId"], created["spanId"]);
         assert_eq!(parent(sent), Some(created));
         let processed = named(&format!("process {event}"));
-        assert!(processed.iter().all(|step| step["kind"] == 5 && parent(step) == Some(created)), "{event}");
-        let by: BTreeSet<&str> = processed.iter().filter_map(|step| step["service"].as_str()).collect();
-        assert_eq!(by, listeners.into_iter().collect(), "{event}");
-        assert_eq!(attribute(created, "messaging.kafka.message.key").as_ref(), Some(&order));
+        assert!(
+            processed
+                .iter()
+                .all(|step| step["kind"] == 5 && parent(step) == Some(created)),
+            "{event}"
+        );
+        let by: BTreeSet<&str> = processed
+            .iter()
+            .filter_map(|step| step["service"].as_str())
+            .collect();
+        assert_eq!(by, listeners.iter().copied().collect(), "{event}");
+        assert_eq!(
+            attribute(created, "messaging.kafka.message.key").as_deref(),
+            Some(order)
+        );
     }
+}
 
-    let lines = lines.kept.lock().unwrap().clone();
+fn say_what_they_are_about(lines: &[Value], customers_step: TraceParent, order: &str) {
     let answered = lines.iter().find(|line| line["message"] == "answered");
     let answered = answered.unwrap_or_else(|| panic!("{lines:#?}"));
-    assert_eq!((&answered["order_id"], &answered["route"]), (&order.clone().into(), &"/api/orders".into()));
+    assert_eq!(
+        (&answered["order_id"], &answered["route"]),
+        (&order.into(), &"/api/orders".into())
+    );
     let applied: Vec<&Value> = lines.iter().filter(|line| line["message"] == "applied").collect();
     assert_eq!(applied.len(), 14, "{applied:#?}");
     for line in applied {
-        assert_eq!((&line["order_id"], &line["trace_id"]), (&order.clone().into(), &customers_step.trace_id().into()));
-        assert!(line["event_id"].as_str().is_some_and(|id| id.len() == 36), "{line}");
+        assert_eq!(
+            (&line["order_id"], &line["trace_id"]),
+            (&order.into(), &customers_step.trace_id().into())
+        );
+        assert!(
+            line["event_id"].as_str().is_some_and(|id| id.len() == 36),
+            "{line}"
+        );
     }
-    store.stop().await;
 }

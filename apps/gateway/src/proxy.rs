@@ -127,7 +127,6 @@ impl Proxy {
     }
 
     /// `None` if the service cannot be reached.
-
     async fn pass_on(
         &self,
         service: Service,

@@ -79,7 +79,11 @@ impl StoreFile {
     /// Where a Prometheus finds every process of the store (`file_sd_configs`).
     pub fn write_targets(&self, data: &Path) -> anyhow::Result<PathBuf> {
         let path = data.join(TARGETS);
-        let addresses: Vec<&str> = self.ops.values().map(|url| url.trim_start_matches("http://")).collect();
+        let addresses: Vec<&str> = self
+            .ops
+            .values()
+            .map(|url| url.trim_start_matches("http://"))
+            .collect();
         let targets = serde_json::json!([{ "targets": addresses, "labels": { "job": "tovar" } }]);
         fs::write(&path, serde_json::to_vec_pretty(&targets)?)
             .with_context(|| format!("cannot write {}", path.display()))?;

@@ -102,7 +102,9 @@ impl Db {
                 match commit(&mut conn).await {
                     Ok(()) => {
                         self.observe(true, began.elapsed());
-                        when_committed.into_iter().for_each(|announce| announce());
+                        for announce in when_committed {
+                            announce();
+                        }
                         return Ok(value);
                     }
                     Err(error) => E::from(DbError::Query(error)),

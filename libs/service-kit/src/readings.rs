@@ -96,7 +96,7 @@ impl Readings {
                 match self.read().await {
                     Ok(()) => self.age.renew(),
                     Err(error) => {
-                        tracing::debug!(error = cause_chain(&error), "the metrics' readings are old")
+                        tracing::debug!(error = cause_chain(&error), "the metrics' readings are old");
                     }
                 }
                 tokio::time::sleep(self.every).await;

@@ -54,7 +54,6 @@ pub struct Panel {
     queries: Vec<(String, String)>,
     /// From which value on it is bad; and whether smaller ones are the bad ones.
     limit: Option<(f64, bool)>,
-
 }
 
 const HEIGHT: u32 = 8;
@@ -73,21 +72,23 @@ pub fn panel(title: &str, unit: &'static str, description: &str, queries: &[(&st
             .map(|(query, legend)| ((*query).to_owned(), (*legend).to_owned()))
             .collect(),
         limit: None,
-
     }
 }
 
 impl Panel {
     /// The last value, as a number.
+    #[must_use]
     pub fn stat(self) -> Self {
         Self { sort: "stat", ..self }
     }
 
+    #[must_use]
     pub fn wide(self, width: u32) -> Self {
         Self { width, ..self }
     }
 
     /// It is bad from here on up.
+    #[must_use]
     pub fn bad_from(self, limit: f64) -> Self {
         Self {
             limit: Some((limit, false)),
@@ -96,6 +97,7 @@ impl Panel {
     }
 
     /// It is bad from here on down.
+    #[must_use]
     pub fn bad_below(self, limit: f64) -> Self {
         Self {
             limit: Some((limit, true)),
@@ -126,7 +128,11 @@ impl Panel {
         } else {
             json!({})
         };
-        let color = if self.sort == "stat" { "thresholds" } else { "palette-classic" };
+        let color = if self.sort == "stat" {
+            "thresholds"
+        } else {
+            "palette-classic"
+        };
         let options = if self.sort == "stat" {
             json!({ "reduceOptions": { "calcs": ["lastNotNull"] }, "colorMode": "value", "graphMode": "area", "textMode": "auto" })
         } else {

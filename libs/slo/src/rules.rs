@@ -152,7 +152,10 @@ fn recordings(objective: &Objective) -> Vec<Rule> {
                 // Without an event nothing was bad. Bad is what is not yet good, so it may be taken back.
                 format!("clamp_min({errors} / ({events} > 0), 0) or 0 * {events}")
             };
-            let (errors, events) = (format!("slo:errors:rate{FIRST}{slo}"), format!("slo:events:rate{FIRST}{slo}"));
+            let (errors, events) = (
+                format!("slo:errors:rate{FIRST}{slo}"),
+                format!("slo:events:rate{FIRST}{slo}"),
+            );
             rules.push(record(
                 format!("slo:error_ratio:rate{FIRST}"),
                 ratio(errors.clone(), events.clone()),

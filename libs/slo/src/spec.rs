@@ -76,7 +76,11 @@ pub fn read(folder: &Path) -> Result<Vec<Objective>, SpecError> {
         source,
     };
     let mut files = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| Ok(entry?.path()))
+                .collect::<io::Result<Vec<_>>>()
+        })
         .map_err(of_folder)?;
     files.sort();
     let mut all = Vec::new();
@@ -102,9 +106,7 @@ fn parse(file: &str, text: &str) -> Result<Vec<Objective>, SpecError> {
         return Err(SpecError::Version { file, version });
     }
     let objective = |slo: Slo| {
-        let Slo {
-            name, objective, ..
-        } = slo;
+        let Slo { name, objective, .. } = slo;
         if !(0.0..100.0).contains(&objective) {
             return Err(SpecError::Objective { name, objective });
         }

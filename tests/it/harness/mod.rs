@@ -6,6 +6,6 @@ mod shop;
 mod store;
 
 pub use operations::{Operation, operations};
-pub use prometheus::Prometheus;
+pub use prometheus::{Prometheus, Samples};
 pub use shop::{Shop, WITHIN};
 pub use store::{PARTITIONS, Store};

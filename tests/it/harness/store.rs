@@ -59,6 +59,11 @@ impl Store {
         Self::set_up(postgres, kafka, &[]).await
     }
 
+    /// On servers of the test's own, with settings of single services.
+    pub async fn start_on_with(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
+        Self::set_up(postgres, kafka, own).await
+    }
+
     async fn set_up(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
         let prefix = format!("t{}-", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let topics: Vec<String> = contracts::catalogue::TOPICS

@@ -64,9 +64,15 @@ pub fn board() -> Board {
 
 fn burn(short: &str, long: &str, limit: f64) -> Panel {
     let rate = |window: &str| {
-        format!("slo:error_ratio:rate{window}{{slo=~\"$slo\"}} / on (slo) group_left () (1 - slo:objective:ratio)")
+        format!(
+            "slo:error_ratio:rate{window}{{slo=~\"$slo\"}} / on (slo) group_left () (1 - slo:objective:ratio)"
+        )
     };
-    let what = if limit > 5.0 { "pages somebody" } else { "makes a ticket" };
+    let what = if limit > 5.0 {
+        "pages somebody"
+    } else {
+        "makes a ticket"
+    };
     let description = format!("Both windows above {limit} {what}.");
     let (short_rate, long_rate) = (rate(short), rate(long));
     let (short_legend, long_legend) = (format!("{{{{slo}}}} {short}"), format!("{{{{slo}}}} {long}"));

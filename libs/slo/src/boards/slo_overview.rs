@@ -9,10 +9,15 @@ pub fn board(objectives: &[Objective]) -> Board {
             "{}: {percent} % over 30 days is promised. Shown is what is left of the share that may be bad.",
             objective.description
         );
-        panel(&objective.name, "percentunit", &description, &[(&query, "budget left")])
-            .stat()
-            .wide(6)
-            .bad_below(0.0)
+        panel(
+            &objective.name,
+            "percentunit",
+            &description,
+            &[(&query, "budget left")],
+        )
+        .stat()
+        .wide(6)
+        .bad_below(0.0)
     });
     Board {
         uid: "slo-overview",

@@ -23,7 +23,8 @@ struct Test {
 
 #[derive(Serialize)]
 struct Series {
-    series: String,
+    #[serde(rename = "series")]
+    selector: String,
     values: String,
 }
 
@@ -91,8 +92,8 @@ fn test(objective: &Objective, times: f64, what: &str, firing: &[&str]) -> Test 
 /// What the store would show if so large a share of its events were bad. A test fails for an objective without.
 fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
     const EVENTS: f64 = 10_000.0;
-    let counter = |series: &str, a_minute: f64| Series {
-        series: series.to_owned(),
+    let counter = |selector: &str, a_minute: f64| Series {
+        selector: selector.to_owned(),
         values: format!("0+{}x70", a_minute.round()),
     };
     let histogram = |metric: &str, labels: &str, edge: &str| {
@@ -109,20 +110,35 @@ fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
     let order = "method=\"POST\",route=\"/api/orders\"";
     match objective {
         "availability" => vec![
-            counter(&format!("tovar_gateway_requests_total{{{requests},status=\"2xx\"}}"), EVENTS * (1.0 - bad)),
-            counter(&format!("tovar_gateway_requests_total{{{requests},status=\"5xx\"}}"), EVENTS * bad / 2.0),
-            counter(&format!("tovar_gateway_requests_total{{{requests},status=\"unreachable\"}}"), EVENTS * bad / 2.0),
+            counter(
+                &format!("tovar_gateway_requests_total{{{requests},status=\"2xx\"}}"),
+                EVENTS * (1.0 - bad),
+            ),
+            counter(
+                &format!("tovar_gateway_requests_total{{{requests},status=\"5xx\"}}"),
+                EVENTS * bad / 2.0,
+            ),
+            counter(
+                &format!("tovar_gateway_requests_total{{{requests},status=\"unreachable\"}}"),
+                EVENTS * bad / 2.0,
+            ),
         ],
         "reads" => histogram("tovar_gateway_request_duration_seconds", requests, "0.25"),
         "placing" => histogram("tovar_gateway_request_duration_seconds", order, "1.0"),
         "outbox-latency" => histogram("tovar_relay_insert_to_ack_seconds", "service=\"orders\"", "2.0"),
-        "event-age" => histogram("tovar_inbox_event_age_seconds", "service=\"orders\",type=\"t\"", "10.0"),
+        "event-age" => histogram(
+            "tovar_inbox_event_age_seconds",
+            "service=\"orders\",type=\"t\"",
+            "10.0",
+        ),
         "orders-30s" | "orders-5m" => {
             let edge = if objective == "orders-5m" { "300.0" } else { "30.0" };
             vec![
                 counter("tovar_orders_placed_total{service=\"orders\"}", EVENTS),
                 counter(
-                    &format!("tovar_orders_shipped_or_ended_seconds_bucket{{service=\"orders\",le=\"{edge}\"}}"),
+                    &format!(
+                        "tovar_orders_shipped_or_ended_seconds_bucket{{service=\"orders\",le=\"{edge}\"}}"
+                    ),
                     EVENTS * (1.0 - bad),
                 ),
             ]
@@ -142,7 +158,7 @@ fn freshness(times: f64) -> Vec<Series> {
         "1x70"
     };
     let series = |metric: &str, values: &str| Series {
-        series: format!("{metric}{{process=\"service\",service=\"orders\"}}"),
+        selector: format!("{metric}{{process=\"service\",service=\"orders\"}}"),
         values: values.to_owned(),
     };
     vec![

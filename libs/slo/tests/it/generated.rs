@@ -21,7 +21,10 @@ fn what_is_checked_in_follows_from_the_objectives() {
 #[test]
 fn the_store_promises_what_it_is_known_for() {
     let objectives = slo::spec::read(&slo::folder().join("slo")).unwrap();
-    let promised: Vec<(&str, f64)> = objectives.iter().map(|one| (one.name.as_str(), one.budget())).collect();
+    let promised: Vec<(&str, f64)> = objectives
+        .iter()
+        .map(|one| (one.name.as_str(), one.budget()))
+        .collect();
     assert_eq!(
         promised,
         [

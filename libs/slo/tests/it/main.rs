@@ -5,6 +5,7 @@
 mod alerts;
 mod generated;
 mod inhibition;
+mod outages;
 mod panels;
 
 use std::process::{Command, Stdio};

@@ -25,7 +25,11 @@ fn every_panel_says_what_it_shows_and_asks_the_chosen_data_source() {
             if panel["type"] == "row" {
                 continue;
             }
-            for part in [&panel["title"], &panel["description"], &panel["fieldConfig"]["defaults"]["unit"]] {
+            for part in [
+                &panel["title"],
+                &panel["description"],
+                &panel["fieldConfig"]["defaults"]["unit"],
+            ] {
                 assert!(part.as_str().is_some_and(|text| !text.is_empty()), "{name}");
             }
             for target in panel["targets"].as_array().unwrap() {
