@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs, path::Path, time::Duration};
 
+use backing::Postgres;
 use chrono::{DateTime, Utc};
 use kernel::Clock;
 use rdkafka::{
@@ -137,11 +138,20 @@ fn written(values: &[Option<f64>], by: f64) -> String {
 /// Customers who order, whatever comes of it.
 async fn keep_ordering(shop: &Shop, customers: &[Client]) {
     let order = shop.order(1);
-    let mut turns = customers.iter().cycle();
     let mut pace = tokio::time::interval(Duration::from_millis(300));
-    while let Some(customer) = turns.next() {
+    for customer in customers.iter().cycle() {
         pace.tick().await;
         let _ = tokio::time::timeout(Duration::from_secs(2), customer.post("/api/orders", &order)).await;
+    }
+}
+
+/// A disk that stands still most of the time.
+async fn stutter(postgres: &Postgres) {
+    loop {
+        postgres.freeze().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        postgres.thaw().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -177,7 +187,7 @@ async fn record_outages() {
         prometheus,
         clock: Clock::system(),
     };
-    let shop = Shop::open(&store, 1_000_000, 1_000_000).await;
+    let shop = Shop::open(&store, 100_000, 100_000).await;
     let mut customers = Vec::new();
     for _ in 0..3 {
         customers.push(store.guest.new_customer(100_000_000).await.unwrap());
@@ -206,17 +216,8 @@ async fn record_outages() {
 
     let since = recorder.now();
     while_ordering(BEFORE).await;
-    let slow = async {
-        loop {
-            // A disk that stands still most of the time.
-            postgres.freeze().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            postgres.thaw().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
     tokio::select! {
-        () = slow => {}
+        () = stutter(&postgres) => {}
         () = while_ordering(DURING) => {}
     }
     postgres.thaw().await.unwrap();

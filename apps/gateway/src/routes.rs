@@ -100,6 +100,8 @@ fn docs_of(rest: &str) -> Route<'static> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -120,6 +122,17 @@ mod tests {
             route("/api/deliveries/7/outcome"),
             Route::To(Service::Delivery, "/api/deliveries/7/outcome".into())
         );
+    }
+
+    /// Where the Gateway API or an Ingress takes the gateway's place.
+    #[test]
+    fn the_charts_lead_where_the_gateway_leads() {
+        let chart = include_str!("../../../helm/gateway/routes.yaml");
+        let lines = chart.lines().filter(|line| line.starts_with('/'));
+        let led: BTreeSet<_> = lines.filter_map(|line| line.split_once(": ")).collect();
+        let mut owned: BTreeSet<_> = OWNERS.map(|(path, owner)| (path, owner.name())).into();
+        owned.insert(("/.well-known/jwks.json", Service::Users.name()));
+        assert_eq!(led, owned);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod bench;
 pub mod client;
+pub mod connect;
 pub mod database;
 pub mod demo;
+pub mod images;
 pub mod operations;
 pub mod order;
 pub mod services;

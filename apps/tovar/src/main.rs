@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, demo, operations, order, up, verify};
+use tovar::{bench, connect, demo, images, operations, order, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -28,6 +28,10 @@ enum Command {
     /// Look at what was not applied, and act on it
     #[command(subcommand)]
     Inbox(operations::inbox::InboxCommand),
+    /// Reach a store in a Kubernetes cluster from here: forwards, and a store file for the other commands
+    Connect(connect::ConnectArgs),
+    /// Build an image of each program, and bring them to where they are to run
+    Images(images::ImagesArgs),
     /// Measure the running store
     Bench(bench::BenchArgs),
 }
@@ -41,6 +45,8 @@ async fn main() -> ExitCode {
         Command::Order(args) => order::order(args).await,
         Command::Outbox(command) => operations::outbox::run(command).await,
         Command::Inbox(command) => operations::inbox::run(command).await,
+        Command::Connect(args) => connect::connect(args).await,
+        Command::Images(args) => images::images(args).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {

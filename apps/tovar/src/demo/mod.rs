@@ -5,7 +5,7 @@ mod processes;
 mod scenarios;
 mod shop;
 mod show;
-pub(crate) mod stock;
+pub mod stock;
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +69,7 @@ async fn open(store: &StoreFile) -> anyhow::Result<(Client, Client)> {
 }
 
 /// Plays each scenario and says what came of it; fails at the first surprise.
-async fn play(store: &StoreFile) -> anyhow::Result<()> {
+pub async fn play(store: &StoreFile) -> anyhow::Result<()> {
     let (guest, manager) = open(store).await?;
     let started = Instant::now();
     let shop = shop::Shop::open(guest, manager).await?;

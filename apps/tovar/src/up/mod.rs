@@ -2,7 +2,7 @@
 
 mod build;
 mod data;
-mod process;
+pub(crate) mod process;
 mod show;
 mod supervise;
 

@@ -18,7 +18,8 @@ struct Test {
     name: String,
     interval: &'static str,
     input_series: Vec<Series>,
-    alert_rule_test: Vec<Expected>,
+    #[serde(rename = "alert_rule_test")]
+    expected: Vec<Expected>,
 }
 
 #[derive(Serialize)]
@@ -85,7 +86,7 @@ fn test(objective: &Objective, times: f64, what: &str, firing: &[&str]) -> Test 
         name: format!("{} {what}", objective.name),
         interval: "1m",
         input_series: series(&objective.name, times, bad),
-        alert_rule_test: expected.collect(),
+        expected: expected.collect(),
     }
 }
 

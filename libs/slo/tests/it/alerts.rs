@@ -58,19 +58,19 @@ fn the_rules_can_be_read_and_pass_their_tests() {
 #[test]
 fn every_alert_has_a_test_that_makes_it_fire_and_one_that_does_not() {
     let files = [read("rules/alerts.yaml"), read("rules/slo.yaml")];
-    let mut fires = BTreeSet::new();
+    let mut firing = BTreeSet::new();
     let mut silent = BTreeSet::new();
     for file in [read("tests/alerts.yaml"), read("tests/slo.yaml")] {
-        for test in list(&file, "tests") {
+        for one in list(&file, "tests") {
             // Those of the objectives test one at a time, which their name begins with.
-            let about = text(test, "name").split(' ').next().unwrap();
-            for expected in list(test, "alert_rule_test") {
+            let about = text(one, "name").split(' ').next().unwrap();
+            for expected in list(one, "alert_rule_test") {
                 let alert = text(expected, "alertname");
                 let slo = if alert.starts_with("SloBurns") { about } else { "" };
                 let set = if list(expected, "exp_alerts").is_empty() {
                     &mut silent
                 } else {
-                    &mut fires
+                    &mut firing
                 };
                 set.insert(name(alert, slo));
             }
@@ -78,7 +78,7 @@ fn every_alert_has_a_test_that_makes_it_fire_and_one_that_does_not() {
     }
     for rule in rules(&files) {
         let alert = name(text(rule, "alert"), text(&rule["labels"], "slo"));
-        assert!(fires.contains(&alert), "no test makes {alert} fire");
+        assert!(firing.contains(&alert), "no test makes {alert} fire");
         assert!(
             silent.contains(&alert),
             "no test shows when {alert} does not fire"

@@ -1,0 +1,87 @@
+use std::{collections::BTreeMap, process::Stdio};
+
+use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// The cluster and namespace that `kubectl` talks to, by KUBECONFIG as always.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    namespace: String,
+}
+
+impl Kubectl {
+    pub fn new(namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// A call of `kubectl` in the namespace, which ends with us.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// What a call prints; an error holds what it said.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self
+            .command(arguments)
+            .output()
+            .await
+            .context("kubectl cannot be run; is it installed?")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("kubectl {}: {}", arguments.join(" "), said.trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// An object, such as `deployment/tovar-users`.
+    pub async fn get(&self, object: &str) -> anyhow::Result<Value> {
+        let json = self.run(&["get", object, "--output", "json"]).await?;
+        Ok(serde_json::from_str(&json)?)
+    }
+
+    pub async fn exists(&self, object: &str) -> anyhow::Result<bool> {
+        let found = self
+            .run(&["get", object, "--ignore-not-found", "--output", "name"])
+            .await?;
+        Ok(!found.trim().is_empty())
+    }
+
+    /// What a secret holds, in plain.
+    pub async fn secret(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
+        let secret = self.get(&format!("secret/{name}")).await?;
+        let data = secret["data"].as_object().context("an empty secret")?;
+        data.iter()
+            .map(|(key, value)| {
+                let value = STANDARD.decode(value.as_str().unwrap_or_default())?;
+                Ok((key.clone(), String::from_utf8(value)?))
+            })
+            .collect()
+    }
+
+    /// A variable of a container in an object's pods, if it is set to a value there.
+    pub async fn variable(
+        &self,
+        object: &str,
+        container: &str,
+        name: &str,
+    ) -> anyhow::Result<Option<String>> {
+        let object = self.get(object).await?;
+        let named = |list: &Value, name: &str| {
+            let mut items = list.as_array().into_iter().flatten();
+            items.find(|item| item["name"] == name).cloned()
+        };
+        let containers = &object["spec"]["template"]["spec"]["containers"];
+        let variable = named(containers, container).and_then(|container| named(&container["env"], name));
+        Ok(variable.and_then(|variable| variable["value"].as_str().map(str::to_owned)))
+    }
+}

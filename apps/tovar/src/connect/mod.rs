@@ -1,0 +1,195 @@
+//! `cargo tovar connect`: a store in a Kubernetes cluster, reached from this machine as one of its own.
+
+mod forward;
+mod kubectl;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use telemetry::{Shutdown, ShutdownSettings};
+
+use self::forward::Forward;
+pub use self::kubectl::Kubectl;
+use crate::{
+    services::SERVICES,
+    store_file::{Credentials, DEFAULT_DATA, StoreFile},
+    up::process::FreePorts,
+};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConnectArgs {
+    /// Namespace of the release
+    #[arg(long, short, default_value = "default")]
+    namespace: String,
+
+    /// Name of the release
+    #[arg(long, default_value = "tovar")]
+    release: String,
+
+    /// Folder for the store file by which the other commands find the store
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+
+    #[command(flatten)]
+    shutdown: ShutdownSettings,
+}
+
+/// Forwards until Ctrl-C or SIGTERM.
+pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
+    let mut stop = Shutdown::listen(&args.shutdown)?;
+    let kubectl = Kubectl::new(&args.namespace);
+    std::fs::create_dir_all(&args.data)
+        .with_context(|| format!("the folder {} cannot be made", args.data.display()))?;
+    let connection = tokio::select! {
+        connection = Connection::open(kubectl, &args.release) => connection?,
+        () = stop.wished() => return Ok(()),
+    };
+    let file = &connection.store;
+    let path = file.write(&args.data)?;
+    println!("  {:<22}{}", "store file", path.display());
+    println!(
+        "  {:<22}{} / {}",
+        "first manager", file.manager.email, file.manager.password
+    );
+    println!();
+    println!("ready {}", file.base_url);
+    stop.wished().await;
+    StoreFile::remove(&args.data);
+    Ok(())
+}
+
+/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod ended, is made anew.
+pub struct Connection {
+    pub store: StoreFile,
+    _forwards: Vec<Forward>,
+}
+
+impl Connection {
+    pub async fn open(kubectl: Kubectl, release: &str) -> anyhow::Result<Self> {
+        let mut ports = FreePorts::default();
+        let mut wanted: Vec<(String, Vec<(u16, u16)>)> = Vec::new();
+        let (mut databases, mut readers, mut ops) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for service in SERVICES {
+            let name = service.name;
+            let secret = kubectl
+                .secret(&format!("{release}-{name}-postgres"))
+                .await
+                .context("only a store whose databases the chart runs can be connected to")?;
+            let port = ports.take()?;
+            databases.insert(name.to_owned(), at(&secret, "url", port)?);
+            readers.insert(name.to_owned(), at(&secret, "reader-url", port)?);
+            wanted.push((format!("service/{release}-{name}-postgres"), vec![(port, 5432)]));
+            let (own, relay) = (ports.take()?, ports.take()?);
+            ops.insert(name.to_owned(), format!("http://127.0.0.1:{own}"));
+            ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay}"));
+            let pods = format!("deployment/{release}-{name}");
+            if kubectl
+                .exists(&format!("deployment/{release}-{name}-relay"))
+                .await?
+            {
+                wanted.push((pods, vec![(own, 9090)]));
+                wanted.push((format!("deployment/{release}-{name}-relay"), vec![(relay, 9091)]));
+            } else {
+                wanted.push((pods, vec![(own, 9090), (relay, 9091)]));
+            }
+        }
+        let (http, gateway_ops) = (ports.take()?, ports.take()?);
+        ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{gateway_ops}"));
+        let gateway = format!("deployment/{release}-gateway");
+        wanted.push((gateway, vec![(http, 8080), (gateway_ops, 9090)]));
+        let kafka = kafka_port(&kubectl, release).await?;
+        wanted.push((format!("statefulset/{release}-kafka"), vec![(kafka, kafka)]));
+
+        let manager = kubectl.secret(&format!("{release}-users")).await?;
+        let email = kubectl
+            .variable(
+                &format!("deployment/{release}-users"),
+                "service",
+                "FIRST_MANAGER_EMAIL",
+            )
+            .await?;
+        let store = StoreFile {
+            base_url: format!("http://127.0.0.1:{http}"),
+            kafka_brokers: format!("127.0.0.1:{kafka}"),
+            kafka_prefix: kubectl
+                .variable(&format!("deployment/{release}-users"), "service", "KAFKA_PREFIX")
+                .await?
+                .unwrap_or_default(),
+            databases,
+            readers,
+            ops,
+            manager: Credentials {
+                email: email.context("the users service has no FIRST_MANAGER_EMAIL")?,
+                password: of(&manager, "first-manager-password")?.to_owned(),
+            },
+            // Under which none of the store's processes is found, as none runs on this machine.
+            pid: std::process::id(),
+        };
+        // Free them for the forwards.
+        drop(ports);
+        let forwards: Vec<Forward> = wanted
+            .into_iter()
+            .map(|(to, ports)| Forward::start(kubectl.clone(), to, ports))
+            .collect();
+        for forward in &forwards {
+            forward.until_open().await?;
+        }
+        Ok(Self {
+            store,
+            _forwards: forwards,
+        })
+    }
+}
+
+/// The port under which the broker knows itself at 127.0.0.1.
+async fn kafka_port(kubectl: &Kubectl, release: &str) -> anyhow::Result<u16> {
+    let listeners = kubectl
+        .variable(
+            &format!("statefulset/{release}-kafka"),
+            "kafka",
+            "KAFKA_ADVERTISED_LISTENERS",
+        )
+        .await
+        .context("only a store whose Kafka the chart runs can be connected to")?
+        .unwrap_or_default();
+    let port = listeners
+        .split(',')
+        .find_map(|listener| listener.strip_prefix("FORWARD://127.0.0.1:"));
+    let port = port.context("the broker has no listener for forwards")?.parse()?;
+    if let Err(error) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+        bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort");
+    }
+    Ok(port)
+}
+
+fn of<'s>(secret: &'s BTreeMap<String, String>, key: &str) -> anyhow::Result<&'s str> {
+    let value = secret.get(key);
+    Ok(value.with_context(|| format!("the secret has no {key}"))?)
+}
+
+/// A database's address in the cluster, led over a port of this machine.
+fn at(secret: &BTreeMap<String, String>, key: &str, port: u16) -> anyhow::Result<String> {
+    let url = of(secret, key)?;
+    let (who, place) = url.rsplit_once('@').context("an address without a user")?;
+    let (_, database) = place.split_once('/').context("an address without a database")?;
+    ensure!(who.starts_with("postgres"), "no address of a database");
+    Ok(format!("{who}@127.0.0.1:{port}/{database}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_the_cluster_is_led_over_this_machine() {
+        let secret = [("url", "postgres://orders:pw@tovar-orders-postgres:5432/orders")];
+        let secret = secret
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(
+            at(&secret, "url", 4000).unwrap(),
+            "postgres://orders:pw@127.0.0.1:4000/orders"
+        );
+        assert!(at(&secret, "reader-url", 4000).is_err());
+    }
+}

@@ -1,0 +1,33 @@
+{{- define "tovar.prometheusConfig" -}}
+{{- $services := tuple "users" "billing" "orders" "warehouse" "delivery" "notifications" -}}
+global:
+  scrape_interval: {{ .Values.prometheus.scrapeInterval }}
+  evaluation_interval: {{ .Values.prometheus.scrapeInterval }}
+rule_files: [/etc/prometheus/*.yaml]
+{{- with .Values.prometheus.alertmanagers }}
+alerting:
+  alertmanagers: [{static_configs: [{targets: {{ toJson . }}}]}]
+{{- end }}
+# Each pod is found through the DNS, by its service's named ports: no right to ask the API server is needed.
+scrape_configs:
+  - job_name: services
+    dns_sd_configs:
+      - refresh_interval: 10s
+        names:
+          {{- range $services }}
+          - _ops._tcp.{{ $.Release.Name }}-{{ . }}-ops.{{ $.Release.Namespace }}.svc
+          {{- end }}
+  - job_name: relays
+    dns_sd_configs:
+      - refresh_interval: 10s
+        names:
+          # Beside the service, or in pods of its own.
+          {{- range $services }}
+          - _relay-ops._tcp.{{ $.Release.Name }}-{{ . }}-ops.{{ $.Release.Namespace }}.svc
+          - _relay-ops._tcp.{{ $.Release.Name }}-{{ . }}-relay-ops.{{ $.Release.Namespace }}.svc
+          {{- end }}
+  - job_name: gateway
+    dns_sd_configs:
+      - refresh_interval: 10s
+        names: [_ops._tcp.{{ .Release.Name }}-gateway-ops.{{ .Release.Namespace }}.svc]
+{{- end }}

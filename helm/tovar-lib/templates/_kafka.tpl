@@ -1,0 +1,76 @@
+{{/* How the release's processes reach Kafka, whoever runs it. */}}
+{{- define "tovar.kafka" -}}
+{{- $kafka := (include "tovar.global" . | fromYaml).kafka -}}
+{{- $cluster := printf "%s-kafka" .Release.Name -}}
+{{- if eq $kafka.mode "strimzi" -}}
+{{- /* The operator's listener with TLS, a user of its own making, and the authority that it makes. */ -}}
+{{- $_ := set $kafka "brokers" (printf "%s-kafka-bootstrap:9093" $cluster) -}}
+{{- $_ := set $kafka "security" "sasl-ssl" -}}
+{{- $_ := set $kafka "ca" (dict "secret" (printf "%s-cluster-ca-cert" $cluster) "key" "ca.crt") -}}
+{{- $_ := set $kafka "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" .Release.Name "secret" .Release.Name "passwordKey" "password") -}}
+{{- else if eq $kafka.mode "statefulset" -}}
+{{- $_ := set $kafka "brokers" (printf "%s:9092" $cluster) -}}
+{{- else -}}
+{{- $_ := required "global.kafka.mode=address needs global.kafka.brokers, as host:port,host:port" $kafka.brokers -}}
+{{- end -}}
+{{- $sasl := hasPrefix "sasl" $kafka.security -}}
+{{- if and $sasl (not $kafka.sasl.secret) -}}
+{{- fail (printf "global.kafka.security=%s needs global.kafka.sasl.secret" $kafka.security) -}}
+{{- end -}}
+{{- $kafka | toYaml -}}
+{{- end }}
+
+{{/* The settings of a process that talks to Kafka. */}}
+{{- define "tovar.kafkaEnv" -}}
+{{- $kafka := include "tovar.kafka" . | fromYaml }}
+- {name: KAFKA_BROKERS, value: {{ $kafka.brokers | quote }}}
+{{- with $kafka.prefix }}
+- {name: KAFKA_PREFIX, value: {{ . | quote }}}
+{{- end }}
+- {name: KAFKA_SECURITY, value: {{ $kafka.security }}}
+{{- if and (has $kafka.security (list "ssl" "sasl-ssl")) $kafka.ca.secret }}
+- {name: KAFKA_CA, value: /etc/tovar/kafka-ca.crt}
+{{- end }}
+{{- if hasPrefix "sasl" $kafka.security }}
+- {name: KAFKA_SASL_MECHANISM, value: {{ $kafka.sasl.mechanism }}}
+{{- if $kafka.sasl.username }}
+- {name: KAFKA_SASL_USERNAME, value: {{ $kafka.sasl.username | quote }}}
+{{- else }}
+- name: KAFKA_SASL_USERNAME
+  valueFrom:
+    secretKeyRef: {name: {{ $kafka.sasl.secret }}, key: {{ $kafka.sasl.usernameKey }}}
+{{- end }}
+- {name: KAFKA_SASL_PASSWORD, value: "file:/etc/tovar/kafka-password"}
+{{- end }}
+{{- end }}
+
+{{/* The files that these settings name, as sources of a projected volume. */}}
+{{- define "tovar.kafkaFiles" -}}
+{{- $kafka := include "tovar.kafka" . | fromYaml }}
+{{- if and (has $kafka.security (list "ssl" "sasl-ssl")) $kafka.ca.secret }}
+- secret:
+    name: {{ $kafka.ca.secret }}
+    items: [{key: {{ $kafka.ca.key }}, path: kafka-ca.crt}]
+{{- end }}
+{{- if hasPrefix "sasl" $kafka.security }}
+- secret:
+    name: {{ $kafka.sasl.secret }}
+    items: [{key: {{ $kafka.sasl.passwordKey }}, path: kafka-password}]
+{{- end }}
+{{- end }}
+
+{{/* The way to Kafka, as a rule of a NetworkPolicy. */}}
+{{- define "tovar.kafkaEgress" -}}
+{{- $kafka := include "tovar.kafka" . | fromYaml }}
+{{- if eq $kafka.mode "statefulset" }}
+- to: [{podSelector: {matchLabels: {app.kubernetes.io/name: kafka, app.kubernetes.io/instance: {{ .Release.Name }}}}}]
+  ports: [{port: 9092, protocol: TCP}]
+{{- else if eq $kafka.mode "strimzi" }}
+- to: [{podSelector: {matchLabels: {strimzi.io/cluster: {{ .Release.Name }}-kafka, strimzi.io/kind: Kafka}}}]
+  ports: [{port: 9093, protocol: TCP}]
+{{- else }}
+- {{ with $kafka.egress.to }}to: {{- toYaml . | nindent 4 }}
+  {{ end -}}
+  ports: [{port: {{ $kafka.egress.port }}, protocol: TCP}]
+{{- end }}
+{{- end }}

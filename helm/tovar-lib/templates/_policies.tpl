@@ -1,0 +1,112 @@
+{{/* The way to the cluster's DNS. */}}
+{{- define "tovar.dnsEgress" -}}
+- to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: k8s-app, operator: In, values: [kube-dns, coredns, node-local-dns]}]}}]
+  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- end }}
+
+{{/* Nothing passes that no other policy lets pass: (list $ component). */}}
+{{- define "tovar.policyHead" -}}
+{{- $root := first . -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{- include "tovar.metadata" (list $root (last .) (printf "%s-%s" (include "tovar.name" $root) (last .))) | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels: {{- include "tovar.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+{{- end }}
+
+{{/* Pods of this release, by chart: (list $ name component). */}}
+{{- define "tovar.peer" -}}
+podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kubernetes.io/instance: {{ (index . 0).Release.Name }}, app.kubernetes.io/component: {{ index . 2 }}}}
+{{- end }}
+
+{{/* Who gathers metrics, as a rule: (list $ port...). */}}
+{{- define "tovar.metricsIngress" -}}
+{{- $root := first . -}}
+{{- $from := (include "tovar.global" $root | fromYaml).monitoring.from }}
+- from:
+    - {{- include "tovar.peer" (list $root "monitoring" "prometheus") | nindent 6 }}
+    {{- with $from }}{{ toYaml . | nindent 4 }}{{- end }}
+  ports:
+    {{- range rest . }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end }}
+
+{{- define "tovar.servicePolicies" -}}
+{{- $root := first . -}}{{- $o := last . -}}
+{{- $sidecar := eq $o.relay.mode "sidecar" -}}
+{{- if (include "tovar.global" $root | fromYaml).networkPolicy.enabled }}
+---
+{{ include "tovar.policyHead" (list $root "service") }}
+  ingress:
+    - from:
+        - {{- include "tovar.peer" (list $root "gateway" "gateway") | nindent 10 }}
+        {{- if eq $root.Chart.Name "users" }}
+        # Every service fetches the token keys.
+        - podSelector: {matchLabels: {app.kubernetes.io/part-of: tovar, app.kubernetes.io/instance: {{ $root.Release.Name }}, app.kubernetes.io/component: service}}
+        {{- end }}
+        {{- with $o.ingressFrom }}{{ toYaml . | nindent 8 }}{{- end }}
+      ports: [{port: 8080, protocol: TCP}]
+    {{- if $sidecar }}
+    {{- include "tovar.metricsIngress" (list $root 9090 9091) | nindent 4 }}
+    {{- else }}
+    {{- include "tovar.metricsIngress" (list $root 9090) | nindent 4 }}
+    {{- end }}
+  egress:
+    {{- include "tovar.dnsEgress" $root | nindent 4 }}
+    {{- include "tovar.databaseEgress" $root | nindent 4 }}
+    {{- include "tovar.kafkaEgress" $root | nindent 4 }}
+    {{- if $o.jwksUrl }}
+    # The token keys, wherever jwksUrl leads.
+    - ports: [{port: {{ (urlParse $o.jwksUrl).host | splitList ":" | rest | first | default (ternary 443 80 (hasPrefix "https" $o.jwksUrl)) }}, protocol: TCP}]
+    {{- else }}
+    - to:
+        - {{- include "tovar.peer" (list $root "users" "service") | nindent 10 }}
+      ports: [{port: 8080, protocol: TCP}]
+    {{- end }}
+{{- if not $sidecar }}
+---
+{{ include "tovar.policyHead" (list $root "relay") }}
+  ingress:
+    {{- include "tovar.metricsIngress" (list $root 9091) | nindent 4 }}
+  egress:
+    {{- include "tovar.dnsEgress" $root | nindent 4 }}
+    {{- include "tovar.databaseEgress" $root | nindent 4 }}
+    {{- include "tovar.kafkaEgress" $root | nindent 4 }}
+{{- end }}
+{{- if eq $o.postgres.operator "statefulset" }}
+---
+{{ include "tovar.policyHead" (list $root "postgres") }}
+  ingress:
+    - from:
+        - {{- include "tovar.peer" (list $root $root.Chart.Name "service") | nindent 10 }}
+        {{- if not $sidecar }}
+        - {{- include "tovar.peer" (list $root $root.Chart.Name "relay") | nindent 10 }}
+        {{- end }}
+      ports: [{port: 5432, protocol: TCP}]
+  egress: []
+{{- else if eq $o.postgres.operator "cnpg" }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {{- include "tovar.metadata" (list $root "postgres" (include "tovar.postgresName" $root)) | nindent 2 }}
+spec:
+  podSelector: {matchLabels: {cnpg.io/cluster: {{ include "tovar.postgresName" $root }}}}
+  # What goes out is the operator's affair: instances talk to each other, to the API server and to where backups are.
+  policyTypes: [Ingress]
+  ingress:
+    - from:
+        - {{- include "tovar.peer" (list $root $root.Chart.Name "service") | nindent 10 }}
+        {{- if not $sidecar }}
+        - {{- include "tovar.peer" (list $root $root.Chart.Name "relay") | nindent 10 }}
+        {{- end }}
+      ports: [{port: 5432, protocol: TCP}]
+    - from:
+        - podSelector: {matchLabels: {cnpg.io/cluster: {{ include "tovar.postgresName" $root }}}}
+        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ $o.postgres.cnpg.operatorNamespace }}}}
+    {{- include "tovar.metricsIngress" (list $root 9187) | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,244 @@
+{{/* The name of a service's database server. */}}
+{{- define "tovar.postgresName" -}}
+{{ include "tovar.name" . }}-postgres
+{{- end }}
+
+{{/* Where the database's address, TLS and files are: secret, key, sslmode, ca. */}}
+{{- define "tovar.database" -}}
+{{- $o := include "tovar.options" . | fromYaml -}}
+{{- $name := include "tovar.postgresName" . -}}
+{{- $mode := $o.postgres.sslmode -}}
+{{- $ca := $o.postgres.ca -}}
+{{- $secret := $name -}}{{- $key := "url" -}}
+{{- if eq $o.postgres.operator "none" -}}
+{{- $secret = required "postgres.operator=none needs postgres.existingSecret" $o.postgres.existingSecret -}}
+{{- $key = $o.postgres.existingSecretKey -}}
+{{- else if eq $o.postgres.operator "cnpg" -}}
+{{- /* The operator makes both: the address of the primary, and the authority of the servers. */ -}}
+{{- $secret = printf "%s-app" $name -}}{{- $key = "uri" -}}
+{{- $mode = $mode | default "verify-full" -}}
+{{- if not $ca.secret -}}{{- $ca = dict "secret" (printf "%s-ca" $name) "key" "ca.crt" -}}{{- end -}}
+{{- end -}}
+{{- $mode = $mode | default "disable" -}}
+{{- if and (hasPrefix "verify" $mode) (not $ca.secret) -}}
+{{- fail (printf "postgres.sslmode=%s needs postgres.ca.secret" $mode) -}}
+{{- end -}}
+{{- dict "secret" $secret "key" $key "sslmode" $mode "ca" (ternary $ca dict (and (ne $mode "disable") (ne $ca.secret ""))) | toYaml -}}
+{{- end }}
+
+{{/* The settings of a process that talks to the service's database. */}}
+{{- define "tovar.databaseEnv" -}}
+{{- $database := include "tovar.database" . | fromYaml }}
+- {name: DATABASE_URL, value: "file:/etc/tovar/database-url"}
+- {name: DATABASE_SSLMODE, value: {{ $database.sslmode }}}
+{{- if $database.ca }}
+- {name: DATABASE_CA, value: /etc/tovar/database-ca.crt}
+{{- end }}
+{{- end }}
+
+{{/* The files that these settings name, as sources of a projected volume. */}}
+{{- define "tovar.databaseFiles" -}}
+{{- $database := include "tovar.database" . | fromYaml }}
+- secret:
+    name: {{ $database.secret }}
+    items: [{key: {{ $database.key }}, path: database-url}]
+{{- with $database.ca }}
+- secret:
+    name: {{ .secret }}
+    items: [{key: {{ .key }}, path: database-ca.crt}]
+{{- end }}
+{{- end }}
+
+{{/* The way to the database, as a rule of a NetworkPolicy. */}}
+{{- define "tovar.databaseEgress" -}}
+{{- $o := include "tovar.options" . | fromYaml }}
+{{- if eq $o.postgres.operator "statefulset" }}
+- to: [{podSelector: {matchLabels: {{ include "tovar.selector" (list . "postgres") | fromYaml | toJson }}}}]
+  ports: [{port: 5432, protocol: TCP}]
+{{- else if eq $o.postgres.operator "cnpg" }}
+- to: [{podSelector: {matchLabels: {cnpg.io/cluster: {{ include "tovar.postgresName" . }}}}}]
+  ports: [{port: 5432, protocol: TCP}]
+{{- else }}
+- {{ with $o.postgres.egress.to }}to: {{- toYaml . | nindent 4 }}
+  {{ end -}}
+  ports: [{port: {{ $o.postgres.egress.port }}, protocol: TCP}]
+{{- end }}
+{{- end }}
+
+{{/* A value of a secret that is kept from one upgrade to the next, and made when there is none: (dict "in" data "key" key). */}}
+{{- define "tovar.kept" -}}
+{{- with index .in .key -}}{{- . | b64dec -}}{{- else -}}{{- randAlphaNum 32 -}}{{- end -}}
+{{- end }}
+
+{{/* The service's database, if it is the chart's to make. */}}
+{{- define "tovar.postgres" -}}
+{{- $o := include "tovar.options" . | fromYaml -}}
+{{- if eq $o.postgres.operator "statefulset" }}
+{{ include "tovar.postgresPlain" (list . $o) }}
+{{- else if eq $o.postgres.operator "cnpg" }}
+{{ include "tovar.postgresCnpg" (list . $o) }}
+{{- end }}
+{{- end }}
+
+{{- define "tovar.postgresPlain" -}}
+{{- $root := first . -}}{{- $o := last . -}}
+{{- $name := include "tovar.postgresName" $root -}}
+{{- $service := $root.Chart.Name -}}
+{{- $known := ((lookup "v1" "Secret" $root.Release.Namespace $name).data) | default dict -}}
+{{- $password := include "tovar.kept" (dict "in" $known "key" "password") -}}
+{{- $reader := include "tovar.kept" (dict "in" $known "key" "reader-password") }}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
+  # The volume outlives the release, and with it the passwords.
+  annotations: {helm.sh/resource-policy: keep}
+stringData:
+  superuser-password: {{ include "tovar.kept" (dict "in" $known "key" "superuser-password") }}
+  password: {{ $password }}
+  reader-password: {{ $reader }}
+  url: postgres://{{ $service }}:{{ $password }}@{{ $name }}:5432/{{ $service }}
+  reader-url: postgres://{{ $service }}_reader:{{ $reader }}@{{ $name }}:5432/{{ $service }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
+data:
+  # Run once, by the image, in a new cluster.
+  roles.sh: |
+    set -e
+    psql -v ON_ERROR_STOP=1 -v password="$OWNER_PASSWORD" -v reader="$READER_PASSWORD" --username postgres <<'SQL'
+    -- The owner reaches this database and no other; the reader changes nothing in it.
+    CREATE ROLE {{ $service }} LOGIN PASSWORD :'password';
+    CREATE ROLE {{ $service }}_reader LOGIN PASSWORD :'reader';
+    ALTER ROLE {{ $service }}_reader SET default_transaction_read_only = on;
+    CREATE DATABASE {{ $service }} OWNER {{ $service }};
+    REVOKE ALL ON DATABASE {{ $service }} FROM PUBLIC;
+    REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
+    GRANT CONNECT ON DATABASE {{ $service }} TO {{ $service }}_reader;
+    \connect {{ $service }}
+    GRANT USAGE ON SCHEMA public TO {{ $service }}_reader;
+    ALTER DEFAULT PRIVILEGES FOR ROLE {{ $service }} IN SCHEMA public GRANT SELECT ON TABLES TO {{ $service }}_reader;
+    SQL
+---
+apiVersion: v1
+kind: Service
+metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
+spec:
+  selector: {{- include "tovar.selector" (list $root "postgres") | nindent 4 }}
+  ports: [{name: postgres, port: 5432, targetPort: postgres}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
+spec:
+  serviceName: {{ $name }}
+  replicas: 1
+  selector:
+    matchLabels: {{- include "tovar.selector" (list $root "postgres") | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "tovar.labels" (list $root "postgres") | nindent 8 }}
+    spec:
+      {{- include "tovar.podBase" $root | nindent 6 }}
+      securityContext: {{- include "tovar.podSecurity" (dict "user" $o.postgres.runAsUser) | nindent 8 }}
+      terminationGracePeriodSeconds: 60
+      {{- with $o.nodeSelector }}
+      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $o.tolerations }}
+      tolerations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      containers:
+        - name: postgres
+          image: {{ $o.postgres.image }}
+          securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
+          env:
+            - {name: PGDATA, value: /var/lib/postgresql/data/pgdata}
+            {{- range $variable, $key := dict "POSTGRES_PASSWORD" "superuser-password" "OWNER_PASSWORD" "password" "READER_PASSWORD" "reader-password" }}
+            - {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ $name }}, key: {{ $key }}}}}
+            {{- end }}
+          ports: [{name: postgres, containerPort: 5432}]
+          # Also while it makes its cluster: then it does not listen on TCP.
+          startupProbe:
+            exec: {command: [pg_isready, -h, 127.0.0.1, -U, postgres]}
+            periodSeconds: 1
+            failureThreshold: 120
+          readinessProbe:
+            exec: {command: [pg_isready, -h, 127.0.0.1, -U, postgres]}
+            periodSeconds: 5
+            timeoutSeconds: 5
+          livenessProbe:
+            tcpSocket: {port: postgres}
+            periodSeconds: 20
+            failureThreshold: 5
+          resources: {{- toYaml $o.postgres.resources | nindent 12 }}
+          volumeMounts:
+            - {name: data, mountPath: /var/lib/postgresql/data}
+            - {name: roles, mountPath: /docker-entrypoint-initdb.d, readOnly: true}
+            - {name: run, mountPath: /var/run/postgresql}
+            - {name: run, mountPath: /tmp, subPath: tmp}
+            - {name: shm, mountPath: /dev/shm}
+      volumes:
+        - {name: roles, configMap: {name: {{ $name }}}}
+        - {name: run, emptyDir: {}}
+        - {name: shm, emptyDir: {medium: Memory, sizeLimit: 128Mi}}
+  volumeClaimTemplates:
+    - metadata:
+        name: data
+        labels: {{- include "tovar.selector" (list $root "postgres") | nindent 10 }}
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with $o.postgres.storage.class }}
+        storageClassName: {{ . }}
+        {{- end }}
+        resources: {requests: {storage: {{ $o.postgres.storage.size }}}}
+{{- end }}
+
+{{- define "tovar.postgresCnpg" -}}
+{{- $root := first . -}}{{- $o := last . -}}
+{{- $name := include "tovar.postgresName" $root -}}
+{{- $service := $root.Chart.Name -}}
+{{- $known := ((lookup "v1" "Secret" $root.Release.Namespace (printf "%s-reader" $name)).data) | default dict }}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{- include "tovar.metadata" (list $root "postgres" (printf "%s-reader" $name)) | nindent 2 }}
+type: kubernetes.io/basic-auth
+stringData:
+  username: {{ $service }}_reader
+  password: {{ include "tovar.kept" (dict "in" $known "key" "password") }}
+---
+apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
+spec:
+  instances: {{ $o.postgres.cnpg.instances }}
+  {{- with $o.postgres.cnpg.imageName }}
+  imageName: {{ . }}
+  {{- end }}
+  bootstrap:
+    initdb: {database: {{ $service }}, owner: {{ $service }}, encoding: UTF8, localeCollate: C, localeCType: C}
+  managed:
+    roles:
+      - name: {{ $service }}_reader
+        ensure: present
+        login: true
+        inRoles: [pg_read_all_data]
+        passwordSecret: {name: {{ $name }}-reader}
+  # An event that was acknowledged to its publisher survives the loss of the primary.
+  {{- if gt (int $o.postgres.cnpg.instances) 1 }}
+  postgresql:
+    synchronous: {method: any, number: 1}
+    parameters: {lc_messages: C}
+  {{- else }}
+  postgresql:
+    parameters: {lc_messages: C}
+  {{- end }}
+  storage:
+    size: {{ $o.postgres.storage.size }}
+    {{- with $o.postgres.storage.class }}
+    storageClass: {{ . }}
+    {{- end }}
+  resources: {{- toYaml $o.postgres.resources | nindent 4 }}
+{{- end }}

@@ -1,0 +1,75 @@
+//! The store in a Kubernetes cluster, by its chart: installed, used, upgraded and rolled back under load, drained, cut off from
+//! what it must not reach, and with a pod of each kind killed. Any cluster that KUBECONFIG names, with the images in it:
+//!
+//! ```sh
+//! cargo tovar images --load kind
+//! tests/cluster/next-version cargo tovar images --tag next --load kind
+//! cargo test -p tovar-tests --test cluster -- --ignored --nocapture
+//! ```
+//!
+//! `TOVAR_CLUSTER_VALUES` names a file with values for the chart, such as images of PostgreSQL and Kafka.
+#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
+
+mod drained;
+mod killed;
+mod load;
+mod policies;
+mod release;
+mod upgraded;
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use tovar::{
+    demo,
+    verify::{self, Outcome, Sources},
+};
+
+use crate::{load::Load, release::Release};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kubernetes cluster that has the store's images"]
+async fn the_store_runs_in_a_cluster() -> anyhow::Result<()> {
+    let release = Release::install().await?;
+    let played = play(&release).await;
+    if played.is_err() {
+        release.say_what_is_wrong().await;
+    }
+    release.remove().await?;
+    played
+}
+
+async fn play(release: &Release) -> anyhow::Result<()> {
+    let connection = release.connect().await?;
+    let store = &connection.store;
+
+    release.step("the demo, through the gateway");
+    demo::play(store).await?;
+
+    release.step("every NetworkPolicy");
+    policies::check(release).await?;
+
+    release.step("a service with rows in its outbox is stopped");
+    drained::check(release, store).await?;
+
+    release.step("an upgrade across a migration, and back, under load");
+    let load = Load::start(store, 4).await?;
+    upgraded::there_and_back(release, store).await?;
+    load.stop().await?.report("upgrade and rollback")?;
+    settled(release, store).await?;
+
+    release.step("a pod of each kind is killed, under load");
+    let load = Load::start(store, 4).await?;
+    killed::each(release).await?;
+    load.stop().await?.report("killed pods")?;
+    settled(release, store).await?;
+    release.step("done");
+    Ok(())
+}
+
+async fn settled(release: &Release, store: &tovar::store_file::StoreFile) -> anyhow::Result<()> {
+    release.step("verify");
+    let report = verify::settled(&Sources::of(store, 24), Duration::from_secs(120)).await?;
+    ensure!(report.outcome == Outcome::Clean, "{}", report.text());
+    Ok(())
+}
