@@ -5,7 +5,7 @@ use std::{
         mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kernel::{Clock, TraceParent};
@@ -72,9 +72,11 @@ impl Producer {
             .set("queue.buffering.max.messages", "100000")
             .set("topic.metadata.propagation.max.ms", "5000");
         let reports = Arc::<Mutex<Vec<Report>>>::default();
+        // An outage of an earlier producer may be over by now.
+        let is_suspect = Arc::new(AtomicBool::new(metrics.outage.get() == 1));
         let context = Context {
             reports: reports.clone(),
-            metrics: metrics.clone(),
+            is_suspect: is_suspect.clone(),
         };
         let producer = BaseProducer::from_config_and_context(&config, context)?;
         let shared = Arc::<Shared>::default();
@@ -84,6 +86,8 @@ impl Producer {
             reports,
             shared: shared.clone(),
             acks: Acks::default(),
+            is_suspect,
+            asked: Instant::now(),
             metrics,
             clock: Clock::system(),
             service: settings.service().to_owned(),
@@ -149,21 +153,16 @@ struct Report {
 
 struct Context {
     reports: Arc<Mutex<Vec<Report>>>,
-    metrics: RelayMetrics,
+    is_suspect: Arc<AtomicBool>,
 }
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-            && self.metrics.outage.set(1) == 0
-        {
-            tracing::warn!(
-                reason,
-                "no broker can be reached; the outbox keeps what is committed"
-            );
-        } else {
-            tracing::debug!(%error, reason, "Kafka");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Said also of an address that is tried before the right one: whether it is true is asked.
+            self.is_suspect.store(true, Ordering::Release);
         }
+        tracing::debug!(%error, reason, "Kafka");
     }
 }
 
@@ -205,6 +204,9 @@ struct Feeder {
     reports: Arc<Mutex<Vec<Report>>>,
     shared: Arc<Shared>,
     acks: Acks,
+    /// Whether the client has said that all brokers are down since one last answered.
+    is_suspect: Arc<AtomicBool>,
+    asked: Instant,
     metrics: RelayMetrics,
     clock: Clock,
     service: String,
@@ -231,10 +233,11 @@ impl Feeder {
                         }
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.look_for_brokers(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.poll();
+            self.look_for_brokers();
             if self.is_given_up() {
                 break;
             }
@@ -294,17 +297,26 @@ impl Feeder {
         .with("cloudevents.event_type", record.event_type())
     }
 
-    /// During an outage with nothing in flight nothing would tell that brokers are back, so they are asked.
-    fn look_for_brokers(&self) {
-        if self.metrics.outage.get() == 1
-            && self.acks.waiting() == 0
-            && self.producer.client().fetch_metadata(None, ASK).is_ok()
-        {
-            self.outage_is_over();
+    /// Asks for brokers while there is reason to doubt that any can be reached. Also with nothing in flight, when nothing
+    /// else would tell that they are back.
+    fn look_for_brokers(&mut self) {
+        if !self.is_suspect.load(Ordering::Acquire) || self.asked.elapsed() < LONG {
+            return;
+        }
+        let answer = self.producer.client().fetch_metadata(None, ASK);
+        self.asked = Instant::now();
+        match answer {
+            Ok(_) => self.outage_is_over(),
+            Err(error) => {
+                if self.metrics.outage.set(1) == 0 {
+                    tracing::warn!(%error, "no broker can be reached; the outbox keeps what is committed");
+                }
+            }
         }
     }
 
     fn outage_is_over(&self) {
+        self.is_suspect.store(false, Ordering::Release);
         if self.metrics.outage.set(0) == 1 {
             tracing::info!("brokers can be reached again");
         }

@@ -271,5 +271,7 @@ async fn record_outages() {
     assert!(done[0].is_ok(), "{done:?}");
     while_ordering(DURING).await;
     recorder.write("a refused event", since).await;
+    // It has still much to be refused, one by one.
+    store.kill_relay("delivery");
     store.end().await;
 }
