@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
 
+use telemetry::traces::Span;
+
 /// What Kafka said about what was sent: the contiguous prefix counts, because the cursor can only say "up to here".
 #[derive(Debug, Default)]
 pub struct Acks {
@@ -14,6 +16,7 @@ struct Open {
     acknowledged: bool,
     position: i64,
     recorded_at_micros: i64,
+    step: Option<Span>,
 }
 
 /// What Kafka refused: it refuses a whole batch for the sake of one event in it.
@@ -28,11 +31,12 @@ pub struct Refused {
 
 impl Acks {
     /// Notes an event that is about to be sent; its number.
-    pub fn sent(&mut self, position: i64, recorded_at_micros: i64) -> u64 {
+    pub fn sent(&mut self, position: i64, recorded_at_micros: i64, step: Span) -> u64 {
         self.open.push_back(Open {
             acknowledged: false,
             position,
             recorded_at_micros,
+            step: Some(step),
         });
         self.done + self.open.len() as u64 - 1
     }
@@ -43,6 +47,9 @@ impl Acks {
         let open = self.open.get_mut(index)?;
         open.acknowledged = true;
         let recorded_at = open.recorded_at_micros;
+        if let Some(step) = open.step.take() {
+            step.end();
+        }
         while self.open.front().is_some_and(|first| first.acknowledged) {
             self.open.pop_front();
             self.done += 1;
@@ -81,7 +88,9 @@ mod tests {
     #[test]
     fn only_the_contiguous_prefix_counts() {
         let mut acks = Acks::default();
-        let numbers: Vec<u64> = (0..4).map(|position| acks.sent(position, 0)).collect();
+        let numbers: Vec<u64> = (0..4)
+            .map(|position| acks.sent(position, 0, Span::none()))
+            .collect();
         for (number, prefix) in [(1, 0), (3, 0), (0, 2), (2, 4)] {
             acks.acknowledged(numbers[number]);
             assert_eq!(acks.prefix(), prefix);
@@ -92,9 +101,9 @@ mod tests {
     #[test]
     fn numbers_go_on_after_the_window_moved() {
         let mut acks = Acks::default();
-        let first = acks.sent(7, 1);
+        let first = acks.sent(7, 1, Span::none());
         acks.acknowledged(first);
-        let second = acks.sent(8, 2);
+        let second = acks.sent(8, 2, Span::none());
         assert_eq!((first, second), (0, 1));
         assert_eq!(
             acks.refused(second, second, "no".into()),

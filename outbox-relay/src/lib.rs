@@ -20,7 +20,6 @@ use std::{
 };
 
 use anyhow::Context;
-use prometheus_client::registry::Registry;
 use telemetry::{Ops, Readiness};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -73,9 +72,9 @@ impl Drop for Running {
 
 /// Starts on the runtime that calls this.
 pub async fn start(settings: RelaySettings) -> anyhow::Result<Running> {
-    let labels = std::iter::once(("source".into(), settings.source.clone().into()));
-    let mut registry = Registry::with_prefix_and_labels("tovar_relay", labels);
-    let metrics = RelayMetrics::register(&mut registry);
+    telemetry::traces::export(&settings.traces);
+    let mut registry = telemetry::registry("relay", settings.service());
+    let metrics = RelayMetrics::registered(registry.sub_registry_with_prefix("relay"));
     // A relay that stands by or waits for a broker is well: it does what it can.
     let ready: Readiness = Arc::new(|| Box::pin(std::future::ready(Ok(()))));
     let ops = Ops::start(&settings.ops, Arc::new(Mutex::new(registry)), ready).await?;

@@ -21,8 +21,10 @@ fn main() -> ExitCode {
 async fn run(settings: RelaySettings) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen(&settings.shutdown)?;
     let mut running = outbox_relay::start(settings).await?;
-    tokio::select! {
+    let outcome = tokio::select! {
         () = shutdown.wished() => running.stop().await,
         ended = running.ended() => ended,
-    }
+    };
+    telemetry::traces::flush().await;
+    outcome
 }

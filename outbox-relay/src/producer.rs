@@ -5,10 +5,10 @@ use std::{
         mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use kernel::Clock;
+use kernel::{Clock, TraceParent};
 use outbox::log::Record;
 use rdkafka::{
     ClientContext,
@@ -16,6 +16,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
 };
+use telemetry::traces::{Kind, Span};
 
 use crate::{
     RelaySettings,
@@ -71,9 +72,11 @@ impl Producer {
             .set("queue.buffering.max.messages", "100000")
             .set("topic.metadata.propagation.max.ms", "5000");
         let reports = Arc::<Mutex<Vec<Report>>>::default();
+        // An outage of an earlier producer may be over by now.
+        let is_suspect = Arc::new(AtomicBool::new(metrics.outage.get() == 1));
         let context = Context {
             reports: reports.clone(),
-            metrics: metrics.clone(),
+            is_suspect: is_suspect.clone(),
         };
         let producer = BaseProducer::from_config_and_context(&config, context)?;
         let shared = Arc::<Shared>::default();
@@ -83,8 +86,11 @@ impl Producer {
             reports,
             shared: shared.clone(),
             acks: Acks::default(),
+            is_suspect,
+            asked: Instant::now(),
             metrics,
             clock: Clock::system(),
+            service: settings.service().to_owned(),
             source: settings.source.clone(),
             prefix: settings.kafka.kafka_prefix.clone(),
         };
@@ -147,21 +153,16 @@ struct Report {
 
 struct Context {
     reports: Arc<Mutex<Vec<Report>>>,
-    metrics: RelayMetrics,
+    is_suspect: Arc<AtomicBool>,
 }
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-            && self.metrics.outage.set(1) == 0
-        {
-            tracing::warn!(
-                reason,
-                "no broker can be reached; the outbox keeps what is committed"
-            );
-        } else {
-            tracing::debug!(%error, reason, "Kafka");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Said also of an address that is tried before the right one: whether it is true is asked.
+            self.is_suspect.store(true, Ordering::Release);
         }
+        tracing::debug!(%error, reason, "Kafka");
     }
 }
 
@@ -203,8 +204,12 @@ struct Feeder {
     reports: Arc<Mutex<Vec<Report>>>,
     shared: Arc<Shared>,
     acks: Acks,
+    /// Whether the client has said that all brokers are down since one last answered.
+    is_suspect: Arc<AtomicBool>,
+    asked: Instant,
     metrics: RelayMetrics,
     clock: Clock,
+    service: String,
     source: String,
     prefix: String,
 }
@@ -212,6 +217,8 @@ struct Feeder {
 const SHORT: Duration = Duration::from_millis(1);
 /// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
 const LONG: Duration = Duration::from_millis(500);
+/// For an answer of brokers that could not be reached before.
+const ASK: Duration = Duration::from_millis(500);
 
 impl Feeder {
     fn run(mut self, pages: &mpsc::Receiver<Vec<Arc<Record>>>) {
@@ -230,6 +237,7 @@ impl Feeder {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.poll();
+            self.look_for_brokers();
             if self.is_given_up() {
                 break;
             }
@@ -243,9 +251,11 @@ impl Feeder {
         topic.clear();
         topic.push_str(&self.prefix);
         topic.push_str(record.topic());
-        let number = self
-            .acks
-            .sent(record.position(), record.recorded_at().timestamp_micros());
+        let number = self.acks.sent(
+            record.position(),
+            record.recorded_at().timestamp_micros(),
+            self.step(record, topic),
+        );
         let number = usize::try_from(number).expect("fewer events than addresses");
         let mut next = message(record, topic, &self.source, number);
         loop {
@@ -268,6 +278,50 @@ impl Feeder {
         }
     }
 
+    /// The sending of an event, under the step that created it and linked to it.
+    fn step(&self, record: &Record, topic: &str) -> Span {
+        let created: Option<TraceParent> = record.traceparent().and_then(|trace| trace.parse().ok());
+        let Some(created) = created else {
+            return Span::none();
+        };
+        let service = format!("{}-relay", self.service);
+        Span::begin(service, Kind::Client, created.child(), Some(created), || {
+            format!("send {}", record.event_type())
+        })
+        .linked(created)
+        .with("messaging.system", "kafka")
+        .with("messaging.operation.type", "send")
+        .with("messaging.destination.name", topic)
+        .with("messaging.message.id", record.id())
+        .with("messaging.kafka.message.key", record.key())
+        .with("cloudevents.event_type", record.event_type())
+    }
+
+    /// Asks for brokers while there is reason to doubt that any can be reached. Also with nothing in flight, when nothing
+    /// else would tell that they are back.
+    fn look_for_brokers(&mut self) {
+        if !self.is_suspect.load(Ordering::Acquire) || self.asked.elapsed() < LONG {
+            return;
+        }
+        let answer = self.producer.client().fetch_metadata(None, ASK);
+        self.asked = Instant::now();
+        match answer {
+            Ok(_) => self.outage_is_over(),
+            Err(error) => {
+                if self.metrics.outage.set(1) == 0 {
+                    tracing::warn!(%error, "no broker can be reached; the outbox keeps what is committed");
+                }
+            }
+        }
+    }
+
+    fn outage_is_over(&self) {
+        self.is_suspect.store(false, Ordering::Release);
+        if self.metrics.outage.set(0) == 1 {
+            tracing::info!("brokers can be reached again");
+        }
+    }
+
     fn poll(&mut self) {
         self.producer.poll(Duration::ZERO);
         let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
@@ -283,9 +337,7 @@ impl Feeder {
                     .observe((now - recorded_at) as f64 / 1e6);
                 self.metrics.sent.inc();
             }
-            if self.metrics.outage.set(0) == 1 {
-                tracing::info!("brokers can be reached again");
-            }
+            self.outage_is_over();
         }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
         let refused = |report: &&Report| report.outcome.is_err_and(is_final);

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use connect::{KafkaSettings, PostgresSettings};
-use telemetry::{LogSettings, OpsSettings, ShutdownSettings};
+use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least once.
 #[derive(Clone, Debug, Parser)]
@@ -51,6 +51,8 @@ pub struct RelaySettings {
     #[command(flatten)]
     pub ops: OpsSettings,
     #[command(flatten)]
+    pub traces: TraceSettings,
+    #[command(flatten)]
     pub log: LogSettings,
     #[command(flatten)]
     pub shutdown: ShutdownSettings,
@@ -83,6 +85,11 @@ impl RelaySettings {
             kafka,
             ..defaults
         }
+    }
+
+    /// The service whose events these are: the last part of the source.
+    pub(crate) fn service(&self) -> &str {
+        self.source.rsplit('/').next().unwrap_or_default()
     }
 
     pub(crate) fn retention(&self) -> Duration {

@@ -5,6 +5,7 @@
 mod harness;
 
 mod access;
+mod boards;
 mod borders;
 mod cancelled;
 mod couriers;
@@ -14,8 +15,11 @@ mod kafka_down;
 mod keyed_routes;
 mod limits;
 mod lists;
+mod metrics;
+mod one_trace;
 mod operations;
 mod order_shown;
+mod outages;
 mod pages;
 mod people;
 mod postgres_restarted;

@@ -5,6 +5,7 @@ mod metrics;
 mod problem;
 mod proxy;
 pub mod routes;
+pub mod templates;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,8 +16,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use prometheus_client::registry::Registry;
-use telemetry::{LogSettings, Ops, OpsSettings, ShutdownSettings};
+use telemetry::{LogSettings, Ops, OpsSettings, ShutdownSettings, traces::TraceSettings};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +69,8 @@ pub struct GatewaySettings {
     #[command(flatten)]
     pub ops: OpsSettings,
     #[command(flatten)]
+    pub traces: TraceSettings,
+    #[command(flatten)]
     pub log: LogSettings,
     #[command(flatten)]
     pub shutdown: ShutdownSettings,
@@ -114,8 +116,8 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
         )
     })?;
     let address = listener.local_addr()?;
-    let labels = std::iter::once(("service".into(), "gateway".into()));
-    let mut registry = Registry::with_prefix_and_labels("tovar", labels);
+    telemetry::traces::export(&settings.traces);
+    let mut registry = telemetry::registry("gateway", "gateway");
     let metrics = GatewayMetrics::register(&mut registry);
     let ready = Arc::new(
         || -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {

@@ -25,5 +25,6 @@ async fn run(settings: GatewaySettings) -> anyhow::Result<()> {
         .context("the gateway cannot start")?;
     shutdown.wished().await;
     running.stop().await;
+    telemetry::traces::flush().await;
     Ok(())
 }

@@ -1,55 +1,89 @@
+use std::time::Duration;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::routes::Service;
+use crate::templates::{OTHER, TEMPLATES, Template};
+
+/// Edges of request durations in seconds; those of the service level objectives are among them.
+const DURATION_EDGES: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Forwarded {
-    upstream: &'static str,
+struct Answered {
+    method: &'static str,
+    route: &'static str,
     status: &'static str,
 }
 
-#[derive(Clone)]
-pub struct GatewayMetrics {
-    requests: Family<Forwarded, Counter>,
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Route {
+    method: &'static str,
+    route: &'static str,
+}
+
+impl From<Template> for Route {
+    fn from(template: Template) -> Self {
+        Self {
+            method: template.method,
+            route: template.route,
+        }
+    }
+}
+
+type Durations = Family<Route, Histogram, fn() -> Histogram>;
+
+telemetry::metrics! {
+    /// Rate, errors and durations of the store's requests, by route.
+    #[derive(Clone)]
+    pub struct GatewayMetrics {
+        /// Requests by route and class of status, which is unreachable where the service did not answer
+        requests: Family<Answered, Counter> = "gateway_requests";
+        /// Time from a request's head to the head of its answer, by route
+        durations: Durations = "gateway_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+    }
 }
 
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "unreachable"];
 
 impl GatewayMetrics {
+    /// Every route shows with zero before its first request.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            requests: Family::default(),
-        };
-        registry.register(
-            "gateway_requests",
-            "Requests by service and class of status",
-            metrics.requests.clone(),
-        );
-        for service in Service::ALL {
+        let metrics = Self::registered(registry);
+        for template in TEMPLATES.iter().copied().chain([OTHER]) {
+            let Route { method, route } = template.into();
             for status in CLASSES {
-                metrics.requests.get_or_create_owned(&Forwarded {
-                    upstream: service.name(),
+                let answered = Answered {
+                    method,
+                    route,
                     status,
-                });
+                };
+                metrics.requests.get_or_create_owned(&answered);
             }
+            metrics.durations.get_or_create_owned(&Route { method, route });
         }
         metrics
     }
 
     /// `status` is `None` where the service could not be reached.
-    pub fn count(&self, service: Service, status: Option<u16>) {
+    pub fn count(&self, template: Template, status: Option<u16>, took: Duration) {
         let status = status.map_or("unreachable", |status| {
             CLASSES[usize::from(status / 100).clamp(1, 5) - 1]
         });
+        let Route { method, route } = template.into();
         self.requests
-            .get_or_create_owned(&Forwarded {
-                upstream: service.name(),
+            .get_or_create_owned(&Answered {
+                method,
+                route,
                 status,
             })
             .inc();
+        self.durations
+            .get_or_create_owned(&Route { method, route })
+            .observe(took.as_secs_f64());
     }
 }

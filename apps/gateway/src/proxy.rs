@@ -11,7 +11,9 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-
+use kernel::TraceParent;
+use telemetry::traces::{Kind, Span};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
     metrics::GatewayMetrics,
     problem::problem,
     routes::{Route, Service, route},
+    templates,
 };
 
 /// Passes requests on to the services, body and answer as streams.
@@ -65,10 +68,51 @@ impl Proxy {
         }
     }
 
-    pub async fn forward(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Answer, Infallible> {
+    /// Passes a request on or answers it; it is counted when its answer begins, and is the first step of its trace unless
+    /// the client has begun one.
+    pub async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Answer, Infallible> {
+        let began = Instant::now();
         let path = request.uri().path().to_owned();
-        Ok(match route(&path) {
-            Route::To(service, path) => self.pass_on(service, &path, request, peer).await,
+        let template = templates::of(request.method().as_str(), &path);
+        let parent = request.headers().get("traceparent");
+        let parent = parent.and_then(|header| header.to_str().ok()?.parse::<TraceParent>().ok());
+        let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
+        let step = Span::begin("gateway", Kind::Server, trace, parent, || {
+            format!("{} {}", template.method, template.route)
+        });
+        if let Ok(header) = HeaderValue::from_str(&trace.to_string()) {
+            request.headers_mut().insert("traceparent", header);
+        }
+        let (answer, status) = self.answer(&path, request, peer).await;
+        self.metrics.count(template, status, began.elapsed());
+        let step = step
+            .with("http.request.method", template.method)
+            .with("http.route", template.route)
+            .with("http.response.status_code", answer.status().as_u16());
+        if answer.status().is_server_error() {
+            step.fail(answer.status());
+        } else {
+            step.end();
+        }
+        Ok(answer)
+    }
+
+    /// The answer, and its status unless the service could not be reached.
+    async fn answer(
+        &self,
+        path: &str,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> (Answer, Option<u16>) {
+        let answer = match route(path) {
+            Route::To(service, path) => match self.pass_on(service, &path, request, peer).await {
+                Some(answer) => answer,
+                None => return (unreachable(service), None),
+            },
             Route::DocsIndex => own(docs::index()),
             Route::Problems => own(docs::problems(&self.settings).await),
             Route::Redirect(location) => own(docs::redirect(&location)),
@@ -77,16 +121,19 @@ impl Proxy {
                 "no_such_route",
                 "there is nothing at this address; /api/docs/ shows what there is",
             )),
-        })
+        };
+        let status = answer.status().as_u16();
+        (answer, Some(status))
     }
 
+    /// `None` if the service cannot be reached.
     async fn pass_on(
         &self,
         service: Service,
         path: &str,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Answer {
+    ) -> Option<Answer> {
         let base = self.settings.base_of(service);
         let query = request
             .uri()
@@ -95,11 +142,11 @@ impl Proxy {
             .unwrap_or_default();
         let target = format!("{}{path}{query}", base.to_string().trim_end_matches('/'));
         let Ok(target) = target.parse::<Uri>() else {
-            return own(problem(
+            return Some(own(problem(
                 StatusCode::NOT_FOUND,
                 "no_such_route",
                 "the address cannot be read",
-            ));
+            )));
         };
         let (mut head, body) = request.into_parts();
         head.uri = target;
@@ -115,7 +162,6 @@ impl Proxy {
         let limit = Duration::from_secs(self.settings.timeout);
         match tokio::time::timeout(limit, sent).await {
             Ok(Ok(response)) => {
-                self.metrics.count(service, Some(response.status().as_u16()));
                 let (mut head, body) = response.into_parts();
                 remove_hop_by_hop(&mut head.headers);
                 let body = if head.headers.get(header::CONTENT_TYPE) == Some(&EVENT_STREAM) {
@@ -123,15 +169,15 @@ impl Proxy {
                 } else {
                     Either::Left(body)
                 };
-                Response::from_parts(head, Either::Left(body))
+                Some(Response::from_parts(head, Either::Left(body)))
             }
             Ok(Err(error)) => {
                 tracing::warn!(%service, error = chain(&error), "a service cannot be reached");
-                self.unreachable(service)
+                None
             }
             Err(_) => {
                 tracing::warn!(%service, seconds = limit.as_secs(), "a service did not answer");
-                self.unreachable(service)
+                None
             }
         }
     }
@@ -139,15 +185,6 @@ impl Proxy {
     fn until_stop(&self, body: Incoming) -> UnsyncBoxBody<Bytes, hyper::Error> {
         let frames = BodyStream::new(body).take_until(self.stop.clone().cancelled_owned());
         StreamBody::new(frames).boxed_unsync()
-    }
-
-    fn unreachable(&self, service: Service) -> Answer {
-        self.metrics.count(service, None);
-        own(problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service_unavailable",
-            &format!("{service} does not answer at the moment; try again, with the same Idempotency-Key"),
-        ))
     }
 
     /// Fetches a page of a service's own, for the gateway's pages.
@@ -162,6 +199,14 @@ impl Proxy {
             .ok()?;
         Some(answer.into_body().collect().await.ok()?.to_bytes())
     }
+}
+
+fn unreachable(service: Service) -> Answer {
+    own(problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "service_unavailable",
+        &format!("{service} does not answer at the moment; try again, with the same Idempotency-Key"),
+    ))
 }
 
 fn own(response: Response<Full<Bytes>>) -> Answer {

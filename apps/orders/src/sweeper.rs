@@ -17,8 +17,9 @@ pub async fn run(state: &State, db: &Db, stop: CancellationToken) {
             tracing::warn!(error = cause_chain(&error), "late orders cannot be looked for");
             continue;
         }
-        match sweep::count_attention(db).await {
-            Ok(counts) => state.metrics.need_attention(&counts),
+        let now = state.clock.now();
+        match sweep::count_open(db, now).await {
+            Ok(open) => state.metrics.show(&open, now),
             Err(error) => tracing::warn!(error = cause_chain(&error), "orders cannot be counted"),
         }
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The folder of a store that was not told another one.
 pub const DEFAULT_DATA: &str = ".tovar";
 const FILE: &str = "store.json";
+const TARGETS: &str = "targets.json";
 
 /// Where a running store is. It holds passwords, so only its owner may read the file.
 #[derive(Clone, Serialize, Deserialize)]
@@ -75,12 +76,28 @@ impl StoreFile {
         Ok(path)
     }
 
+    /// Where a Prometheus finds every process of the store (`file_sd_configs`).
+    pub fn write_targets(&self, data: &Path) -> anyhow::Result<PathBuf> {
+        let path = data.join(TARGETS);
+        let addresses: Vec<&str> = self
+            .ops
+            .values()
+            .map(|url| url.trim_start_matches("http://"))
+            .collect();
+        let targets = serde_json::json!([{ "targets": addresses, "labels": { "job": "tovar" } }]);
+        fs::write(&path, serde_json::to_vec_pretty(&targets)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
     /// A store that has ended must not look as if it ran.
     pub fn remove(data: &Path) {
-        if let Err(error) = fs::remove_file(data.join(FILE))
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            eprintln!("the store file cannot be removed: {error}");
+        for file in [FILE, TARGETS] {
+            if let Err(error) = fs::remove_file(data.join(file))
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                eprintln!("{file} cannot be removed: {error}");
+            }
         }
     }
 }

@@ -92,8 +92,8 @@ crate::events! { "billing":
     AccountClosed "billing.account_closed.v1" by |event| event.user_id;
     ToppedUp "billing.topped_up.v1" by |event| event.user_id;
     Withdrawn "billing.withdrawn.v1" by |event| event.user_id;
-    Held "billing.held.v1" by |event| event.order.order_id;
-    HoldRefused "billing.hold_refused.v1" by |event| event.order_id;
-    Captured "billing.captured.v1" by |event| event.order.order_id;
-    Settled "billing.settled.v1" by |event| event.order_id;
+    Held "billing.held.v1" of order by |event| event.order.order_id;
+    HoldRefused "billing.hold_refused.v1" of order by |event| event.order_id;
+    Captured "billing.captured.v1" of order by |event| event.order.order_id;
+    Settled "billing.settled.v1" of order by |event| event.order_id;
 }

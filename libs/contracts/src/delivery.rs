@@ -87,8 +87,8 @@ impl FailedReason {
 }
 
 crate::events! { "delivery":
-    Booked "delivery.booked.v1" by |event| event.order.order_id;
-    BookingRefused "delivery.booking_refused.v1" by |event| event.order_id;
-    Delivered "delivery.delivered.v1" by |event| event.order_id;
-    Failed "delivery.failed.v1" by |event| event.order_id;
+    Booked "delivery.booked.v1" of order by |event| event.order.order_id;
+    BookingRefused "delivery.booking_refused.v1" of order by |event| event.order_id;
+    Delivered "delivery.delivered.v1" of order by |event| event.order_id;
+    Failed "delivery.failed.v1" of order by |event| event.order_id;
 }

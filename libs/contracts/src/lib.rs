@@ -11,9 +11,9 @@ pub mod warehouse;
 
 pub use sheet::{Line, OrderSheet};
 
-/// Implements [`kernel::Event`] for each `Type, "type", |event| key` of one topic.
+/// Implements [`kernel::Event`] for each `Type "type" by |event| key` of one topic; `of order` where the key is an order's.
 macro_rules! events {
-    ($topic:literal: $($event:ident $type:literal by |$this:ident| $key:expr;)+) => {
+    ($topic:literal: $($event:ident $type:literal $(of $order:ident)? by |$this:ident| $key:expr;)+) => {
         pub const TOPIC: &str = $topic;
 
         $(impl kernel::Event for $event {
@@ -23,11 +23,17 @@ macro_rules! events {
                 let $this = self;
                 $key.to_string()
             }
+            $(fn order(&self) -> Option<kernel::OrderId> {
+                crate::events!(@$order);
+                let $this = self;
+                Some($key)
+            })?
         })+
 
         pub(crate) fn entries() -> Vec<crate::catalogue::Entry> {
             vec![$(crate::catalogue::Entry::of::<$event>()),+]
         }
     };
+    (@order) => {};
 }
 pub(crate) use events;

@@ -86,8 +86,8 @@ impl From<Verdict> for Outcome {
 }
 
 crate::events! { "orders":
-    Placed "orders.placed.v1" by |event| event.order.order_id;
-    StopRequested "orders.stop_requested.v1" by |event| event.order_id;
-    Closed "orders.closed.v1" by |event| event.order_id;
-    Finished "orders.finished.v1" by |event| event.order_id;
+    Placed "orders.placed.v1" of order by |event| event.order.order_id;
+    StopRequested "orders.stop_requested.v1" of order by |event| event.order_id;
+    Closed "orders.closed.v1" of order by |event| event.order_id;
+    Finished "orders.finished.v1" of order by |event| event.order_id;
 }

@@ -58,10 +58,10 @@ pub struct ReleaseRefused {
 
 crate::events! { "warehouse":
     GoodsListed "warehouse.goods_listed.v1" by |event| event.sku;
-    Reserved "warehouse.reserved.v1" by |event| event.order.order_id;
-    ReserveRefused "warehouse.reserve_refused.v1" by |event| event.order_id;
-    Shipped "warehouse.shipped.v1" by |event| event.order.order_id;
-    Returned "warehouse.returned.v1" by |event| event.order_id;
-    Released "warehouse.released.v1" by |event| event.order_id;
-    ReleaseRefused "warehouse.release_refused.v1" by |event| event.order_id;
+    Reserved "warehouse.reserved.v1" of order by |event| event.order.order_id;
+    ReserveRefused "warehouse.reserve_refused.v1" of order by |event| event.order_id;
+    Shipped "warehouse.shipped.v1" of order by |event| event.order.order_id;
+    Returned "warehouse.returned.v1" of order by |event| event.order_id;
+    Released "warehouse.released.v1" of order by |event| event.order_id;
+    ReleaseRefused "warehouse.release_refused.v1" of order by |event| event.order_id;
 }

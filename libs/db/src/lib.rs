@@ -1,13 +1,16 @@
 //! The one way to a service's database: a pool, and transactions that cannot be had in any other way.
 
 mod error;
+mod metrics;
 mod migrate;
 mod pool;
+mod postgres;
 mod transaction;
 
 pub use error::DbError;
 pub use migrate::{MigrateError, Migrations, migrate};
-pub use pool::{Db, DbSettings, PoolStatus};
+pub use pool::{Db, DbSettings};
+pub use postgres::PostgresMetrics;
 pub use transaction::{Tx, Work, WorkOn};
 
 /// Advisory locks in their two-integer form; one class per purpose, so that no two of them ever meet.

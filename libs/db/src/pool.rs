@@ -10,8 +10,12 @@ use diesel_async::{
     },
 };
 use futures_util::FutureExt;
+use prometheus_client::registry::Registry;
 
-use crate::DbError;
+use crate::{
+    DbError,
+    metrics::{DbMetrics, PoolMetrics},
+};
 
 /// Where a service's database is, and how many connections it may have.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,13 +51,8 @@ impl DbSettings {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
-}
-
-/// How many connections there are, and how many of them nobody uses.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolStatus {
-    pub connections: u32,
-    pub idle: u32,
+    pub(crate) application: &'static str,
+    pub(crate) metrics: Option<DbMetrics>,
 }
 
 impl Db {
@@ -83,7 +82,11 @@ impl Db {
             .build(manager)
             .await
             .map_err(|error| DbError::Pool(error.into()))?;
-        let db = Self { pool };
+        let db = Self {
+            pool,
+            application,
+            metrics: None,
+        };
         db.check_language().await?;
         Ok(db)
     }
@@ -117,13 +120,12 @@ impl Db {
         Ok(())
     }
 
-    /// For metrics.
-    pub fn status(&self) -> PoolStatus {
-        let state = self.pool.state();
-        PoolStatus {
-            connections: state.connections,
-            idle: state.idle_connections,
-        }
+    /// The same database, whose pool and transactions `registry` shows from now on.
+    #[must_use]
+    pub fn observed(mut self, registry: &mut Registry) -> Self {
+        registry.register_collector(Box::new(PoolMetrics(self.pool.clone())));
+        self.metrics = Some(DbMetrics::register(registry));
+        self
     }
 }
 

@@ -1,6 +1,7 @@
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -14,17 +15,23 @@ use diesel_async::{
 use crate::{Db, DbError};
 
 /// An open transaction. It has no public constructor, so what takes `&mut Tx` cannot run outside of one.
-pub struct Tx<'c>(&'c mut AsyncPgConnection);
+pub struct Tx<'c> {
+    conn: &'c mut AsyncPgConnection,
+    application: &'static str,
+    when_committed: Vec<Announcement>,
+}
+
+type Announcement = Box<dyn FnOnce() + Send>;
 
 impl Deref for Tx<'_> {
     type Target = AsyncPgConnection;
     fn deref(&self) -> &AsyncPgConnection {
-        self.0
+        self.conn
     }
 }
 impl DerefMut for Tx<'_> {
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        self.0
+        self.conn
     }
 }
 
@@ -84,21 +91,47 @@ impl Db {
     {
         let mut conn = self.connection().await.map_err(E::from)?;
         tracing::trace!(transaction = name, "begin");
+        let began = Instant::now();
         AnsiTransactionManager::begin_transaction(&mut *conn)
             .await
             .map_err(|error| E::from(DbError::Query(error)))?;
-        let failed = match work(&mut Tx(&mut conn)).await {
-            Ok(value) => match commit(&mut conn).await {
-                Ok(()) => return Ok(value),
-                Err(error) => E::from(DbError::Query(error)),
-            },
+        let mut tx = self.tx(&mut conn);
+        let failed = match work(&mut tx).await {
+            Ok(value) => {
+                let when_committed = tx.when_committed;
+                match commit(&mut conn).await {
+                    Ok(()) => {
+                        self.observe(true, began.elapsed());
+                        for announce in when_committed {
+                            announce();
+                        }
+                        return Ok(value);
+                    }
+                    Err(error) => E::from(DbError::Query(error)),
+                }
+            }
             Err(error) => error,
         };
         // What cannot be rolled back has lost its connection: the pool closes one whose transaction is open.
         if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
             tracing::debug!(transaction = name, %error, "not rolled back");
         }
+        self.observe(false, began.elapsed());
         Err(failed)
+    }
+
+    fn tx<'c>(&self, conn: &'c mut AsyncPgConnection) -> Tx<'c> {
+        Tx {
+            conn,
+            application: self.application,
+            when_committed: Vec::new(),
+        }
+    }
+
+    fn observe(&self, committed: bool, took: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.observe(committed, took);
+        }
     }
 }
 
@@ -115,6 +148,17 @@ async fn commit(conn: &mut AsyncPgConnection) -> QueryResult<()> {
 }
 
 impl Tx<'_> {
+    /// The service whose database this is.
+    pub fn application(&self) -> &'static str {
+        self.application
+    }
+
+    /// Runs `announce` once this transaction has committed, and never if it does not: what is counted or told to the
+    /// world must have happened.
+    pub fn when_committed(&mut self, announce: impl FnOnce() + Send + 'static) {
+        self.when_committed.push(Box::new(announce));
+    }
+
     /// Runs `work` inside a savepoint: its error rolls back what it did, and leaves the transaction usable.
     pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
     where
@@ -122,10 +166,21 @@ impl Tx<'_> {
         R: Send,
         E: From<DbError> + Send,
     {
-        let outcome: Result<R, Abort<E>> = self
-            .0
-            .transaction(async move |conn| work(&mut Tx(conn)).await.map_err(Abort::Work))
+        let application = self.application;
+        let outcome: Result<(R, Vec<Announcement>), Abort<E>> = self
+            .conn
+            .transaction(async move |conn| {
+                let mut tx = Tx {
+                    conn,
+                    application,
+                    when_committed: Vec::new(),
+                };
+                let value = work(&mut tx).await.map_err(Abort::Work)?;
+                Ok((value, tx.when_committed))
+            })
             .await;
-        outcome.map_err(Abort::into_error)
+        let (value, announcements) = outcome.map_err(Abort::into_error)?;
+        self.when_committed.extend(announcements);
+        Ok(value)
     }
 }

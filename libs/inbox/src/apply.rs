@@ -8,6 +8,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use kernel::TraceParent;
+use telemetry::traces::{Kind, Span};
 use tracing::Instrument;
 
 use crate::{Failure, Message, Retry, Subscriptions, parked};
@@ -157,20 +158,41 @@ async fn handle<S: Send + Sync + 'static>(
         });
     };
     let trace = message.trace.map_or_else(TraceParent::root, TraceParent::child);
+    let step = Span::begin(subscriptions.name(), Kind::Consumer, trace, message.trace, || {
+        format!("process {}", message.event_type)
+    });
     let span = tracing::info_span!(
         "event",
         event_id = %message.id,
         event_type = message.event_type,
         key = message.key,
+        order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span));
+    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span.clone()));
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
     // without anybody being told.
-    match AssertUnwindSafe(work).catch_unwind().await {
+    let result = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result.map(|()| Outcome::Applied),
         Err(panic) => Err(Failure::panicked(&*panic)),
+    };
+    let step = step
+        .with("messaging.system", "kafka")
+        .with("messaging.operation.type", "process")
+        .with("messaging.destination.name", &message.topic)
+        .with("messaging.destination.partition.id", message.partition)
+        .with("messaging.kafka.offset", message.offset)
+        .with("messaging.kafka.message.key", &message.key)
+        .with("messaging.message.id", message.id)
+        .with("cloudevents.event_type", &message.event_type);
+    match &result {
+        Ok(_) => tx.when_committed(move || {
+            span.in_scope(|| tracing::debug!("applied"));
+            step.end();
+        }),
+        Err(failure) => step.fail(failure.cause()),
     }
+    result
 }
 
 async fn accept(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<String, DbError> {

@@ -65,7 +65,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
     settings: &InboxSettings,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
-    metrics.expect(&subscriptions.event_types());
+    metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
     let topics: Vec<String> = subscriptions
         .topics()
@@ -74,7 +74,12 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         .collect();
     let config = client_config(kafka, settings, &group);
     let hands = Hands::default();
-    let consumer = StreamConsumer::from_config_and_context(&config, Context { hands: hands.clone() })?;
+    let context = Context {
+        hands: hands.clone(),
+        metrics: metrics.clone(),
+        prefix: kafka.kafka_prefix.clone(),
+    };
+    let consumer = StreamConsumer::from_config_and_context(&config, context)?;
     consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
 
     let shared = Arc::new(Shared {
@@ -133,6 +138,8 @@ fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -
         // The broker answers at once when there is anything.
         .set("fetch.wait.max.ms", "500")
         .set("fetch.error.backoff.ms", "50")
+        // For how far behind we are.
+        .set("statistics.interval.ms", "5000")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "4096");
     if let Some(instance) = &settings.inbox_instance {

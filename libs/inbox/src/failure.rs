@@ -35,6 +35,13 @@ impl<E: Classify> From<E> for Failure {
 }
 
 impl Failure {
+    pub(crate) fn cause(&self) -> &str {
+        match self {
+            Self::Retry(retry) => &retry.cause,
+            Self::Park { reason, .. } => reason,
+        }
+    }
+
     /// A handler that panics has a defect, as one that returns [`Class::Bug`].
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -9,13 +9,13 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext,
+    ClientContext, Statistics,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::Message;
+use crate::{Message, Metrics};
 
 /// What a revoked partition's worker has to finish or roll back.
 const REVOKE_GRACE: Duration = Duration::from_secs(10);
@@ -51,9 +51,24 @@ impl Hands {
 /// Sees to it that a partition is given up only when its worker has finished or rolled back.
 pub(crate) struct Context {
     pub hands: Hands,
+    pub metrics: Metrics,
+    /// What topics' names begin with on the brokers.
+    pub prefix: String,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        for (name, topic) in &statistics.topics {
+            // Partitions that are somebody else's have no lag here, which is said by a negative one.
+            let behind = topic.partitions.values();
+            let behind = behind
+                .map(|one| one.consumer_lag.max(one.consumer_lag_stored).max(0))
+                .sum();
+            self.metrics
+                .is_behind(name.strip_prefix(&self.prefix).unwrap_or(name), behind);
+        }
+    }
+}
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(revoked) = rebalance {

@@ -1,11 +1,12 @@
 use chrono::{DateTime, Utc};
+use db::{Db, DbError};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
+    registry::Registry,
 };
 
-use crate::{Outcome, message::UNREADABLE};
+use crate::{Outcome, message::UNREADABLE, parked};
 
 /// The type of whatever nobody here listens to: others may publish what they like.
 const OTHER: &str = "other";
@@ -34,52 +35,56 @@ impl From<&str> for OfType {
     }
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct OfTopic {
+    topic: String,
+}
+
+impl From<&str> for OfTopic {
+    fn from(topic: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+        }
+    }
+}
+
 type Ages = Family<OfType, Histogram, fn() -> Histogram>;
 
-/// What a consumer does, by type of event.
-#[derive(Clone)]
-pub struct Metrics {
-    events: Family<Consumed, Counter>,
-    retries: Family<OfType, Counter>,
-    ages: Ages,
-    blocked: Gauge,
+telemetry::metrics! {
+    /// What a consumer does, by type of event, and how far it is.
+    #[derive(Clone)]
+    pub struct Metrics {
+        /// Events by type and by what became of them: applied, duplicate, parked or ignored
+        events: Family<Consumed, Counter> = "inbox_events";
+        /// Attempts that failed and are made again, by type of event
+        retries: Family<OfType, Counter> = "inbox_retries";
+        /// Age of an event, from its publication to the commit of its handler
+        ages: Ages = "inbox_event_age" in Seconds, Ages::new_with_constructor(|| Histogram::new(AGE_EDGES));
+        /// Partitions that wait for a retry
+        blocked: Gauge = "inbox_blocked_partitions";
+        /// Messages that this replica has still to read, by topic; Kafka's client reckons it every five seconds
+        lag: Family<OfTopic, Gauge> = "inbox_lag_messages";
+        /// Events that wait for an operator, by themselves or behind an earlier one of their key
+        parked: Gauge = "inbox_parked";
+    }
 }
 
 impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
-        let ages = Ages::new_with_constructor(|| Histogram::new(AGE_EDGES));
-        let metrics = Self {
-            events: Family::default(),
-            retries: Family::default(),
-            ages,
-            blocked: Gauge::default(),
-        };
-        registry.register(
-            "inbox_events",
-            "Events by type and by what became of them",
-            metrics.events.clone(),
-        );
-        registry.register(
-            "inbox_retries",
-            "Attempts that failed and are made again",
-            metrics.retries.clone(),
-        );
-        registry.register_with_unit(
-            "inbox_event_age",
-            "Age of an event, from its publication to the commit of its handler",
-            Unit::Seconds,
-            metrics.ages.clone(),
-        );
-        registry.register(
-            "inbox_blocked_partitions",
-            "Partitions that wait for a retry",
-            metrics.blocked.clone(),
-        );
-        metrics
+        Self::registered(registry)
+    }
+
+    /// Reads what is parked.
+    pub async fn read(&self, db: &Db, consumer: &str) -> Result<(), DbError> {
+        self.parked.set(parked::count(db, consumer).await?);
+        Ok(())
     }
 
     /// Makes every label exist before its first event.
-    pub(crate) fn expect(&self, event_types: &[&'static str]) {
+    pub(crate) fn expect(&self, topics: &[&'static str], event_types: &[&'static str]) {
+        for topic in topics {
+            self.lag.get_or_create_owned(&OfTopic::from(*topic));
+        }
         for event_type in event_types {
             for outcome in ["applied", "duplicate", "parked"] {
                 self.events_of(event_type, outcome, 0);
@@ -127,6 +132,10 @@ impl Metrics {
         self.retries.get_or_create_owned(&OfType::from(event_type)).inc();
     }
 
+    pub(crate) fn is_behind(&self, topic: &str, messages: i64) {
+        self.lag.get_or_create_owned(&OfTopic::from(topic)).set(messages);
+    }
+
     /// A partition waits until the answer is dropped.
     pub(crate) fn block(&self) -> Blocked {
         self.blocked.inc();
@@ -158,7 +167,7 @@ mod tests {
     #[test]
     fn every_label_exists_before_the_first_event() {
         let mut registry = Registry::default();
-        Metrics::register(&mut registry).expect(&["orders.placed.v1"]);
+        Metrics::register(&mut registry).expect(&["orders"], &["orders.placed.v1"]);
         let text = shown(&registry);
         for line in [
             r#"inbox_events_total{type="orders.placed.v1",outcome="applied"} 0"#,
@@ -169,6 +178,7 @@ mod tests {
             r#"inbox_retries_total{type="orders.placed.v1"} 0"#,
             r#"inbox_event_age_seconds_bucket{le="10.0",type="orders.placed.v1"} 0"#,
             "inbox_blocked_partitions 0",
+            r#"inbox_lag_messages{topic="orders"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -33,6 +33,22 @@ pub struct ParkedEvent {
     pub state: String,
 }
 
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    parked: i64,
+}
+
+/// How many events wait for an operator.
+pub(crate) async fn count(db: &Db, consumer: &str) -> Result<i64, DbError> {
+    db.transaction("inbox.count_parked", async |tx| -> Result<i64, DbError> {
+        let sql = "SELECT count(*) AS parked FROM inbox_parked WHERE consumer = $1 AND state IN ('parked', 'replay')";
+        let count: Count = sql_query(sql).bind::<Text, _>(consumer).get_result(&mut **tx).await?;
+        Ok(count.parked)
+    })
+    .await
+}
+
 /// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its redelivery meets.
 /// Behind an event in replay it is replayed after it. `false` if it is there already.
 pub(crate) async fn park(

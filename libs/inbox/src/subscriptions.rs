@@ -97,12 +97,15 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         let erased: Erased<S> = Arc::new(move |tx, state, id, payload| {
             let handler = handler.clone();
             Box::pin(async move {
-                let event = serde_json::from_slice(payload).map_err(|source| {
+                let event: E = serde_json::from_slice(payload).map_err(|source| {
                     Failure::from(Unreadable {
                         event_type: E::TYPE,
                         source,
                     })
                 })?;
+                if let Some(order_id) = event.order() {
+                    tracing::Span::current().record("order_id", tracing::field::display(order_id));
+                }
                 handler.call(tx, state, Delivery { id, event }).await
             })
         });

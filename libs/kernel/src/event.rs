@@ -1,5 +1,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::OrderId;
+
 /// Names one event for ever. It is the CloudEvents `id` and the consumers' idempotency key. A UUIDv7, so that
 /// indexes over it grow at one end.
 pub type EventId = uuid::Uuid;
@@ -14,4 +16,9 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Events with one key reach every consumer in the order of their commits.
     fn key(&self) -> String;
+
+    /// The order that it is about, if it is about one. For logs.
+    fn order(&self) -> Option<OrderId> {
+        None
+    }
 }

@@ -46,6 +46,16 @@ impl TraceParent {
         format!("{:032x}", self.trace_id)
     }
 
+    /// The id of this step in 16 hex digits.
+    pub fn span_id(self) -> String {
+        format!("{:016x}", self.span_id)
+    }
+
+    /// Whether whoever began the trace wants it to be recorded.
+    pub const fn is_sampled(self) -> bool {
+        self.flags & 1 == 1
+    }
+
     /// Runs `work` as a part of this trace.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await

@@ -4,11 +4,13 @@
 //! [`publish`] is all that a service needs. [`log`] is the relay's side, [`parked`] the operator's.
 
 pub mod log;
+mod metrics;
 pub mod parked;
 mod publish;
 
 use diesel_migrations::embed_migrations;
 
+pub use metrics::OutboxMetrics;
 pub use publish::{PublishError, declare_topics, publish};
 
 /// The outbox's tables; part of each service's database.

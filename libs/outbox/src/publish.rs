@@ -5,6 +5,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use kernel::{Class, Classify, Event, EventId, TraceParent};
+use telemetry::traces::{Kind, Span};
 
 use crate::MAX_PAYLOAD;
 
@@ -60,20 +61,37 @@ pub async fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, Pu
         });
     }
     let id = EventId::now_v7();
-    let trace = TraceParent::current().map(|trace| trace.child().to_string());
+    let parent = TraceParent::current();
+    let trace = parent.map(TraceParent::child);
+    let span = trace.map_or(Span::none(), |trace| {
+        Span::begin(tx.application(), Kind::Producer, trace, parent, || {
+            format!("create {event_type}")
+        })
+    });
     let row: Written = sql_query("SELECT outbox_publish($1, $2, $3, $4, $5, $6, $7, $8) AS written")
         .bind::<Uuid, _>(id)
         .bind::<Text, _>(E::TOPIC)
         .bind::<Text, _>(event.key())
         .bind::<Text, _>(event_type)
         .bind::<Text, _>(payload)
-        .bind::<Nullable<Text>, _>(trace)
+        .bind::<Nullable<Text>, _>(trace.map(|trace| trace.to_string()))
         .bind::<Integer, _>(lock_class::OUTBOX_SLEEP)
         .bind::<Integer, _>(lock_class::OUTBOX_KEY)
         .get_result(&mut **tx)
         .await
         .map_err(DbError::from)?;
     if row.written {
+        if let Some(order_id) = event.order() {
+            tracing::Span::current().record("order_id", tracing::field::display(order_id));
+        }
+        let span = span
+            .with("messaging.system", "kafka")
+            .with("messaging.operation.type", "create")
+            .with("messaging.destination.name", E::TOPIC)
+            .with("messaging.message.id", id)
+            .with("messaging.kafka.message.key", event.key())
+            .with("cloudevents.event_type", event_type);
+        tx.when_committed(move || span.end());
         Ok(id)
     } else {
         Err(PublishError::UnknownTopic {

@@ -3,6 +3,7 @@
 
 mod auth;
 mod http;
+mod readings;
 mod run;
 mod service;
 mod settings;

@@ -17,14 +17,19 @@ use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use idempotency::FingerprintKey;
 use kernel::{Class, Classify, Clock, cause_chain};
-use prometheus_client::registry::Registry;
 use telemetry::{Ops, Readiness, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens,
-    http::{call::Kit, docs, limit::Limits, observe},
+    http::{
+        call::Kit,
+        docs,
+        limit::Limits,
+        observe::{self, HttpMetrics, Observer},
+    },
+    readings::Readings,
 };
 
 const MIGRATIONS: Migrations = embed_migrations!();
@@ -60,18 +65,30 @@ impl Running {
 pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<Running> {
     let ServiceSettings { kit, own } = settings;
     migrate::<S>(&kit).await?;
+    telemetry::traces::export(&kit.traces);
+    let mut registry = telemetry::registry("service", S::NAME);
     let db = Db::open(&kit.db, S::NAME)
         .await
-        .context("the database cannot be opened")?;
+        .context("the database cannot be opened")?
+        .observed(&mut registry);
     outbox::declare_topics(&db, S::PUBLISHES)
         .await
         .context("the topics cannot be declared")?;
 
-    let mut registry =
-        Registry::with_prefix_and_labels("tovar", std::iter::once(("service".into(), S::NAME.into())));
     let api = docs::openapi::<S>();
-    let http_metrics = observe::HttpMetrics::register(&mut registry, &api);
+    let observer = Observer {
+        service: S::NAME,
+        metrics: HttpMetrics::register(&mut registry, &api),
+    };
     let inbox_metrics = inbox::Metrics::register(&mut registry);
+    let readings = Readings::register(
+        &mut registry,
+        S::NAME,
+        &db,
+        kit.idempotency.idempotency_hours,
+        Duration::from_millis(kit.readings_every),
+        inbox_metrics.clone(),
+    );
     let clock = Clock::system();
     let boot = Boot {
         own: &own,
@@ -109,6 +126,7 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
             .run_until_cancelled_owned(forget_idle(limits.clone())),
     );
     tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
+    tasks.spawn(readings.run(stop.clone()));
 
     let server = serve::<S>(
         &kit,
@@ -117,7 +135,7 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
         db.clone(),
         tokens,
         limits,
-        (api, http_metrics),
+        (api, observer),
     )?;
     let subscriptions = S::subscriptions();
     let inbox = if subscriptions.topics().is_empty() {
@@ -178,7 +196,7 @@ fn serve<S: Service>(
     db: Db,
     tokens: Tokens,
     limits: Arc<Limits>,
-    (api, metrics): (utoipa::openapi::OpenApi, observe::HttpMetrics),
+    (api, observer): (utoipa::openapi::OpenApi, Observer),
 ) -> anyhow::Result<ServerHandle> {
     let shared = Data::new(Kit {
         state,
@@ -191,11 +209,11 @@ fn serve<S: Service>(
         limits,
         runtime: Handle::current(),
     });
-    let metrics = Data::new(metrics);
+    let observer = Data::new(observer);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
-            .app_data(metrics.clone())
+            .app_data(observer.clone())
             .app_data(
                 web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
             )
@@ -319,5 +337,6 @@ async fn run_until_signal<S: Service>(settings: ServiceSettings<S::Settings>) ->
     shutdown.wished().await;
     tracing::info!(service = S::NAME, "stopping");
     started.stop().await;
+    telemetry::traces::flush().await;
     Ok(())
 }

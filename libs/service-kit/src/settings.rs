@@ -4,7 +4,7 @@ use db::DbSettings;
 use idempotency::IdempotencySettings;
 use inbox::InboxSettings;
 use kernel::Currency;
-use telemetry::{LogSettings, OpsSettings, ShutdownSettings};
+use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// All settings of a service: those of the kit and its own.
 #[derive(Clone, clap::Args)]
@@ -76,6 +76,14 @@ pub struct KitSettings {
     pub tokens: TokenSettings,
     #[command(flatten)]
     pub ops: OpsSettings,
+
+    /// Milliseconds between two readings of the database for the metrics: where the outbox stands, what is parked, what
+    /// PostgreSQL counts. Invariants are checked a sixth as often at most
+    #[arg(long, env = "READINGS_EVERY", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = "Health and metrics")]
+    pub readings_every: u64,
+
+    #[command(flatten)]
+    pub traces: TraceSettings,
     #[command(flatten)]
     pub log: LogSettings,
     #[command(flatten)]

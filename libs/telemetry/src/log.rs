@@ -1,6 +1,11 @@
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{MakeWriter, format::JsonFields},
+};
+
+use crate::json::FlatJson;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Log")]
@@ -32,6 +37,11 @@ impl Default for LogSettings {
 
 /// Starts the log on standard error. The first call in a process wins; later ones change nothing.
 pub fn init(settings: &LogSettings) {
+    writing_to(settings, io::stderr);
+}
+
+/// The same, written to somewhere else.
+pub fn writing_to(settings: &LogSettings, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|error| {
         eprintln!("LOG={:?} cannot be read ({error}); logging at info", settings.log);
         EnvFilter::new("info")
@@ -43,14 +53,12 @@ pub fn init(settings: &LogSettings) {
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     // A second call finds a subscriber in place, which is what the doc comment promises.
     let _already_there = if json {
         builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(true)
+            .fmt_fields(JsonFields::new())
+            .event_format(FlatJson)
             .try_init()
     } else {
         builder.compact().with_ansi(io::stderr().is_terminal()).try_init()

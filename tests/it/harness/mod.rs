@@ -1,9 +1,11 @@
 //! A store for one test: databases and topics of its own, services, relays and gateway in this process.
 
 mod operations;
+mod prometheus;
 mod shop;
 mod store;
 
 pub use operations::{Operation, operations};
+pub use prometheus::{Prometheus, Samples};
 pub use shop::{Shop, WITHIN};
 pub use store::{PARTITIONS, Store};

@@ -59,6 +59,11 @@ impl Store {
         Self::set_up(postgres, kafka, &[]).await
     }
 
+    /// On servers of the test's own, with settings of single services.
+    pub async fn start_on_with(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
+        Self::set_up(postgres, kafka, own).await
+    }
+
     async fn set_up(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
         let prefix = format!("t{}-", &uuid::Uuid::new_v4().simple().to_string()[..8]);
         let topics: Vec<String> = contracts::catalogue::TOPICS
@@ -136,6 +141,13 @@ impl Store {
             .expect("an answer");
         promoted.success().expect("the role");
         self.guest.log_in(&email, password).await.expect("they log in")
+    }
+
+    /// Addresses of health and metrics of every process that a store has.
+    pub fn all_ops(&self) -> Vec<SocketAddr> {
+        let services = self.services.values().map(|service| service.ops_address);
+        let relays = self.relays.values().map(|relay| relay.ops_address);
+        services.chain(relays).chain([self.gateway.ops_address]).collect()
     }
 
     pub fn brokers(&self) -> &str {

@@ -66,6 +66,11 @@ impl Status {
         )
     }
 
+    /// From here on it only waits for a courier, or for nothing.
+    pub const fn is_shipped_or_over(self) -> bool {
+        self.is_terminal() || matches!(self, Self::Shipped | Self::Returning)
+    }
+
     /// The first match wins. A later fact implies the earlier ones, which may still be under way.
     pub fn of(facts: &Facts) -> Self {
         let has = |kind| facts.has(kind);

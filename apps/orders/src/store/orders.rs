@@ -106,6 +106,35 @@ pub async fn ask_for_attention(tx: &mut Tx<'_>, id: OrderId, attention: Attentio
     DbError::expect_rows("asking for attention", 1, asked)
 }
 
+/// How many orders are under way, by status. Each of them has a deadline.
+pub async fn count_open(tx: &mut Tx<'_>) -> Result<Vec<(String, i64)>, DbError> {
+    let counted = orders::table
+        .filter(orders::deadline.is_not_null())
+        .group_by(orders::status)
+        .select((orders::status, diesel::dsl::count_star()));
+    Ok(counted.load(&mut **tx).await?)
+}
+
+/// When the oldest order was placed that is under way and neither shipped nor on its way back.
+pub async fn oldest_unshipped(tx: &mut Tx<'_>) -> Result<Option<DateTime<Utc>>, DbError> {
+    let away = Status::ALL
+        .into_iter()
+        .filter(|status| status.is_shipped_or_over());
+    let oldest = orders::table
+        .filter(orders::deadline.is_not_null())
+        .filter(orders::status.ne_all(away.map(Status::as_str)))
+        .select(diesel::dsl::min(orders::placed_at));
+    Ok(oldest.first(&mut **tx).await?)
+}
+
+/// How many orders are late and wait for the sweeper.
+pub async fn count_late(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<i64, DbError> {
+    let late = orders::table
+        .filter(orders::deadline.lt(now))
+        .filter(orders::attention.is_null());
+    Ok(late.count().get_result(&mut **tx).await?)
+}
+
 /// How many orders need attention, for each reason.
 pub async fn count_attention(tx: &mut Tx<'_>) -> Result<Vec<(Attention, i64)>, DbError> {
     let counted = orders::table

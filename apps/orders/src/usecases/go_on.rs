@@ -8,7 +8,7 @@ use crate::{
     domain::{
         deadline::deadline,
         decide::decide,
-        facts::{Fact, Facts},
+        facts::{Fact, Facts, Kind},
         status::Status,
     },
     store::{
@@ -34,6 +34,7 @@ pub async fn go_on(
     fact: Fact,
 ) -> Result<(), OrderError> {
     let now = state.clock.now();
+    let before = Status::of(&known);
     let mut next = Some(fact);
     while let Some(fact) = next {
         tell(tx, order, &fact).await?;
@@ -46,6 +47,10 @@ pub async fn go_on(
         facts::add(tx, order.order_id, &learnt).await?;
         known.add(learnt.fact, now);
         next = decide(&known);
+    }
+    if let Some(placed_at) = known.at(Kind::Placed) {
+        let (metrics, after) = (state.metrics.clone(), Status::of(&known));
+        tx.when_committed(move || metrics.went_on(placed_at, before, after, now));
     }
     save(tx, state, order.order_id, &known).await
 }

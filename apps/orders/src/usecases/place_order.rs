@@ -51,5 +51,9 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
     facts::add(tx, order.order_id, &placed).await?;
     let view = OrderView::of_sheet(&order, &known, deadline);
     outbox::publish(tx, &Placed { order }).await?;
+    let metrics = state.metrics.clone();
+    tx.when_committed(move || {
+        metrics.placed.inc();
+    });
     Ok(view)
 }

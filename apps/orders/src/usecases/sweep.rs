@@ -11,9 +11,10 @@ use super::{
 use crate::{
     State,
     domain::{
-        attention::{Attention, Overdue, overdue},
+        attention::{Overdue, overdue},
         status::Status,
     },
+    metrics::Open,
     store::{facts, orders},
 };
 
@@ -64,10 +65,15 @@ async fn deal_with(
     }
 }
 
-/// How many orders need attention, by reason.
-pub async fn count_attention(db: &Db) -> Result<Vec<(Attention, i64)>, DbError> {
-    db.transaction("orders.count_attention", async |tx| {
-        orders::count_attention(tx).await
+/// Looks at the orders that are under way, for the metrics.
+pub async fn count_open(db: &Db, now: DateTime<Utc>) -> Result<Open, DbError> {
+    db.transaction("orders.count_open", async |tx| -> Result<Open, DbError> {
+        Ok(Open {
+            by_status: orders::count_open(tx).await?,
+            oldest_unshipped: orders::oldest_unshipped(tx).await?,
+            past_deadline: orders::count_late(tx, now).await?,
+            attention: orders::count_attention(tx).await?,
+        })
     })
     .await
 }

@@ -131,6 +131,7 @@ async fn run(
                 pid: std::process::id(),
             };
             let path = file.write(&folder.path)?;
+            file.write_targets(&folder.path)?;
             show::ready(&file, &path, &folder.logs(), servers, &processes);
             stop.wished().await;
             Ok(())

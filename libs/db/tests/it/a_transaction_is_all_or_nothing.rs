@@ -1,3 +1,7 @@
+use std::sync::{Arc, Mutex};
+
+use db::Tx;
+
 use crate::fixture::{Fixture, WorkError, run, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,6 +40,57 @@ async fn an_error_that_was_passed_over_is_no_success() {
         .await;
     assert!(outcome.is_err(), "nothing was committed, and nobody is told");
     assert!(fixture.numbers().await.is_empty());
+}
+
+/// What is counted or told to the world is so only once it has happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_is_made_after_the_commit_and_only_then() {
+    let fixture = Fixture::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let announce = |tx: &mut Tx<'_>, what: &'static str| {
+        let told = told.clone();
+        tx.when_committed(move || told.lock().unwrap().push(what));
+    };
+    let committed = fixture
+        .db
+        .transaction("test.announced", async |tx| -> Result<(), WorkError> {
+            run(tx, "INSERT INTO numbers VALUES (1)").await?;
+            announce(tx, "outer");
+            let kept = tx.savepoint(async |tx| -> Result<(), WorkError> {
+                announce(tx, "inner");
+                Ok(())
+            });
+            kept.await?;
+            let given_up = tx.savepoint(async |tx| -> Result<(), WorkError> {
+                announce(tx, "given up");
+                run(tx, "INSERT INTO numbers VALUES (1)").await
+            });
+            assert!(given_up.await.is_err());
+            assert!(told.lock().unwrap().is_empty(), "nothing has happened yet");
+            Ok(())
+        })
+        .await;
+    assert_eq!(committed, Ok(()));
+    assert_eq!(*told.lock().unwrap(), ["outer", "inner"]);
+
+    let failed = fixture
+        .db
+        .transaction("test.failed", async |tx| -> Result<(), WorkError> {
+            announce(tx, "failed");
+            Err(WorkError::Own(7))
+        })
+        .await;
+    assert_eq!(failed, Err(WorkError::Own(7)));
+    let passed_over = fixture
+        .db
+        .transaction("test.passed_over", async |tx| -> Result<(), WorkError> {
+            announce(tx, "passed over");
+            assert!(run(tx, "INSERT INTO numbers VALUES (1)").await.is_err());
+            Ok(())
+        })
+        .await;
+    assert!(passed_over.is_err());
+    assert_eq!(told.lock().unwrap().len(), 2, "what did not happen is not told");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@ use kernel::TraceParent;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::{Registry, Unit},
+    registry::Registry,
 };
+use telemetry::traces::{Kind, Span};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -34,32 +35,21 @@ struct Route {
 
 type Durations = Family<Route, Histogram, fn() -> Histogram>;
 
-/// Rate, errors and durations of a service's requests, by route.
-#[derive(Clone)]
-pub struct HttpMetrics {
-    requests: Family<Answered, Counter>,
-    durations: Durations,
+telemetry::metrics! {
+    /// Rate, errors and durations of a service's requests, by route.
+    #[derive(Clone)]
+    pub struct HttpMetrics {
+        /// Requests by route and class of status
+        requests: Family<Answered, Counter> = "http_requests";
+        /// Time from a request's head to its answer, by route
+        durations: Durations = "http_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+    }
 }
 
 impl HttpMetrics {
     /// Every route of `api` shows with zero before its first request.
     pub fn register(registry: &mut Registry, api: &utoipa::openapi::OpenApi) -> Self {
-        let durations = Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
-        let metrics = Self {
-            requests: Family::default(),
-            durations,
-        };
-        registry.register(
-            "http_requests",
-            "Requests by route and class of status",
-            metrics.requests.clone(),
-        );
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from a request's head to its answer, by route",
-            Unit::Seconds,
-            metrics.durations.clone(),
-        );
+        let metrics = Self::registered(registry);
         for (path, item) in &api.paths.paths {
             let methods = [
                 ("GET", &item.get),
@@ -105,9 +95,15 @@ impl HttpMetrics {
     }
 }
 
+/// What [`observe`] needs to know.
+pub struct Observer {
+    pub service: &'static str,
+    pub metrics: HttpMetrics,
+}
+
 /// Puts a request into its trace and span, and counts it.
 pub async fn observe(
-    metrics: Data<HttpMetrics>,
+    observer: Data<Observer>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -115,14 +111,21 @@ pub async fn observe(
         .headers()
         .get("traceparent")
         .and_then(|header| header.to_str().ok());
-    let trace = match parent.and_then(|text| text.parse::<TraceParent>().ok()) {
-        Some(parent) => parent.child(),
-        None => TraceParent::root(),
-    };
+    let parent = parent.and_then(|text| text.parse::<TraceParent>().ok());
+    let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
     let method = request.method().as_str().to_owned();
     // An address that no route has must not make a label of its own.
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let span = tracing::info_span!("http", method, route, trace_id = trace.trace_id());
+    let step = Span::begin(observer.service, Kind::Server, trace, parent, || {
+        format!("{method} {route}")
+    });
+    let span = tracing::info_span!(
+        "http",
+        method,
+        route,
+        order_id = tracing::field::Empty,
+        trace_id = trace.trace_id()
+    );
     let started = Instant::now();
     let answered = trace.scope(next.call(request).instrument(span.clone())).await;
     let status = answered.as_ref().map_or_else(
@@ -131,6 +134,15 @@ pub async fn observe(
     );
     let seconds = started.elapsed().as_secs_f64();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), seconds, "answered"));
-    metrics.observe(method, route, status.as_u16(), seconds);
+    let step = step
+        .with("http.request.method", &method)
+        .with("http.route", &route)
+        .with("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        step.fail(status);
+    } else {
+        step.end();
+    }
+    observer.metrics.observe(method, route, status.as_u16(), seconds);
     answered
 }

@@ -10,6 +10,8 @@ mod stock;
 mod told;
 mod undone;
 
+use ::invariants::Check;
+
 use super::order::Order;
 
 /// Something that must always hold of a store.
@@ -21,15 +23,6 @@ pub struct Invariant {
     pub checks: &'static [Check],
     /// What contradicts it in an order as all databases have it. That is proof where nothing of the order is under way.
     pub rules: &'static [Rule],
-}
-
-/// A query whose every row is a contradiction.
-pub struct Check {
-    pub service: &'static str,
-    /// What a row is, in words.
-    pub what: &'static str,
-    /// Two texts a row: the id of what contradicts, and how.
-    pub sql: &'static str,
 }
 
 /// A contradiction in an order.

@@ -1,0 +1,108 @@
+//! The services' routes as templates, so that metrics and spans have one name for each and not one for each id. A test of
+//! the store compares them with the services' OpenAPI pages.
+
+/// A method and a path with names in braces where ids stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Template {
+    pub method: &'static str,
+    pub route: &'static str,
+}
+
+const fn template(method: &'static str, route: &'static str) -> Template {
+    Template { method, route }
+}
+
+/// A literal segment stands before a name at the same place, because the first match wins.
+pub const TEMPLATES: [Template; 31] = [
+    template("GET", "/.well-known/jwks.json"),
+    template("GET", "/api/account"),
+    template("GET", "/api/account/entries"),
+    template("POST", "/api/account/top-ups"),
+    template("POST", "/api/account/withdrawals"),
+    template("GET", "/api/accounts/{user_id}"),
+    template("GET", "/api/deliveries"),
+    template("POST", "/api/deliveries/{order_id}/outcome"),
+    template("GET", "/api/goods"),
+    template("GET", "/api/goods/{sku}"),
+    template("PUT", "/api/goods/{sku}"),
+    template("GET", "/api/goods/{sku}/movements"),
+    template("POST", "/api/goods/{sku}/receipts"),
+    template("GET", "/api/notifications"),
+    template("GET", "/api/orders"),
+    template("POST", "/api/orders"),
+    template("GET", "/api/orders/{id}"),
+    template("POST", "/api/orders/{id}/cancellation"),
+    template("GET", "/api/orders/{id}/events"),
+    template("POST", "/api/orders/{id}/stop"),
+    template("POST", "/api/sessions"),
+    template("POST", "/api/users"),
+    template("DELETE", "/api/users/me"),
+    template("GET", "/api/users/me"),
+    template("PATCH", "/api/users/me"),
+    template("GET", "/api/users/{id}"),
+    template("PUT", "/api/users/{id}/role"),
+    template("GET", "/api/zones"),
+    template("PUT", "/api/zones/{zone}"),
+    template("GET", "/api/zones/{zone}/slots"),
+    template("POST", "/api/zones/{zone}/slots"),
+];
+
+/// The gateway's own pages, and whatever is no route.
+pub const OTHER: Template = template("other", "other");
+
+/// The template of a request.
+pub fn of(method: &str, path: &str) -> Template {
+    let found = TEMPLATES
+        .iter()
+        .find(|template| template.method == method && matches(template.route, path));
+    found.copied().unwrap_or(OTHER)
+}
+
+fn matches(route: &str, path: &str) -> bool {
+    let (mut wanted, mut found) = (route.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, None) => return true,
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => {}
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_template_of_its_route() {
+        for (method, path, route) in [
+            ("GET", "/api/orders", "/api/orders"),
+            ("GET", "/api/orders/7", "/api/orders/{id}"),
+            (
+                "POST",
+                "/api/orders/7/cancellation",
+                "/api/orders/{id}/cancellation",
+            ),
+            ("GET", "/api/users/me", "/api/users/me"),
+            ("GET", "/api/users/7", "/api/users/{id}"),
+        ] {
+            assert_eq!(of(method, path), template_of(method, route), "{path}");
+        }
+        for (method, path) in [
+            ("GET", "/api/orders/"),
+            ("GET", "/api/orders/7/8"),
+            ("BREW", "/api/orders"),
+            ("GET", "/api/docs/"),
+        ] {
+            assert_eq!(of(method, path), OTHER, "{method} {path}");
+        }
+    }
+
+    fn template_of(method: &str, route: &str) -> Template {
+        *TEMPLATES
+            .iter()
+            .find(|template| (template.method, template.route) == (method, route))
+            .unwrap()
+    }
+}

@@ -1,0 +1,160 @@
+//! What a service reads of its own database for its metrics: what nobody tells of by an event, what must be known while
+//! nothing happens, and what must be known while somebody else, such as the relay, is down.
+
+use std::time::{Duration, Instant};
+
+use db::{Db, DbError, PostgresMetrics};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{BigInt, Text},
+};
+use diesel_async::RunQueryDsl;
+use invariants::Check;
+use kernel::cause_chain;
+use outbox::OutboxMetrics;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use telemetry::ReadingAge;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Broken {
+    invariant: &'static str,
+    what: &'static str,
+}
+
+telemetry::metrics! {
+    /// What must always hold inside the service's own database.
+    #[derive(Clone)]
+    struct InvariantMetrics {
+        /// Rows that contradict what must always hold, by invariant and by what such a row is
+        violations: Family<Broken, Gauge> = "invariant_violations";
+    }
+}
+
+/// The readings of one service.
+pub(crate) struct Readings {
+    service: &'static str,
+    db: Db,
+    key_hours: u32,
+    every: Duration,
+    outbox: OutboxMetrics,
+    inbox: inbox::Metrics,
+    postgres: PostgresMetrics,
+    age: ReadingAge,
+    invariants: InvariantMetrics,
+    checked: ReadingAge,
+}
+
+/// Invariants are sums over whole tables: a look at them is followed by a pause of at least this,
+const CHECK_PAUSE: Duration = Duration::from_secs(30);
+/// and of at least so many times what it took, so that they never cost more than a twentieth of a core.
+const CHECK_REST: u32 = 20;
+
+impl Readings {
+    pub fn register(
+        registry: &mut Registry,
+        service: &'static str,
+        db: &Db,
+        key_hours: u32,
+        every: Duration,
+        inbox: inbox::Metrics,
+    ) -> Self {
+        let readings = Self {
+            service,
+            db: db.clone(),
+            key_hours,
+            every,
+            outbox: OutboxMetrics::registered(registry),
+            inbox,
+            postgres: PostgresMetrics::register(registry),
+            age: ReadingAge::registered(
+                registry,
+                "readings_age",
+                "Time since the service last read its database for these metrics: what it read is that old",
+            ),
+            invariants: InvariantMetrics::registered(registry),
+            checked: ReadingAge::registered(
+                registry,
+                "invariants_age",
+                "Time since the service last looked for contradictions in its database",
+            ),
+        };
+        for (invariant, check) in invariants::of(service) {
+            readings.violations(invariant, check, 0);
+        }
+        readings
+    }
+
+    /// Reads until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let look = async {
+            loop {
+                match self.read().await {
+                    Ok(()) => self.age.renew(),
+                    Err(error) => {
+                        tracing::debug!(error = cause_chain(&error), "the metrics' readings are old");
+                    }
+                }
+                tokio::time::sleep(self.every).await;
+            }
+        };
+        let check = async {
+            loop {
+                let began = Instant::now();
+                match self.check().await {
+                    Ok(()) => self.checked.renew(),
+                    Err(error) => tracing::warn!(error = cause_chain(&error), "invariants cannot be checked"),
+                }
+                let pause = (began.elapsed() * CHECK_REST).max(CHECK_PAUSE.min(self.every * 6));
+                tokio::time::sleep(pause).await;
+            }
+        };
+        stop.run_until_cancelled(async { tokio::join!(look, check) })
+            .await;
+    }
+
+    async fn read(&self) -> Result<(), DbError> {
+        self.outbox.read(&self.db).await?;
+        self.inbox.read(&self.db, self.service).await?;
+        self.postgres.read(&self.db).await
+    }
+
+    /// Each in a snapshot of its own: one is proof.
+    async fn check(&self) -> Result<(), DbError> {
+        for (invariant, check) in invariants::of(self.service) {
+            let count = self
+                .db
+                .transaction("kit.check_invariant", async |tx| -> Result<i64, DbError> {
+                    sql_query("SELECT set_config('tovar.key_hours', $1, true)")
+                        .bind::<Text, _>(self.key_hours.to_string())
+                        .execute(&mut **tx)
+                        .await?;
+                    let sql = format!("SELECT count(*) AS violations FROM ({}) AS found", check.sql);
+                    let found: Count = sql_query(sql).get_result(&mut **tx).await?;
+                    Ok(found.violations)
+                })
+                .await?;
+            if count > 0 {
+                tracing::error!(invariant, what = check.what, count, "an invariant is broken");
+            }
+            self.violations(invariant, check, count);
+        }
+        Ok(())
+    }
+
+    fn violations(&self, invariant: &'static str, check: &Check, count: i64) {
+        let what = check.what;
+        let broken = Broken { invariant, what };
+        self.invariants.violations.get_or_create_owned(&broken).set(count);
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    violations: i64,
+}

@@ -1,0 +1,87 @@
+use super::{Board, Panel, Row, panel};
+
+pub fn board() -> Board {
+    Board {
+        uid: "slo-detail",
+        title: "SLO detail",
+        description: "One objective: what is promised, what was kept, and how fast its error budget burns.",
+        variable: Some(("slo", "label_values(slo:objective:ratio, slo)")),
+        rows: vec![
+            Row {
+                title: "Promised and kept",
+                panels: vec![
+                    panel("Objective", "percentunit", "The share that must be good over 30 days.", &[("slo:objective:ratio{slo=~\"$slo\"}", "{{slo}}")])
+                        .stat(),
+                    panel("Good, over 30 days", "percentunit", "The share that was good.", &[("1 - slo:error_ratio:rate30d{slo=~\"$slo\"}", "{{slo}}")])
+                        .stat(),
+                    panel("Budget that is left", "percentunit", "1 is all of it; below 0 the promise is broken.", &[("slo:budget_left:ratio{slo=~\"$slo\"}", "{{slo}}")])
+                        .stat()
+                        .bad_below(0.0),
+                ],
+            },
+            Row {
+                title: "Burn rates: how many times as fast as allowed the budget burns",
+                panels: vec![
+                    burn("5m", "1h", 14.4),
+                    burn("30m", "6h", 6.0),
+                    burn("2h", "1d", 3.0),
+                    burn("6h", "3d", 1.0),
+                ],
+            },
+            Row {
+                title: "Events",
+                panels: vec![
+                    panel(
+                        "Events a second",
+                        "ops",
+                        "What the objective counts: requests, events or orders. One about time has none.",
+                        &[("slo:events:rate5m{slo=~\"$slo\"}", "{{slo}}")],
+                    ),
+                    panel("Bad ones a second", "ops", "Those of them that were too late or failed.", &[("slo:errors:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
+                    panel("Share that is bad, five minutes", "percentunit", "Bad ones of all.", &[("slo:error_ratio:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
+                    panel(
+                        "Requests in this range",
+                        "short",
+                        "Requests at the gateway in the range that is shown, counted and not extrapolated: its own journal has as many, unless it was started again.",
+                        &[("sum(max_over_time(tovar_gateway_requests_total[$__range]) - min_over_time(tovar_gateway_requests_total[$__range]))", "requests")],
+                    )
+                    .stat()
+                    .wide(12),
+                    panel(
+                        "Failed requests in this range",
+                        "short",
+                        "Those of them that the store answered with an error of its own, counted and not extrapolated.",
+                        &[("sum(max_over_time(tovar_gateway_requests_total{status=~\"5xx|unreachable\"}[$__range]) - min_over_time(tovar_gateway_requests_total{status=~\"5xx|unreachable\"}[$__range]))", "failed")],
+                    )
+                    .stat()
+                    .wide(12)
+                    .bad_from(1.0),
+                ],
+            },
+        ],
+    }
+}
+
+fn burn(short: &str, long: &str, limit: f64) -> Panel {
+    let rate = |window: &str| {
+        format!(
+            "slo:error_ratio:rate{window}{{slo=~\"$slo\"}} / on (slo) group_left () (1 - slo:objective:ratio)"
+        )
+    };
+    let what = if limit > 5.0 {
+        "pages somebody"
+    } else {
+        "makes a ticket"
+    };
+    let description = format!("Both windows above {limit} {what}.");
+    let (short_rate, long_rate) = (rate(short), rate(long));
+    let (short_legend, long_legend) = (format!("{{{{slo}}}} {short}"), format!("{{{{slo}}}} {long}"));
+    panel(
+        &format!("{long} and {short}"),
+        "x",
+        &description,
+        &[(&long_rate, &long_legend), (&short_rate, &short_legend)],
+    )
+    .wide(12)
+    .bad_from(limit)
+}

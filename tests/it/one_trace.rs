@@ -1,0 +1,265 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use kernel::TraceParent;
+use reqwest::Method;
+use serde_json::Value;
+use telemetry::{LogFormat, LogSettings, traces::TraceSettings};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
+use tovar::client::wait_for;
+
+use crate::harness::{Shop, Store, WITHIN};
+
+/// A collector that takes OTLP over HTTP as JSON, and keeps the spans of one trace.
+#[derive(Clone)]
+struct Collector {
+    trace_id: String,
+    /// By span id; the service that exported it is put in.
+    spans: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+impl Collector {
+    async fn start(trace_id: String) -> (Self, SocketAddr) {
+        let collector = Self {
+            trace_id,
+            spans: Arc::default(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let own = collector.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let own = own.clone();
+                tokio::spawn(async move { own.take(stream).await });
+            }
+        });
+        (collector, address)
+    }
+
+    /// Requests of one connection, one after the other.
+    async fn take(&self, stream: TcpStream) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let (mut first, mut length) = (String::new(), 0);
+            stream.read_line(&mut first).await?;
+            if first.is_empty() {
+                return Ok(());
+            }
+            assert!(first.starts_with("POST /v1/traces "), "{first}");
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).await?;
+                match line.to_lowercase().trim().split_once(": ") {
+                    Some(("content-length", bytes)) => length = bytes.parse().unwrap(),
+                    Some(("content-type", form)) => assert_eq!(form, "application/json"),
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await?;
+            self.keep(&serde_json::from_slice(&body).unwrap());
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                .await?;
+        }
+    }
+
+    fn keep(&self, message: &Value) {
+        for resource in message["resourceSpans"].as_array().unwrap() {
+            let service = attribute(&resource["resource"], "service.name").unwrap();
+            for span in resource["scopeSpans"][0]["spans"].as_array().unwrap() {
+                if span["traceId"] == self.trace_id.as_str() {
+                    let mut span = span.clone();
+                    span["service"] = service.clone().into();
+                    let id = span["spanId"].as_str().unwrap().to_owned();
+                    self.spans.lock().unwrap().insert(id, span);
+                }
+            }
+        }
+    }
+}
+
+fn attribute(of: &Value, name: &str) -> Option<String> {
+    let all = of["attributes"].as_array()?;
+    let found = all.iter().find(|attribute| attribute["key"] == name)?;
+    Some(found["value"]["stringValue"].as_str()?.to_owned())
+}
+
+/// Keeps the lines of one trace.
+#[derive(Clone)]
+struct Lines {
+    trace_id: String,
+    kept: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if String::from_utf8_lossy(line).contains(&self.trace_id) {
+            self.kept
+                .lock()
+                .unwrap()
+                .push(serde_json::from_slice(line).expect("a line of JSON"));
+        }
+        Ok(line.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lines_say_so() {
+    let customers_step = TraceParent::root();
+    let lines = Lines {
+        trace_id: customers_step.trace_id(),
+        kept: Arc::default(),
+    };
+    let log = LogSettings {
+        log: "info,inbox=debug,service_kit=debug,librdkafka=error".to_owned(),
+        log_format: LogFormat::Json,
+    };
+    let writer = lines.clone();
+    telemetry::writing_to(&log, move || writer.clone());
+    let (collector, address) = Collector::start(customers_step.trace_id()).await;
+    telemetry::traces::export(&TraceSettings {
+        otlp_endpoint: Some(format!("http://{address}").parse().unwrap()),
+    });
+
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 10).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let headers = [
+        ("Idempotency-Key", "one-order"),
+        ("traceparent", &*customers_step.to_string()),
+    ];
+    let body = shop.order(1);
+    let placed = customer
+        .send_with(Method::POST, "/api/orders", Some(&body), &headers)
+        .await
+        .unwrap();
+    let order = placed.success().unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        customer.finished(&order, WITHIN).await.unwrap()["status"],
+        "delivered"
+    );
+
+    // The events of the way, each of them created and sent once, and processed by those who listen.
+    let way = [
+        ("orders.placed.v1", vec!["billing"]),
+        ("billing.held.v1", vec!["orders", "warehouse"]),
+        ("warehouse.reserved.v1", vec!["delivery", "orders"]),
+        ("delivery.booked.v1", vec!["billing", "orders"]),
+        ("billing.captured.v1", vec!["orders", "warehouse"]),
+        (
+            "warehouse.shipped.v1",
+            vec!["delivery", "notifications", "orders"],
+        ),
+        ("delivery.delivered.v1", vec!["orders"]),
+        ("orders.finished.v1", vec!["notifications"]),
+    ];
+    let count = 2 + way
+        .iter()
+        .map(|(_, listeners)| 2 + listeners.len())
+        .sum::<usize>();
+    wait_for("all spans to arrive", WITHIN, async || {
+        let found = collector.spans.lock().unwrap().len();
+        anyhow::ensure!(found >= count, "{found} spans of {count}");
+        Ok(true)
+    })
+    .await
+    .unwrap();
+    let spans = collector.spans.lock().unwrap().clone();
+    assert_eq!(spans.len(), count, "{spans:#?}");
+
+    is_one_tree(&spans, &way, customers_step, &order);
+    say_what_they_are_about(&lines.kept.lock().unwrap(), customers_step, &order);
+    store.stop().await;
+}
+
+/// Every step stands under what caused it.
+fn is_one_tree(
+    spans: &BTreeMap<String, Value>,
+    way: &[(&'static str, Vec<&'static str>)],
+    customers_step: TraceParent,
+    order: &str,
+) {
+    let parent = |span: &Value| spans.get(span["parentSpanId"].as_str().unwrap_or_default());
+    let named = |name: &str| {
+        let found = spans.values().filter(|span| span["name"] == name);
+        found.cloned().collect::<Vec<Value>>()
+    };
+    let [at_gateway, at_orders] = &named("POST /api/orders")[..] else {
+        panic!("{:?}", named("POST /api/orders"));
+    };
+    let (at_gateway, at_orders) = if at_gateway["service"] == "gateway" {
+        (at_gateway, at_orders)
+    } else {
+        (at_orders, at_gateway)
+    };
+    assert_eq!(at_gateway["parentSpanId"], customers_step.span_id());
+    assert_eq!(parent(at_orders), Some(at_gateway));
+    assert_eq!(
+        attribute(at_orders, "http.response.status_code").as_deref(),
+        Some("201")
+    );
+
+    for (event, listeners) in way {
+        let producer = event.split('.').next().unwrap();
+        let created = &named(&format!("create {event}"))[0];
+        assert_eq!(
+            (&created["service"], &created["kind"]),
+            (&producer.into(), &4.into())
+        );
+        let cause = parent(created).unwrap_or_else(|| panic!("{event} has no cause"));
+        assert_eq!(cause["service"], producer, "{event} is caused in its own service");
+        let sent = &named(&format!("send {event}"))[0];
+        assert_eq!(sent["service"], format!("{producer}-relay"));
+        assert_eq!(sent["links"][0]["spanId"], created["spanId"]);
+        assert_eq!(parent(sent), Some(created));
+        let processed = named(&format!("process {event}"));
+        assert!(
+            processed
+                .iter()
+                .all(|step| step["kind"] == 5 && parent(step) == Some(created)),
+            "{event}"
+        );
+        let by: BTreeSet<&str> = processed
+            .iter()
+            .filter_map(|step| step["service"].as_str())
+            .collect();
+        assert_eq!(by, listeners.iter().copied().collect(), "{event}");
+        assert_eq!(
+            attribute(created, "messaging.kafka.message.key").as_deref(),
+            Some(order)
+        );
+    }
+}
+
+fn say_what_they_are_about(lines: &[Value], customers_step: TraceParent, order: &str) {
+    let answered = lines.iter().find(|line| line["message"] == "answered");
+    let answered = answered.unwrap_or_else(|| panic!("{lines:#?}"));
+    assert_eq!(
+        (&answered["order_id"], &answered["route"]),
+        (&order.into(), &"/api/orders".into())
+    );
+    let applied: Vec<&Value> = lines.iter().filter(|line| line["message"] == "applied").collect();
+    assert_eq!(applied.len(), 14, "{applied:#?}");
+    for line in applied {
+        assert_eq!(
+            (&line["order_id"], &line["trace_id"]),
+            (&order.into(), &customers_step.trace_id().into())
+        );
+        assert!(
+            line["event_id"].as_str().is_some_and(|id| id.len() == 36),
+            "{line}"
+        );
+    }
+}
