@@ -8,7 +8,6 @@
 //! ```
 //!
 //! `TOVAR_CLUSTER_VALUES` names a file with values for the chart, such as images of PostgreSQL and Kafka.
-#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod drained;
 mod killed;

@@ -20,10 +20,13 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
     let mut sources: Vec<(String, String, BTreeSet<String>)> = Vec::new();
     for service in SERVICES {
         let pod = one(release.pods(service, "service").await?)?;
+        // Its own address no policy keeps a pod from.
         let needs = [
             "api of users".to_owned(),
             format!("database of {service}"),
             "kafka".to_owned(),
+            format!("metrics of {service}"),
+            format!("metrics of the relay of {service}"),
         ];
         sources.push((service.to_owned(), pod, needs.into()));
         let pod = one(release.pods(service, "postgres").await?)?;
