@@ -1,6 +1,9 @@
+use reqwest::StatusCode;
 use serde_json::json;
+use tovar::client::wait_for;
+use uuid::Uuid;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Shop, Store, WITHIN};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_the_account_does_not_cover_is_rejected() {
@@ -45,10 +48,7 @@ async fn an_order_to_a_zone_that_is_not_served_is_rejected_and_all_is_undone() {
         (&json!("rejected"), &json!("zone_not_served"))
     );
     let unknown = shop
-        .buy(
-            &customer,
-            &shop.order_to(1, shop.zone, &uuid::Uuid::nil().to_string()),
-        )
+        .buy(&customer, &shop.order_to(1, shop.zone, &Uuid::nil().to_string()))
         .await;
     assert_eq!(
         (&unknown["status"], &unknown["outcome_reason"]),
@@ -75,6 +75,95 @@ async fn an_order_for_a_slot_that_is_full_is_rejected_and_all_is_undone() {
     let wanted =
         json!({ "available": 4_000, "held": 0, "stock": 9, "free": 0, "told": ["rejected", "delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_for_a_slot_that_is_over_is_rejected_and_all_is_undone() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let time_passes =
+        "UPDATE slots SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'";
+    let delivery = store.sql("delivery").await;
+    assert_eq!(delivery.execute(time_passes, &[]).await.unwrap(), 1);
+    let order = shop.buy(&customer, &shop.order(1)).await;
+    assert_eq!(
+        (&order["status"], &order["outcome_reason"]),
+        (&json!("rejected"), &json!("slot_past"))
+    );
+    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    assert_eq!(
+        (&account["available"], &account["held"]),
+        (&json!(5_000), &json!(0))
+    );
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() {
+    let mut store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    store.kill_relay("users");
+    let (email, password) = (format!("{}@example.org", Uuid::new_v4()), "their password");
+    let person = json!({ "email": email, "password": password, "name": "Early" });
+    store
+        .guest
+        .post("/api/users", &person)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let early = store.guest.log_in(&email, password).await.unwrap();
+    let not_yet = [
+        early.get("/api/account").await.unwrap(),
+        early
+            .post("/api/account/top-ups", &json!({ "amount": 1 }))
+            .await
+            .unwrap(),
+    ];
+    for answer in not_yet {
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::SERVICE_UNAVAILABLE, Some("account_not_open_yet"))
+        );
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    let order = shop.buy(&early, &shop.order(1)).await;
+    assert_eq!(
+        (&order["status"], &order["outcome_reason"]),
+        (&json!("rejected"), &json!("no_account"))
+    );
+    store.start_relay("users").await;
+    wait_for("the account to open", WITHIN, async || {
+        Ok(early.get("/api/account").await?.status == StatusCode::OK)
+    })
+    .await
+    .unwrap();
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goods_that_nobody_knows_cannot_be_ordered() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let body = |line: serde_json::Value| json!({ "lines": [line], "zone": shop.zone, "slot_id": shop.slot });
+    for (line, code) in [
+        (json!({ "sku": "coffee", "quantity": 1 }), "unknown_sku"),
+        (
+            json!({ "sku": "tea", "quantity": 1, "unit_price": 1 }),
+            "invalid_body",
+        ),
+    ] {
+        let refused = customer.post("/api/orders", &body(line)).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.code()),
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(code))
+        );
+    }
+    let orders = customer.get("/api/orders").await.unwrap().success().unwrap();
+    assert_eq!(orders["items"], json!([]));
     store.stop().await;
 }
 

@@ -5,6 +5,7 @@ use super::Store;
 
 /// An operation as its service's OpenAPI page tells of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the page")]
 pub struct Operation {
     /// In lower case.
     pub method: String,
@@ -13,6 +14,8 @@ pub struct Operation {
     pub takes_key: bool,
     pub takes_token: bool,
     pub takes_body: bool,
+    /// Whether it shows a collection page by page.
+    pub is_paged: bool,
 }
 
 impl Operation {
@@ -43,12 +46,16 @@ pub async fn operations(store: &Store) -> Vec<Operation> {
 }
 
 fn describe(method: &str, path: &str, operation: &Value) -> Operation {
-    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    let takes = |name: &str| {
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        parameters.any(|parameter| parameter["name"] == name)
+    };
     Operation {
         method: method.to_owned(),
         path: path.to_owned(),
-        takes_key: parameters.any(|parameter| parameter["name"] == "Idempotency-Key"),
+        takes_key: takes("Idempotency-Key"),
         takes_token: operation["security"].is_array(),
         takes_body: operation["requestBody"].is_object(),
+        is_paged: takes("cursor"),
     }
 }

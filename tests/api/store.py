@@ -1,0 +1,145 @@
+"""The store as the check uses it: who calls, and what there is to call about."""
+
+import json
+import time
+import uuid
+
+import psycopg
+import requests
+
+PASSWORD = "a password of the check"
+
+
+class Store:
+    def __init__(self, path):
+        with open(path) as file:
+            about = json.load(file)
+        self.base = about["base_url"]
+        self.readers = about["readers"]
+        self.manager = about["manager"]
+        self.session = requests.Session()
+
+    def send(self, method, path, token=None, body=None):
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return self.session.request(method, self.base + path, headers=headers, json=body, timeout=30)
+
+    def must(self, method, path, token=None, body=None):
+        answer = self.send(method, path, token, body)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.text else None
+
+    def log_in(self, email, password=PASSWORD):
+        return self.must("POST", "/api/sessions", None, {"email": email, "password": password})["access_token"]
+
+    def somebody(self):
+        """A new person: id, e-mail address, token."""
+        email = f"{uuid.uuid4()}@example.org"
+        person = self.must("POST", "/api/users", None, {"email": email, "password": PASSWORD, "name": "Somebody"})
+        return person["id"], email, self.log_in(email)
+
+    def wait(self, what, is_so, seconds=60):
+        end = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < end, f"waited {seconds} s for {what}"
+            time.sleep(0.05)
+
+    def counts(self):
+        """Rows of each table of each service."""
+        found = {}
+        for service, url in sorted(self.readers.items()):
+            with psycopg.connect(url) as connection:
+                tables = connection.execute(
+                    "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables ORDER BY 1"
+                ).fetchall()
+                for (table,) in tables:
+                    found[f"{service} {table}"] = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return found
+
+    def rest(self):
+        """Waits until no count changes any more; the counts."""
+        last, since = self.counts(), time.monotonic()
+        end = since + 120
+        while time.monotonic() - since < 3:
+            assert time.monotonic() < end, "the store does not come to rest"
+            time.sleep(0.3)
+            now = self.counts()
+            if now != last:
+                last, since = now, time.monotonic()
+        return last
+
+
+class Shop:
+    """People of each role, goods, zones, slots, and orders in the states that operations want."""
+
+    def __init__(self, store):
+        self.store = store
+        manager = store.log_in(store.manager["email"], store.manager["password"])
+        self.customer_id, _, customer = store.somebody()
+        courier_id, email, _ = store.somebody()
+        store.must("PUT", f"/api/users/{courier_id}/role", manager, {"role": "courier"})
+        # The role is in the token, so a new one is needed.
+        self.tokens = {"nobody": None, "customer": customer, "courier": store.log_in(email), "manager": manager}
+        self.pawn_id, _, _ = store.somebody()
+
+        mark = uuid.uuid4().hex[:8]
+        self.sku, self.zone = f"check-{mark}", f"lockers-{mark}"
+        self.by_courier = f"couriers-{mark}"
+        store.must("PUT", f"/api/goods/{self.sku}", manager, {"name": "Tea", "price": 100})
+        store.must("POST", f"/api/goods/{self.sku}/receipts", manager, {"quantity": 100_000})
+        self.slots = {}
+        for zone, handover in [(self.zone, "locker"), (self.by_courier, "courier")]:
+            store.must("PUT", f"/api/zones/{zone}", manager, {"handover": handover})
+            times = {"starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z"}
+            slot = store.must("POST", f"/api/zones/{zone}/slots", manager, {**times, "capacity": 100_000})
+            self.slots[zone] = slot["id"]
+        store.wait("the account", lambda: store.send("GET", "/api/account", customer).ok)
+        store.must("POST", "/api/account/top-ups", customer, {"amount": 10_000_000})
+        order = self.order(self.zone)
+        store.wait("orders to know the goods", lambda: store.send("POST", "/api/orders", customer, order).ok)
+        self.delivered = self.place(self.zone)
+        self.until(self.delivered, "delivered")
+        self.out = [self.place(self.by_courier) for _ in range(40)]
+        for parcel in self.out:
+            self.until(parcel, "shipped")
+
+    def order(self, zone):
+        return {"lines": [{"sku": self.sku, "quantity": 1}], "zone": zone, "slot_id": self.slots[zone]}
+
+    def place(self, zone):
+        return self.store.must("POST", "/api/orders", self.tokens["customer"], self.order(zone))["id"]
+
+    def until(self, order, status):
+        path = f"/api/orders/{order}"
+        read = lambda: self.store.must("GET", path, self.tokens["customer"])["status"] == status
+        self.store.wait(f"order {order} to be {status}", read)
+
+    def parameters(self, path, role):
+        """Path parameters that lead somewhere."""
+        known = {"sku": self.sku, "zone": self.zone, "user_id": self.customer_id, "id": self.delivered, "order_id": self.delivered}
+        if path.startswith("/api/users/"):
+            known["id"] = self.pawn_id
+        elif path.endswith(("/cancellation", "/stop")):
+            known["id"] = self.place(self.zone)
+        elif path.endswith("/outcome") and self.out and role in ("courier", "manager"):
+            known["order_id"] = self.out.pop()
+        return known
+
+    def token(self, method, path, role):
+        """Whoever leaves the store, or changes their password, is not needed afterwards."""
+        if role != "nobody" and path == "/api/users/me" and method in ("DELETE", "PATCH"):
+            return self.store.somebody()[2]
+        return self.tokens[role]
+
+    def body(self, path, body):
+        """The same body about things that exist."""
+        if path == "/api/orders" and isinstance(body, dict):
+            return {**body, **self.order(self.zone)}
+        if path == "/api/sessions" and isinstance(body, dict):
+            return dict(self.store.manager)
+        if path == "/api/users/me" and isinstance(body, dict) and "password" in body:
+            return {**body, "current_password": PASSWORD}
+        if path.endswith("/slots") and isinstance(body, dict):
+            return {**body, "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z"}
+        return body

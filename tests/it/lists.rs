@@ -1,0 +1,138 @@
+//! Every collection of every OpenAPI page, page by page.
+
+use serde_json::{Value, json};
+use tovar::client::Client;
+
+use crate::harness::{Shop, Store, operations};
+
+/// Who sees the collection, and where it is.
+struct Collection<'a> {
+    path: String,
+    reader: &'a Client,
+}
+
+struct People {
+    customer: Client,
+    courier: Client,
+}
+
+/// Adds one more to each collection.
+async fn add(store: &Store, shop: &Shop, people: &People, number: u32) {
+    let manager = &store.manager;
+    let put = async |path: String, body: Value| manager.put(&path, &body).await.unwrap().success().unwrap();
+    put(
+        format!("/api/goods/kind-{number}"),
+        json!({ "name": "Some", "price": 1 }),
+    )
+    .await;
+    put(
+        format!("/api/zones/zone-{number}"),
+        json!({ "handover": "locker" }),
+    )
+    .await;
+    Shop::add_slot(manager, shop.zone, 10).await;
+    let receipt = manager
+        .post("/api/goods/tea/receipts", &json!({ "quantity": 1 }))
+        .await;
+    receipt.unwrap().success().unwrap();
+    let order = shop.place(&people.customer, &shop.order(1)).await;
+    Shop::until(&people.customer, &order, &["shipped"]).await;
+}
+
+fn collection<'a>(path: &str, store: &'a Store, shop: &Shop, people: &'a People) -> Collection<'a> {
+    let reader = match path {
+        "/api/account/entries" | "/api/orders" | "/api/notifications" => &people.customer,
+        "/api/deliveries" => &people.courier,
+        "/api/goods/{sku}/movements" => &store.manager,
+        "/api/goods" | "/api/zones" | "/api/zones/{zone}/slots" => &store.guest,
+        _ => panic!("{path}: say here who reads it, and add to it above"),
+    };
+    let path = path.replace("{sku}", shop.sku).replace("{zone}", shop.zone);
+    Collection { path, reader }
+}
+
+impl Collection<'_> {
+    /// A page's items and the cursor of the next.
+    async fn page(&self, limit: u32, cursor: Option<&str>) -> (Vec<Value>, Option<String>) {
+        let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+        let path = format!("{}?limit={limit}{cursor}", self.path);
+        let page = self.reader.get(&path).await.unwrap().success().unwrap();
+        let items = page["items"].as_array().unwrap().clone();
+        (
+            items.into_iter().map(|item| name(&item)).collect(),
+            page["next"].as_str().map(ToOwned::to_owned),
+        )
+    }
+}
+
+/// What stays the same of an item.
+fn name(item: &Value) -> Value {
+    let names = ["id", "sku", "order_id", "zone"].into_iter();
+    names
+        .map(|name| item[name].clone())
+        .find(|name| !name.is_null())
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_collection_is_read_page_by_page_while_it_grows() {
+    let store = Store::start().await;
+    let shop = Shop::open_with_couriers(&store, 100, 100).await;
+    let people = People {
+        customer: store.guest.new_customer(100_000).await.unwrap(),
+        courier: store.somebody("courier").await,
+    };
+    for number in 0..4 {
+        add(&store, &shop, &people, number).await;
+    }
+    let operations = operations(&store).await;
+    let paged: Vec<_> = operations.iter().filter(|operation| operation.is_paged).collect();
+    assert!(paged.len() >= 8, "{paged:?}");
+    let collections = paged
+        .iter()
+        .map(|operation| collection(&operation.path, &store, &shop, &people));
+    let collections: Vec<_> = collections.collect();
+    let mut walks = Vec::new();
+    for collection in &collections {
+        let (all, end) = collection.page(100, None).await;
+        assert!(all.len() >= 4 && end.is_none(), "{}: {all:?}", collection.path);
+        let (first, next) = collection.page(2, None).await;
+        assert_eq!(first, all[..2], "{}", collection.path);
+        walks.push((all, first, next));
+    }
+    add(&store, &shop, &people, 4).await;
+    for (collection, (all, mut seen, mut next)) in collections.iter().zip(walks) {
+        while let Some(cursor) = next {
+            let (items, after) = collection.page(2, Some(&cursor)).await;
+            assert!((1..=2).contains(&items.len()), "{}", collection.path);
+            seen.extend(items);
+            next = after;
+        }
+        // What came meanwhile may be seen or not; what was there is seen once.
+        let old: Vec<_> = seen.iter().filter(|item| all.contains(item)).cloned().collect();
+        assert_eq!(old, all, "{}", collection.path);
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_found_by_their_status() {
+    let store = Store::start().await;
+    let shop = Shop::open(&store, 1, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    for wanted in ["delivered", "rejected", "rejected"] {
+        assert_eq!(shop.buy(&customer, &shop.order(1)).await["status"], wanted);
+    }
+    for (status, count) in [("delivered", 1), ("rejected", 2), ("cancelled", 0)] {
+        let found = customer
+            .get(&format!("/api/orders?status={status}"))
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+        let found = found["items"].as_array().unwrap();
+        assert!(found.iter().all(|order| order["status"] == status), "{found:?}");
+        assert_eq!(found.len(), count, "{status}");
+    }
+    store.stop().await;
+}

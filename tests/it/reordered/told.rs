@@ -1,0 +1,238 @@
+use chrono::DateTime;
+use contracts::{
+    OrderSheet,
+    billing::{self, HoldRefusal},
+    delivery::{self, BookingRefusal, FailedReason, Handover},
+    orders::{self, Outcome, StopReason, Verdict},
+    users, warehouse,
+};
+use db::Tx;
+use kernel::{Event, EventId, Money};
+use outbox::PublishError;
+
+use Told::*;
+
+/// An event of a story.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Told {
+    Placed,
+    Held,
+    HoldRefused,
+    Reserved,
+    ReserveRefused,
+    Booked,
+    BookingRefused,
+    Captured,
+    Shipped,
+    StopRequested,
+    Released,
+    ReleaseRefused,
+    Delivered,
+    Failed,
+    Returned,
+    ClosedRejected,
+    ClosedCancelled,
+    ClosedRefunded,
+    Settled,
+    FinishedDelivered,
+    FinishedRejected,
+    FinishedCancelled,
+    FinishedRefunded,
+    Registered,
+    Deleted,
+    ToppedUp,
+    Withdrawn,
+    Listed,
+}
+
+impl Told {
+    pub const fn topic(self) -> &'static str {
+        self.contract().0
+    }
+
+    pub const fn event_type(self) -> &'static str {
+        self.contract().1
+    }
+
+    const fn contract(self) -> (&'static str, &'static str) {
+        const fn of<E: Event>() -> (&'static str, &'static str) {
+            (E::TOPIC, E::TYPE)
+        }
+        match self {
+            Placed => of::<orders::Placed>(),
+            Held => of::<billing::Held>(),
+            HoldRefused => of::<billing::HoldRefused>(),
+            Reserved => of::<warehouse::Reserved>(),
+            ReserveRefused => of::<warehouse::ReserveRefused>(),
+            Booked => of::<delivery::Booked>(),
+            BookingRefused => of::<delivery::BookingRefused>(),
+            Captured => of::<billing::Captured>(),
+            Shipped => of::<warehouse::Shipped>(),
+            StopRequested => of::<orders::StopRequested>(),
+            Released => of::<warehouse::Released>(),
+            ReleaseRefused => of::<warehouse::ReleaseRefused>(),
+            Delivered => of::<delivery::Delivered>(),
+            Failed => of::<delivery::Failed>(),
+            Returned => of::<warehouse::Returned>(),
+            ClosedRejected | ClosedCancelled | ClosedRefunded => of::<orders::Closed>(),
+            Settled => of::<billing::Settled>(),
+            FinishedDelivered | FinishedRejected | FinishedCancelled | FinishedRefunded => {
+                of::<orders::Finished>()
+            }
+            Registered => of::<users::UserRegistered>(),
+            Deleted => of::<users::UserDeleted>(),
+            ToppedUp => of::<billing::ToppedUp>(),
+            Withdrawn => of::<billing::Withdrawn>(),
+            Listed => of::<warehouse::GoodsListed>(),
+        }
+    }
+
+    /// Whether somebody has to ask this service for it over HTTP.
+    pub fn is_by_hand(self, service: &str) -> bool {
+        self.topic() == service && matches!(self, StopRequested | Delivered | Failed)
+    }
+
+    /// Puts it into the outbox of its producer.
+    #[expect(clippy::too_many_lines, reason = "it is one case for each event")]
+    pub async fn publish(self, tx: &mut Tx<'_>, sheet: &OrderSheet) -> Result<EventId, PublishError> {
+        let OrderSheet {
+            order_id, user_id, ..
+        } = *sheet;
+        let (order, currency, amount) = (sheet.clone(), sheet.currency, Money::from_minor(100));
+        let sku = sheet.lines[0].sku.clone();
+        match self {
+            Placed => outbox::publish(tx, &orders::Placed { order }).await,
+            Held => outbox::publish(tx, &billing::Held { order }).await,
+            HoldRefused => {
+                let reason = HoldRefusal::InsufficientFunds;
+                let event = billing::HoldRefused {
+                    order_id,
+                    user_id,
+                    reason,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Reserved => outbox::publish(tx, &warehouse::Reserved { order }).await,
+            ReserveRefused => {
+                let event = warehouse::ReserveRefused {
+                    order_id,
+                    user_id,
+                    sku,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Booked => {
+                let starts_at = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
+                let event = delivery::Booked {
+                    order,
+                    starts_at,
+                    ends_at: starts_at,
+                    handover: Handover::Courier,
+                };
+                outbox::publish(tx, &event).await
+            }
+            BookingRefused => {
+                let reason = BookingRefusal::SlotFull;
+                let event = delivery::BookingRefused {
+                    order_id,
+                    user_id,
+                    reason,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Captured => outbox::publish(tx, &billing::Captured { order }).await,
+            Shipped => outbox::publish(tx, &warehouse::Shipped { order }).await,
+            StopRequested => {
+                let reason = StopReason::Customer;
+                let event = orders::StopRequested {
+                    order_id,
+                    user_id,
+                    reason,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Released => outbox::publish(tx, &warehouse::Released { order_id, user_id }).await,
+            ReleaseRefused => outbox::publish(tx, &warehouse::ReleaseRefused { order_id, user_id }).await,
+            Delivered => outbox::publish(tx, &delivery::Delivered { order_id, user_id }).await,
+            Failed => {
+                let reason = FailedReason::RecipientAbsent;
+                let event = delivery::Failed {
+                    order_id,
+                    user_id,
+                    reason,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Returned => outbox::publish(tx, &warehouse::Returned { order_id, user_id }).await,
+            ClosedRejected => closed(tx, sheet, Verdict::Rejected).await,
+            ClosedCancelled => closed(tx, sheet, Verdict::Cancelled).await,
+            ClosedRefunded => closed(tx, sheet, Verdict::Refunded).await,
+            Settled => {
+                let event = billing::Settled {
+                    order_id,
+                    user_id,
+                    released: sheet.total,
+                    refunded: Money::ZERO,
+                    currency,
+                };
+                outbox::publish(tx, &event).await
+            }
+            FinishedDelivered => finished(tx, sheet, Outcome::Delivered, None).await,
+            FinishedRejected => finished(tx, sheet, Outcome::Rejected, Some("slot_full")).await,
+            FinishedCancelled => finished(tx, sheet, Outcome::Cancelled, Some("customer")).await,
+            FinishedRefunded => finished(tx, sheet, Outcome::Refunded, Some("recipient_absent")).await,
+            Registered => outbox::publish(tx, &users::UserRegistered { user_id }).await,
+            Deleted => outbox::publish(tx, &users::UserDeleted { user_id }).await,
+            ToppedUp => {
+                let event = billing::ToppedUp {
+                    user_id,
+                    amount,
+                    currency,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Withdrawn => {
+                let event = billing::Withdrawn {
+                    user_id,
+                    amount,
+                    currency,
+                };
+                outbox::publish(tx, &event).await
+            }
+            Listed => {
+                let event = warehouse::GoodsListed {
+                    sku: order_id.to_string().parse().unwrap(),
+                    name: "Listed".to_owned(),
+                    price: amount,
+                    currency,
+                };
+                outbox::publish(tx, &event).await
+            }
+        }
+    }
+}
+
+async fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result<EventId, PublishError> {
+    let event = orders::Closed {
+        order_id: sheet.order_id,
+        user_id: sheet.user_id,
+        outcome,
+        reason: "slot_full".to_owned(),
+    };
+    outbox::publish(tx, &event).await
+}
+
+async fn finished(
+    tx: &mut Tx<'_>,
+    sheet: &OrderSheet,
+    outcome: Outcome,
+    reason: Option<&str>,
+) -> Result<EventId, PublishError> {
+    let event = orders::Finished {
+        order_id: sheet.order_id,
+        user_id: sheet.user_id,
+        outcome,
+        reason: reason.map(ToOwned::to_owned),
+    };
+    outbox::publish(tx, &event).await
+}
