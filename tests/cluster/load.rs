@@ -135,6 +135,10 @@ async fn place(
                 let id = answer.body["id"].as_str().context("an order without an id")?;
                 return Ok(id.to_owned());
             }
+            // The broken connection's request is still at work.
+            Ok(answer) if answer.code() == Some("idempotency_key_in_progress") => {
+                "answered idempotency_key_in_progress".to_owned()
+            }
             Ok(answer) => {
                 let status = answer.status.as_u16();
                 ensure!(
