@@ -59,7 +59,7 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
         own: names(&["api of the cluster"]),
     });
 
-    let tried = targets.len() * sources.len();
+    let ways = targets.len() * sources.len();
     // A few at a time: a way that only seems closed because the node is busy would be an error.
     let tries = sources.iter().map(async |source| {
         let open = open_from(release, &source.pod, image, &targets).await;
@@ -76,7 +76,7 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
         .buffer_unordered(3)
         .try_collect::<()>()
         .await?;
-    eprintln!("         {tried} ways tried, each as it must be");
+    eprintln!("         {ways} ways tried, each as it must be");
     release
         .kubectl
         .run(&["delete", "pod/stranger", "--grace-period", "1"])
