@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use tovar::{
+    client::wait_for,
     demo,
     verify::{self, Outcome, Sources},
 };
@@ -80,7 +81,12 @@ fn wanted(step: &str) -> bool {
 
 async fn settled(release: &Release, store: &tovar::store_file::StoreFile) -> anyhow::Result<()> {
     release.step("verify");
-    let report = verify::settled(&Sources::of(store, 24), Duration::from_secs(120)).await?;
-    ensure!(report.outcome == Outcome::Clean, "{}", report.text());
-    Ok(())
+    let sources = Sources::of(store, 24);
+    // A forward to a pod that was killed shows it only when it is used, and is then made anew.
+    wait_for("verify to be clean", Duration::from_secs(180), async || {
+        let report = verify::settled(&sources, Duration::from_secs(60)).await?;
+        ensure!(report.outcome == Outcome::Clean, "{}", report.text());
+        Ok(true)
+    })
+    .await
 }
