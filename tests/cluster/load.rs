@@ -16,6 +16,8 @@ const MANY: u32 = 100_000;
 /// For as long a customer tries to place one order.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two orders of a customer: it is about what survives, not about how much a small node can do.
+const AT_REST: Duration = Duration::from_millis(600);
 const FINISHED_WITHIN: Duration = Duration::from_secs(180);
 
 /// Customers who place orders, one after the other, until they are told to stop.
@@ -111,7 +113,7 @@ async fn shop(customer: Client, body: Value, stop: CancellationToken) -> anyhow:
     while !stop.is_cancelled() {
         let order = place(&placed.customer, &body, &mut placed.retried).await?;
         placed.orders.push(order);
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(AT_REST).await;
     }
     Ok(placed)
 }
@@ -132,6 +134,10 @@ async fn place(
             Ok(answer) if answer.status.is_success() => {
                 let id = answer.body["id"].as_str().context("an order without an id")?;
                 return Ok(id.to_owned());
+            }
+            // The broken connection's request is still at work.
+            Ok(answer) if answer.code() == Some("idempotency_key_in_progress") => {
+                "answered idempotency_key_in_progress".to_owned()
             }
             Ok(answer) => {
                 let status = answer.status.as_u16();

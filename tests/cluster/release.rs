@@ -60,8 +60,12 @@ impl Release {
             .args(["--namespace", &self.namespace, "--wait", "--timeout", "10m"])
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        if let (true, Some(values)) = (with_values, std::env::var_os("TOVAR_CLUSTER_VALUES")) {
-            helm.arg("--values").arg(values);
+        if with_values {
+            // A slow node's backlog shall not be stopped as late: here an order is either lost or delivered.
+            helm.args(["--set-string", "orders.env.DEADLINE_BEFORE_SHIPMENT=900"]);
+            if let Some(values) = std::env::var_os("TOVAR_CLUSTER_VALUES") {
+                helm.arg("--values").arg(values);
+            }
         }
         let output = helm
             .output()

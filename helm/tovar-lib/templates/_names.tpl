@@ -12,6 +12,7 @@
   "image" (dict "prefix" "tovar" "tag" "" "pullPolicy" "IfNotPresent" "pullSecrets" list)
   "networkPolicy" (dict "enabled" true)
   "monitoring" (dict "from" list)
+  "traces" (dict "endpoint" "" "egress" (dict "to" list "port" 4318))
   "kafka" (dict "mode" "statefulset" "brokers" "" "prefix" "" "security" "plaintext"
     "ca" (dict "secret" "" "key" "ca.crt")
     "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" "" "secret" "" "usernameKey" "username" "passwordKey" "password")

@@ -75,3 +75,10 @@ readinessProbe:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Where traces are sent. */}}
+{{- define "tovar.tracesEnv" -}}
+{{- with (include "tovar.global" . | fromYaml).traces.endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- end }}

@@ -4,6 +4,16 @@
   ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- end }}
 
+{{/* The way to the collector of traces. */}}
+{{- define "tovar.tracesEgress" -}}
+{{- $traces := (include "tovar.global" . | fromYaml).traces -}}
+{{- if $traces.endpoint }}
+- {{ with $traces.egress.to }}to: {{- toYaml . | nindent 4 }}
+  {{ end -}}
+  ports: [{port: {{ $traces.egress.port }}, protocol: TCP}]
+{{- end }}
+{{- end }}
+
 {{/* Nothing passes that no other policy lets pass: (list $ component). */}}
 {{- define "tovar.policyHead" -}}
 {{- $root := first . -}}
@@ -58,6 +68,7 @@ podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kuberne
     {{- include "tovar.dnsEgress" $root | nindent 4 }}
     {{- include "tovar.databaseEgress" $root | nindent 4 }}
     {{- include "tovar.kafkaEgress" $root | nindent 4 }}
+    {{- include "tovar.tracesEgress" $root | nindent 4 }}
     {{- if $o.jwksUrl }}
     # The token keys, wherever jwksUrl leads.
     - ports: [{port: {{ (urlParse $o.jwksUrl).host | splitList ":" | rest | first | default (ternary 443 80 (hasPrefix "https" $o.jwksUrl)) }}, protocol: TCP}]
@@ -75,6 +86,7 @@ podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kuberne
     {{- include "tovar.dnsEgress" $root | nindent 4 }}
     {{- include "tovar.databaseEgress" $root | nindent 4 }}
     {{- include "tovar.kafkaEgress" $root | nindent 4 }}
+    {{- include "tovar.tracesEgress" $root | nindent 4 }}
 {{- end }}
 {{- if eq $o.postgres.operator "statefulset" }}
 ---

@@ -61,6 +61,7 @@ stringData:
 - {name: JWKS_URL, value: {{ $o.jwksUrl | default (printf "http://%s-users:8080/.well-known/jwks.json" $root.Release.Name) | quote }}}
 {{- include "tovar.databaseEnv" $root }}
 {{- include "tovar.kafkaEnv" $root }}
+{{- include "tovar.tracesEnv" $root }}
 {{- range $variable, $from := $o.secretEnv }}
 - {name: {{ $variable }}, value: "file:/etc/tovar-secrets/{{ $from.key }}"}
 {{- end }}
@@ -79,6 +80,7 @@ env:
   - {name: RELAY_SOURCE, value: /tovar/{{ $root.Chart.Name }}}
   {{- include "tovar.databaseEnv" $root | nindent 2 }}
   {{- include "tovar.kafkaEnv" $root | nindent 2 }}
+  {{- include "tovar.tracesEnv" $root | nindent 2 }}
   {{- include "tovar.env" $o.relay.env | nindent 2 }}
 ports: [{name: relay-ops, containerPort: 9091}]
 {{ include "tovar.probes" "relay-ops" }}
