@@ -64,11 +64,12 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
     store.stop_service("warehouse").await;
     let order = shop.place(&customer, &shop.order(1)).await;
     until_attention(&store.manager, &order, Some("stop_overdue")).await;
-    let metrics = reqwest::get(format!("{}/metrics", store.ops["orders"]))
-        .await
-        .unwrap();
-    let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("reason=\"stop_overdue\"} 1"), "{metrics}");
+    wait_for("the gauge to be read again", WITHIN, async || {
+        let metrics = reqwest::get(format!("{}/metrics", store.ops["orders"])).await?;
+        Ok(metrics.text().await?.contains("reason=\"stop_overdue\"} 1"))
+    })
+    .await
+    .unwrap();
     let denied = customer.get("/api/orders?needs_attention=true").await.unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     // What the warehouse hears first is open; it cannot ship what is not booked.
