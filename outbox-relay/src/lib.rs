@@ -2,6 +2,9 @@
 //!
 //! One task reads the database and keeps the cursor; one thread feeds Kafka's producer. What the reader knows of
 //! snapshots ends with its connection: a new one starts from the saved cursor.
+//!
+//! [`Progress`] and [`Acks`] decide, without I/O, what to read next and what may be saved: a model checker drives them, see
+//! docs/relay-model.md.
 
 mod acks;
 mod maintain;
@@ -24,6 +27,8 @@ use telemetry::{Ops, Readiness};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use acks::Acks;
+pub use progress::Progress;
 pub use settings::{GoOnFrom, OnPromotion, RelaySettings};
 
 use crate::{metrics::RelayMetrics, relay::RelayError};
