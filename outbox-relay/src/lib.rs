@@ -24,6 +24,7 @@ use telemetry::{Ops, Readiness};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use producer::client_config as producer_config;
 pub use settings::{GoOnFrom, OnPromotion, RelaySettings};
 
 use crate::{metrics::RelayMetrics, relay::RelayError};
