@@ -57,8 +57,8 @@ class Journal:
         self.counts[intent.name] += answer.is_success()
         lost = intent.lost
         if lost is not None and (answer.status, answer.body) != (lost.status, lost.body):
-            self.differs(f"{intent}: answered {lost.status} {lost.text}, and {answer.status} {answer.text} when sent again")
+            self.differs(f"{intent}: answered {lost}, and {answer} when sent again")
         elif lost is not None and not answer.is_replayed:
             self.differs(f"{intent}: took effect, and was sent again without being called a replay")
         if not answer.is_success() and answer.code not in intent.refusals:
-            self.differs(f"{intent}: an unexpected answer: {answer.status} {answer.text}")
+            self.differs(f"{intent}: an unexpected answer: {answer}")

@@ -36,6 +36,9 @@ class Answer:
             self.body = None
         self.code = self.body.get("code") if isinstance(self.body, dict) else None
 
+    def __str__(self):
+        return f"{self.status} {self.text[:120]}"
+
     def is_success(self):
         return 200 <= self.status < 300
 
@@ -101,7 +104,7 @@ class Person:
             if answer.is_success():
                 return answer.body
             if not answer.asks_again() or time.monotonic() > end:
-                raise RuntimeError(f"{method} {path} of {self.email}: {answer.status} {answer.text}")
+                raise RuntimeError(f"{method} {path} of {self.email}: {answer}")
             gevent.sleep(answer.retry_after or 0.2)
 
     def intend(self, name, path=None, body=None, refusals=()):
