@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use acks::Acks;
+pub use producer::client_config as producer_config;
 pub use progress::Progress;
 pub use settings::{GoOnFrom, OnPromotion, RelaySettings};
 

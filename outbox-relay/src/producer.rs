@@ -11,7 +11,7 @@ use std::{
 use kernel::{Clock, TraceParent};
 use outbox::log::Record;
 use rdkafka::{
-    ClientContext,
+    ClientConfig, ClientContext,
     config::FromClientConfigAndContext,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
@@ -53,24 +53,30 @@ pub enum Trouble {
     Broken(String),
 }
 
+/// How events are produced: in order without a gap, and never given up.
+pub fn client_config(settings: &RelaySettings) -> ClientConfig {
+    let mut config = settings.kafka.client_config(&format!("relay{}", settings.source));
+    config
+        .set("enable.idempotence", "true")
+        // A gap in what was sent must stop everything behind it, or a key's events would be out of order.
+        .set("enable.gapless.guarantee", "true")
+        .set("acks", "all")
+        // An outage of any length is waited out.
+        .set("message.timeout.ms", "0")
+        .set("compression.type", "lz4")
+        // As Java's clients choose a key's partition.
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", settings.linger_ms.to_string())
+        .set("message.max.bytes", "2000000")
+        .set("queue.buffering.max.kbytes", settings.buffer_kib.to_string())
+        .set("queue.buffering.max.messages", "100000")
+        .set("topic.metadata.propagation.max.ms", "5000");
+    config
+}
+
 impl Producer {
     pub fn start(settings: &RelaySettings, metrics: RelayMetrics) -> KafkaResult<Self> {
-        let mut config = settings.kafka.client_config(&format!("relay{}", settings.source));
-        config
-            .set("enable.idempotence", "true")
-            // A gap in what was sent must stop everything behind it, or a key's events would be out of order.
-            .set("enable.gapless.guarantee", "true")
-            .set("acks", "all")
-            // An outage of any length is waited out.
-            .set("message.timeout.ms", "0")
-            .set("compression.type", "lz4")
-            // As Java's clients choose a key's partition.
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", settings.linger_ms.to_string())
-            .set("message.max.bytes", "2000000")
-            .set("queue.buffering.max.kbytes", settings.buffer_kib.to_string())
-            .set("queue.buffering.max.messages", "100000")
-            .set("topic.metadata.propagation.max.ms", "5000");
+        let config = client_config(settings);
         let reports = Arc::<Mutex<Vec<Report>>>::default();
         // An outage of an earlier producer may be over by now.
         let is_suspect = Arc::new(AtomicBool::new(metrics.outage.get() == 1));

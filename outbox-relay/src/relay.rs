@@ -38,18 +38,41 @@ const STAND_BY: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Relays until stopped, from one connection to the next.
+/// Relays until stopped; then drains, for as long as it may.
 pub async fn run(
     mut settings: RelaySettings,
     metrics: RelayMetrics,
     stop: CancellationToken,
 ) -> Result<(), RelayError> {
     let _maintenance = AbortOnDropHandle::new(tokio::spawn(maintain::run(settings.clone(), stop.clone())));
+    // One period for all connections: while Kafka refuses events there is one after the other.
+    let drain = Duration::from_secs(settings.drain_seconds);
+    let grace = async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        outcome = keep_leading(&mut settings, &metrics, &stop) => outcome,
+        () = grace => {
+            let waiting = metrics.waiting.get();
+            tracing::warn!(waiting, "not all was sent in time; the rest follows at the next start");
+            metrics.lost_the_lead();
+            Ok(())
+        }
+    }
+}
+
+/// From one connection to the next.
+async fn keep_leading(
+    settings: &mut RelaySettings,
+    metrics: &RelayMetrics,
+    stop: &CancellationToken,
+) -> Result<(), RelayError> {
     let mut pause = FIRST_PAUSE;
     let mut style = Style::Pipelined;
     loop {
         let began = Instant::now();
-        let outcome = lead(&mut settings, &metrics, &stop, style).await;
+        let outcome = lead(settings, metrics, stop, style).await;
         metrics.lost_the_lead();
         match outcome {
             Ok(()) => return Ok(()),
@@ -123,18 +146,7 @@ async fn lead(
     );
     let producer = Producer::start(settings, metrics.clone())?;
     let reader = Reader::new(session, producer, settings, metrics, cursor, style).await?;
-    let grace = async {
-        stop.cancelled().await;
-        tokio::time::sleep(Duration::from_secs(settings.drain_seconds)).await;
-    };
-    tokio::select! {
-        outcome = reader.run(stop) => outcome,
-        () = grace => {
-            let waiting = metrics.waiting.get();
-            tracing::warn!(waiting, "not all was sent in time; the rest follows at the next start");
-            Ok(())
-        }
-    }
+    reader.run(stop).await
 }
 
 /// Refuses to go on in a cluster that the cursor is not from.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use tovar::client::wait_for;
+use tovar::{client::wait_for, prometheus::as_sent};
 
 use crate::harness::{Prometheus, Shop, Store};
 
@@ -16,11 +16,7 @@ fn queries() -> BTreeMap<String, String> {
             for target in panel["targets"].as_array().into_iter().flatten() {
                 let name = format!("{} / {} / {}", board["title"], panel["title"], target["refId"]);
                 let query = target["expr"].as_str().unwrap();
-                let query = query
-                    .replace("$__rate_interval", "15s")
-                    .replace("$__range", "1m")
-                    .replace("$service", ".*")
-                    .replace("$slo", ".*");
+                let query = as_sent(query, "15s", "1m");
                 assert!(
                     !query.contains('$'),
                     "{name} has a variable that nobody sets: {query}"

@@ -11,6 +11,7 @@ mod cancelled;
 mod couriers;
 mod deadlines;
 mod delivered;
+mod journal;
 mod kafka_down;
 mod keyed_routes;
 mod limits;

@@ -1,13 +1,14 @@
 //! The gateway: one base address for the six services. It knows which path belongs to whom, and nothing else.
 
 mod docs;
+mod journal;
 mod metrics;
 mod problem;
 mod proxy;
 pub mod routes;
 pub mod templates;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Parser;
@@ -20,7 +21,7 @@ use telemetry::{LogSettings, Ops, OpsSettings, ShutdownSettings, traces::TraceSe
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::GatewayMetrics, proxy::Proxy, routes::Service};
+use crate::{journal::Journal, metrics::GatewayMetrics, proxy::Proxy, routes::Service};
 
 /// The gateway: one base address for the six services.
 #[derive(Clone, Debug, Parser)]
@@ -62,6 +63,10 @@ pub struct GatewaySettings {
     #[arg(long, env = "GATEWAY_TIMEOUT", default_value_t = 30)]
     pub timeout: u64,
 
+    /// File to which a JSON line is added for each request; without it there is no journal
+    #[arg(long, env = "GATEWAY_JOURNAL", value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+
     /// Seconds that accepted requests have to finish when the gateway stops
     #[arg(long, env = "SHUTDOWN_GRACE", default_value_t = 20)]
     pub shutdown_grace: u64,
@@ -95,15 +100,24 @@ pub struct Running {
     pub ops_address: SocketAddr,
     stop: CancellationToken,
     served: JoinHandle<()>,
+    journal: Option<Arc<Journal>>,
     _ops: Ops,
 }
 
 impl Running {
     /// Takes no more requests, and finishes those it has.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Err(error) = self.served.await {
+        if let Err(error) = (&mut self.served).await {
             tracing::error!(%error, "the gateway did not stop in good order");
+        }
+        self.journal_written().await;
+    }
+
+    /// Waits until every answer so far is in the journal's file, if there is one.
+    pub async fn journal_written(&self) {
+        if let Some(journal) = &self.journal {
+            journal.flush().await;
         }
     }
 }
@@ -127,7 +141,16 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
     let ops = Ops::start(&settings.ops, Arc::new(std::sync::Mutex::new(registry)), ready).await?;
     let grace = Duration::from_secs(settings.shutdown_grace);
     let stop = CancellationToken::new();
-    let proxy = Arc::new(Proxy::new(settings, metrics, stop.clone()));
+    let journal = match &settings.journal {
+        None => None,
+        Some(path) => {
+            let opened = Journal::open(path, metrics.journal_dropped.clone());
+            let opened =
+                opened.with_context(|| format!("the journal {} cannot be written", path.display()))?;
+            Some(Arc::new(opened))
+        }
+    };
+    let proxy = Arc::new(Proxy::new(settings, metrics, journal.clone(), stop.clone()));
     let served = tokio::spawn(serve(listener, proxy, stop.clone(), grace));
     tracing::info!(%address, ops = %ops.address, "serving");
     Ok(Running {
@@ -135,6 +158,7 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
         ops_address: ops.address,
         stop,
         served,
+        journal,
         _ops: ops,
     })
 }

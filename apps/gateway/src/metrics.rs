@@ -45,6 +45,8 @@ telemetry::metrics! {
         requests: Family<Answered, Counter> = "gateway_requests";
         /// Time from a request's head to the head of its answer, by route
         durations: Durations = "gateway_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+        /// Lines of the gateway's journal that were dropped, because its file was too slow or could not be written
+        journal_dropped: Counter = "gateway_journal_dropped";
     }
 }
 
@@ -69,8 +71,8 @@ impl GatewayMetrics {
         metrics
     }
 
-    /// `status` is `None` where the service could not be reached.
-    pub fn count(&self, template: Template, status: Option<u16>, took: Duration) {
+    /// The class of status under which it is counted; `status` is `None` where the service could not be reached.
+    pub fn count(&self, template: Template, status: Option<u16>, took: Duration) -> &'static str {
         let status = status.map_or("unreachable", |status| {
             CLASSES[usize::from(status / 100).clamp(1, 5) - 1]
         });
@@ -85,5 +87,6 @@ impl GatewayMetrics {
         self.durations
             .get_or_create_owned(&Route { method, route })
             .observe(took.as_secs_f64());
+        status
     }
 }

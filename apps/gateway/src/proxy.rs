@@ -1,4 +1,4 @@
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Either, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     GatewaySettings, docs,
+    journal::Journal,
     metrics::GatewayMetrics,
     problem::problem,
     routes::{Route, Service, route},
@@ -29,6 +30,7 @@ pub struct Proxy {
     settings: GatewaySettings,
     client: Client<HttpConnector, Incoming>,
     metrics: GatewayMetrics,
+    journal: Option<Arc<Journal>>,
     stop: CancellationToken,
 }
 
@@ -51,7 +53,12 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 impl Proxy {
     /// After `stop` event streams are cut off, which their clients resume; everything else is finished.
-    pub fn new(settings: GatewaySettings, metrics: GatewayMetrics, stop: CancellationToken) -> Self {
+    pub fn new(
+        settings: GatewaySettings,
+        metrics: GatewayMetrics,
+        journal: Option<Arc<Journal>>,
+        stop: CancellationToken,
+    ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
@@ -64,6 +71,7 @@ impl Proxy {
             settings,
             client,
             metrics,
+            journal,
             stop,
         }
     }
@@ -88,7 +96,11 @@ impl Proxy {
             request.headers_mut().insert("traceparent", header);
         }
         let (answer, status) = self.answer(&path, request, peer).await;
-        self.metrics.count(template, status, began.elapsed());
+        let took = began.elapsed();
+        let class = self.metrics.count(template, status, took);
+        if let Some(journal) = &self.journal {
+            journal.note(template, answer.status().as_u16(), class, took, trace);
+        }
         let step = step
             .with("http.request.method", template.method)
             .with("http.route", template.route)

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, connect, demo, images, operations, order, up, verify};
+use tovar::{bench, connect, demo, images, load, operations, order, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -32,6 +32,9 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Build an image of each program, and bring them to where they are to run
     Images(images::ImagesArgs),
+    /// Have people use the running store for a minute, compare what they were told with what is there, and write a report:
+    /// exit code 0 all is well, 1 a difference or violation, 2 could not load or check, 3 not settled yet
+    Load(load::LoadArgs),
     /// Measure the running store
     Bench(bench::BenchArgs),
 }
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         Command::Inbox(command) => operations::inbox::run(command).await,
         Command::Connect(args) => connect::connect(args).await,
         Command::Images(args) => images::images(args).await,
+        Command::Load(args) => return load::load(args).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {

@@ -4,7 +4,9 @@ global:
   scrape_interval: {{ .Values.prometheus.scrapeInterval }}
   evaluation_interval: {{ .Values.prometheus.scrapeInterval }}
 rule_files: [/etc/prometheus/*.yaml]
-{{- with .Values.prometheus.alertmanagers }}
+{{- $alertmanagers := .Values.prometheus.alertmanagers }}
+{{- if .Values.alertmanager.enabled }}{{ $alertmanagers = prepend $alertmanagers (printf "%s-alertmanager:9093" .Release.Name) }}{{ end }}
+{{- with $alertmanagers }}
 alerting:
   alertmanagers: [{static_configs: [{targets: {{ toJson . }}}]}]
 {{- end }}
@@ -30,4 +32,14 @@ scrape_configs:
     dns_sd_configs:
       - refresh_interval: 10s
         names: [_ops._tcp.{{ .Release.Name }}-gateway-ops.{{ .Release.Namespace }}.svc]
+{{- end }}
+
+{{/* That of the repository, with receivers that tell somebody. */}}
+{{- define "tovar.alertmanagerConfig" -}}
+{{- $config := .Files.Get "grafana/alertmanager.yml" | fromYaml }}
+{{- $receivers := list }}
+{{- range $config.receivers }}
+{{- $receivers = append $receivers (merge (dict "name" .name) (get $.Values.alertmanager.receivers .name | default dict)) }}
+{{- end }}
+{{- toYaml (set $config "receivers" $receivers) }}
 {{- end }}

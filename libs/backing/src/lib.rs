@@ -13,6 +13,7 @@ mod server;
 mod shared;
 mod tether;
 
+pub use cache::jars;
 pub use kafka::{Kafka, KafkaOptions};
 pub use means::Means;
 pub use place::forget_data;

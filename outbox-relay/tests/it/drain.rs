@@ -1,4 +1,12 @@
-use crate::{kafka::by_key, store::Store};
+use std::{collections::HashSet, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    kafka::by_key,
+    parked::{parked, raise_the_limit},
+    store::{Store, until},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_sends_what_was_committed_right_before() {
@@ -33,4 +41,28 @@ async fn a_backlog_larger_than_a_page_is_sent_in_order() {
     topic.until_has(committed.iter().map(|(_, id)| *id)).await;
     assert_eq!(topic.first_occurrences(), by_key(committed));
     assert_eq!(topic.received.len(), 5000, "nothing is sent twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_events_are_all_refused_stops_when_its_time_is_over() {
+    let store = Store::with_topic(1, &[("max.message.bytes", "100")]).await;
+    for event in 0..300 {
+        store.publish(&format!("key {event}"), "").await;
+    }
+    let mut settings = store.settings();
+    settings.drain_seconds = 1;
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    until("an event is parked", async || !parked(&store).await.is_empty()).await;
+    tokio::time::timeout(Duration::from_secs(4), relay.stop())
+        .await
+        .expect("it ends a second after it was told to")
+        .unwrap();
+    let put_aside: HashSet<Uuid> = parked(&store).await.into_iter().map(|(id, ..)| id).collect();
+    assert!(put_aside.len() < 300, "there was more than it had time for");
+
+    raise_the_limit(&store).await;
+    let _relay = store.relay().await;
+    let left = store.committed().await.into_iter().map(|(_, id)| id);
+    let mut topic = store.topic();
+    topic.until_has(left.filter(|id| !put_aside.contains(id))).await;
 }

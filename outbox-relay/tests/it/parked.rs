@@ -22,7 +22,7 @@ fn large(name: &str) -> String {
     text
 }
 
-async fn raise_the_limit(store: &Store) {
+pub async fn raise_the_limit(store: &Store) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", &store.brokers)
         .create()
@@ -33,7 +33,7 @@ async fn raise_the_limit(store: &Store) {
     done[0].as_ref().unwrap();
 }
 
-async fn parked(store: &Store) -> Vec<(Uuid, String, String)> {
+pub async fn parked(store: &Store) -> Vec<(Uuid, String, String)> {
     let events = parked::list(&store.client).await.unwrap();
     events
         .into_iter()

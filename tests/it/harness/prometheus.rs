@@ -1,9 +1,7 @@
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tovar::client::wait_for;
+use tovar::prometheus;
 
 use super::Store;
 
@@ -16,81 +14,36 @@ pub struct Samples {
 }
 
 /// A real Prometheus that scrapes a store every second, with the rules of `grafana/rules`. It ends with the test.
-pub struct Prometheus {
-    base: String,
-    http: reqwest::Client,
-    _process: Child,
-    data: TempDir,
-}
+pub struct Prometheus(prometheus::Prometheus);
 
 impl Prometheus {
     /// `None`, and a line that says so, where no Prometheus is installed.
     pub async fn start(store: &Store) -> Option<Self> {
-        if Command::new("prometheus")
-            .arg("--version")
-            .output()
-            .await
-            .is_err()
-        {
+        if !prometheus::Prometheus::is_installed().await {
             eprintln!("skipped: no `prometheus` on the PATH (on Debian: apt-get install prometheus)");
             return None;
         }
-        let data = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana/rules");
         for name in ["slo.yaml", "alerts.yaml"] {
             // The recordings of months are looked at within a minute.
             let text = fs::read_to_string(rules.join(name)).unwrap();
-            fs::write(
-                data.path().join(name),
-                text.replace("interval: 30s", "interval: 2s"),
-            )
-            .unwrap();
+            let text = text.replace("interval: 30s", "interval: 2s");
+            fs::write(folder.path().join(name), text).unwrap();
         }
         let config = json!({
             "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
-            "rule_files": ["*.yaml"],
+            "rule_files": ["slo.yaml", "alerts.yaml"],
             "scrape_configs": [{ "job_name": "tovar", "file_sd_configs": [{ "files": [TARGETS] }] }],
         });
-        let file = data.path().join("prometheus.yml");
-        fs::write(&file, config.to_string()).unwrap();
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        let process = Command::new("prometheus")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                data.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let prometheus = Self {
-            base: format!("http://{address}"),
-            http: reqwest::Client::new(),
-            _process: process,
-            data,
-        };
-        prometheus.follow(store);
-        wait_for("Prometheus to be ready", Duration::from_secs(30), async || {
-            let ready = format!("{}/-/ready", prometheus.base);
-            Ok(prometheus.http.get(ready).send().await?.status().is_success())
-        })
-        .await
-        .unwrap();
-        Some(prometheus)
+        fs::write(folder.path().join("prometheus.yml"), config.to_string()).unwrap();
+        write_targets(folder.path(), store);
+        Some(Self(prometheus::Prometheus::start(folder).await.unwrap()))
     }
 
     /// Scrapes the processes that the store has now.
     pub fn follow(&self, store: &Store) {
-        let targets: Vec<String> = store.all_ops().iter().map(SocketAddr::to_string).collect();
-        let draft = self.data.path().join("draft");
-        fs::write(&draft, json!([{ "targets": targets }]).to_string()).unwrap();
-        fs::rename(draft, self.data.path().join(TARGETS)).unwrap();
+        write_targets(self.0.folder().expect("it is our own"), store);
     }
 
     /// The samples of a series selector between two moments, in seconds since 1970, one a second: by series, `None` where it
@@ -102,10 +55,8 @@ impl Prometheus {
             ("end", to.to_string()),
             ("step", "1".to_owned()),
         ];
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query_range", self.base), &parameters)?;
-        let answer: Value = self.http.get(url).send().await?.json().await?;
-        anyhow::ensure!(answer["status"] == "success", "{selector}: {}", answer["error"]);
-        let series = answer["data"]["result"].as_array().into_iter().flatten();
+        let found = self.0.ask("query_range", &parameters).await?;
+        let series = found["result"].as_array().into_iter().flatten();
         Ok(series
             .map(|series| {
                 let found = series["values"].as_array().into_iter().flatten();
@@ -122,14 +73,27 @@ impl Prometheus {
 
     /// The series that a query finds now, with their values.
     pub async fn query(&self, query: &str) -> anyhow::Result<Vec<(Value, f64)>> {
-        let url =
-            reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.base), [("query", query)])?;
-        let answer: Value = self.http.get(url).send().await?.json().await?;
-        anyhow::ensure!(answer["status"] == "success", "{query}: {}", answer["error"]);
-        let found = answer["data"]["result"].as_array().into_iter().flatten();
-        let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
-        Ok(found
-            .filter_map(|series| Some((series["metric"].clone(), value(series)?)))
-            .collect())
+        self.0.query(query, None).await
     }
+
+    /// The one value that a panel of a board shows at a moment, for a range of so many seconds before it.
+    pub async fn panel(
+        &self,
+        (board, panel, legend): (&str, &str, &str),
+        range: u64,
+        at: f64,
+    ) -> anyhow::Result<f64> {
+        let query = prometheus::panel_query(board, panel, legend, range)?;
+        let found = self.0.query(&query, Some(at)).await?;
+        anyhow::ensure!(found.len() == 1, "{query} finds {found:?}");
+        Ok(found[0].1)
+    }
+}
+
+/// Whole or not at all, as it is read at any moment.
+fn write_targets(folder: &Path, store: &Store) {
+    let targets: Vec<String> = store.all_ops().iter().map(SocketAddr::to_string).collect();
+    let draft = folder.join("draft");
+    fs::write(&draft, json!([{ "targets": targets }]).to_string()).unwrap();
+    fs::rename(draft, folder.join(TARGETS)).unwrap();
 }

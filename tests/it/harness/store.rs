@@ -38,7 +38,7 @@ struct Ground {
     brokers: String,
     /// Of the services' HTTP APIs; the gateway knows them.
     addresses: BTreeMap<&'static str, SocketAddr>,
-    /// Settings of single services.
+    /// Settings of single services, and of the gateway.
     own: BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -184,6 +184,11 @@ impl Store {
         self.gateway.address
     }
 
+    /// Waits until every answer so far is in the gateway's journal.
+    pub async fn journal_written(&self) {
+        self.gateway.journal_written().await;
+    }
+
     /// Where a service's HTTP API is, without the gateway.
     pub fn address(&self, service: &str) -> SocketAddr {
         self.ground.addresses[service]
@@ -321,6 +326,7 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
     let services = ground.addresses.iter();
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
+    arguments.extend(ground.own.get("gateway").into_iter().flatten().cloned());
     let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
     gateway::start(settings).await.expect("the gateway starts")
 }

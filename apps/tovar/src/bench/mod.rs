@@ -1,49 +1,89 @@
-//! `cargo tovar bench`: what the running store does, measured.
+//! `cargo tovar bench`: what the store, its relay and its inbox do, measured.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and sizes of a run are far below what a float shows exactly"
+)]
 
+mod consume;
+mod inbox;
 mod memory;
 mod orders;
+mod outbox;
+mod processes;
+mod report;
 
-use clap::Subcommand;
+use std::{os::unix::process::CommandExt, process::Command};
 
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use self::report::Report;
 use crate::store_file::StoreArgs;
 
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
-    #[command(flatten)]
-    store: StoreArgs,
+    #[command(subcommand)]
+    what: What,
 
     /// Print JSON instead of a table
     #[arg(long, global = true)]
     json: bool,
-
-    #[command(subcommand)]
-    what: What,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum What {
-    /// Locker orders, one after the other on an otherwise idle store: the time of the request, and from placed to delivered
+    /// The relay, or a peer, on a PostgreSQL and a Kafka of its own: rate, latency, cost
+    Outbox(outbox::OutboxArgs),
+    /// The inbox, on a PostgreSQL and a Kafka of its own: events applied a second
+    Inbox(inbox::InboxArgs),
+    /// Whole orders on a running store (`cargo tovar up --release`, with RATE_LIMIT=0): rate, latency, cost; then verify
     Orders {
-        /// Orders to place, after five that do not count
-        #[arg(long, default_value_t = 100)]
-        count: u32,
+        #[command(flatten)]
+        orders: orders::OrdersArgs,
+        #[command(flatten)]
+        store: StoreArgs,
     },
-    /// Resident memory of every process of the store
-    Memory,
+    /// Resident memory of every process of a running store
+    Memory {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    #[command(hide = true)]
+    NaiveRelay(outbox::naive::NaiveArgs),
 }
 
 pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
-    let store = args.store.read()?;
-    let measured = match args.what {
-        What::Orders { count } => orders::measure(&store, count).await?,
-        What::Memory => memory::measure(&store)?,
-    };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&measured)?);
-    } else {
-        for (name, value) in measured.as_object().into_iter().flatten() {
-            println!("{name:<34}{value:>12}");
-        }
+    if cfg!(debug_assertions) && !matches!(args.what, What::Memory { .. }) {
+        return again_in_release();
     }
-    Ok(())
+    let mut report = Report::new();
+    match args.what {
+        What::NaiveRelay(args) => return outbox::naive::relay(args).await,
+        What::Outbox(args) => outbox::measure(&args, &mut report).await?,
+        What::Inbox(args) => inbox::measure(&args, &mut report).await?,
+        What::Orders { orders, store } => orders::measure(&orders, &store.read()?, &mut report).await?,
+        What::Memory { store } => memory::measure(&store.read()?, &mut report)?,
+    }
+    report.print(args.json)
+}
+
+/// A debug build's own slowness would be measured, so that the same command runs once more as a release build, beside a release
+/// build of the relay.
+fn again_in_release() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let packages = ["--release", "--package", "tovar", "--package", "outbox-relay"];
+    let built = Command::new(&cargo).arg("build").args(packages).status();
+    anyhow::ensure!(
+        built.context("cargo cannot be run")?.success(),
+        "the build failed; see above"
+    );
+    let here = std::env::current_exe()?;
+    let target = here
+        .parent()
+        .and_then(std::path::Path::parent)
+        .context("this program lies in no target folder")?;
+    let error = Command::new(target.join("release/tovar"))
+        .args(std::env::args_os().skip(1))
+        .exec();
+    Err(error).context("the release build cannot be run")
 }

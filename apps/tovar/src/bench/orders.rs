@@ -1,106 +1,295 @@
-use std::time::{Duration, Instant};
+//! `cargo tovar bench orders`: whole orders, placed over HTTP and watched until they are final.
 
-use anyhow::{Context, ensure};
-use chrono::DateTime;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use connect::KafkaSettings;
+use contracts::orders::Finished;
+use futures_util::future::try_join_all;
+use kernel::Event;
+use rdkafka::{
+    Message,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::{
+    processes::{Processes, children_of, resident},
+    report::Report,
+};
 use crate::{
     client::{Client, wait_for},
     demo::stock::{add_slot, list_goods},
+    services::SERVICES,
     store_file::StoreFile,
+    verify::{self, Sources},
 };
 
-const WARM_UP: u32 = 5;
+#[derive(Clone, Debug, Args)]
+pub struct OrdersArgs {
+    /// Customers who order at the same time, one measurement for each number
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32,128")]
+    customers: Vec<usize>,
 
-/// Places locker orders one after the other; milliseconds.
-pub async fn measure(store: &StoreFile, count: u32) -> anyhow::Result<Value> {
-    let guest = Client::new(&store.base_url);
-    let manager = guest
-        .log_in(&store.manager.email, &store.manager.password)
-        .await?;
-    let mark = &Uuid::new_v4().simple().to_string()[..8];
-    let (sku, zone) = (format!("bench-{mark}"), format!("bench-{mark}"));
-    list_goods(&manager, &sku, "Bench goods", 1, count + WARM_UP).await?;
-    manager
-        .put(&format!("/api/zones/{zone}"), &json!({ "handover": "locker" }))
-        .await?
-        .success()?;
-    let slot = add_slot(&manager, &zone, i64::from(count + WARM_UP)).await?;
-    let customer = guest.new_customer(i64::from(count + WARM_UP)).await?;
-    let body = json!({ "lines": [{ "sku": sku, "quantity": 1 }], "zone": zone, "slot_id": slot });
-
-    let (mut requests, mut deliveries) = (Vec::new(), Vec::new());
-    for number in 0..count + WARM_UP {
-        let (order, request) = place(&customer, &body).await?;
-        let order = customer.finished(&order, Duration::from_secs(60)).await?;
-        ensure!(order["status"] == "delivered", "an order is {}", order["status"]);
-        if number >= WARM_UP {
-            requests.push(request);
-            deliveries.push(placed_to_delivered(&order).context("a timeline without times")?);
-        }
-    }
-    Ok(json!({
-        "orders": count,
-        "POST /api/orders p50 (ms)": percentile(&mut requests, 50),
-        "POST /api/orders p99 (ms)": percentile(&mut requests, 99),
-        "placed to delivered p50 (ms)": percentile(&mut deliveries, 50),
-        "placed to delivered p99 (ms)": percentile(&mut deliveries, 99),
-    }))
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
 }
 
-/// The order's id, and how long the request took. The first one waits until orders has heard of the goods.
-async fn place(customer: &Client, body: &Value) -> anyhow::Result<(String, f64)> {
-    let mut placed = None;
-    wait_for("the order to be accepted", Duration::from_secs(30), async || {
-        let started = Instant::now();
-        let answer = customer.post("/api/orders", body).await?;
-        if answer.code() == Some("unknown_sku") {
-            return Ok(false);
+const WARM_UP: Duration = Duration::from_secs(3);
+const WITHIN: Duration = Duration::from_secs(60);
+/// Goods and slots, so that customers do not wait for each other's rows more than in a shop.
+const GOODS: usize = 50;
+const SLOTS: usize = 10;
+
+pub async fn measure(args: &OrdersArgs, store: &StoreFile, report: &mut Report) -> anyhow::Result<()> {
+    report.setting(
+        "order",
+        "one line, to a locker; the customer waits for its end on the topic before the next one",
+    );
+    let shop = Shop::open(store).await?;
+    for &customers in &args.customers {
+        eprintln!("measuring: {customers} customers");
+        shop.measure(customers, Duration::from_secs(args.seconds), store, report)
+            .await?;
+    }
+    eprintln!("checking the store");
+    let checked = verify::settled(&Sources::of(store, 24), Duration::from_secs(120)).await?;
+    ensure!(
+        checked.outcome == verify::Outcome::Clean,
+        "the store is not clean:\n{}",
+        checked.text()
+    );
+    report.setting("verify", "clean");
+    Ok(())
+}
+
+struct Shop {
+    guest: Client,
+    bodies: Vec<Value>,
+    ends: Ends,
+}
+
+/// An order's way, in milliseconds.
+struct Bought {
+    request: f64,
+    whole: f64,
+}
+
+impl Shop {
+    async fn open(store: &StoreFile) -> anyhow::Result<Self> {
+        let guest = Client::new(&store.base_url);
+        let manager = guest
+            .log_in(&store.manager.email, &store.manager.password)
+            .await?;
+        let mark = &Uuid::new_v4().simple().to_string()[..8];
+        let zone = format!("bench-{mark}");
+        manager
+            .put(&format!("/api/zones/{zone}"), &json!({ "handover": "locker" }))
+            .await?
+            .success()?;
+        let mut slots = Vec::new();
+        for _ in 0..SLOTS {
+            slots.push(add_slot(&manager, &zone, 1_000_000).await?);
         }
-        let took = started.elapsed().as_secs_f64() * 1e3;
-        placed = Some((
-            answer.success()?["id"]
-                .as_str()
-                .context("an order without an id")?
-                .to_owned(),
-            took,
-        ));
-        Ok(true)
+        let mut bodies = Vec::new();
+        for number in 0..GOODS {
+            let sku = format!("bench-{mark}-{number}");
+            list_goods(&manager, &sku, "Bench goods", 1, 1_000_000).await?;
+            bodies.push(json!({
+                "lines": [{ "sku": sku, "quantity": 1 }], "zone": zone, "slot_id": slots[number % SLOTS]
+            }));
+        }
+        let shop = Self {
+            guest,
+            bodies,
+            ends: Ends::watch(store)?,
+        };
+        // Orders hears of goods by event.
+        let first = shop.guest.new_customer(1_000).await?;
+        for body in &shop.bodies {
+            wait_for("the goods to be known to orders", WITHIN, async || {
+                let answer = first.post("/api/orders", body).await?;
+                Ok(answer.code() != Some("unknown_sku") && answer.success().is_ok())
+            })
+            .await?;
+        }
+        Ok(shop)
+    }
+
+    async fn measure(
+        &self,
+        count: usize,
+        time: Duration,
+        store: &StoreFile,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let part = format!("{count} customers");
+        let mut customers = Vec::new();
+        for _ in 0..count {
+            customers.push(self.guest.new_customer(1_000_000).await?);
+        }
+        self.buy_for(&customers, WARM_UP).await?;
+        let before = Processes::now();
+        let began = Instant::now();
+        let bought = self.buy_for(&customers, time).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let after = Processes::now();
+        let orders = bought.len() as f64;
+        report.number(&part, "whole orders", "/s", orders / seconds);
+        let (mut requests, mut whole): (Vec<f64>, Vec<f64>) =
+            bought.iter().map(|one| (one.request, one.whole)).unzip();
+        report.percentiles(&part, "POST /api/orders", "ms", &mut requests);
+        report.percentiles(&part, "placed to delivered", "ms", &mut whole);
+        let before = before.by_kind(store.pid);
+        for (kind, cpu) in after.by_kind(store.pid) {
+            let spent = cpu - before.get(&kind).copied().unwrap_or_default();
+            report.number(
+                &part,
+                &format!("CPU of an order in {kind}"),
+                "ms",
+                spent * 1e3 / orders,
+            );
+        }
+        let ours = children_of(store.pid).into_iter().filter(|(_, program)| {
+            program == "outbox-relay" || SERVICES.iter().any(|service| service.name == program)
+        });
+        let kilobytes: u64 = ours.map(|(id, _)| resident(id)).sum();
+        report.number(
+            &part,
+            "memory of services and relays",
+            "MB",
+            kilobytes as f64 / 1024.0,
+        );
+        Ok(())
+    }
+
+    /// Every customer one order after the other, for so long.
+    async fn buy_for(&self, customers: &[Client], time: Duration) -> anyhow::Result<Vec<Bought>> {
+        let end = Instant::now() + time;
+        let all = customers.iter().enumerate().map(|(number, customer)| {
+            let (customer, body, ends) = (
+                customer.clone(),
+                self.bodies[number % GOODS].clone(),
+                self.ends.clone(),
+            );
+            tokio::spawn(async move {
+                let mut bought = Vec::new();
+                while Instant::now() < end {
+                    bought.push(buy(&customer, &body, &ends).await?);
+                }
+                anyhow::Ok(bought)
+            })
+        });
+        let mut bought = Vec::new();
+        for customer in try_join_all(all).await? {
+            bought.extend(customer?);
+        }
+        ensure!(!bought.is_empty(), "no order was placed");
+        Ok(bought)
+    }
+}
+
+async fn buy(customer: &Client, body: &Value, ends: &Ends) -> anyhow::Result<Bought> {
+    let began = Instant::now();
+    let answer = customer.post("/api/orders", body).await?.success()?;
+    let request = began.elapsed();
+    let id = answer["id"].as_str().context("an order without an id")?.parse()?;
+    let (status, at) = ends.of(id).await?;
+    if status != "delivered" {
+        bail!("order {id} is {status}");
+    }
+    Ok(Bought {
+        request: request.as_secs_f64() * 1e3,
+        whole: at.saturating_duration_since(began).as_secs_f64() * 1e3,
     })
-    .await?;
-    placed.context("an order without an answer")
 }
 
-/// By the timeline, whose times are those of orders: when it was placed, and when orders heard of its delivery.
-fn placed_to_delivered(order: &Value) -> Option<f64> {
-    let at = |event: &str| {
-        let step = order["timeline"]
-            .as_array()?
-            .iter()
-            .find(|step| step["event"] == event)?;
-        DateTime::parse_from_rfc3339(step["at"].as_str()?).ok()
-    };
-    Some((at("delivery.delivered")? - at("orders.placed")?).as_seconds_f64() * 1e3)
+type End = (String, Instant);
+
+enum Place {
+    /// Nobody has asked yet.
+    Ended(End),
+    Awaited(oneshot::Sender<End>),
 }
 
-/// The value below which `percent` of the values are, to a tenth.
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let index = (values.len() * percent / 100).min(values.len().saturating_sub(1));
-    values
-        .get(index)
-        .map_or(0.0, |value| (value * 10.0).round() / 10.0)
+/// The ends of orders, as they come out of the topic.
+#[derive(Clone)]
+struct Ends {
+    places: Arc<Mutex<HashMap<Uuid, Place>>>,
+    _reading: Arc<tokio_util::sync::DropGuard>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_of_the_sorted_values() {
-        let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
-        assert!((percentile(&mut values, 50) - 51.0).abs() < 0.01);
-        assert!((percentile(&mut values, 99) - 100.0).abs() < 0.01);
+impl Ends {
+    fn watch(store: &StoreFile) -> anyhow::Result<Self> {
+        let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+        let mut config = kafka.client_config("bench");
+        config
+            .set("group.id", kafka.topic(&format!("bench-{}", Uuid::new_v4())))
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "latest");
+        let consumer: BaseConsumer = config.create()?;
+        consumer.subscribe(&[&kafka.topic(Finished::TOPIC)])?;
+        let places = Arc::<Mutex<HashMap<Uuid, Place>>>::default();
+        let stop = CancellationToken::new();
+        let (told, stopped) = (places.clone(), stop.clone());
+        std::thread::spawn(move || {
+            while !stopped.is_cancelled() {
+                let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
+                    continue;
+                };
+                if let Some((id, status)) = finished(&message) {
+                    tell(&told, id, (status, Instant::now()));
+                }
+            }
+        });
+        Ok(Self {
+            places,
+            _reading: Arc::new(stop.drop_guard()),
+        })
     }
+
+    async fn of(&self, order: Uuid) -> anyhow::Result<End> {
+        let waiting = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Place::Ended(end)) = places.remove(&order) {
+                return Ok(end);
+            }
+            let (sender, receiver) = oneshot::channel();
+            places.insert(order, Place::Awaited(sender));
+            receiver
+        };
+        let ended = tokio::time::timeout(WITHIN, waiting).await;
+        Ok(ended.with_context(|| format!("order {order} is not final after {} s", WITHIN.as_secs()))??)
+    }
+}
+
+fn tell(places: &Mutex<HashMap<Uuid, Place>>, order: Uuid, end: End) {
+    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+    match places.remove(&order) {
+        // Who has given up waiting has said so.
+        Some(Place::Awaited(customer)) => drop(customer.send(end)),
+        Some(Place::Ended(_)) | None => drop(places.insert(order, Place::Ended(end))),
+    }
+}
+
+fn finished(message: &impl Message) -> Option<(Uuid, String)> {
+    let headers = message.headers()?;
+    headers
+        .iter()
+        .find(|header| header.key == "ce_type" && header.value == Some(Finished::TYPE.as_bytes()))?;
+    let event: Value = serde_json::from_slice(message.payload()?).ok()?;
+    Some((
+        event["order_id"].as_str()?.parse().ok()?,
+        event["status"].as_str()?.to_owned(),
+    ))
 }

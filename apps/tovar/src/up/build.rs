@@ -12,6 +12,9 @@ pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
     command.args([
         "build",
         "--bins",
+        // This one, too: see its Cargo.toml.
+        "--package",
+        "tovar",
         "--package",
         "outbox-relay",
         "--package",

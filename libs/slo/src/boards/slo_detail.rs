@@ -39,27 +39,62 @@ pub fn board() -> Board {
                     ),
                     panel("Bad ones a second", "ops", "Those of them that were too late or failed.", &[("slo:errors:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
                     panel("Share that is bad, five minutes", "percentunit", "Bad ones of all.", &[("slo:error_ratio:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
-                    panel(
-                        "Requests in this range",
-                        "short",
-                        "Requests at the gateway in the range that is shown, counted and not extrapolated: its own journal has as many, unless it was started again.",
-                        &[("sum(max_over_time(tovar_gateway_requests_total[$__range]) - min_over_time(tovar_gateway_requests_total[$__range]))", "requests")],
-                    )
-                    .stat()
-                    .wide(12),
+                ],
+            },
+            Row {
+                title: "Requests in this range, counted and not extrapolated: the gateway's own journal says the same, unless it was started again",
+                panels: vec![
+                    panel("Requests in this range", "short", "Requests at the gateway in the range that is shown.", &[(&format!("sum({})", counted("")), "requests")])
+                        .stat()
+                        .wide(6),
                     panel(
                         "Failed requests in this range",
                         "short",
-                        "Those of them that the store answered with an error of its own, counted and not extrapolated.",
-                        &[("sum(max_over_time(tovar_gateway_requests_total{status=~\"5xx|unreachable\"}[$__range]) - min_over_time(tovar_gateway_requests_total{status=~\"5xx|unreachable\"}[$__range]))", "failed")],
+                        "Those of them that the store answered with an error of its own, or that reached no service.",
+                        &[(&format!("sum({})", counted(FAILED)), "failed")],
                     )
                     .stat()
-                    .wide(12)
+                    .wide(6)
                     .bad_from(1.0),
+                    panel(
+                        "Budget that this range used",
+                        "percentunit",
+                        "Failed requests, as a share of those that may fail by the objective of availability. Above 1, a month like this breaks the promise.",
+                        &[(
+                            &format!(
+                                "sum({}) / (sum({}) > 0) / scalar(1 - slo:objective:ratio{{slo=\"availability\"}})",
+                                counted(FAILED),
+                                counted("")
+                            ),
+                            "used",
+                        )],
+                    )
+                    .stat()
+                    .wide(6)
+                    .bad_from(1.0),
+                    panel(
+                        "p99 in this range",
+                        "s",
+                        "Of a hundred requests, 99 were answered within it. It lies in the right bucket, or one beside it.",
+                        &[(
+                            "histogram_quantile(0.99, sum by (le) (max_over_time(tovar_gateway_request_duration_seconds_bucket[$__range]) - min_over_time(tovar_gateway_request_duration_seconds_bucket[$__range])))",
+                            "p99",
+                        )],
+                    )
+                    .stat()
+                    .wide(6),
                 ],
             },
         ],
     }
+}
+
+const FAILED: &str = "{status=~\"5xx|unreachable\"}";
+
+/// How many requests the range has, by series. `increase` would stretch what it saw to the whole range.
+fn counted(labels: &str) -> String {
+    let series = format!("tovar_gateway_requests_total{labels}[$__range]");
+    format!("max_over_time({series}) - min_over_time({series})")
 }
 
 fn burn(short: &str, long: &str, limit: f64) -> Panel {

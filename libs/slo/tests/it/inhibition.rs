@@ -37,9 +37,17 @@ impl Alertmanager {
     fn start(name: &str) -> Self {
         let (receiver, notified) = receiver();
         let config = fs::read_to_string(slo::folder().join("alertmanager.yml")).unwrap();
-        let config = config
-            .replace("127.0.0.1:9095", &receiver)
-            .replace("group_wait: 30s", "group_wait: 1s");
+        let mut config = config.replace("group_wait: 30s", "group_wait: 1s");
+        for name in ["page", "ticket"] {
+            let (silent, telling) = (
+                format!("\n  - name: {name}\n"),
+                format!(
+                    "\n  - {{ name: {name}, webhook_configs: [{{ url: 'http://{receiver}/{name}' }}] }}\n"
+                ),
+            );
+            assert!(config.contains(&silent), "a receiver that does nothing");
+            config = config.replace(&silent, &telling);
+        }
         let folder = std::env::temp_dir().join(format!("tovar-{}-{name}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("alertmanager.yml");

@@ -1,0 +1,128 @@
+//! What arrives at the topic, whichever relay sends it.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::Headers,
+};
+use uuid::Uuid;
+
+use super::{
+    relay::{Relay, full_topic},
+    rig::Run,
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks at a run's topic without reading what is in it, which would cost the broker what the relay may need.
+pub struct Arrivals {
+    consumer: BaseConsumer,
+    topic: String,
+    partitions: i32,
+}
+
+impl Arrivals {
+    pub fn of(run: &Run) -> anyhow::Result<Self> {
+        let mut config = run.kafka.client_config("bench");
+        config
+            .set("group.id", "bench")
+            .set("enable.auto.commit", "false")
+            .set("fetch.message.max.bytes", "65536");
+        Ok(Self {
+            consumer: config.create()?,
+            topic: full_topic(run),
+            partitions: run.partitions,
+        })
+    }
+
+    /// Messages in the topic.
+    pub fn count(&self) -> anyhow::Result<u64> {
+        let mut count = 0;
+        for partition in 0..self.partitions {
+            let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+            count += u64::try_from(high - low)?;
+        }
+        Ok(count)
+    }
+
+    /// Waits until the topic holds so many messages.
+    pub async fn until(&self, count: u64, relay: &mut Relay, within: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.count()? < count {
+            relay.check()?;
+            if began.elapsed() > within {
+                bail!(
+                    "{} of {count} events arrived within {} s",
+                    self.count()?,
+                    within.as_secs()
+                );
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Seconds from the first to the last message, by the broker's clock.
+    pub fn seconds(&self) -> anyhow::Result<f64> {
+        let (mut first, mut last) = (i64::MAX, i64::MIN);
+        for partition in 0..self.partitions {
+            let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+            if high > low {
+                first = first.min(self.time_at(partition, low)?);
+                last = last.max(self.time_at(partition, high - 1)?);
+            }
+        }
+        ensure!(last >= first, "nothing has arrived");
+        Ok((last - first) as f64 / 1e3)
+    }
+
+    fn time_at(&self, partition: i32, offset: i64) -> anyhow::Result<i64> {
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset(&self.topic, partition, Offset::Offset(offset))?;
+        self.consumer.assign(&place)?;
+        let message = self
+            .consumer
+            .poll(PATIENCE)
+            .context("a message that is there does not come")??;
+        message
+            .timestamp()
+            .to_millis()
+            .context("a message without a time")
+    }
+
+    /// When each event was first written by the broker, in milliseconds of its clock, by event.
+    pub fn times(&self) -> anyhow::Result<HashMap<Uuid, i64>> {
+        let mut places = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            places.add_partition_offset(&self.topic, partition, Offset::Beginning)?;
+        }
+        self.consumer.assign(&places)?;
+        let count = self.count()?;
+        let mut times = HashMap::new();
+        for _ in 0..count {
+            let message = self
+                .consumer
+                .poll(PATIENCE)
+                .context("a message that is there does not come")??;
+            let headers = message.headers().context("a message without headers")?;
+            let id = headers
+                .iter()
+                .find(|header| header.key == "ce_id")
+                .and_then(|header| header.value);
+            let id = std::str::from_utf8(id.context("a message without an id")?)?.parse()?;
+            let time = message
+                .timestamp()
+                .to_millis()
+                .context("a message without a time")?;
+            times.entry(id).or_insert(time);
+        }
+        Ok(times)
+    }
+}

@@ -1,0 +1,91 @@
+//! A backlog, written while the relay is down, and how fast it drains.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    arrivals::Arrivals,
+    fill::fill,
+    relay::Kind,
+    rig::{Rig, Run},
+};
+use crate::bench::{
+    processes::{Processes, resident_at_most},
+    report::Report,
+};
+
+const WITHIN: Duration = Duration::from_secs(600);
+
+/// (1) and (6): rate of the drain, and what it costs.
+pub async fn measure(rig: &Rig, kind: Kind, events: usize, report: &mut Report) -> anyhow::Result<()> {
+    let part = format!("drain of {events} events by {}", kind.name());
+    let run = rig.run().await?;
+    kind.prepare(&run).await?;
+    fill(&run, kind, events).await?;
+    let drained = drain(&run, kind, events).await?;
+    drained.say(&part, report);
+    Ok(())
+}
+
+/// What a drain took.
+pub struct Drained {
+    pub events: f64,
+    /// From the first message that the broker wrote to the last.
+    pub seconds: f64,
+    /// From the relay's start.
+    pub since_start: f64,
+    pub relay_cpu: f64,
+    pub postgres_cpu: f64,
+    pub kafka_cpu: f64,
+    pub duplicates: f64,
+    pub resident: f64,
+}
+
+impl Drained {
+    pub fn say(&self, part: &str, report: &mut Report) {
+        let per = 100_000.0 / self.events;
+        report.number(part, "rate", "events/s", self.events / self.seconds);
+        report.number(
+            part,
+            "seconds from the relay's start to the end",
+            "s",
+            self.since_start,
+        );
+        report.number(
+            part,
+            "CPU of the relay per 100,000 events",
+            "s",
+            self.relay_cpu * per,
+        );
+        report.number(
+            part,
+            "CPU of PostgreSQL per 100,000 events",
+            "s",
+            self.postgres_cpu * per,
+        );
+        report.number(part, "CPU of Kafka per 100,000 events", "s", self.kafka_cpu * per);
+        report.number(part, "most memory of the relay", "MB", self.resident);
+        report.number(part, "sent more than once", "events", self.duplicates);
+    }
+}
+
+/// Starts the relay on a backlog, and waits until all of it has arrived.
+pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drained> {
+    let arrivals = Arrivals::of(run)?;
+    let there = arrivals.count()?;
+    let (before, began) = (Processes::now(), Instant::now());
+    let mut relay = kind.start(run).await?;
+    arrivals.until(there + events as u64, &mut relay, WITHIN).await?;
+    let (after, since_start) = (Processes::now(), began.elapsed().as_secs_f64());
+    let drained = Drained {
+        events: events as f64,
+        seconds: arrivals.seconds()?,
+        since_start,
+        relay_cpu: after.cpu_of(relay.id()),
+        postgres_cpu: after.postgres() - before.postgres(),
+        kafka_cpu: after.kafka() - before.kafka(),
+        duplicates: (arrivals.count()? - there) as f64 - events as f64,
+        resident: resident_at_most(relay.id()) as f64 / 1024.0,
+    };
+    relay.stop().await?;
+    Ok(drained)
+}

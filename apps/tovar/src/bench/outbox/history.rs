@@ -1,0 +1,34 @@
+//! Whether what was sent before, or is held open, makes an event cost more.
+
+use super::{drain::drain, fill::fill, relay::Kind, rig::Rig};
+use crate::bench::report::Report;
+
+const HISTORY: usize = 1_000_000;
+
+/// (4): backlogs of different sizes on top of a million acknowledged rows, the largest also with a transaction open since before.
+pub async fn measure(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
+    let run = rig.run().await?;
+    fill(&run, Kind::Tovar, HISTORY).await?;
+    // What a relay would have left behind once it had sent all of it.
+    run.client
+        .batch_execute("UPDATE outbox_cursor SET acknowledged = pg_current_snapshot()")
+        .await?;
+    for (events, repetitions) in [(10_000, 5), (100_000, 3), (1_000_000, 1)] {
+        for _ in 0..repetitions {
+            fill(&run, Kind::Tovar, events).await?;
+            let part = format!("after a million others, drain of {events} events");
+            let drained = drain(&run, Kind::Tovar, events).await?;
+            drained.say(&part, report);
+        }
+    }
+    let mut open = run.session().await?;
+    let open = open.transaction().await?;
+    // Only a transaction that has written has an id, and holds the snapshot's lower end.
+    open.execute("INSERT INTO orders (customer, total) VALUES ('open', 1)", &[])
+        .await?;
+    fill(&run, Kind::Tovar, 100_000).await?;
+    let part = "the same with a transaction open since before, drain of 100000 events";
+    drain(&run, Kind::Tovar, 100_000).await?.say(part, report);
+    open.rollback().await?;
+    Ok(())
+}

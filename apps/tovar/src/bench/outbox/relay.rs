@@ -1,0 +1,178 @@
+use std::{
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::rig::{Run, TOPIC};
+
+/// Which relay is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Kind {
+    /// This project's
+    Tovar,
+    /// Debezium's outbox event router, embedded, tuned
+    Debezium,
+    /// What most teams write: poll for unpublished rows under a lock, send, update
+    Naive,
+}
+
+/// What a writer gives.
+pub const COLUMNS: &str = "id, topic, key, type, payload";
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tovar => "tovar",
+            Self::Debezium => "debezium",
+            Self::Naive => "naive",
+        }
+    }
+
+    /// The table that it reads. Debezium reads ours, by its WAL.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Tovar | Self::Debezium => "outbox",
+            Self::Naive => "naive_outbox",
+        }
+    }
+
+    /// How a writer publishes: id, topic, key, type, payload. Peers are spared what only our relay needs.
+    pub fn publish_sql(self) -> String {
+        match self {
+            Self::Tovar => format!(
+                "SELECT outbox_publish($1, $2, $3, $4, $5, NULL, {}, {})",
+                db::lock_class::OUTBOX_SLEEP,
+                db::lock_class::OUTBOX_KEY
+            ),
+            Self::Debezium | Self::Naive => {
+                format!(
+                    "INSERT INTO {} ({}) VALUES ($1, $2, $3, $4, $5)",
+                    self.table(),
+                    COLUMNS
+                )
+            }
+        }
+    }
+
+    /// What it needs in the database before the first event.
+    pub async fn prepare(self, run: &Run) -> anyhow::Result<()> {
+        let sql = match self {
+            Self::Tovar => return Ok(()),
+            Self::Naive => {
+                "CREATE TABLE naive_outbox (
+                   position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL, topic text NOT NULL, key text NOT NULL,
+                   type text NOT NULL, payload text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                   published_at timestamptz);
+                 CREATE INDEX ON naive_outbox (position) WHERE published_at IS NULL"
+                    .to_owned()
+            }
+            Self::Debezium => format!(
+                "CREATE PUBLICATION bench FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true);
+                 SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
+                run.name
+            ),
+        };
+        Ok(run.client.batch_execute(&sql).await?)
+    }
+
+    /// Starts it in a process of its own.
+    pub async fn start(self, run: &Run) -> anyhow::Result<Relay> {
+        let mut command = match self {
+            Self::Tovar => {
+                let mut command = Command::new(beside_this("outbox-relay")?);
+                command
+                    .env("DATABASE_URL", &run.url)
+                    .env("KAFKA_BROKERS", &run.kafka.kafka_brokers)
+                    .env("KAFKA_PREFIX", &run.kafka.kafka_prefix)
+                    .env("OPS_PORT", "0");
+                command
+            }
+            Self::Naive => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args([
+                    "bench",
+                    "naive-relay",
+                    &run.url,
+                    &run.kafka.kafka_brokers,
+                    &run.kafka.kafka_prefix,
+                ]);
+                command
+            }
+            Self::Debezium => super::debezium::command(run).await?,
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if std::env::var_os("BENCH_RELAY_LOG").is_none() {
+            command.stderr(Stdio::null());
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.name()))?;
+        Ok(Relay { child, kind: self })
+    }
+}
+
+/// A program that lies where this one does.
+fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(
+        path.exists(),
+        "{} is missing; build it with: cargo build --release",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A relay that runs; killed when this is dropped.
+pub struct Relay {
+    child: Child,
+    kind: Kind,
+}
+
+impl Relay {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails if it has ended by itself.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        let ended = self.child.try_wait()?;
+        ensure!(
+            ended.is_none(),
+            "{} has ended; BENCH_RELAY_LOG=1 shows what it says",
+            self.kind.name()
+        );
+        Ok(())
+    }
+
+    /// Tells it to stop, and waits.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        kill(Pid::from_raw(self.id().try_into()?), Signal::SIGTERM)?;
+        let told = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if told.elapsed() > Duration::from_secs(30) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The topic that events of this run are sent to.
+pub fn full_topic(run: &Run) -> String {
+    run.kafka.topic(TOPIC)
+}

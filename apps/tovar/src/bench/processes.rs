@@ -1,0 +1,132 @@
+//! What processes cost, as the kernel counts it.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use crate::services::SERVICES;
+
+/// Clock ticks a second in `/proc/*/stat`; Linux has shown 100 to programs since it had another number inside.
+const TICKS: f64 = 100.0;
+
+/// A process at one moment.
+struct Seen {
+    parent: u32,
+    name: String,
+    /// Seconds of CPU of its threads, and of children that have ended.
+    cpu: f64,
+}
+
+/// All processes at one moment.
+pub struct Processes(BTreeMap<u32, Seen>);
+
+impl Processes {
+    pub fn now() -> Self {
+        let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self(ids.filter_map(|id| Some((id, seen(id)?))).collect())
+    }
+
+    /// Seconds of CPU that a process has used, its own alone.
+    pub fn cpu_of(&self, id: u32) -> f64 {
+        self.0.get(&id).map_or(0.0, |seen| seen.cpu)
+    }
+
+    /// Seconds of CPU of PostgreSQL, with all its sessions, also those that have ended.
+    pub fn postgres(&self) -> f64 {
+        self.below(std::process::id())
+            .filter(|(_, seen)| seen.name == "postgres")
+            .map(|(_, seen)| seen.cpu)
+            .sum()
+    }
+
+    /// Seconds of CPU of the broker.
+    pub fn kafka(&self) -> f64 {
+        let brokers = self
+            .below(std::process::id())
+            .filter(|(id, seen)| is_broker(**id, &seen.name));
+        brokers.map(|(_, seen)| seen.cpu).sum()
+    }
+
+    /// Seconds of CPU by kind of process, of all that `root` has started.
+    pub fn by_kind(&self, root: u32) -> BTreeMap<String, f64> {
+        let mut kinds = BTreeMap::new();
+        for (id, seen) in self.below(root) {
+            let kind = match seen.name.as_str() {
+                "postgres" => "PostgreSQL",
+                name if is_broker(*id, name) => "Kafka",
+                "outbox-relay" => "relays",
+                "gateway" => "gateway",
+                name if SERVICES.iter().any(|service| service.name == name) => name,
+                _ => "other",
+            };
+            *kinds.entry(kind.to_owned()).or_default() += seen.cpu;
+        }
+        kinds
+    }
+
+    /// Descendants of a process.
+    fn below(&self, root: u32) -> impl Iterator<Item = (&u32, &Seen)> {
+        self.0.iter().filter(move |(_, seen)| {
+            let parents = std::iter::successors(Some(seen.parent), |parent| Some(self.0.get(parent)?.parent));
+            parents.take(64).any(|parent| parent == root)
+        })
+    }
+}
+
+fn seen(id: u32) -> Option<Seen> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name is in brackets, and may have some of its own.
+    let (before, after) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ended = fields.get(13)?.parse::<f64>().ok()? + fields.get(14)?.parse::<f64>().ok()?;
+    Some(Seen {
+        parent: fields.get(1)?.parse().ok()?,
+        name: before.split_once('(')?.1.to_owned(),
+        cpu: of_threads(id)? + ended / TICKS,
+    })
+}
+
+/// To the nanosecond, where `stat` counts ticks: an idle process never has a whole one.
+fn of_threads(id: u32) -> Option<f64> {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+    let nanoseconds = threads.filter_map(|thread| {
+        let spent = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        spent.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    Some(nanoseconds.sum::<f64>() / 1e9)
+}
+
+fn is_broker(id: u32, name: &str) -> bool {
+    name == "java" && command(id).contains("kafka.Kafka")
+}
+
+fn command(id: u32) -> String {
+    fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default()
+}
+
+/// Kilobytes that a process has in memory.
+pub fn resident(id: u32) -> u64 {
+    status(id, "VmRSS:")
+}
+
+/// Kilobytes that a process has had in memory at most.
+pub fn resident_at_most(id: u32) -> u64 {
+    status(id, "VmHWM:")
+}
+
+pub fn status(id: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
+}
+
+/// Processes that this one's child `parent` has started: id and program.
+pub fn children_of(parent: u32) -> Vec<(u32, String)> {
+    let Processes(all) = Processes::now();
+    let children = all.iter().filter(|(_, seen)| seen.parent == parent);
+    let program = |id: &u32| {
+        let path: PathBuf = fs::read_link(format!("/proc/{id}/exe")).ok()?;
+        Some((*id, path.file_name()?.to_str()?.to_owned()))
+    };
+    children.filter_map(|(id, _)| program(id)).collect()
+}
