@@ -35,10 +35,11 @@ fn stores(transactions: usize) -> Vec<Vec<&'static [Key]>> {
     stores
 }
 
+/// Three transactions, rows read by two, and nothing else happens.
 fn outbox() -> Outbox {
     Outbox {
         stores: stores(3),
-        wanted: 1,
+        wanted: 2,
         losses: 0,
         crashes: 0,
         turns: 0,
@@ -47,14 +48,69 @@ fn outbox() -> Outbox {
 
 #[test]
 fn nothing_is_lost_invented_or_overtaken_whatever_commits_late_or_never() {
-    check("relay: three transactions", &outbox());
+    let bounds = Outbox {
+        wanted: 1,
+        ..outbox()
+    };
+    check("relay: three transactions, row by row", &bounds);
 }
 
 #[test]
-fn nothing_is_lost_or_overtaken_when_relays_are_killed_or_frozen() {
+fn nothing_is_lost_or_overtaken_when_a_relay_is_killed_or_frozen() {
     let bounds = Outbox {
         losses: 1,
         ..outbox()
     };
-    check("relay: a relay is lost", &bounds);
+    check("relay: three transactions, a relay is lost", &bounds);
+}
+
+#[test]
+fn nothing_is_lost_when_postgresql_crashes_and_gives_ids_again() {
+    let bounds = Outbox {
+        crashes: 1,
+        ..outbox()
+    };
+    check("relay: three transactions, a crash", &bounds);
+}
+
+#[test]
+fn no_bucket_is_emptied_before_all_of_it_is_acknowledged() {
+    let bounds = Outbox { turns: 1, ..outbox() };
+    check("relay: three transactions, a bucket emptied", &bounds);
+}
+
+#[test]
+fn two_transactions_are_relayed_whatever_happens_together() {
+    let bounds = Outbox {
+        stores: stores(2),
+        wanted: 1,
+        losses: 1,
+        crashes: 1,
+        turns: 1,
+    };
+    check("relay: two transactions, one of each", &bounds);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn three_transactions_are_relayed_when_two_things_go_wrong() {
+    for (wanted, losses, crashes, turns) in [
+        (1, 1, 0, 0),
+        (1, 0, 0, 1),
+        (2, 1, 1, 0),
+        (2, 0, 2, 0),
+        (2, 1, 0, 1),
+    ] {
+        let bounds = Outbox {
+            wanted,
+            losses,
+            crashes,
+            turns,
+            ..outbox()
+        };
+        let name = format!(
+            "relay: three transactions, rows by {wanted}, {losses} lost, {crashes} crashes, {turns} emptied"
+        );
+        check(&name, &bounds);
+    }
 }

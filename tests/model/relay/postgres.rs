@@ -204,7 +204,7 @@ impl Postgres {
     pub fn commit(&mut self, index: usize) {
         self.end(index, State::Committed);
         self.on_disk = self.on_disk.max(self.transactions[index].xid + 1);
-        self.saved_on_disk = self.saved.clone();
+        self.flush();
     }
 
     pub fn abort(&mut self, index: usize) {
@@ -227,6 +227,7 @@ impl Postgres {
         }
     }
 
+    /// What was saved is on disk.
     fn flush(&mut self) {
         self.saved_on_disk = self.saved.clone();
         let latest = self

@@ -17,6 +17,10 @@ pub fn all(outbox: &Outbox) -> Vec<Property<Outbox>> {
         Property::always("at rest no committed event is missing", |_, world: &World| {
             !world.is_at_rest() || world.postgres.committed().all(|row| world.has(row.event))
         }),
+        Property::always(
+            "a relay that finds nothing more is done",
+            |outbox: &Outbox, world: &World| !world.is_idle(outbox.wanted) || world.is_at_rest(),
+        ),
         Property::always("no event is sent that is not committed", |_, world| {
             is_committed(world)
         }),
@@ -39,6 +43,15 @@ pub fn all(outbox: &Outbox) -> Vec<Property<Outbox>> {
 /// What is checked must also happen.
 fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
     let mut ways = vec![
+        Property::sometimes("all is sent, and saved", |_, world: &World| {
+            let all = &world.postgres.transactions;
+            let is_done = world.is_at_rest() && all.iter().all(|one| one.state == State::Committed);
+            is_done
+                && world
+                    .relay
+                    .as_ref()
+                    .is_some_and(|relay| relay.progress.unsaved().is_none())
+        }),
         Property::sometimes("nobody waits for an open transaction", |_, world: &World| {
             let open = world
                 .postgres

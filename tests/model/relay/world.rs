@@ -83,6 +83,17 @@ impl World {
         }
     }
 
+    /// Nothing is under way, and the relay looks in vain.
+    pub fn is_idle(&self, wanted: usize) -> bool {
+        let looks_in_vain = |relay: &Relay| {
+            let mut looked = relay.clone();
+            looked.look(&self.postgres, wanted);
+            looked == *relay
+        };
+        let is_free = |relay: &&Relay| relay.in_flight.is_empty();
+        self.postgres.is_quiet() && self.relay.as_ref().filter(is_free).is_some_and(looks_in_vain)
+    }
+
     pub fn is_at_rest(&self) -> bool {
         let is_read = self
             .relay
