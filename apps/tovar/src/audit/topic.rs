@@ -60,6 +60,8 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
         .set("auto.offset.reset", "earliest")
+        // A question for the ends waits behind a fetch.
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let mut messages = Messages::default();
     // By partition up to where it is still to be read, and when the oldest that it has was sent.
@@ -97,6 +99,7 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
             None => ensure!(heard.elapsed() < STALLED, "Kafka is silent"),
         }
     }
+    client.unassign()?;
     // Also what was removed while it was read is gone.
     for ((low, _), partition) in ends(&client, topic)?.into_iter().zip(0..) {
         let oldest = oldest.get(&partition).filter(|(offset, _)| *offset >= low);
