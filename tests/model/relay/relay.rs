@@ -109,7 +109,8 @@ impl Relay {
     /// Where nothing is in flight and all that was read is acknowledged, this relay is as one that begins there.
     pub fn forget_numbers(&mut self, saved: &Cursor<Snapshot>) {
         let acknowledged = self.progress.unsaved().unwrap_or(saved);
-        if self.progress.is_settled() && acknowledged == self.progress.read() {
+        let is_idle = self.in_flight.is_empty() && self.progress.is_settled();
+        if is_idle && acknowledged == self.progress.read() {
             *self = Self::lead(self.progress.read());
             self.progress.saved(saved.clone());
         }
