@@ -23,6 +23,7 @@ use std::{
 };
 
 use anyhow::Context;
+use prometheus_client::registry::Registry;
 use telemetry::{Ops, Readiness};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Relays until stopped, without health and metrics. Dropped, it ends at once, as a crash would end it.
+pub async fn run(settings: RelaySettings, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = RelayMetrics::registered(&mut Registry::default());
+    Ok(relay::run(settings, metrics, stop).await?)
 }
 
 /// Starts on the runtime that calls this.
