@@ -5,6 +5,7 @@ mod log;
 mod model;
 mod postgres;
 mod properties;
+mod queries;
 #[expect(clippy::module_inception, reason = "a relay among the parts of its model")]
 mod relay;
 mod world;
