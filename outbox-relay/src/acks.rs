@@ -1,22 +1,20 @@
 use std::collections::VecDeque;
 
-use telemetry::traces::Span;
-
 /// What Kafka said about what was sent: the contiguous prefix counts, because the cursor can only say "up to here".
-#[derive(Debug, Default)]
-pub struct Acks {
+/// Of each event the sender notes something, which it gets back with the acknowledgement.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Acks<N> {
     /// How many from the first on are all acknowledged.
     done: u64,
     /// Those after it, in the order of sending.
-    open: VecDeque<Open>,
+    open: VecDeque<Open<N>>,
 }
 
-#[derive(Debug)]
-struct Open {
-    acknowledged: bool,
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Open<N> {
     position: i64,
-    recorded_at_micros: i64,
-    step: Option<Span>,
+    /// Until the acknowledgement.
+    note: Option<N>,
 }
 
 /// What Kafka refused: it refuses a whole batch for the sake of one event in it.
@@ -29,32 +27,33 @@ pub struct Refused {
     pub reason: String,
 }
 
-impl Acks {
+impl<N> Default for Acks<N> {
+    fn default() -> Self {
+        Self {
+            done: 0,
+            open: VecDeque::new(),
+        }
+    }
+}
+
+impl<N> Acks<N> {
     /// Notes an event that is about to be sent; its number.
-    pub fn sent(&mut self, position: i64, recorded_at_micros: i64, step: Span) -> u64 {
+    pub fn sent(&mut self, position: i64, note: N) -> u64 {
         self.open.push_back(Open {
-            acknowledged: false,
             position,
-            recorded_at_micros,
-            step: Some(step),
+            note: Some(note),
         });
         self.done + self.open.len() as u64 - 1
     }
 
-    /// Notes an acknowledgement; when the event was recorded.
-    pub fn acknowledged(&mut self, number: u64) -> Option<i64> {
+    /// An acknowledgement; what was noted of the event, if it is the first one for it.
+    pub fn acknowledged(&mut self, number: u64) -> Option<N> {
         let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
-        let open = self.open.get_mut(index)?;
-        open.acknowledged = true;
-        let recorded_at = open.recorded_at_micros;
-        if let Some(step) = open.step.take() {
-            step.end();
-        }
-        while self.open.front().is_some_and(|first| first.acknowledged) {
-            self.open.pop_front();
+        let note = self.open.get_mut(index)?.note.take();
+        while self.open.pop_front_if(|first| first.note.is_none()).is_some() {
             self.done += 1;
         }
-        Some(recorded_at)
+        note
     }
 
     /// The events from `first` to `last` were refused.
@@ -88,11 +87,10 @@ mod tests {
     #[test]
     fn only_the_contiguous_prefix_counts() {
         let mut acks = Acks::default();
-        let numbers: Vec<u64> = (0..4)
-            .map(|position| acks.sent(position, 0, Span::none()))
-            .collect();
+        let numbers: Vec<u64> = (0..4).map(|position| acks.sent(position, position)).collect();
         for (number, prefix) in [(1, 0), (3, 0), (0, 2), (2, 4)] {
-            acks.acknowledged(numbers[number]);
+            let note = acks.acknowledged(numbers[number]);
+            assert_eq!(note, i64::try_from(number).ok());
             assert_eq!(acks.prefix(), prefix);
         }
         assert_eq!(acks.waiting(), 0);
@@ -101,9 +99,9 @@ mod tests {
     #[test]
     fn numbers_go_on_after_the_window_moved() {
         let mut acks = Acks::default();
-        let first = acks.sent(7, 1, Span::none());
+        let first = acks.sent(7, ());
         acks.acknowledged(first);
-        let second = acks.sent(8, 2, Span::none());
+        let second = acks.sent(8, ());
         assert_eq!((first, second), (0, 1));
         assert_eq!(
             acks.refused(second, second, "no".into()),

@@ -2,6 +2,9 @@
 //!
 //! One task reads the database and keeps the cursor; one thread feeds Kafka's producer. What the reader knows of
 //! snapshots ends with its connection: a new one starts from the saved cursor.
+//!
+//! [`Progress`] and [`Acks`] decide, without I/O, what to read next and what may be saved: a model checker drives them, see
+//! docs/relay-model.md.
 
 mod acks;
 mod maintain;
@@ -20,11 +23,14 @@ use std::{
 };
 
 use anyhow::Context;
+use prometheus_client::registry::Registry;
 use telemetry::{Ops, Readiness};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use acks::Acks;
 pub use producer::client_config as producer_config;
+pub use progress::Progress;
 pub use settings::{GoOnFrom, OnPromotion, RelaySettings};
 
 use crate::{metrics::RelayMetrics, relay::RelayError};
@@ -69,6 +75,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Relays until stopped, without health and metrics. Dropped, it ends at once, as a crash would end it.
+pub async fn run(settings: RelaySettings, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = RelayMetrics::registered(&mut Registry::default());
+    Ok(relay::run(settings, metrics, stop).await?)
 }
 
 /// Starts on the runtime that calls this.

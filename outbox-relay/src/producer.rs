@@ -205,11 +205,17 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// What is noted of an event that is in flight.
+struct Sent {
+    recorded_at_micros: i64,
+    step: Span,
+}
+
 struct Feeder {
     producer: BaseProducer<Context>,
     reports: Arc<Mutex<Vec<Report>>>,
     shared: Arc<Shared>,
-    acks: Acks,
+    acks: Acks<Sent>,
     /// Whether the client has said that all brokers are down since one last answered.
     is_suspect: Arc<AtomicBool>,
     asked: Instant,
@@ -257,11 +263,11 @@ impl Feeder {
         topic.clear();
         topic.push_str(&self.prefix);
         topic.push_str(record.topic());
-        let number = self.acks.sent(
-            record.position(),
-            record.recorded_at().timestamp_micros(),
-            self.step(record, topic),
-        );
+        let sent = Sent {
+            recorded_at_micros: record.recorded_at().timestamp_micros(),
+            step: self.step(record, topic),
+        };
+        let number = self.acks.sent(record.position(), sent);
         let number = usize::try_from(number).expect("fewer events than addresses");
         let mut next = message(record, topic, &self.source, number);
         loop {
@@ -336,11 +342,12 @@ impl Feeder {
         }
         let now = self.clock.now().timestamp_micros();
         for report in reports.iter().filter(|report| report.outcome.is_ok()) {
-            if let Some(recorded_at) = self.acks.acknowledged(report.number) {
+            if let Some(sent) = self.acks.acknowledged(report.number) {
+                sent.step.end();
                 #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
                 self.metrics
                     .insert_to_ack
-                    .observe((now - recorded_at) as f64 / 1e6);
+                    .observe((now - sent.recorded_at_micros) as f64 / 1e6);
                 self.metrics.sent.inc();
             }
             self.outage_is_over();

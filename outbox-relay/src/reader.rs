@@ -49,10 +49,7 @@ pub struct Reader<'s> {
     producer: Producer,
     settings: &'s RelaySettings,
     metrics: &'s RelayMetrics,
-    /// Up to where the log was read: the acknowledged point is behind it.
-    read: Cursor,
     progress: Progress,
-    sent: u64,
     /// When the first event of each stretch that is in flight was recorded.
     recorded: VecDeque<(u64, i64)>,
     saved_at: Instant,
@@ -77,9 +74,7 @@ impl<'s> Reader<'s> {
             producer,
             settings,
             metrics,
-            read: cursor.clone(),
             progress: Progress::new(cursor),
-            sent: 0,
             recorded: VecDeque::new(),
             saved_at: now,
             parked: HashMap::new(),
@@ -138,27 +133,29 @@ impl<'s> Reader<'s> {
         self.save_unsaved().await
     }
 
-    /// Reads on, and notes what will be true when it is acknowledged. What it gives back is all there is at the
-    /// moment, or a page of it.
+    /// Reads on. What it gives back is all there is at the moment, or a page of it.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
         let wanted = self.settings.page;
         loop {
-            let acknowledged = self.read.acknowledged.clone();
-            if let Some((target, after)) = self.read.towards.take() {
+            let Cursor {
+                acknowledged,
+                towards,
+            } = self.progress.read().clone();
+            if let Some((target, after)) = towards {
                 let records = self.session.page(&acknowledged, &target, after, wanted).await?;
-                if let Some(last) = records.last() {
-                    self.read.towards = Some((target, last.position()));
+                let last = records.last().map(Record::position);
+                self.progress.reading().paged(last);
+                if last.is_some() {
                     return Ok(records);
                 }
-                self.read.acknowledged = target;
                 continue;
             }
             match self.session.tick(&acknowledged, wanted).await? {
                 Difference::Whole { now, records } => {
-                    self.read.acknowledged = now;
+                    self.progress.reading().reached(now);
                     return Ok(self.or_settled(records));
                 }
-                Difference::Large { now, before } => self.read.towards = Some((now, before)),
+                Difference::Large { now, before } => self.progress.reading().begins(now, before),
             }
         }
     }
@@ -166,7 +163,7 @@ impl<'s> Reader<'s> {
     /// A look that found nothing still moves the cursor, behind all that is in flight.
     fn or_settled(&mut self, records: Vec<Record>) -> Vec<Record> {
         if records.is_empty() {
-            self.progress.expect(self.sent, self.read.clone(), false);
+            self.progress.expect(false);
             // With nothing in flight it is true at once.
             self.progress.acknowledged(self.producer.prefix());
         }
@@ -195,11 +192,11 @@ impl<'s> Reader<'s> {
         }
         if let Some(first) = page.first() {
             self.recorded
-                .push_back((self.sent, first.recorded_at().timestamp_micros()));
-            self.sent += page.len() as u64;
+                .push_back((self.progress.sent(), first.recorded_at().timestamp_micros()));
+            self.progress.send(page.len() as u64);
             self.hand_over(page).await?;
         }
-        self.progress.expect(self.sent, self.read.clone(), true);
+        self.progress.expect(true);
         Ok(())
     }
 
@@ -220,7 +217,7 @@ impl<'s> Reader<'s> {
 
     /// Waits until nothing is in flight.
     async fn settle(&mut self) -> Result<(), RelayError> {
-        while self.producer.prefix() < self.sent {
+        while self.producer.prefix() < self.progress.sent() {
             self.wait().await?;
         }
         Ok(())
@@ -257,7 +254,7 @@ impl<'s> Reader<'s> {
 
     /// Sends one event and waits for what Kafka says about it.
     async fn send_and_wait(&mut self, record: Arc<Record>) -> Result<(), RelayError> {
-        self.sent += 1;
+        self.progress.send(1);
         self.hand_over(vec![record]).await?;
         self.settle().await
     }
@@ -268,7 +265,7 @@ impl<'s> Reader<'s> {
         while self.recorded.get(1).is_some_and(|(from, _)| *from <= prefix) {
             self.recorded.pop_front();
         }
-        if prefix == self.sent {
+        if prefix == self.progress.sent() {
             self.recorded.clear();
         }
         self.metrics
@@ -276,7 +273,7 @@ impl<'s> Reader<'s> {
             .set(self.recorded.front().map_or(0, |(_, recorded_at)| *recorded_at));
         self.metrics
             .waiting
-            .set(i64::try_from(self.sent - prefix).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.progress.sent() - prefix).unwrap_or(i64::MAX));
         if let Some(trouble) = self.producer.trouble() {
             // What is acknowledged need not be sent again.
             self.save_unsaved().await?;

@@ -5,6 +5,7 @@
 mod harness;
 
 mod access;
+mod audited;
 mod boards;
 mod borders;
 mod cancelled;

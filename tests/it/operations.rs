@@ -7,6 +7,7 @@ use rdkafka::{
 use reqwest::StatusCode;
 use serde_json::json;
 use tovar::{
+    audit::{self, OfTopic},
     client::{Client, wait_for},
     operations::{self, inbox::InboxCommand, outbox::OutboxCommand},
     services::{SERVICES, ServiceInfo},
@@ -21,7 +22,7 @@ fn service(name: &str) -> ServiceInfo {
 }
 
 /// Who did what in a service's database, in order.
-async fn audit(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {
+async fn recorded(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT who, operation FROM {table} ORDER BY id");
     let rows = store.sql(service).await.query(&sql, &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
@@ -74,6 +75,14 @@ async fn limit_messages(store: &Store, topic: &str, bytes: &str) {
     done[0].as_ref().unwrap();
 }
 
+/// The outbox of users beside its topic.
+async fn audited(store: &Store) -> OfTopic {
+    let report = audit::all(&store.file(), &[service("users")], WITHIN)
+        .await
+        .unwrap();
+    report.topics.into_iter().next().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_kafka_refused_is_given_up_and_replayed() {
     let store = Store::start().await;
@@ -89,6 +98,13 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     .await;
     let event: Uuid = event.unwrap().parse().unwrap();
     names_a_violation(&store, "an event that is parked in the outbox of users", event).await;
+    let found = audited(&store).await;
+    assert_eq!(found.outcome(), Outcome::NotSettled, "it was not acknowledged");
+    let waits = found
+        .not_settled
+        .iter()
+        .find(|found| found.id == event.to_string());
+    assert_eq!(waits.unwrap().what, "an event that is parked");
 
     let users = service("users");
     let mut client = store.sql("users").await;
@@ -105,6 +121,8 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
         Outcome::Clean,
         "an operator decided it"
     );
+    let found = audited(&store).await;
+    assert_eq!((found.outcome(), found.discarded), (Outcome::Clean, 1));
 
     limit_messages(&store, "users", "1000000").await;
     let unknown = operations::outbox::replay(&mut client, users, Uuid::now_v7(), "ada").await;
@@ -119,7 +137,7 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     .await
     .unwrap();
     let done = ["discard", "replay"].map(|operation| ("ada".to_owned(), operation.to_owned()));
-    assert_eq!(audit(&store, "users", "outbox_operations").await, done);
+    assert_eq!(recorded(&store, "users", "outbox_operations").await, done);
     store.stop().await;
 }
 
@@ -184,7 +202,7 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
     let told = format!("SELECT kind FROM notifications WHERE user_id = '{user}'");
     until_said(&store, "notifications", &told, "registered").await;
     let done = ["park", "discard", "replay"].map(|operation| ("eve".to_owned(), operation.to_owned()));
-    assert_eq!(audit(&store, "notifications", "inbox_operations").await, done);
+    assert_eq!(recorded(&store, "notifications", "inbox_operations").await, done);
     // The partition goes on for everybody.
     let customer = store.guest.new_customer(1_000).await.unwrap();
     assert_eq!(shop.buy(&customer, &shop.order(1)).await["status"], "delivered");
@@ -208,7 +226,7 @@ async fn tovar(store: &Store, folder: &tempfile::TempDir, command: &str) -> anyh
         .chain(command.split(' '))
         .chain(["--store", file]);
     match Cli::try_parse_from(words)? {
-        Cli::Outbox(command) => operations::outbox::run(command).await,
+        Cli::Outbox(command) => operations::outbox::run(command).await.map(drop),
         Cli::Inbox(command) => operations::inbox::run(command).await,
     }
 }
@@ -230,6 +248,8 @@ async fn what_is_typed_is_done_and_recorded() {
     for command in [
         "outbox status",
         "outbox parked --json",
+        "outbox audit --json --wait 30",
+        "outbox audit --service billing",
         "inbox status --service billing --json",
         "inbox parked",
         "inbox status",
@@ -252,7 +272,7 @@ async fn what_is_typed_is_done_and_recorded() {
     .unwrap();
     let copies = format!("SELECT count(*)::text FROM outbox WHERE id = '{event}'");
     until_said(&store, "users", &copies, "3").await;
-    let recorded = audit(&store, "users", "outbox_operations").await;
+    let recorded = recorded(&store, "users", "outbox_operations").await;
     let me = os_user();
     assert_eq!(
         recorded,

@@ -1,15 +1,42 @@
-use std::{io::Write, num::NonZero, thread, time::Instant};
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    io::Write,
+    num::NonZero,
+    thread,
+    time::{Duration, Instant},
+};
 
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model};
 
-use crate::saga::{Action, Saga};
+/// A way is not made shorter when finding it took so long.
+const LONG: Duration = Duration::from_secs(15);
 
-/// Explores every state within the bounds, prints how many there are, and fails with the shortest way to a state in which
-/// a property does not hold.
-pub fn check(name: &str, saga: &Saga) {
+/// What can be checked: a model whose states can be compared and go from thread to thread.
+pub trait Checked:
+    Model<State: Clone + Debug + Hash + PartialEq + Send + Sync, Action: Clone + Debug + PartialEq>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<M> Checked for M where
+    M: Model<State: Clone + Debug + Hash + PartialEq + Send + Sync, Action: Clone + Debug + PartialEq>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Explores every state within the bounds, prints how many there are, and fails with a way to a state in which a property
+/// does not hold: the shortest one, unless it takes long to find.
+pub fn check<M: Checked>(name: &str, model: &M) {
     let started = Instant::now();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let checker = explorer(saga).threads(threads).spawn_bfs().join();
+    let checker = explorer(model).threads(threads).spawn_bfs().join();
     // Past the test harness, which keeps what a green test prints.
     let _ = writeln!(
         std::io::stderr(),
@@ -19,15 +46,15 @@ pub fn check(name: &str, saga: &Saga) {
         checker.max_depth(),
         started.elapsed().as_secs_f64(),
     );
-    let properties = saga.properties();
-    if let Some((property, trace)) = counterexample(saga, &checker) {
-        // With two orders that would take as long again for each step less.
-        let (property, trace) = if saga.orders == 1 {
-            shortest(saga, property, trace)
+    let properties = model.properties();
+    if let Some((property, trace)) = counterexample(model, &checker) {
+        // It takes as long again for each step less.
+        let (property, trace) = if started.elapsed() < LONG {
+            shortest(model, property, trace)
         } else {
             (property, trace)
         };
-        let trace: Vec<_> = trace.iter().map(|action| saga.format_action(action)).collect();
+        let trace: Vec<_> = trace.iter().map(|action| model.format_action(action)).collect();
         panic!("{name}: not so: {property}\ntrace: {}", trace.join(" · "));
     }
     for property in &properties {
@@ -40,14 +67,18 @@ pub fn check(name: &str, saga: &Saga) {
 }
 
 /// The checker tells where it met a broken property last, not first. So it looks again, less and less far.
-fn shortest(saga: &Saga, mut property: &'static str, mut trace: Vec<Action>) -> (&'static str, Vec<Action>) {
+fn shortest<M: Checked>(
+    model: &M,
+    mut property: &'static str,
+    mut trace: Vec<M::Action>,
+) -> (&'static str, Vec<M::Action>) {
     loop {
         // A depth counts states, of which there is one more than actions, and is not reached.
-        let checker = explorer(saga)
+        let checker = explorer(model)
             .target_max_depth(trace.len() + 1)
             .spawn_bfs()
             .join();
-        match counterexample(saga, &checker) {
+        match counterexample(model, &checker) {
             Some((shorter, actions)) => (property, trace) = (shorter, actions),
             None => return (property, trace),
         }
@@ -55,8 +86,11 @@ fn shortest(saga: &Saga, mut property: &'static str, mut trace: Vec<Action>) -> 
 }
 
 /// The property that is broken after the fewest actions, and these.
-fn counterexample(saga: &Saga, checker: &impl Checker<Saga>) -> Option<(&'static str, Vec<Action>)> {
-    let properties = saga.properties().into_iter();
+fn counterexample<M: Checked>(
+    model: &M,
+    checker: &impl Checker<M>,
+) -> Option<(&'static str, Vec<M::Action>)> {
+    let properties = model.properties().into_iter();
     let wanted = properties.filter(|property| property.expectation.discovery_is_failure());
     let broken = wanted.filter_map(|property| Some((property.name, checker.discovery(property.name)?)));
     broken
@@ -64,6 +98,6 @@ fn counterexample(saga: &Saga, checker: &impl Checker<Saga>) -> Option<(&'static
         .min_by_key(|(_, actions)| actions.len())
 }
 
-fn explorer(saga: &Saga) -> CheckerBuilder<Saga> {
-    saga.clone().checker().finish_when(HasDiscoveries::AnyFailures)
+fn explorer<M: Checked>(model: &M) -> CheckerBuilder<M> {
+    model.clone().checker().finish_when(HasDiscoveries::AnyFailures)
 }

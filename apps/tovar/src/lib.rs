@@ -1,5 +1,6 @@
 //! The command line of the store, a file per command.
 
+pub mod audit;
 pub mod bench;
 pub mod client;
 pub mod connect;

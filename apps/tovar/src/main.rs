@@ -46,7 +46,10 @@ async fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(args).await,
         Command::Verify(args) => return verify::verify(args).await,
         Command::Order(args) => order::order(args).await,
-        Command::Outbox(command) => operations::outbox::run(command).await,
+        Command::Outbox(command) => match operations::outbox::run(command).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Inbox(command) => operations::inbox::run(command).await,
         Command::Connect(args) => connect::connect(args).await,
         Command::Images(args) => images::images(args).await,

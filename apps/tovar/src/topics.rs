@@ -93,13 +93,17 @@ fn ends_of<'e>(
     ends: &'e mut Ends,
 ) -> anyhow::Result<&'e Vec<(i64, i64)>> {
     if !ends.contains_key(topic) {
-        let name = kafka.topic(topic);
-        let metadata = client.fetch_metadata(Some(&name), PATIENCE)?;
-        let found = metadata.topics().first().context("a topic without metadata")?;
-        anyhow::ensure!(found.error().is_none(), "there is no topic {name}");
-        let partitions = 0..i32::try_from(found.partitions().len())?;
-        let of_partition = |partition| client.fetch_watermarks(&name, partition, PATIENCE);
-        ends.insert(topic, partitions.map(of_partition).collect::<Result<_, _>>()?);
+        ends.insert(topic, self::ends(client, &kafka.topic(topic))?);
     }
     Ok(&ends[topic])
+}
+
+/// The first and the next offset of each partition of the topic with this full name.
+pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>> {
+    let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
+    let found = metadata.topics().first().context("a topic without metadata")?;
+    anyhow::ensure!(found.error().is_none(), "there is no topic {name}");
+    let partitions = 0..i32::try_from(found.partitions().len())?;
+    let of_partition = |partition| client.fetch_watermarks(name, partition, PATIENCE);
+    Ok(partitions.map(of_partition).collect::<Result<_, _>>()?)
 }

@@ -2,6 +2,7 @@
 //! local processes otherwise. Whatever is started here ends with the process that started it, also if that is killed.
 
 mod cache;
+mod cut;
 mod docker;
 mod engine;
 mod hold;
@@ -14,6 +15,7 @@ mod shared;
 mod tether;
 
 pub use cache::jars;
+pub use cut::cut;
 pub use kafka::{Kafka, KafkaOptions};
 pub use means::Means;
 pub use place::forget_data;

@@ -5,6 +5,7 @@ mod buckets;
 mod cloudevents;
 mod database_crash;
 mod drain;
+mod ended_at_every_await;
 mod guards;
 mod kafka;
 mod key_order;

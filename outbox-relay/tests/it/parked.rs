@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Characters that compression makes little of.
-fn large(name: &str) -> String {
+pub fn large(name: &str) -> String {
     let mut text = format!("{name:20}");
     for _ in 0..300 {
         write!(text, "{}", Uuid::new_v4().simple()).unwrap();

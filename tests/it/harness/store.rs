@@ -8,7 +8,9 @@ use outbox_relay::RelaySettings;
 use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
 use tovar::{
+    audit,
     client::Client,
+    services,
     store_file::{Credentials, StoreFile},
     verify::{self, Outcome, Report, Sources},
 };
@@ -254,6 +256,9 @@ impl Store {
     pub async fn stop(self) {
         let report = self.verified().await;
         assert_eq!(report.outcome, Outcome::Clean, "{}", report.text());
+        let audit = audit::all(&self.file(), &services::SERVICES, WITHIN).await;
+        let audit = audit.expect("the outboxes and topics can be read");
+        assert_eq!(audit.outcome, Outcome::Clean, "{}", audit.text());
         self.end().await;
     }
 

@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 use self::{boards::Watcher, locust::Locust, report::Report};
 use crate::{
     store_file::{StoreArgs, StoreFile},
-    verify::{self, Outcome, Sources},
+    verify::{self, Sources},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -128,13 +128,4 @@ fn repository() -> anyhow::Result<PathBuf> {
         folder.display()
     );
     Ok(folder.canonicalize()?)
-}
-
-/// Of the exit codes of the command, that of verify's outcome.
-fn code_of(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Clean => 0,
-        Outcome::Violated => 1,
-        Outcome::NotSettled => 3,
-    }
 }

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::{
     boards::Shown,
-    code_of,
     locust::Run,
     record::{Counted, Reconciled, Second},
 };
@@ -45,7 +44,7 @@ struct Sources {
 
 impl Report {
     pub fn new(store: &str, users: u32, run: Run, board: Shown, verify: Option<verify::Report>) -> Self {
-        let verified = verify.as_ref().map_or(0, |report| code_of(report.outcome));
+        let verified = verify.as_ref().map_or(0, |report| report.outcome.code());
         let outcome = match (run.reconciled.differences.is_empty(), verified) {
             (false, _) => "the store contradicts the journal",
             (true, 0) if verify.is_none() => "journal and store agree; verify was not run",
@@ -83,7 +82,7 @@ impl Report {
         if !self.reconciliation.differences.is_empty() {
             return 1;
         }
-        self.verify.as_ref().map_or(0, |report| code_of(report.outcome))
+        self.verify.as_ref().map_or(0, |report| report.outcome.code())
     }
 
     pub fn json(&self) -> String {

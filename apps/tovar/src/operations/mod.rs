@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct LookArgs {
     #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) store: StoreArgs,
 
     /// Only this service
     #[arg(long, value_parser = service)]
@@ -28,7 +28,7 @@ pub struct LookArgs {
 
     /// Print JSON instead of a table
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// What an act is about and who does it.
@@ -78,7 +78,7 @@ struct OfService<T> {
 }
 
 impl LookArgs {
-    fn services(&self) -> Vec<ServiceInfo> {
+    pub(crate) fn services(&self) -> Vec<ServiceInfo> {
         self.service.map_or_else(|| SERVICES.to_vec(), |one| vec![one])
     }
 }

@@ -1,5 +1,7 @@
 //! `cargo tovar outbox`: what was not sent, and what an operator does about it.
 
+use std::process::ExitCode;
+
 use ::outbox::{
     log,
     parked::{self, ParkedEvent, TopicKey},
@@ -10,12 +12,19 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::{ActArgs, Done, LookArgs, OfService, show};
-use crate::{database, services::ServiceInfo};
+use crate::{
+    audit::{self, AuditArgs},
+    database,
+    services::ServiceInfo,
+};
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum OutboxCommand {
     /// How far each outbox is sent, whether a relay is at work, and what is put aside
     Status(LookArgs),
+    /// Compare the topics with what the outboxes retain, while the store runs: no gap, nothing that was not committed, the order
+    /// of each key, how many duplicates; exit codes as those of verify
+    Audit(AuditArgs),
     /// The events that Kafka refused for good, and those of their keys behind them
     Parked(LookArgs),
     /// Have the relay send all of an event's key that is parked or discarded, in its order
@@ -26,10 +35,11 @@ pub enum OutboxCommand {
     Republish(ActArgs),
 }
 
-pub async fn run(command: OutboxCommand) -> anyhow::Result<()> {
+pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
     match command {
-        OutboxCommand::Status(args) => print_status(&args).await,
-        OutboxCommand::Parked(args) => print_parked(&args).await,
+        OutboxCommand::Status(args) => print_status(&args).await?,
+        OutboxCommand::Audit(args) => return Ok(audit::audit(args).await),
+        OutboxCommand::Parked(args) => print_parked(&args).await?,
         OutboxCommand::Replay(args) => {
             let (mut client, first) = find(&args).await?;
             let question = format!(
@@ -40,7 +50,6 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<()> {
                 let done = replay(&mut client, args.service, args.event, &args.who()?).await?;
                 args.report(&done, "The relay sends them within a second.")?;
             }
-            Ok(())
         }
         OutboxCommand::Discard(args) => {
             let (mut client, first) = find(&args).await?;
@@ -52,7 +61,6 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<()> {
                 let done = discard(&mut client, args.service, args.event, &args.who()?).await?;
                 args.report(&done, "They can still be replayed.")?;
             }
-            Ok(())
         }
         OutboxCommand::Republish(args) => {
             let mut client = database::open(&args.url()?).await?;
@@ -61,9 +69,9 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<()> {
                 let done = republish(&mut client, args.service, args.event, &args.who()?).await?;
                 args.report(&done, "Consumers that know it drop it.")?;
             }
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Has the relay send again what is put aside of the key of `event`.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use outbox::log::BUCKET_SECONDS;
 use uuid::Uuid;
 
 use super::{
@@ -15,9 +16,8 @@ use super::{
 };
 use crate::services::topic_of;
 
-const NUMBER: u8 = 8;
-/// How long an outbox's bucket is, in seconds.
-const BUCKET: i64 = 21_600;
+/// The invariant.
+pub const NUMBER: u8 = 8;
 /// By how much an event's id may be older than its row, or a clock be wrong, in seconds.
 const SLACK: i64 = 60;
 
@@ -198,7 +198,7 @@ impl Events {
     /// What was applied must have been published. An outbox's rows go by whole buckets: while any of a bucket is there,
     /// all of it is.
     fn unpublished(&mut self, readings: &[Reading], around: &Around<'_>) {
-        let bucket = |seconds: i64| seconds.div_euclid(BUCKET);
+        let bucket = |seconds: i64| seconds.div_euclid(BUCKET_SECONDS);
         let known: HashSet<Uuid> = readings
             .iter()
             .flat_map(|reading| reading.published.iter().map(|event| event.id))

@@ -14,11 +14,11 @@
 //! contradicts for good. An event that no outbox retains any more was acknowledged long before (1), so a service that
 //! had read everything at (2) has it. Everything else is not settled yet.
 
-mod events;
+pub(crate) mod events;
 pub mod invariants;
 mod order;
 mod reading;
-mod report;
+pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 
@@ -78,12 +78,15 @@ pub struct Sources {
 
 /// Checks, prints, and says by its exit code what came of it: 0 clean, 1 a violation, 2 could not check, 3 not settled yet.
 pub async fn verify(args: VerifyArgs) -> ExitCode {
-    match run(&args).await {
-        Ok(Outcome::Clean) => ExitCode::SUCCESS,
-        Ok(Outcome::Violated) => ExitCode::from(1),
-        Ok(Outcome::NotSettled) => ExitCode::from(3),
+    exit(run(&args).await, "the store cannot be checked")
+}
+
+/// The exit code of an outcome; says why there is none.
+pub fn exit(outcome: anyhow::Result<Outcome>, failure: &str) -> ExitCode {
+    match outcome {
+        Ok(outcome) => ExitCode::from(outcome.code()),
         Err(error) => {
-            eprintln!("error: the store cannot be checked: {error:#}");
+            eprintln!("error: {failure}: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -57,6 +57,17 @@ pub enum Outcome {
     Violated,
 }
 
+impl Outcome {
+    /// As a command's exit code; 2 is for what could not be checked.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Violated => 1,
+            Self::NotSettled => 3,
+        }
+    }
+}
+
 /// What verify found of one invariant.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
@@ -141,8 +152,8 @@ impl Report {
                     verdict.number, verdict.name, verdict.statement
                 ),
             );
-            self.list(&mut text, &verdict.violations);
-            self.list(&mut text, &verdict.not_settled);
+            list(&mut text, self.at, &verdict.violations);
+            list(&mut text, self.at, &verdict.not_settled);
         }
         for note in &self.notes {
             line(&mut text, format_args!("note: {note}"));
@@ -156,25 +167,26 @@ impl Report {
         line(&mut text, format_args!("{summary}"));
         text
     }
+}
 
-    fn list(&self, text: &mut String, findings: &[Finding]) {
-        for finding in findings.iter().take(SHOWN) {
-            let Finding { what, id, detail, .. } = finding;
-            let age = finding
-                .since
-                .map(|since| format!(", for {} s", (self.at - since).num_seconds().max(0)))
-                .unwrap_or_default();
-            line(text, format_args!("    {what}: {id} ({detail}){age}"));
-        }
-        if findings.len() > SHOWN {
-            line(
-                text,
-                format_args!("    and {} more; --json lists all", findings.len() - SHOWN),
-            );
-        }
+/// The first of what was found at an instant, a line for each.
+pub fn list(text: &mut String, at: DateTime<Utc>, findings: &[Finding]) {
+    for finding in findings.iter().take(SHOWN) {
+        let Finding { what, id, detail, .. } = finding;
+        let age = finding
+            .since
+            .map(|since| format!(", for {} s", (at - since).num_seconds().max(0)))
+            .unwrap_or_default();
+        line(text, format_args!("    {what}: {id} ({detail}){age}"));
+    }
+    if findings.len() > SHOWN {
+        line(
+            text,
+            format_args!("    and {} more; --json lists all", findings.len() - SHOWN),
+        );
     }
 }
 
-fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+pub fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
     writeln!(text, "{content}").expect("a string takes all that is written to it");
 }

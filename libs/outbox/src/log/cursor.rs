@@ -3,13 +3,34 @@ use tokio_postgres::Row;
 use super::session::{LogError, Session};
 
 /// How far a relay is. Everything that `acknowledged` sees is sent; inside a large difference also everything that
-/// the target sees up to a position.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cursor {
-    /// A `pg_snapshot` as text.
-    pub acknowledged: String,
+/// the target sees up to a position. A snapshot is a `pg_snapshot` as text, which only PostgreSQL looks into.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Cursor<S = String> {
+    pub acknowledged: S,
     /// The snapshot that is being read towards, and the last position that is done.
-    pub towards: Option<(String, i64)>,
+    pub towards: Option<(S, i64)>,
+}
+
+impl<S> Cursor<S> {
+    /// All that `now` sees was read.
+    pub fn reached(&mut self, now: S) {
+        self.acknowledged = now;
+        self.towards = None;
+    }
+
+    /// What `target` sees is too much for one look: it is read page by page, from after `before` on.
+    pub fn begins(&mut self, target: S, before: i64) {
+        self.towards = Some((target, before));
+    }
+
+    /// A page was read up to its `last` position. A page without any means that the target is reached.
+    pub fn paged(&mut self, last: Option<i64>) {
+        match (self.towards.take(), last) {
+            (Some((target, _)), Some(last)) => self.towards = Some((target, last)),
+            (Some((target, _)), None) => self.acknowledged = target,
+            (None, _) => {}
+        }
+    }
 }
 
 /// Which cluster a cursor is from.

@@ -7,6 +7,8 @@ use super::session::LogError;
 
 /// The log's buckets, of six hours each.
 pub const BUCKETS: i32 = 6;
+/// How long a bucket is written to.
+pub const BUCKET_SECONDS: i64 = 21_600;
 
 /// Empties a bucket if all of it is acknowledged and older than `retention`; whether it did. A bucket that is in
 /// use is left for the next time.

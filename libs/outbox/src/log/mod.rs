@@ -15,7 +15,7 @@ mod session;
 mod status;
 
 pub use cursor::{Cursor, Origin, Restart};
-pub use maintain::{BUCKETS, empty_bucket, publish_again};
+pub use maintain::{BUCKET_SECONDS, BUCKETS, empty_bucket, publish_again};
 pub use read::Difference;
 pub use record::Record;
 pub use session::{LogError, Session};

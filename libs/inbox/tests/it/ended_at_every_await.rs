@@ -1,0 +1,44 @@
+//! What a crash at any await of a delivery leaves behind, the next delivery goes on from. A request that its client gave up
+//! ends the same way, and hands its connection back.
+
+use backing::cut;
+use inbox::Outcome;
+use kernel::{Class, EventId};
+
+use crate::fixture::{Act, Fixture};
+
+/// Delivers events, each of which ends one await later than the one before, until they are handled; then again what did not
+/// come to its end. How many awaits there were.
+async fn each_await(fixture: &Fixture, prepare: impl Fn(i32), outcome: Outcome) -> i32 {
+    for n in 0.. {
+        prepare(n);
+        let message = fixture.message("a", n, EventId::now_v7());
+        let awaits = usize::try_from(n).unwrap();
+        if let Some(ended) = cut(fixture.deliver(&message), awaits).await {
+            assert_eq!(ended.unwrap(), outcome);
+            return n;
+        }
+        let again = fixture.deliver(&message).await.unwrap();
+        assert!([outcome, Outcome::Duplicate].contains(&again), "{again:?}");
+        assert_eq!(fixture.deliver(&message).await.unwrap(), Outcome::Duplicate);
+    }
+    unreachable!("a delivery ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_delivery_ends_at_any_await_is_applied_once() {
+    let fixture = Fixture::new(1).await;
+    let awaits = each_await(&fixture, |_| {}, Outcome::Applied).await;
+    assert!(awaits > 5, "{awaits} awaits");
+    assert_eq!(fixture.effects_of("a").await, Vec::from_iter(0..=awaits));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_delivery_ends_at_any_await_is_parked_once() {
+    let fixture = Fixture::new(1).await;
+    let refuse = |n| fixture.make("a", n, Act::Fail(Class::Invalid));
+    let awaits = each_await(&fixture, refuse, Outcome::Parked).await;
+    assert!(awaits > 5, "{awaits} awaits");
+    assert!(fixture.effects_of("a").await.is_empty());
+    assert_eq!(fixture.parked().await.len(), usize::try_from(awaits).unwrap() + 1);
+}

@@ -1,0 +1,103 @@
+//! What a crash at any await leaves behind, the next relay goes on from.
+
+use std::collections::BTreeMap;
+
+use backing::cut;
+use db::Tx;
+use outbox_relay::RelaySettings;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    kafka::by_key,
+    parked::{large, parked},
+    store::{Abort, Store, noted, publish, until},
+};
+
+const WHOLE: usize = 3;
+
+/// Lets relays send what is there, each of which ends one await later than the one before, until several came to their end
+/// with what was published for them. How many awaits there were.
+async fn each_await(store: &Store, settings: RelaySettings, publish: impl AsyncFn(usize) -> bool) -> usize {
+    // It sends what is there, and ends.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let (mut awaits, mut whole) = (0, 0);
+    while whole < WHOLE {
+        let is_new = publish(awaits).await;
+        let ended = cut(outbox_relay::run(settings.clone(), stop.clone()), awaits).await;
+        if let Some(outcome) = ended {
+            outcome.unwrap();
+            whole += usize::from(is_new);
+        }
+        // PostgreSQL takes a moment to hear of it.
+        until("the lead is free", async || {
+            !outbox::log::status(&store.client).await.unwrap().has_relay
+        })
+        .await;
+        awaits += 1;
+    }
+    awaits
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_ends_at_any_await_loses_nothing_and_keeps_the_order() {
+    let store = Store::new().await;
+    let mut settings = store.settings();
+    // More than one page, so that large differences are among it.
+    settings.page = 2;
+    let awaits = each_await(&store, settings, async |awaits| {
+        for key in ["a", "b", "a"] {
+            store.publish(key, &awaits.to_string()).await;
+        }
+        let aborted = store.db.transaction(
+            "test.abort",
+            async move |tx: &mut Tx<'_>| -> Result<Uuid, Abort> {
+                publish(tx, &noted("a", "aborted")).await?;
+                Err(Abort::OnPurpose)
+            },
+        );
+        aborted.await.unwrap_err();
+        true
+    })
+    .await;
+    assert!(awaits > 30, "{awaits} awaits");
+    assert_eq!(store.unacknowledged().await, 0);
+    let committed = store.committed().await;
+    assert_eq!(committed.len(), 3 * awaits);
+    let mut topic = store.topic();
+    topic.until_has(committed.iter().map(|(_, id)| *id)).await;
+    assert_eq!(topic.first_occurrences(), by_key(committed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_ends_at_any_await_puts_aside_what_kafka_refuses_and_what_is_behind_it() {
+    let store = Store::with_topic(1, &[("max.message.bytes", "3000")]).await;
+    let awaits = each_await(&store, store.settings(), async |awaits| {
+        // Each takes a relay several times as many awaits as one that it does not refuse.
+        if store.unacknowledged().await > 0 {
+            return false;
+        }
+        let refused = format!("refused {awaits}");
+        store.publish(&refused, &large("first")).await;
+        store.publish("taken", &awaits.to_string()).await;
+        store.publish(&refused, "behind").await;
+        true
+    })
+    .await;
+    assert!(awaits > 60, "{awaits} awaits");
+    assert_eq!(store.unacknowledged().await, 0);
+    let mut keys: BTreeMap<String, Vec<Uuid>> = by_key(store.committed().await);
+    let taken = keys.remove("taken").unwrap();
+    let mut topic = store.topic();
+    topic.until_has(taken.iter().copied()).await;
+    assert_eq!(
+        topic.first_occurrences(),
+        BTreeMap::from([("taken".to_owned(), taken)])
+    );
+    let mut refused: Vec<Uuid> = keys.into_values().flatten().collect();
+    let mut aside: Vec<Uuid> = parked(&store).await.into_iter().map(|(id, ..)| id).collect();
+    refused.sort_unstable();
+    aside.sort_unstable();
+    assert_eq!(aside, refused);
+}
