@@ -30,7 +30,7 @@ async fn an_event_whose_delivery_ends_at_any_await_is_applied_once() {
     let fixture = Fixture::new(1).await;
     let awaits = each_await(&fixture, |_| {}, Outcome::Applied).await;
     assert!(awaits > 5, "{awaits} awaits");
-    assert_eq!(fixture.effects_of("a").await, Vec::from_iter(0..=awaits));
+    assert_eq!(fixture.effects_of("a").await, (0..=awaits).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
