@@ -96,6 +96,9 @@ impl<'s> Reader<'s> {
             }
             if found {
                 quiet_since = Instant::now();
+            }
+            // What comes a moment later is cheaper to take together; a backlog need not be waited for.
+            if self.progress.read().towards.is_some() {
                 continue;
             }
             let is_quiet = quiet_since.elapsed() >= Duration::from_millis(self.settings.quiet_ms);

@@ -1,3 +1,10 @@
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts, seconds and microseconds of a test that takes a minute"
+)]
+
 use std::{fs, path::Path, time::Duration};
 
 use chrono::DateTime;
@@ -126,7 +133,7 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
         assert!(within.iter().any(|line| line.class == class), "{class}");
     }
 
-    let show = async |board, panel, legend| {
+    let value_of = async |board, panel, legend| {
         let shown = prometheus.panel((board, panel, legend), range, to).await;
         shown.unwrap()
     };
@@ -138,7 +145,7 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
         ("load-test", "Requests", "requests", requests),
         ("load-test", "Errors", "errors", errors),
     ] {
-        let shown = show(board, panel, legend).await;
+        let shown = value_of(board, panel, legend).await;
         assert!(
             (shown - wanted).abs() < 1e-6,
             "{board}, {panel}: {shown} is shown, and the journal has {wanted}"
@@ -153,7 +160,7 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
         ("slo-detail", "p99 in this range"),
         ("load-test", "Answered within"),
     ] {
-        let shown = show(board, panel, "p99").await;
+        let shown = value_of(board, panel, "p99").await;
         let (shown_in, wanted_in) = (bucket(&edges, shown), bucket(&edges, p99));
         assert!(
             shown_in.abs_diff(wanted_in) <= 1,

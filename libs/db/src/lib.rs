@@ -1,5 +1,6 @@
 //! The one way to a service's database: a pool, and transactions that cannot be had in any other way.
 
+mod cached;
 mod error;
 mod metrics;
 mod migrate;
@@ -7,6 +8,7 @@ mod pool;
 mod postgres;
 mod transaction;
 
+pub use cached::{Cached, cached};
 pub use error::DbError;
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};

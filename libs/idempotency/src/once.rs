@@ -1,4 +1,4 @@
-use db::{DbError, Tx, lock_class};
+use db::{DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Binary, Double, Integer, Jsonb, Nullable, SmallInt, Text},
@@ -89,16 +89,13 @@ struct Known {
 
 /// Takes the key's lock for this transaction and looks whether the request was done before.
 pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Begun<'r>, IdempotencyError> {
-    let known: Known =
-        sql_query("SELECT state, status, headers, body FROM idempotency_begin($1, $2, $3, $4, $5)")
-            .bind::<Text, _>(&request.caller)
-            .bind::<Text, _>(request.key.as_str())
-            .bind::<Binary, _>(request.fingerprint.as_bytes())
-            .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
-            .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY)
-            .get_result(&mut **tx)
-            .await
-            .map_err(DbError::from)?;
+    let query = sql_query("SELECT state, status, headers, body FROM idempotency_begin($1, $2, $3, $4, $5)")
+        .bind::<Text, _>(&request.caller)
+        .bind::<Text, _>(request.key.as_str())
+        .bind::<Binary, _>(request.fingerprint.as_bytes())
+        .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
+        .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY);
+    let known: Known = cached(query).get_result(&mut **tx).await.map_err(DbError::from)?;
     match known.state.as_str() {
         "new" => Ok(Begun::New(Reservation(request))),
         "busy" => Err(IdempotencyError::InProgress),
@@ -126,7 +123,7 @@ impl Reservation<'_> {
     pub async fn complete(self, tx: &mut Tx<'_>, answer: &StoredAnswer) -> Result<(), IdempotencyError> {
         let headers = serde_json::to_value(&answer.headers).expect("pairs of strings are always JSON");
         let status = i16::try_from(answer.status).expect("an HTTP status has three digits");
-        let stored = sql_query(
+        let query = sql_query(
             "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind::<Text, _>(&self.0.caller)
@@ -134,10 +131,8 @@ impl Reservation<'_> {
         .bind::<Binary, _>(self.0.fingerprint.as_bytes())
         .bind::<SmallInt, _>(status)
         .bind::<Jsonb, _>(headers)
-        .bind::<Text, _>(&answer.body)
-        .execute(&mut **tx)
-        .await
-        .map_err(DbError::from)?;
+        .bind::<Text, _>(&answer.body);
+        let stored = cached(query).execute(&mut **tx).await.map_err(DbError::from)?;
         DbError::expect_rows("storing an idempotency key's answer", 1, stored)?;
         Ok(())
     }

@@ -1,9 +1,9 @@
 use std::panic::AssertUnwindSafe;
 
-use db::{Db, DbError, Tx, lock_class};
+use db::{Db, DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{Integer, Text, Uuid},
+    sql_types::{Array, Integer, Text, Uuid},
 };
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
@@ -44,13 +44,8 @@ pub async fn deliver<S: Send + Sync + 'static>(
     if !subscriptions.concerns(message) {
         return Ok(Outcome::Ignored);
     }
-    let applied = db
-        .transaction("inbox.apply", async |tx| {
-            apply(tx, subscriptions, state, message).await
-        })
-        .await;
-    match applied {
-        Ok(outcome) => Ok(outcome),
+    match apply_together(db, subscriptions, state, std::slice::from_ref(message)).await {
+        Ok(outcomes) => Ok(outcomes[0]),
         Err(Failure::Retry(retry)) => Err(retry),
         Err(Failure::Park { code, reason }) => {
             Ok(put_aside(db, subscriptions.name(), message, code, &reason).await?)
@@ -66,11 +61,7 @@ pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     messages: &[Message],
 ) -> Result<Vec<Outcome>, Failure> {
     db.transaction("inbox.apply", async |tx| {
-        let mut outcomes = Vec::with_capacity(messages.len());
-        for message in messages {
-            outcomes.push(apply(tx, subscriptions, state, message).await?);
-        }
-        Ok(outcomes)
+        apply(tx, subscriptions, state, messages).await
     })
     .await
 }
@@ -95,32 +86,49 @@ pub(crate) async fn put_aside(
     Ok(Outcome::Parked)
 }
 
-/// Applies one message, with all that belongs to it, in `tx`.
+/// Applies messages, with all that belongs to them, in `tx`.
 async fn apply<S: Send + Sync + 'static>(
     tx: &mut Tx<'_>,
     subscriptions: &Subscriptions<S>,
     state: &S,
-    message: &Message,
-) -> Result<Outcome, Failure> {
-    if !subscriptions.concerns(message) {
-        return Ok(Outcome::Ignored);
-    }
-    if let Some(reason) = message.unreadable {
+    messages: &[Message],
+) -> Result<Vec<Outcome>, Failure> {
+    let concerning = messages.iter().filter(|message| subscriptions.concerns(message));
+    let concerning: Vec<&Message> = concerning.collect();
+    if let Some(reason) = concerning.iter().find_map(|message| message.unreadable) {
         return Err(Failure::Park {
             code: "unreadable_event",
             reason: reason.to_owned(),
         });
     }
-    match accept(tx, subscriptions.name(), message).await?.as_str() {
-        "new" => handle(tx, subscriptions, state, message).await,
-        "duplicate" | "known" => Ok(Outcome::Duplicate),
-        _ => {
-            let reason = "an earlier event of its key is parked";
-            parked::park(tx, subscriptions.name(), message, "behind", reason).await?;
-            tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key, "event is parked behind another");
-            Ok(Outcome::Parked)
-        }
+    let mut accepted = accept(tx, subscriptions.name(), &concerning).await?.into_iter();
+    let mut outcomes = Vec::with_capacity(messages.len());
+    for message in messages {
+        outcomes.push(if subscriptions.concerns(message) {
+            let Accepted { accepted } = accepted.next().expect("there is an answer for each of them");
+            match accepted.as_str() {
+                "new" => handle(tx, subscriptions, state, message).await?,
+                "duplicate" | "known" => Outcome::Duplicate,
+                _ => park_behind(tx, subscriptions.name(), message).await?,
+            }
+        } else {
+            Outcome::Ignored
+        });
     }
+    Ok(outcomes)
+}
+
+async fn park_behind(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<Outcome, DbError> {
+    parked::park(
+        tx,
+        consumer,
+        message,
+        "behind",
+        "an earlier event of its key is parked",
+    )
+    .await?;
+    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key, "event is parked behind another");
+    Ok(Outcome::Parked)
 }
 
 /// Applies a message that was parked: it is in nobody's way but its own.
@@ -195,15 +203,21 @@ async fn handle<S: Send + Sync + 'static>(
     result
 }
 
-async fn accept(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<String, DbError> {
-    let accepted: Accepted = sql_query("SELECT inbox_accept($1, $2, $3, $4, $5, $6) AS accepted")
-        .bind::<Text, _>(consumer)
-        .bind::<Uuid, _>(message.id)
-        .bind::<Text, _>(&message.event_type)
-        .bind::<Text, _>(&message.topic)
-        .bind::<Text, _>(&message.key)
-        .bind::<Integer, _>(lock_class::INBOX_KEY)
-        .get_result(&mut **tx)
-        .await?;
-    Ok(accepted.accepted)
+/// Claims messages for this transaction, one after the other and in one round trip; an answer for each.
+async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Result<Vec<Accepted>, DbError> {
+    let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+    let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
+    let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
+    let keys: Vec<_> = messages.iter().map(|message| &message.key).collect();
+    let query = sql_query(
+        "SELECT inbox_accept($1, id, type, topic, key, $6) AS accepted
+         FROM unnest($2, $3, $4, $5) AS message (id, type, topic, key)",
+    )
+    .bind::<Text, _>(consumer)
+    .bind::<Array<Uuid>, _>(ids)
+    .bind::<Array<Text>, _>(types)
+    .bind::<Array<Text>, _>(topics)
+    .bind::<Array<Text>, _>(keys)
+    .bind::<Integer, _>(lock_class::INBOX_KEY);
+    Ok(cached(query).load(&mut **tx).await?)
 }

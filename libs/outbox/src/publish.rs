@@ -1,4 +1,4 @@
-use db::{Db, DbError, Tx, lock_class};
+use db::{Db, DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Array, Bool, Integer, Nullable, Text, Uuid},
@@ -68,7 +68,7 @@ pub async fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, Pu
             format!("create {event_type}")
         })
     });
-    let row: Written = sql_query("SELECT outbox_publish($1, $2, $3, $4, $5, $6, $7, $8) AS written")
+    let query = sql_query("SELECT outbox_publish($1, $2, $3, $4, $5, $6, $7, $8) AS written")
         .bind::<Uuid, _>(id)
         .bind::<Text, _>(E::TOPIC)
         .bind::<Text, _>(event.key())
@@ -76,10 +76,8 @@ pub async fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, Pu
         .bind::<Text, _>(payload)
         .bind::<Nullable<Text>, _>(trace.map(|trace| trace.to_string()))
         .bind::<Integer, _>(lock_class::OUTBOX_SLEEP)
-        .bind::<Integer, _>(lock_class::OUTBOX_KEY)
-        .get_result(&mut **tx)
-        .await
-        .map_err(DbError::from)?;
+        .bind::<Integer, _>(lock_class::OUTBOX_KEY);
+    let row: Written = cached(query).get_result(&mut **tx).await.map_err(DbError::from)?;
     if row.written {
         if let Some(order_id) = event.order() {
             tracing::Span::current().record("order_id", tracing::field::display(order_id));

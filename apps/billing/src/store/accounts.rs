@@ -1,4 +1,4 @@
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Money, UserId};
@@ -70,9 +70,7 @@ pub async fn set_balances(tx: &mut Tx<'_>, user_id: UserId, balances: Balances) 
         accounts::available.eq(balances.available),
         accounts::held.eq(balances.held),
     );
-    let changed = diesel::update(accounts::table.find(user_id))
-        .set(new)
-        .execute(&mut **tx)
-        .await?;
+    let change = diesel::update(accounts::table.find(user_id)).set(new);
+    let changed = cached(change).execute(&mut **tx).await?;
     DbError::expect_rows("changing an account's balances", 1, changed)
 }

@@ -1,4 +1,4 @@
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Money, OrderId, UserId};
@@ -54,10 +54,8 @@ pub async fn save(
             .await?
     } else {
         let new = (holds::state.eq(state), holds::changed_at.eq(diesel::dsl::now));
-        diesel::update(holds::table.find(order_id))
-            .set(new)
-            .execute(&mut **tx)
-            .await?
+        let change = diesel::update(holds::table.find(order_id)).set(new);
+        cached(change).execute(&mut **tx).await?
     };
     DbError::expect_rows("saving a hold", 1, saved)
 }

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Id, Money, OrderId, UserId};
@@ -52,10 +52,8 @@ pub async fn record(
             postings::amount.eq(amount),
         )
     });
-    let posted = diesel::insert_into(postings::table)
-        .values(lines.to_vec())
-        .execute(&mut **tx)
-        .await?;
+    let posting = diesel::insert_into(postings::table).values(lines.to_vec());
+    let posted = cached(posting).execute(&mut **tx).await?;
     DbError::expect_rows("posting a movement", 2, posted)?;
     accounts::set_balances(tx, user_id, balances).await?;
     Ok(id)

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use contracts::delivery::Handover;
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{OrderId, SlotId, UserId, Zone};
@@ -90,10 +90,8 @@ pub async fn save(
             bookings::state.eq(state),
             bookings::changed_at.eq(diesel::dsl::now),
         );
-        diesel::update(bookings::table.find(order_id))
-            .set(new)
-            .execute(&mut **tx)
-            .await?
+        let change = diesel::update(bookings::table.find(order_id)).set(new);
+        cached(change).execute(&mut **tx).await?
     };
     DbError::expect_rows("saving a booking", 1, saved)
 }

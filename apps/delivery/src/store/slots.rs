@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{SlotId, Zone};
@@ -67,10 +67,8 @@ pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError
 }
 
 pub async fn save_booked(tx: &mut Tx<'_>, id: SlotId, booked: i64) -> Result<(), DbError> {
-    let saved = diesel::update(slots::table.find(id))
-        .set(slots::booked.eq(booked))
-        .execute(&mut **tx)
-        .await?;
+    let change = diesel::update(slots::table.find(id)).set(slots::booked.eq(booked));
+    let saved = cached(change).execute(&mut **tx).await?;
     DbError::expect_rows("changing a slot's places", 1, saved)
 }
 

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{EventId, OrderId, UserId};
@@ -32,11 +32,10 @@ pub type Place = (DateTime<Utc>, EventId);
 
 /// Adds a notification; `false` if its event, its order's shipment or its order's end was told before.
 pub async fn add(tx: &mut Tx<'_>, new: &NewNotification<'_>) -> Result<bool, DbError> {
-    let added = diesel::insert_into(notifications::table)
+    let adding = diesel::insert_into(notifications::table)
         .values(new)
-        .on_conflict_do_nothing()
-        .execute(&mut **tx)
-        .await?;
+        .on_conflict_do_nothing();
+    let added = cached(adding).execute(&mut **tx).await?;
     Ok(added == 1)
 }
 

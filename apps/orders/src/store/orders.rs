@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use contracts::{Line, OrderSheet};
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Money, OrderId, Sku, SlotId, UserId, Zone};
@@ -72,10 +72,8 @@ pub async fn save_derived(
         // It went on: what was wrong is over, or will be seen again at the next deadline.
         orders::attention.eq(None::<String>),
     );
-    let saved = diesel::update(orders::table.find(id))
-        .set(new)
-        .execute(&mut **tx)
-        .await?;
+    let change = diesel::update(orders::table.find(id)).set(new);
+    let saved = cached(change).execute(&mut **tx).await?;
     DbError::expect_rows("saving an order's status", 1, saved)
 }
 

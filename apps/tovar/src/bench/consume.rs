@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
-use db::{Db, DbError, DbSettings, Tx};
+use db::{Db, DbError, DbSettings, Tx, cached};
 use diesel::{
     sql_query,
     sql_types::{BigInt, Text},
@@ -62,11 +62,11 @@ pub struct State {
 
 async fn count(tx: &mut Tx<'_>, state: &State, id: Uuid, placed: &Placed) -> Result<(), DbError> {
     // A customer's row: what a domain's own change costs.
-    sql_query("INSERT INTO customers (id, orders) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET orders = customers.orders + 1")
-        .bind::<Text, _>(&placed.customer_id.to_string()[..4])
-        .bind::<BigInt, _>(1)
-        .execute(&mut **tx)
-        .await?;
+    let customer = placed.customer_id.to_string();
+    let query = sql_query("INSERT INTO customers (id, orders) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET orders = customers.orders + 1")
+        .bind::<Text, _>(&customer[..4])
+        .bind::<BigInt, _>(1);
+    cached(query).execute(&mut **tx).await?;
     let state = state.clone();
     tx.when_committed(move || {
         let now = state.clock.now().timestamp_micros();

@@ -6,16 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use connect::KafkaSettings;
-use contracts::orders::Finished;
+use contracts::orders::{Finished, Outcome};
 use futures_util::future::try_join_all;
-use kernel::Event;
+use kernel::{Event, OrderId};
 use rdkafka::{
-    Message,
+    Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
+    metadata::MetadataTopic,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -99,7 +100,7 @@ impl Shop {
             .success()?;
         let mut slots = Vec::new();
         for _ in 0..SLOTS {
-            slots.push(add_slot(&manager, &zone, 1_000_000).await?);
+            slots.push(add_slot(&manager, &zone, 100_000).await?);
         }
         let mut bodies = Vec::new();
         for number in 0..GOODS {
@@ -204,17 +205,15 @@ async fn buy(customer: &Client, body: &Value, ends: &Ends) -> anyhow::Result<Bou
     let answer = customer.post("/api/orders", body).await?.success()?;
     let request = began.elapsed();
     let id = answer["id"].as_str().context("an order without an id")?.parse()?;
-    let (status, at) = ends.of(id).await?;
-    if status != "delivered" {
-        bail!("order {id} is {status}");
-    }
+    let (outcome, at) = ends.of(id).await?;
+    ensure!(outcome == Outcome::Delivered, "order {id} ended as {outcome:?}");
     Ok(Bought {
         request: request.as_secs_f64() * 1e3,
         whole: at.saturating_duration_since(began).as_secs_f64() * 1e3,
     })
 }
 
-type End = (String, Instant);
+type End = (Outcome, Instant);
 
 enum Place {
     /// Nobody has asked yet.
@@ -225,7 +224,7 @@ enum Place {
 /// The ends of orders, as they come out of the topic.
 #[derive(Clone)]
 struct Ends {
-    places: Arc<Mutex<HashMap<Uuid, Place>>>,
+    places: Arc<Mutex<HashMap<OrderId, Place>>>,
     _reading: Arc<tokio_util::sync::DropGuard>,
 }
 
@@ -235,11 +234,18 @@ impl Ends {
         let mut config = kafka.client_config("bench");
         config
             .set("group.id", kafka.topic(&format!("bench-{}", Uuid::new_v4())))
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest");
+            .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
-        consumer.subscribe(&[&kafka.topic(Finished::TOPIC)])?;
-        let places = Arc::<Mutex<HashMap<Uuid, Place>>>::default();
+        let topic = kafka.topic(Finished::TOPIC);
+        let metadata = consumer.fetch_metadata(Some(&topic), WITHIN)?;
+        let mut ends = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            // Where it ends now: what is ordered from here on is seen, however long the consumer takes to begin.
+            let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), WITHIN)?;
+            ends.add_partition_offset(&topic, partition.id(), Offset::Offset(end))?;
+        }
+        consumer.assign(&ends)?;
+        let places = Arc::<Mutex<HashMap<OrderId, Place>>>::default();
         let stop = CancellationToken::new();
         let (told, stopped) = (places.clone(), stop.clone());
         std::thread::spawn(move || {
@@ -258,7 +264,7 @@ impl Ends {
         })
     }
 
-    async fn of(&self, order: Uuid) -> anyhow::Result<End> {
+    async fn of(&self, order: OrderId) -> anyhow::Result<End> {
         let waiting = {
             let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(Place::Ended(end)) = places.remove(&order) {
@@ -273,7 +279,7 @@ impl Ends {
     }
 }
 
-fn tell(places: &Mutex<HashMap<Uuid, Place>>, order: Uuid, end: End) {
+fn tell(places: &Mutex<HashMap<OrderId, Place>>, order: OrderId, end: End) {
     let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
     match places.remove(&order) {
         // Who has given up waiting has said so.
@@ -282,14 +288,11 @@ fn tell(places: &Mutex<HashMap<Uuid, Place>>, order: Uuid, end: End) {
     }
 }
 
-fn finished(message: &impl Message) -> Option<(Uuid, String)> {
+fn finished(message: &impl Message) -> Option<(OrderId, Outcome)> {
     let headers = message.headers()?;
     headers
         .iter()
         .find(|header| header.key == "ce_type" && header.value == Some(Finished::TYPE.as_bytes()))?;
-    let event: Value = serde_json::from_slice(message.payload()?).ok()?;
-    Some((
-        event["order_id"].as_str()?.parse().ok()?,
-        event["status"].as_str()?.to_owned(),
-    ))
+    let event: Finished = serde_json::from_slice(message.payload()?).ok()?;
+    Some((event.order_id, event.outcome))
 }

@@ -77,15 +77,17 @@ fn seen(id: u32) -> Option<Seen> {
     // The name is in brackets, and may have some of its own.
     let (before, after) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = after.split_whitespace().collect();
-    let ended = fields.get(13)?.parse::<f64>().ok()? + fields.get(14)?.parse::<f64>().ok()?;
+    let ticks = |at: usize| Some(fields.get(at)?.parse::<f64>().ok()? / TICKS);
+    let (own, ended) = (ticks(11)? + ticks(12)?, ticks(13)? + ticks(14)?);
     Some(Seen {
         parent: fields.get(1)?.parse().ok()?,
         name: before.split_once('(')?.1.to_owned(),
-        cpu: of_threads(id)? + ended / TICKS,
+        cpu: own.max(of_threads(id)?) + ended,
     })
 }
 
-/// To the nanosecond, where `stat` counts ticks: an idle process never has a whole one.
+/// To the nanosecond, where `stat` counts ticks: an idle process may never have a whole one. Threads that have ended are only in
+/// `stat`.
 fn of_threads(id: u32) -> Option<f64> {
     let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
     let nanoseconds = threads.filter_map(|thread| {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Money, Sku};
@@ -97,9 +97,7 @@ pub async fn save_shelf(tx: &mut Tx<'_>, sku: &Sku, shelf: Shelf) -> Result<(), 
         goods::on_hand.eq(shelf.on_hand),
         goods::reserved.eq(shelf.reserved),
     );
-    let saved = diesel::update(goods::table.find(sku))
-        .set(new)
-        .execute(&mut **tx)
-        .await?;
+    let change = diesel::update(goods::table.find(sku)).set(new);
+    let saved = cached(change).execute(&mut **tx).await?;
     DbError::expect_rows("changing a shelf", 1, saved)
 }

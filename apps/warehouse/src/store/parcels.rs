@@ -1,5 +1,5 @@
 use contracts::Line;
-use db::{DbError, Tx};
+use db::{DbError, Tx, cached};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{OrderId, Sku, UserId};
@@ -53,10 +53,8 @@ pub async fn save(
             .await?
     } else {
         let new = (parcels::state.eq(state), parcels::changed_at.eq(diesel::dsl::now));
-        diesel::update(parcels::table.find(order_id))
-            .set(new)
-            .execute(&mut **tx)
-            .await?
+        let change = diesel::update(parcels::table.find(order_id)).set(new);
+        cached(change).execute(&mut **tx).await?
     };
     DbError::expect_rows("saving a parcel", 1, saved)
 }

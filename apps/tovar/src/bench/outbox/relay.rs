@@ -71,15 +71,15 @@ impl Kind {
                    type text NOT NULL, payload text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
                    published_at timestamptz);
                  CREATE INDEX ON naive_outbox (position) WHERE published_at IS NULL"
-                    .to_owned()
             }
-            Self::Debezium => format!(
-                "CREATE PUBLICATION bench FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true);
-                 SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
-                run.name
-            ),
+            Self::Debezium => {
+                // A slot is made in a transaction of its own.
+                let slot = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
+                run.client.execute(slot, &[&run.name]).await?;
+                "CREATE PUBLICATION bench FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)"
+            }
         };
-        Ok(run.client.batch_execute(&sql).await?)
+        Ok(run.client.batch_execute(sql).await?)
     }
 
     /// Starts it in a process of its own.
