@@ -20,6 +20,8 @@ pub(crate) struct Statements {
     pub lowest: Statement,
     pub page: Statement,
     pub save: Statement,
+    pub sleep: Statement,
+    pub wake: Statement,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,8 @@ impl Session {
             lowest: client.prepare(read::LOWEST_SQL).await?,
             page: client.prepare(&read::page_sql()).await?,
             save: client.prepare(super::cursor::SAVE_SQL).await?,
+            sleep: client.prepare("SELECT pg_try_advisory_lock($1, 0)").await?,
+            wake: client.prepare("SELECT pg_advisory_unlock($1, 0)").await?,
         };
         Ok(Self {
             client,
@@ -84,7 +88,7 @@ impl Session {
         let class = lock_class::OUTBOX_SLEEP;
         Ok(self
             .client
-            .query_one("SELECT pg_try_advisory_lock($1, 0)", &[&class])
+            .query_one(&self.statements.sleep, &[&class])
             .await?
             .get(0))
     }
@@ -92,9 +96,7 @@ impl Session {
     /// Ends the sleep: publishers no longer notify.
     pub async fn wake(&self) -> Result<(), LogError> {
         let class = lock_class::OUTBOX_SLEEP;
-        self.client
-            .query_one("SELECT pg_advisory_unlock($1, 0)", &[&class])
-            .await?;
+        self.client.query_one(&self.statements.wake, &[&class]).await?;
         Ok(())
     }
 
