@@ -335,8 +335,7 @@ impl Feeder {
     }
 
     fn poll(&mut self) {
-        self.producer.poll(Duration::ZERO);
-        let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        let reports = self.reports();
         if reports.is_empty() {
             return;
         }
@@ -365,6 +364,20 @@ impl Feeder {
             .find_map(|report| Some((report.number, report.outcome.err()?)))
         {
             self.take_trouble(number, number, code);
+        }
+    }
+
+    /// What Kafka has said since the last time. One poll of the client serves one answer of a broker: what is left over would fill
+    /// its queue, and a message at a time would go out for each message that is served.
+    fn reports(&self) -> Vec<Report> {
+        let mut served = 0;
+        loop {
+            self.producer.poll(Duration::ZERO);
+            let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+            if reports.len() == served {
+                return std::mem::take(&mut *reports);
+            }
+            served = reports.len();
         }
     }
 
