@@ -159,7 +159,7 @@ fn show(args: &LoadArgs, note: &Note, before: &[Note]) {
         }
         Note::Ended { .. } => eprintln!("the load has ended"),
         Note::Counted { .. } => {
-            eprintln!("the journal is compared with the store, when nothing is under way any more")
+            eprintln!("the journal is compared with the store, when nothing is under way any more");
         }
         Note::Reconciled { result } => eprintln!("{} differences", result.differences.len()),
     }

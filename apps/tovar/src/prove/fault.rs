@@ -8,6 +8,8 @@ use super::{process::Role, proxy::Mode, rig::Rig};
 
 /// How long another relay may take until it leads.
 const TAKE_OVER: Duration = Duration::from_secs(30);
+/// How long every connection needs to see that it is cut.
+const A_MOMENT: Duration = Duration::from_millis(200);
 const JOIN_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum, serde::Serialize)]
@@ -15,6 +17,8 @@ const JOIN_EVERY: Duration = Duration::from_secs(1);
 pub enum Fault {
     /// The relay ends without warning
     RelayKilled,
+    /// The relay ends without warning while what it sent is under way and does not arrive
+    RelayKilledInFlight,
     /// The active relay freezes, another one takes over, the first wakes up
     RelayFrozen,
     /// A second relay runs for a while
@@ -51,8 +55,23 @@ impl Fault {
     /// Lets it happen, lets it last for `time`, and heals it.
     pub async fn strike(self, rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
         match self {
-            Self::RelayKilled => rig.relays.clear(),
-            Self::ConsumerKilled => drop(rig.consumers.pop()),
+            Self::RelayKilled => {
+                rig.relays.clear();
+                sleep(time).await;
+            }
+            Self::RelayKilledInFlight => {
+                // What the broker was not told is lost with the line, as it would be with a network card's memory.
+                rig.to_kafka.set(Mode::SilentToServer);
+                sleep(time).await;
+                rig.relays.clear();
+                rig.to_kafka.set(Mode::Cut);
+                sleep(A_MOMENT).await;
+                rig.to_kafka.set(Mode::Open);
+            }
+            Self::ConsumerKilled => {
+                rig.consumers.pop();
+                sleep(time).await;
+            }
             Self::RelayFrozen => return relay_frozen(rig, time).await,
             Self::RelaysTwo => {
                 let _second = rig.one_more(Role::Relay)?;

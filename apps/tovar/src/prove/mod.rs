@@ -138,6 +138,15 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
     };
     let began = Instant::now();
     let mut faults = plan.faults.clone();
+    // Before anything goes wrong everything runs.
+    report.violations = check::check(&mut rig, &writers, &mut topic, RECOVERY)
+        .await?
+        .violations;
+    anyhow::ensure!(
+        report.violations.is_empty(),
+        "nothing has gone wrong yet, and {}",
+        report.violations.join("; ")
+    );
     'rounds: loop {
         faults.shuffle(&mut random);
         for &fault in &faults {

@@ -12,6 +12,7 @@ use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     message::Headers,
+    metadata::{MetadataPartition, MetadataTopic},
 };
 use uuid::Uuid;
 
@@ -39,8 +40,8 @@ impl Topic {
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
         let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        for partition in partitions.map(|partition| partition.id()) {
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        for partition in partitions.map(MetadataPartition::id) {
             let (_, end) = consumer.fetch_watermarks(&topic, partition, PATIENCE)?;
             let mut next = self.next.get(&partition).copied().unwrap_or(0);
             if next == end {

@@ -69,9 +69,12 @@ fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An event and its id.
+type Given = (Uuid, Noted);
+
 /// What one transaction is to do, and how far it came.
 struct Plan {
-    events: Vec<(Uuid, Noted)>,
+    events: Vec<Given>,
     savepoint: bool,
     roll_back: bool,
     pause: Duration,
@@ -105,7 +108,7 @@ impl Plan {
     }
 
     /// Events of this plan that are in the log if it is committed, and those that are not.
-    fn kept(&self) -> (&[(Uuid, Noted)], &[(Uuid, Noted)]) {
+    fn kept(&self) -> (&[Given], &[Given]) {
         self.events
             .split_at(self.events.len() - usize::from(self.savepoint))
     }
