@@ -11,6 +11,7 @@ pub mod load;
 pub mod operations;
 pub mod order;
 pub mod prometheus;
+pub mod prove;
 pub mod services;
 pub mod store_file;
 pub mod topics;

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tovar::{bench, connect, demo, images, load, operations, order, up, verify};
+use tovar::{bench, connect, demo, images, load, operations, order, prove, up, verify};
 
 /// Run and operate the store.
 #[derive(Parser)]
@@ -35,6 +35,9 @@ enum Command {
     /// Have people use the running store for a minute, compare what they were told with what is there, and write a report:
     /// exit code 0 all is well, 1 a difference or violation, 2 could not load or check, 3 not settled yet
     Load(load::LoadArgs),
+    /// Put the outbox, its relay and the inbox through faults
+    #[command(subcommand)]
+    Prove(prove::ProveCommand),
     /// Measure the running store
     Bench(bench::BenchArgs),
 }
@@ -54,6 +57,7 @@ async fn main() -> ExitCode {
         Command::Connect(args) => connect::connect(args).await,
         Command::Images(args) => images::images(args).await,
         Command::Load(args) => return load::load(args).await,
+        Command::Prove(command) => return prove::prove(command).await,
         Command::Bench(args) => bench::bench(args).await,
     };
     match outcome {

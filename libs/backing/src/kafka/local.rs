@@ -51,7 +51,12 @@ pub async fn prepare(
     let properties = folder.join("server.properties");
     fs::write(
         &properties,
-        server_properties(&folder.join("log"), port, controller),
+        server_properties(
+            &folder.join("log"),
+            port,
+            options.advertised.unwrap_or(port),
+            controller,
+        ),
     )?;
     let classpath = format!("{}/*", jars.display());
     if !folder.join("log/meta.properties").exists() {
@@ -75,11 +80,11 @@ pub async fn prepare(
     Ok((launch, port, VERSION))
 }
 
-fn server_properties(log: &Path, port: u16, controller: u16) -> String {
+fn server_properties(log: &Path, port: u16, advertised: u16, controller: u16) -> String {
     let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\n\
          listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\

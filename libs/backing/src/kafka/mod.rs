@@ -24,6 +24,8 @@ pub struct KafkaOptions {
     pub image: String,
     /// Megabytes of the Java heap.
     pub heap: u32,
+    /// Port of 127.0.0.1 at which clients are told to find the broker, if that is not its own: a proxy's. Local processes only.
+    pub advertised: Option<u16>,
 }
 
 impl Default for KafkaOptions {
@@ -33,6 +35,7 @@ impl Default for KafkaOptions {
             data: None,
             image,
             heap: 512,
+            advertised: None,
         }
     }
 }

@@ -1,0 +1,155 @@
+//! What goes wrong, and how it is put right again.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{process::Role, proxy::Mode, rig::Rig};
+
+/// How long another relay may take until it leads.
+const TAKE_OVER: Duration = Duration::from_secs(30);
+/// How long every connection needs to see that it is cut.
+const A_MOMENT: Duration = Duration::from_millis(200);
+const JOIN_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The relay ends without warning
+    RelayKilled,
+    /// The relay ends without warning while what it sent is under way and does not arrive
+    RelayKilledInFlight,
+    /// The active relay freezes, another one takes over, the first wakes up
+    RelayFrozen,
+    /// A second relay runs for a while
+    RelaysTwo,
+    /// A consumer ends without warning
+    ConsumerKilled,
+    /// A further consumer joins and leaves the group, again and again
+    ConsumersJoinAndLeave,
+    /// Kafka ends without warning
+    BrokerKilled,
+    /// Kafka hangs
+    BrokerFrozen,
+    /// Lines to Kafka are reset
+    BrokerCut,
+    /// Lines to Kafka go silent
+    BrokerSilent,
+    /// Kafka is not told, and could still be heard
+    BrokerSilentToServer,
+    /// Kafka is told, and is not heard
+    BrokerSilentToClient,
+    /// PostgreSQL ends without warning
+    DatabaseStopped,
+    /// Lines to PostgreSQL are reset
+    DatabaseCut,
+    /// Lines to PostgreSQL go silent
+    DatabaseSilent,
+    /// PostgreSQL is not told, and could still be heard
+    DatabaseSilentToServer,
+    /// PostgreSQL is told, and is not heard
+    DatabaseSilentToClient,
+}
+
+impl Fault {
+    /// Lets it happen, lets it last for `time`, and heals it.
+    pub async fn strike(self, rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
+        match self {
+            Self::RelayKilled => {
+                rig.relays.clear();
+                sleep(time).await;
+            }
+            Self::RelayKilledInFlight => {
+                // What the broker was not told is lost with the line, as it would be with a network card's memory.
+                rig.to_kafka.set(Mode::SilentToServer);
+                sleep(time).await;
+                rig.relays.clear();
+                rig.to_kafka.set(Mode::Cut);
+                sleep(A_MOMENT).await;
+                rig.to_kafka.set(Mode::Open);
+            }
+            Self::ConsumerKilled => {
+                rig.consumers.pop();
+                sleep(time).await;
+            }
+            Self::RelayFrozen => return relay_frozen(rig, time).await,
+            Self::RelaysTwo => {
+                let _second = rig.one_more(Role::Relay)?;
+                sleep(time).await;
+            }
+            Self::ConsumersJoinAndLeave => return join_and_leave(rig, time).await,
+            Self::BrokerKilled => {
+                rig.kafka.kill().await?;
+                sleep(time).await;
+                rig.kafka.start_again().await?;
+            }
+            Self::BrokerFrozen => {
+                rig.kafka.freeze().await?;
+                sleep(time).await;
+                rig.kafka.thaw().await?;
+            }
+            Self::DatabaseStopped => {
+                rig.postgres.stop_immediately().await?;
+                sleep(time).await;
+                rig.postgres.start_again().await?;
+            }
+            Self::BrokerCut
+            | Self::BrokerSilent
+            | Self::BrokerSilentToServer
+            | Self::BrokerSilentToClient
+            | Self::DatabaseCut
+            | Self::DatabaseSilent
+            | Self::DatabaseSilentToServer
+            | Self::DatabaseSilentToClient => self.on_the_line(rig, time).await,
+        }
+        Ok(())
+    }
+
+    async fn on_the_line(self, rig: &Rig, time: Duration) {
+        let (proxy, mode) = match self {
+            Self::BrokerSilent => (&rig.to_kafka, Mode::Silent),
+            Self::BrokerSilentToServer => (&rig.to_kafka, Mode::SilentToServer),
+            Self::BrokerSilentToClient => (&rig.to_kafka, Mode::SilentToClient),
+            Self::DatabaseCut => (&rig.to_postgres, Mode::Cut),
+            Self::DatabaseSilent => (&rig.to_postgres, Mode::Silent),
+            Self::DatabaseSilentToServer => (&rig.to_postgres, Mode::SilentToServer),
+            Self::DatabaseSilentToClient => (&rig.to_postgres, Mode::SilentToClient),
+            _ => (&rig.to_kafka, Mode::Cut),
+        };
+        proxy.set(mode);
+        sleep(time).await;
+        proxy.set(Mode::Open);
+    }
+}
+
+/// PostgreSQL would end the frozen relay's session by itself after 15 seconds of silence; it is ended at once here.
+async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
+    let first = rig.leader(0, TAKE_OVER).await?;
+    let frozen = rig.relays.remove(0);
+    frozen.freeze();
+    let client = rig.session().await?;
+    client
+        .execute("SELECT pg_terminate_backend($1::bigint::int)", &[&first])
+        .await?;
+    rig.mind()?;
+    rig.leader(first, TAKE_OVER).await?;
+    sleep(time).await;
+    frozen.thaw();
+    rig.relays.push(frozen);
+    sleep(time).await;
+    rig.relays.truncate(1);
+    Ok(())
+}
+
+async fn join_and_leave(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
+    let mut left = time.as_secs() + 2;
+    while left > 0 {
+        let mut guest = rig.one_more(Role::Consumer)?;
+        sleep(JOIN_EVERY).await;
+        // It leaves in good order while the next one joins.
+        guest.ask_to_end();
+        rig.consumers.push(guest);
+        left -= 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The servers of a proof, the proxies before them, and the processes that are to do their work whatever happens.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::bail;
+use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use connect::KafkaSettings;
+use db::DbSettings;
+use kernel::Event;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep},
+};
+use tokio_postgres::Client;
+
+use super::{
+    consumer::{Noted, TABLES},
+    process::{Places, Process, Role},
+    proxy::Proxy,
+};
+use crate::database;
+
+const NAME: &str = "prove";
+const PARTITIONS: i32 = 6;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The process id of the session whose relay is the active one.
+const LEADER: &str =
+    "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
+    WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = $1::bigint::oid AND granted";
+
+pub struct Rig {
+    pub postgres: Postgres,
+    pub kafka: Kafka,
+    pub to_postgres: Proxy,
+    pub to_kafka: Proxy,
+    /// Where everybody but the judge finds them: at the proxies.
+    pub places: Places,
+    pub relays: Vec<Process>,
+    pub consumers: Vec<Process>,
+    program: PathBuf,
+}
+
+impl Rig {
+    pub async fn start(data: &Path, program: PathBuf) -> anyhow::Result<Self> {
+        let for_postgres = TcpListener::bind("127.0.0.1:0").await?;
+        let for_kafka = TcpListener::bind("127.0.0.1:0").await?;
+        let (postgres_port, kafka_port) = (for_postgres.local_addr()?.port(), for_kafka.local_addr()?.port());
+        let postgres = PostgresOptions {
+            data: Some(data.join("postgres")),
+            ..PostgresOptions::default()
+        };
+        let kafka = KafkaOptions {
+            data: Some(data.join("kafka")),
+            advertised: Some(kafka_port),
+            ..KafkaOptions::default()
+        };
+        let say = |line: &str| eprintln!("{line}");
+        let (postgres, kafka) = tokio::try_join!(
+            Postgres::start(Means::Local, postgres, &say),
+            Kafka::start(Means::Local, kafka, &say),
+        )?;
+        let to_postgres = Proxy::start(for_postgres, format!("127.0.0.1:{}", postgres.port()));
+        let to_kafka = Proxy::start(for_kafka, kafka.bootstrap());
+        let direct = postgres.create_database(NAME).await?;
+        let places = Places {
+            url: direct.replace(&format!(":{}/", postgres.port()), &format!(":{postgres_port}/")),
+            brokers: format!("127.0.0.1:{kafka_port}"),
+            prefix: format!("{NAME}."),
+        };
+        db::migrate(
+            &DbSettings::new(&direct),
+            vec![outbox::MIGRATIONS, inbox::MIGRATIONS],
+        )
+        .await?;
+        let client = database::open(&direct).await?;
+        client.batch_execute(TABLES).await?;
+        client
+            .execute("INSERT INTO outbox_topics VALUES ($1)", &[&Noted::TOPIC])
+            .await?;
+        let topic = KafkaSettings::new("", &places.prefix).topic(Noted::TOPIC);
+        kafka.create_topic(&topic, PARTITIONS, &[]).await?;
+        let mut rig = Self {
+            postgres,
+            kafka,
+            to_postgres,
+            to_kafka,
+            places,
+            relays: Vec::new(),
+            consumers: Vec::new(),
+            program,
+        };
+        rig.mind()?;
+        Ok(rig)
+    }
+
+    /// The judge's own session, which no fault but the server's reaches.
+    pub async fn session(&self) -> anyhow::Result<Client> {
+        database::open(&self.postgres.url(NAME)).await
+    }
+
+    pub fn one_more(&self, role: Role) -> anyhow::Result<Process> {
+        Process::start(&self.program, role, &self.places)
+    }
+
+    /// Sees to it, as a supervisor does, that there is a relay and two consumers.
+    pub fn mind(&mut self) -> anyhow::Result<()> {
+        for (role, wanted) in [(Role::Relay, 1), (Role::Consumer, 2)] {
+            let missing = {
+                let processes = self.of(role);
+                processes.retain_mut(|process| !process.has_ended());
+                wanted.max(processes.len()) - processes.len()
+            };
+            for _ in 0..missing {
+                let process = self.one_more(role)?;
+                self.of(role).push(process);
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, role: Role) -> &mut Vec<Process> {
+        match role {
+            Role::Relay => &mut self.relays,
+            Role::Consumer => &mut self.consumers,
+        }
+    }
+
+    /// Waits until a relay leads whose session is not `other`; its session.
+    pub async fn leader(&self, other: i64, within: Duration) -> anyhow::Result<i64> {
+        let client = self.session().await?;
+        let deadline = Instant::now() + within;
+        loop {
+            let row = client
+                .query_one(LEADER, &[&i64::from(db::lock_class::OUTBOX_RELAY)])
+                .await?;
+            match row.get(0) {
+                leader if leader != 0 && leader != other => return Ok(leader),
+                _ if Instant::now() > deadline => bail!("no relay leads within {} s", within.as_secs()),
+                _ => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.relays.clear();
+        self.consumers.clear();
+        let (postgres, kafka) = tokio::join!(self.postgres.stop(), self.kafka.stop());
+        postgres.and(kafka)
+    }
+}
