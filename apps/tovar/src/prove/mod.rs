@@ -41,8 +41,8 @@ pub enum ProveCommand {
 
 #[derive(Clone, Debug, Args)]
 pub struct OutboxArgs {
-    /// Minutes for which faults follow each other
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    /// Minutes for which faults follow each other: less than a day, for which an outbox keeps what was sent
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_400))]
     minutes: u64,
 
     /// Chooses the faults, their order and their length; without it a new one
