@@ -7,6 +7,7 @@
 //! docs/relay-model.md.
 
 mod acks;
+mod feeder;
 mod maintain;
 mod message;
 mod metrics;

@@ -2,28 +2,18 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, RecvTimeoutError, SyncSender, TrySendError},
+        mpsc::{self, SyncSender, TrySendError},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
-use kernel::{Clock, TraceParent};
 use outbox::log::Record;
 use rdkafka::{
-    ClientConfig, ClientContext,
-    config::FromClientConfigAndContext,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
+    ClientConfig,
+    error::{KafkaError, KafkaResult},
 };
-use telemetry::traces::{Kind, Span};
 
-use crate::{
-    RelaySettings,
-    acks::{Acks, Refused},
-    message::message,
-    metrics::RelayMetrics,
-};
+use crate::{RelaySettings, acks::Refused, feeder::Feeder, metrics::RelayMetrics};
 
 /// Pages that may wait for the producer; with them the reader is always a little ahead.
 const PAGES: usize = 2;
@@ -35,13 +25,14 @@ pub struct Producer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the producer and its thread tell each other.
 #[derive(Default)]
-struct Shared {
+pub struct Shared {
     /// How many events from the first on are all acknowledged.
-    prefix: AtomicU64,
+    pub prefix: AtomicU64,
     /// Why it cannot go on.
-    trouble: Mutex<Option<Trouble>>,
-    give_up: AtomicBool,
+    pub trouble: Mutex<Option<Trouble>>,
+    pub give_up: AtomicBool,
 }
 
 /// Why this producer cannot go on. The next one starts from the saved cursor.
@@ -76,30 +67,9 @@ pub fn client_config(settings: &RelaySettings) -> ClientConfig {
 
 impl Producer {
     pub fn start(settings: &RelaySettings, metrics: RelayMetrics) -> KafkaResult<Self> {
-        let config = client_config(settings);
-        let reports = Arc::<Mutex<Vec<Report>>>::default();
-        // An outage of an earlier producer may be over by now.
-        let is_suspect = Arc::new(AtomicBool::new(metrics.outage.get() == 1));
-        let context = Context {
-            reports: reports.clone(),
-            is_suspect: is_suspect.clone(),
-        };
-        let producer = BaseProducer::from_config_and_context(&config, context)?;
         let shared = Arc::<Shared>::default();
+        let feeder = Feeder::new(settings, metrics, shared.clone())?;
         let (pages, received) = mpsc::sync_channel(PAGES);
-        let feeder = Feeder {
-            producer,
-            reports,
-            shared: shared.clone(),
-            acks: Acks::default(),
-            is_suspect,
-            asked: Instant::now(),
-            metrics,
-            clock: Clock::system(),
-            service: settings.service().to_owned(),
-            source: settings.source.clone(),
-            prefix: settings.kafka.kafka_prefix.clone(),
-        };
         let thread = std::thread::Builder::new()
             .name("producer".to_owned())
             .spawn(move || feeder.run(&received))
@@ -149,260 +119,5 @@ impl Drop for Producer {
         {
             tracing::error!("the producer's thread panicked");
         }
-    }
-}
-
-struct Report {
-    number: u64,
-    outcome: Result<(), RDKafkaErrorCode>,
-}
-
-struct Context {
-    reports: Arc<Mutex<Vec<Report>>>,
-    is_suspect: Arc<AtomicBool>,
-}
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            // Said also of an address that is tried before the right one: whether it is true is asked.
-            self.is_suspect.store(true, Ordering::Release);
-        }
-        tracing::debug!(%error, reason, "Kafka");
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let outcome = match result {
-            Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
-        };
-        let report = Report {
-            number: number as u64,
-            outcome,
-        };
-        self.reports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(report);
-    }
-}
-
-/// Whether Kafka will never take this very event, however often it is sent.
-///
-/// A missing topic or permission is none of these: an operator mends it, and the event goes through.
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::PolicyViolation
-    )
-}
-
-/// What is noted of an event that is in flight.
-struct Sent {
-    recorded_at_micros: i64,
-    step: Span,
-}
-
-struct Feeder {
-    producer: BaseProducer<Context>,
-    reports: Arc<Mutex<Vec<Report>>>,
-    shared: Arc<Shared>,
-    acks: Acks<Sent>,
-    /// Whether the client has said that all brokers are down since one last answered.
-    is_suspect: Arc<AtomicBool>,
-    asked: Instant,
-    metrics: RelayMetrics,
-    clock: Clock,
-    service: String,
-    source: String,
-    prefix: String,
-}
-
-const SHORT: Duration = Duration::from_millis(1);
-/// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
-const LONG: Duration = Duration::from_millis(500);
-/// For an answer of brokers that could not be reached before.
-const ASK: Duration = Duration::from_millis(500);
-
-impl Feeder {
-    fn run(mut self, pages: &mpsc::Receiver<Vec<Arc<Record>>>) {
-        let mut topic = String::new();
-        loop {
-            // The client's own poll would spin through its last millisecond.
-            match pages.recv_timeout(if self.acks.waiting() > 0 { SHORT } else { LONG }) {
-                Ok(page) => {
-                    for record in &page {
-                        if !self.send(record, &mut topic) {
-                            break;
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            self.poll();
-            self.look_for_brokers();
-            if self.is_given_up() {
-                break;
-            }
-        }
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        self.producer.poll(Duration::ZERO);
-    }
-
-    /// Sends one event, in its turn; `false` when that is over.
-    fn send(&mut self, record: &Record, topic: &mut String) -> bool {
-        topic.clear();
-        topic.push_str(&self.prefix);
-        topic.push_str(record.topic());
-        let sent = Sent {
-            recorded_at_micros: record.recorded_at().timestamp_micros(),
-            step: self.step(record, topic),
-        };
-        let number = self.acks.sent(record.position(), sent);
-        let number = usize::try_from(number).expect("fewer events than addresses");
-        let mut next = message(record, topic, &self.source, number);
-        loop {
-            match self.producer.send(next) {
-                Ok(()) => return true,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same)) => {
-                    next = same;
-                    std::thread::sleep(SHORT);
-                    self.poll();
-                    if self.is_given_up() {
-                        return false;
-                    }
-                }
-                Err((error, _)) => {
-                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    self.take_trouble(number as u64, number as u64, code);
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// The sending of an event, under the step that created it and linked to it.
-    fn step(&self, record: &Record, topic: &str) -> Span {
-        let created: Option<TraceParent> = record.traceparent().and_then(|trace| trace.parse().ok());
-        let Some(created) = created else {
-            return Span::none();
-        };
-        let service = format!("{}-relay", self.service);
-        Span::begin(service, Kind::Client, created.child(), Some(created), || {
-            format!("send {}", record.event_type())
-        })
-        .linked(created)
-        .with("messaging.system", "kafka")
-        .with("messaging.operation.type", "send")
-        .with("messaging.destination.name", topic)
-        .with("messaging.message.id", record.id())
-        .with("messaging.kafka.message.key", record.key())
-        .with("cloudevents.event_type", record.event_type())
-    }
-
-    /// Asks for brokers while there is reason to doubt that any can be reached. Also with nothing in flight, when nothing
-    /// else would tell that they are back.
-    fn look_for_brokers(&mut self) {
-        if !self.is_suspect.load(Ordering::Acquire) || self.asked.elapsed() < LONG {
-            return;
-        }
-        let answer = self.producer.client().fetch_metadata(None, ASK);
-        self.asked = Instant::now();
-        match answer {
-            Ok(_) => self.outage_is_over(),
-            Err(error) => {
-                if self.metrics.outage.set(1) == 0 {
-                    tracing::warn!(%error, "no broker can be reached; the outbox keeps what is committed");
-                }
-            }
-        }
-    }
-
-    fn outage_is_over(&self) {
-        self.is_suspect.store(false, Ordering::Release);
-        if self.metrics.outage.set(0) == 1 {
-            tracing::info!("brokers can be reached again");
-        }
-    }
-
-    fn poll(&mut self) {
-        let reports = self.reports();
-        if reports.is_empty() {
-            return;
-        }
-        let now = self.clock.now().timestamp_micros();
-        for report in reports.iter().filter(|report| report.outcome.is_ok()) {
-            if let Some(sent) = self.acks.acknowledged(report.number) {
-                sent.step.end();
-                #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
-                self.metrics
-                    .insert_to_ack
-                    .observe((now - sent.recorded_at_micros) as f64 / 1e6);
-                self.metrics.sent.inc();
-            }
-            self.outage_is_over();
-        }
-        self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
-        let refused = |report: &&Report| report.outcome.is_err_and(is_final);
-        if let Some(first) = reports.iter().find(refused) {
-            let last = reports.iter().rfind(refused).unwrap_or(first);
-            if let Err(code) = first.outcome {
-                self.take_trouble(first.number, last.number, code);
-            }
-        }
-        if let Some((number, code)) = reports
-            .iter()
-            .find_map(|report| Some((report.number, report.outcome.err()?)))
-        {
-            self.take_trouble(number, number, code);
-        }
-    }
-
-    /// What Kafka has said since the last time. One poll of the client serves one answer of a broker: what is left over would fill
-    /// its queue, and a message at a time would go out for each message that is served.
-    fn reports(&self) -> Vec<Report> {
-        let mut served = 0;
-        loop {
-            self.producer.poll(Duration::ZERO);
-            let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-            if reports.len() == served {
-                return std::mem::take(&mut *reports);
-            }
-            served = reports.len();
-        }
-    }
-
-    /// The first trouble is the cause; what fails behind it only follows.
-    fn take_trouble(&self, number: u64, last: u64, code: RDKafkaErrorCode) {
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.is_some() || self.shared.give_up.load(Ordering::Acquire) {
-            return;
-        }
-        let refused = is_final(code)
-            .then(|| self.acks.refused(number, last, code.to_string()))
-            .flatten();
-        *trouble = Some(match refused {
-            Some(refused) => Trouble::Refused(refused),
-            None => Trouble::Broken(code.to_string()),
-        });
-    }
-
-    fn is_given_up(&self) -> bool {
-        self.shared.give_up.load(Ordering::Acquire)
-            || self
-                .shared
-                .trouble
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some()
     }
 }
