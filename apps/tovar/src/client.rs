@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -39,6 +42,12 @@ impl Answer {
     /// The problem's stable code, if the answer is a problem.
     pub fn code(&self) -> Option<&str> {
         self.body["code"].as_str()
+    }
+
+    /// How long to wait before the request may be sent again, if the answer says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+        Some(Duration::from_secs(seconds))
     }
 
     /// The body, if the request succeeded.

@@ -105,7 +105,10 @@ async fn same_key(shop: &Shop, title: &str, at_once: bool) -> anyhow::Result<()>
             if answer.code() != Some("idempotency_key_in_progress") {
                 return anyhow::Ok(answer.success()?);
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let pause = answer
+                .retry_after()
+                .context("a key in progress without a Retry-After")?;
+            tokio::time::sleep(pause).await;
         }
     };
     let answers = if at_once {
