@@ -1,12 +1,13 @@
-//! How far the services have read their topics.
+//! What the topics hold, and how far the services have read them.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use connect::KafkaSettings;
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    message::{BorrowedMessage, Headers},
 };
 use serde::Serialize;
 
@@ -106,4 +107,11 @@ pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>
     let partitions = 0..i32::try_from(found.partitions().len())?;
     let of_partition = |partition| client.fetch_watermarks(name, partition, PATIENCE);
     Ok(partitions.map(of_partition).collect::<Result<_, _>>()?)
+}
+
+/// A header of a message, such as `ce_id`.
+pub fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
+    let headers = message.headers()?;
+    let found = headers.iter().find(|header| header.key == name)?;
+    std::str::from_utf8(found.value?).ok()
 }

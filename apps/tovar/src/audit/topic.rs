@@ -9,14 +9,14 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::{BorrowedMessage, Headers},
+    message::BorrowedMessage,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::history::{Digest, Identity};
-use crate::topics::ends;
+use crate::topics::{ends, header};
 
 /// Without a message for so long, Kafka is not there.
 const STALLED: Duration = Duration::from_secs(30);
@@ -119,11 +119,7 @@ fn sent_at(message: &BorrowedMessage<'_>) -> anyhow::Result<DateTime<Utc>> {
 }
 
 fn message(found: &BorrowedMessage<'_>) -> Message {
-    let header = |name: &str| {
-        let headers = found.headers()?;
-        let value = headers.iter().find(|header| header.key == name)?.value?;
-        std::str::from_utf8(value).ok()
-    };
+    let header = |name| header(found, name);
     let id = header("ce_id").and_then(|id| Uuid::parse_str(id).ok());
     let time = header("ce_time").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
     let digest = Sha256::digest(found.payload().unwrap_or_default());

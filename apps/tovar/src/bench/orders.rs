@@ -15,8 +15,7 @@ use kernel::{Event, OrderId};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers,
-    metadata::MetadataTopic,
+    message::BorrowedMessage,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -32,6 +31,7 @@ use crate::{
     demo::stock::{add_slot, list_goods},
     services::SERVICES,
     store_file::StoreFile,
+    topics::{ends, header},
     verify::{self, Sources},
 };
 
@@ -237,14 +237,12 @@ impl Ends {
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
         let topic = kafka.topic(Finished::TOPIC);
-        let metadata = consumer.fetch_metadata(Some(&topic), WITHIN)?;
-        let mut ends = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-            // Where it ends now: what is ordered from here on is seen, however long the consumer takes to begin.
-            let (_, end) = consumer.fetch_watermarks(&topic, partition.id(), WITHIN)?;
-            ends.add_partition_offset(&topic, partition.id(), Offset::Offset(end))?;
+        // Where it ends now: what is ordered from here on is seen, however long the consumer takes to begin.
+        let mut places = TopicPartitionList::new();
+        for ((_, end), partition) in ends(&consumer, &topic)?.into_iter().zip(0..) {
+            places.add_partition_offset(&topic, partition, Offset::Offset(end))?;
         }
-        consumer.assign(&ends)?;
+        consumer.assign(&places)?;
         let places = Arc::<Mutex<HashMap<OrderId, Place>>>::default();
         let stop = CancellationToken::new();
         let (told, stopped) = (places.clone(), stop.clone());
@@ -288,11 +286,8 @@ fn tell(places: &Mutex<HashMap<OrderId, Place>>, order: OrderId, end: End) {
     }
 }
 
-fn finished(message: &impl Message) -> Option<(OrderId, Outcome)> {
-    let headers = message.headers()?;
-    headers
-        .iter()
-        .find(|header| header.key == "ce_type" && header.value == Some(Finished::TYPE.as_bytes()))?;
+fn finished(message: &BorrowedMessage<'_>) -> Option<(OrderId, Outcome)> {
+    header(message, "ce_type").filter(|event_type| *event_type == Finished::TYPE)?;
     let event: Finished = serde_json::from_slice(message.payload()?).ok()?;
     Some((event.order_id, event.outcome))
 }

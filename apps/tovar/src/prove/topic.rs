@@ -11,12 +11,13 @@ use kernel::Event;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers,
+    message::BorrowedMessage,
     metadata::{MetadataPartition, MetadataTopic},
 };
 use uuid::Uuid;
 
 use super::{consumer::Noted, process::Places};
+use crate::topics::header;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -64,14 +65,11 @@ impl Topic {
         Ok(())
     }
 
-    fn take(&mut self, message: &impl Message) -> anyhow::Result<()> {
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> anyhow::Result<()> {
         let key = String::from_utf8(message.key().context("a message without a key")?.to_vec())?;
-        let headers = message.headers().context("a message without headers")?;
-        let id = headers.iter().find(|header| header.key == "ce_id");
-        let id = id
-            .and_then(|header| header.value)
-            .context("a message without an id")?;
-        let id = std::str::from_utf8(id)?.parse()?;
+        let id = header(message, "ce_id")
+            .context("a message without an id")?
+            .parse()?;
         if self.known.insert(id) {
             self.first.push((key, id));
         } else {

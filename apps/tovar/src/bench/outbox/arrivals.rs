@@ -9,7 +9,6 @@ use anyhow::{Context, bail, ensure};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers,
 };
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use super::{
     relay::{Relay, full_topic},
     rig::Run,
 };
+use crate::topics::header;
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -111,12 +111,9 @@ impl Arrivals {
                 .consumer
                 .poll(PATIENCE)
                 .context("a message that is there does not come")??;
-            let headers = message.headers().context("a message without headers")?;
-            let id = headers
-                .iter()
-                .find(|header| header.key == "ce_id")
-                .and_then(|header| header.value);
-            let id = std::str::from_utf8(id.context("a message without an id")?)?.parse()?;
+            let id = header(&message, "ce_id")
+                .context("a message without an id")?
+                .parse()?;
             let time = message
                 .timestamp()
                 .to_millis()

@@ -29,9 +29,7 @@ async fn to_kafka(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let part = format!("{rate} events/s, by {}", kind.name());
-    let run = rig.run().await?;
-    kind.prepare(&run).await?;
-    let mut relay = kind.start(&run).await?;
+    let (run, mut relay) = kind.at_work(rig).await?;
     let arrivals = Arrivals::of(&run)?;
     let warm = paced(kind, &run, rate, Duration::from_secs(5)).await?;
     arrivals
@@ -91,9 +89,7 @@ async fn to_consumer(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let part = format!("{rate} events/s, by {}", kind.name());
-    let run = rig.run().await?;
-    kind.prepare(&run).await?;
-    let mut relay = kind.start(&run).await?;
+    let (run, mut relay) = kind.at_work(rig).await?;
     let consumption = Consumption::start(&run, applied()).await?;
     let warm = paced(kind, &run, rate, Duration::from_secs(5)).await?;
     consumption.until(warm.len(), Duration::from_secs(120)).await?;

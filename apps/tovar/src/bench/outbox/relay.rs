@@ -10,7 +10,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::rig::{Run, TOPIC};
+use super::rig::{Rig, Run, TOPIC};
 
 /// Which relay is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -80,6 +80,14 @@ impl Kind {
             }
         };
         Ok(run.client.batch_execute(sql).await?)
+    }
+
+    /// A new run with it at work, before the first event.
+    pub async fn at_work(self, rig: &Rig) -> anyhow::Result<(Run, Relay)> {
+        let run = rig.run().await?;
+        self.prepare(&run).await?;
+        let relay = self.start(&run).await?;
+        Ok((run, relay))
     }
 
     /// Starts it in a process of its own.

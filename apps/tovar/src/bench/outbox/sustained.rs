@@ -19,9 +19,7 @@ pub async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let part = format!("{writers} writers as fast as they can, {}", kind.name());
-    let run = rig.run().await?;
-    kind.prepare(&run).await?;
-    let mut relay = kind.start(&run).await?;
+    let (run, mut relay) = kind.at_work(rig).await?;
     let arrivals = Arrivals::of(&run)?;
     let mut writers = Writer::several(&run, &kind.publish_sql(), writers).await?;
     let warm = flat_out(&mut writers, Duration::from_secs(3)).await?.len() as u64;
