@@ -80,3 +80,18 @@ fn a_stopped_kafka() {
 fn a_broken_invariant() {
     is_one_page("a-broken-invariant", "InvariantBroken");
 }
+
+#[test]
+fn a_slow_database() {
+    is_one_page("a-slow-database", "DatabaseSlow");
+}
+
+#[test]
+fn a_stuck_saga() {
+    is_one_page("a-stuck-saga", "OrdersStandStill");
+}
+
+#[test]
+fn a_refused_event() {
+    is_one_page("a-refused-event", "EventRefused");
+}
