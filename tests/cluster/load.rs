@@ -1,156 +1,123 @@
-use std::{collections::BTreeMap, time::Duration};
-
-use anyhow::{Context, ensure};
-use reqwest::Method;
-use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::Instant};
-use tokio_util::sync::CancellationToken;
-use tovar::{
-    client::{Client, wait_for},
-    demo::stock::{add_slot, list_goods},
-    store_file::StoreFile,
+use std::{
+    fs::{self, File},
+    process::Stdio,
+    time::Duration,
 };
-use uuid::Uuid;
 
-const MANY: u32 = 100_000;
-/// For as long a customer tries to place one order.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(100);
-/// Between two orders of a customer: it is about what survives, not about how much a small node can do.
-const AT_REST: Duration = Duration::from_millis(600);
-const FINISHED_WITHIN: Duration = Duration::from_secs(180);
+use anyhow::{Context, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+use tovar::{client::wait_for, store_file::StoreFile};
 
-/// Customers who place orders, one after the other, until they are told to stop.
+/// Enough that something is always under way: it is about what survives, not about how much a small node can do.
+const PEOPLE: &str = "8";
+/// Longer than any step takes; it is ended before.
+const SECONDS: &str = "3600";
+/// For orders to be accepted. The first time, Locust is installed.
+const UNDER_WAY_WITHIN: Duration = Duration::from_secs(300);
+/// For what is under way at the end, and the comparison.
+const ENDED_WITHIN: Duration = Duration::from_secs(600);
+
+/// `cargo tovar load`: people of Locust who use the store while something is done to it.
 pub struct Load {
-    stop: CancellationToken,
-    customers: Vec<JoinHandle<anyhow::Result<Placed>>>,
-}
-
-/// What one customer placed.
-struct Placed {
-    customer: Client,
-    orders: Vec<String>,
-    retried: BTreeMap<String, usize>,
-}
-
-/// What came of it.
-#[derive(Default, Debug)]
-pub struct Tally {
-    pub delivered: usize,
-    /// Requests that were sent again with the same key, by why.
-    pub retried: BTreeMap<String, usize>,
+    process: Child,
+    folder: TempDir,
 }
 
 impl Load {
-    pub async fn start(store: &StoreFile, customers: usize) -> anyhow::Result<Self> {
-        let guest = Client::new(&store.base_url);
-        let manager = guest
-            .log_in(&store.manager.email, &store.manager.password)
-            .await?;
-        let mark = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        let (sku, zone) = (format!("load-{mark}"), format!("load-{mark}"));
-        list_goods(&manager, &sku, "Goods", 1, MANY).await?;
-        let handover = json!({ "handover": "locker" });
-        manager
-            .put(&format!("/api/zones/{zone}"), &handover)
-            .await?
-            .success()?;
-        let slot = add_slot(&manager, &zone, i64::from(MANY)).await?;
-        let body = json!({ "lines": [{ "sku": sku, "quantity": 1 }], "zone": zone, "slot_id": slot });
-        let mut load = Self {
-            stop: CancellationToken::new(),
-            customers: Vec::new(),
-        };
-        for _ in 0..customers {
-            let customer = guest.new_customer(i64::from(MANY)).await?;
-            // The first one waits until orders has heard of the goods.
-            wait_for("orders to know the goods", PATIENCE, async || {
-                Ok(customer.post("/api/orders", &body).await?.status.is_success())
-            })
-            .await?;
-            let (body, stop) = (body.clone(), load.stop.clone());
-            load.customers.push(tokio::spawn(shop(customer, body, stop)));
-        }
+    /// When orders are accepted.
+    pub async fn start(store: &StoreFile) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let progress = File::create(folder.path().join("progress.log"))?;
+        let process = Command::new(env!("CARGO"))
+            .args([
+                "run",
+                "--quiet",
+                "--package",
+                "tovar",
+                "--",
+                "load",
+                "--no-prometheus",
+            ])
+            .args(["--users", PEOPLE, "--time", SECONDS])
+            .args(["--url", &store.base_url])
+            .env("TOVAR_MANAGER_EMAIL", &store.manager.email)
+            .env("TOVAR_MANAGER_PASSWORD", &store.manager.password)
+            .arg("--report")
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(progress)
+            .spawn()
+            .context("cargo cannot be run")?;
+        let mut load = Self { process, folder };
+        wait_for("orders to be accepted", UNDER_WAY_WITHIN, async || {
+            if load.process.try_wait()?.is_some() {
+                bail!("the load has ended: {}", load.last_words());
+            }
+            Ok(load.accepted()? >= 5)
+        })
+        .await?;
         Ok(load)
     }
 
-    /// Waits until every order that was accepted is delivered.
-    pub async fn stop(self) -> anyhow::Result<Tally> {
-        self.stop.cancel();
-        let mut all = Tally::default();
-        for customer in self.customers {
-            let placed = customer.await??;
-            for order in &placed.orders {
-                let order = placed.customer.finished(order, FINISHED_WITHIN).await?;
-                ensure!(order["status"] == "delivered", "an order is {order}");
-            }
-            all.delivered += placed.orders.len();
-            for (why, count) in placed.retried {
-                *all.retried.entry(why).or_default() += count;
-            }
-        }
-        Ok(all)
-    }
-}
-
-impl Tally {
-    pub fn report(&self, what: &str) -> anyhow::Result<()> {
-        eprintln!(
-            "         {what}: {} orders placed and delivered; sent again: {:?}",
-            self.delivered, self.retried
-        );
-        ensure!(self.delivered >= 20, "too few orders to tell anything");
-        Ok(())
-    }
-}
-
-async fn shop(customer: Client, body: Value, stop: CancellationToken) -> anyhow::Result<Placed> {
-    let mut placed = Placed {
-        customer,
-        orders: Vec::new(),
-        retried: BTreeMap::new(),
-    };
-    while !stop.is_cancelled() {
-        let order = place(&placed.customer, &body, &mut placed.retried).await?;
-        placed.orders.push(order);
-        tokio::time::sleep(AT_REST).await;
-    }
-    Ok(placed)
-}
-
-/// One intent with one key: sent again when the connection breaks or the answer asks for it, and for nothing else.
-async fn place(
-    customer: &Client,
-    body: &Value,
-    retried: &mut BTreeMap<String, usize>,
-) -> anyhow::Result<String> {
-    let key = Uuid::new_v4().to_string();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let again = match customer
-            .send(Method::POST, "/api/orders", Some(body), Some(&key))
+    /// Ends it. Everything that was answered must have happened once, and every order have come to its end.
+    pub async fn stop(mut self, what: &str) -> anyhow::Result<Value> {
+        self.interrupt();
+        let status = timeout(ENDED_WITHIN, self.process.wait())
             .await
-        {
-            Ok(answer) if answer.status.is_success() => {
-                let id = answer.body["id"].as_str().context("an order without an id")?;
-                return Ok(id.to_owned());
-            }
-            // The broken connection's request is still at work.
-            Ok(answer) if answer.code() == Some("idempotency_key_in_progress") => {
-                "answered idempotency_key_in_progress".to_owned()
-            }
-            Ok(answer) => {
-                let status = answer.status.as_u16();
-                ensure!(
-                    [429, 502, 503, 504].contains(&status),
-                    "an order was answered with {answer:?}"
-                );
-                format!("answered {status}")
-            }
-            Err(_) => "connection broken".to_owned(),
-        };
-        *retried.entry(again).or_default() += 1;
-        ensure!(Instant::now() < deadline, "an order could not be placed");
-        tokio::time::sleep(PAUSE).await;
+            .context("the load does not end")??;
+        let report = fs::read_to_string(self.folder.path().join("report.json"));
+        let report = report.with_context(|| format!("the load has failed: {}", self.last_words()))?;
+        let report: Value = serde_json::from_str(&report)?;
+        let reconciled = &report["reconciliation"];
+        eprintln!(
+            "         {what}, {} s: {}\n           answers {}\n           orders {}\n           {}",
+            report["lasted_seconds"],
+            report["outcome"],
+            report["sources"]["locust"]["by_class"],
+            reconciled["orders"],
+            reconciled["mishaps"]
+        );
+        ensure!(status.success(), "{:#}", reconciled["differences"]);
+        Ok(report)
+    }
+
+    /// How many orders were accepted up to now.
+    fn accepted(&self) -> anyhow::Result<u64> {
+        let record = fs::read_to_string(self.folder.path().join("record.jsonl")).unwrap_or_default();
+        let seconds = record.lines().filter(|line| line.contains("accepted"));
+        let Some(last) = seconds.last() else { return Ok(0) };
+        Ok(serde_json::from_str::<Value>(last)?["accepted"]
+            .as_u64()
+            .unwrap_or_default())
+    }
+
+    fn last_words(&self) -> String {
+        let said = fs::read_to_string(self.folder.path().join("progress.log")).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    /// As Ctrl-C: the load is ended, and compared with the store.
+    fn interrupt(&self) {
+        let id = self.process.id().and_then(|id| i32::try_from(id).ok());
+        // If it has just ended there is nobody left to tell.
+        let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGINT));
+    }
+}
+
+impl Drop for Load {
+    /// A step that failed leaves nobody behind: they end by themselves.
+    fn drop(&mut self) {
+        self.interrupt();
     }
 }

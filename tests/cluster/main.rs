@@ -23,6 +23,7 @@ use anyhow::ensure;
 use tovar::{
     client::wait_for,
     demo,
+    store_file::StoreFile,
     verify::{self, Outcome, Sources},
 };
 
@@ -58,16 +59,19 @@ async fn play(release: &Release) -> anyhow::Result<()> {
     }
     if wanted("upgraded") {
         release.step("an upgrade across a migration, and back, under load");
-        let load = Load::start(store, 3).await?;
+        let load = Load::start(store).await?;
         upgraded::there_and_back(release, store).await?;
-        load.stop().await?.report("upgrade and rollback")?;
+        let report = load.stop("upgraded and rolled back").await?;
+        // Not even one that its sender would have sent again.
+        let errors = &report["sources"]["locust"]["errors"];
+        ensure!(errors == 0, "{errors} requests were answered with 5xx");
         settled(release, store).await?;
     }
     if wanted("killed") {
         release.step("a pod of each kind is killed, under load");
-        let load = Load::start(store, 3).await?;
+        let load = Load::start(store).await?;
         killed::each(release).await?;
-        load.stop().await?.report("killed pods")?;
+        load.stop("a pod of each kind killed").await?;
         settled(release, store).await?;
     }
     release.step("done");
@@ -79,7 +83,7 @@ fn wanted(step: &str) -> bool {
     chosen.map_or(true, |chosen| chosen.split(',').any(|one| one == step))
 }
 
-async fn settled(release: &Release, store: &tovar::store_file::StoreFile) -> anyhow::Result<()> {
+async fn settled(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
     release.step("verify");
     let sources = Sources::of(store, 24);
     // A forward to a pod that was killed shows it only when it is used, and is then made anew.
