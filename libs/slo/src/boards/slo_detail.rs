@@ -37,8 +37,10 @@ pub fn board() -> Board {
                         "What the objective counts: requests, events or orders. One about time has none.",
                         &[("slo:events:rate5m{slo=~\"$slo\"}", "{{slo}}")],
                     ),
-                    panel("Bad ones a second", "ops", "Those of them that were too late or failed.", &[("slo:errors:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
-                    panel("Share that is bad, five minutes", "percentunit", "Bad ones of all.", &[("slo:error_ratio:rate5m{slo=~\"$slo\"}", "{{slo}}")]),
+                    // An order that is under way at the end of a window is bad in that one and made good in the next, which the sums over
+                    // both need. A single window is then below zero.
+                    panel("Bad ones a second", "ops", "Those of them that were too late or failed.", &[("clamp_min(slo:errors:rate5m{slo=~\"$slo\"}, 0)", "{{slo}}")]),
+                    panel("Share that is bad, five minutes", "percentunit", "Bad ones of all.", &[("clamp_min(slo:error_ratio:rate5m{slo=~\"$slo\"}, 0)", "{{slo}}")]),
                 ],
             },
             Row {
