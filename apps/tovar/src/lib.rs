@@ -12,6 +12,7 @@ pub mod operations;
 pub mod order;
 pub mod prometheus;
 pub mod prove;
+mod retained;
 pub mod services;
 pub mod store_file;
 pub mod topics;

@@ -5,18 +5,15 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::{TryStreamExt, pin_mut};
-use outbox::log::{BUCKET_SECONDS, BUCKETS};
 use tokio::time::Instant;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use crate::database;
+use crate::{database, retained::Retained};
 
 const POLL: Duration = Duration::from_millis(100);
-/// A row may wait for a moment between its time and its place in a bucket.
-const SLACK: TimeDelta = TimeDelta::seconds(1);
 
 /// The first bytes of a payload's SHA-256.
 pub type Digest = [u8; 16];
@@ -62,33 +59,6 @@ pub struct Entries {
     pub all: HashMap<Identity, Entry>,
     /// The keys of which an operator once gave events up: if these are sent later, they come after later ones.
     pub given_up: HashSet<String>,
-}
-
-/// Since when each bucket has all that was written to it. A bucket is emptied as a whole, so what came after a row that is
-/// there is there as well.
-#[derive(Default)]
-pub struct Retained(HashMap<i64, DateTime<Utc>>);
-
-impl Retained {
-    pub fn add(&mut self, recorded_at: DateTime<Utc>) {
-        let oldest = self.0.entry(bucket(recorded_at)).or_insert(recorded_at);
-        *oldest = recorded_at.min(*oldest);
-    }
-
-    /// Whether a row of this time would be there.
-    pub fn reaches(&self, recorded_at: DateTime<Utc>) -> bool {
-        // At the border of two buckets it may be in either.
-        [recorded_at - SLACK, recorded_at].iter().all(|at| {
-            let oldest = self.0.get(&bucket(*at));
-            oldest.is_some_and(|oldest| *oldest + SLACK <= recorded_at)
-        })
-    }
-}
-
-fn bucket(at: DateTime<Utc>) -> i64 {
-    at.timestamp()
-        .div_euclid(BUCKET_SECONDS)
-        .rem_euclid(BUCKETS.into())
 }
 
 /// How far Kafka had acknowledged an outbox at an instant.
@@ -160,7 +130,7 @@ impl History {
             while let Some(row) = rows.try_next().await? {
                 let identity: Identity = (row.get(1), row.get(2));
                 if is_retained {
-                    history.retained.add(identity.1);
+                    history.retained.add(row.get(5), identity.1);
                 }
                 let entries = history.topics.entry(row.get(0)).or_default();
                 entries.all.insert(identity, entry(&row, before, is_retained));

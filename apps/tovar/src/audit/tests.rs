@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{
     OfTopic,
-    history::{Entries, Entry, Fate, History, Identity, Retained},
+    history::{Entries, Entry, Fate, History, Identity},
     judge::judge,
     topic::{Message, Messages},
 };
-use crate::verify::Outcome;
+use crate::{retained::Retained, verify::Outcome};
 
 const TOPIC: &str = "users";
 
@@ -27,7 +27,7 @@ struct Service {
 }
 
 impl Service {
-    /// So many events of key k, ten seconds apart from zero on, all sent.
+    /// So many events of key k, ten seconds apart from zero on, all sent. Earlier ones are no more in the outbox.
     fn new(events: i64) -> (Self, Vec<Identity>) {
         let mut service = Self {
             entries: Entries::default(),
@@ -35,7 +35,7 @@ impl Service {
             messages: Messages::default(),
         };
         let ids = (0..events)
-            .map(|nth| service.publish(nth, at(nth * 10), Uuid::now_v7()))
+            .map(|nth| service.publish(100 + nth, at(nth * 10), Uuid::now_v7()))
             .collect();
         (service, ids)
     }
@@ -50,7 +50,7 @@ impl Service {
             was_put_aside: false,
         };
         self.entries.all.insert((id, recorded_at), entry);
-        self.retained.add(recorded_at);
+        self.retained.add(position, recorded_at);
         self.send((id, recorded_at));
         (id, recorded_at)
     }
@@ -171,6 +171,14 @@ fn what_is_older_than_the_outbox_is_only_on_the_topic() {
 }
 
 #[test]
+fn an_outbox_with_its_first_row_has_all() {
+    let (mut service, _) = Service::new(3);
+    service.publish(1, at(-20), Uuid::now_v7());
+    service.send((Uuid::now_v7(), at(-10)));
+    assert_eq!(service.judged().outcome(), Outcome::Violated);
+}
+
+#[test]
 fn a_bucket_that_is_used_again_has_only_what_came_since() {
     let (mut service, _) = Service::new(3);
     // Six buckets of six hours: the same one, a day and a half earlier.
@@ -179,7 +187,7 @@ fn a_bucket_that_is_used_again_has_only_what_came_since() {
     assert_eq!(service.judged().only_on_topic, 1);
 
     let (mut service, _) = Service::new(3);
-    service.retained.add(at(-36 * 3600));
+    service.retained.add(0, at(-36 * 3600));
     service.send((Uuid::now_v7(), earlier));
     assert_eq!(
         service.judged().outcome(),
@@ -244,17 +252,17 @@ fn first_occurrences_are_in_the_order_of_their_key() {
 #[test]
 fn what_is_published_again_is_no_event_of_its_own() {
     let (mut service, events) = Service::new(3);
-    service.publish(3, at(100), events[0].0);
+    service.publish(103, at(100), events[0].0);
     let found = service.judged();
     assert_eq!(found.outcome(), Outcome::Clean, "{found:?}");
     assert_eq!((found.retained, found.events, found.duplicates), (4, 3, 1));
 
     // Of the first time only the topic knows.
     let (mut service, events) = Service::new(3);
-    let again = service.publish(3, at(86_400), events[0].0);
+    let again = service.publish(103, at(86_400), events[0].0);
     service.entries.all.retain(|identity, _| *identity == again);
     service.retained = Retained::default();
-    service.retained.add(again.1);
+    service.retained.add(103, again.1);
     let found = service.judged();
     assert_eq!(found.outcome(), Outcome::Clean, "{found:?}");
     assert_eq!((found.only_on_topic, found.duplicates), (3, 1));

@@ -6,20 +6,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
-use outbox::log::BUCKET_SECONDS;
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
     reading::{Published, PutAside, Reading, State},
     report::Finding,
 };
-use crate::services::topic_of;
+use crate::{retained::Retained, services::topic_of};
 
 /// The invariant.
 pub const NUMBER: u8 = 8;
-/// By how much an event's id may be older than its row, or a clock be wrong, in seconds.
-const SLACK: i64 = 60;
+/// By how much an event's id may be older than its row, or a clock be wrong.
+const SLACK: TimeDelta = TimeDelta::seconds(60);
 
 /// Why an order is not where its events will lead it.
 pub struct Motion {
@@ -195,32 +194,23 @@ impl Events {
         }
     }
 
-    /// What was applied must have been published. An outbox's rows go by whole buckets: while any of a bucket is there,
-    /// all of it is.
+    /// What was applied must have been published, as far back as the outbox reaches.
     fn unpublished(&mut self, readings: &[Reading], around: &Around<'_>) {
-        let bucket = |seconds: i64| seconds.div_euclid(BUCKET_SECONDS);
-        let known: HashSet<Uuid> = readings
-            .iter()
-            .flat_map(|reading| reading.published.iter().map(|event| event.id))
-            .chain(around.newer.iter().map(|(id, _)| *id))
-            .collect();
-        let retained: HashSet<(&str, i64)> = readings
-            .iter()
-            .flat_map(|reading| {
-                let of_event = |event: &Published| (reading.service.name, bucket(event.at.timestamp()));
-                reading.published.iter().map(of_event)
-            })
-            .collect();
+        let mut known: HashSet<Uuid> = around.newer.iter().map(|(id, _)| *id).collect();
+        let mut retained: HashMap<&str, Retained> = HashMap::new();
+        for producer in readings {
+            let retained = retained.entry(producer.service.name).or_default();
+            for event in &producer.published {
+                known.insert(event.id);
+                retained.add(event.position, event.at);
+            }
+        }
         for consumer in readings {
             for (id, event_type) in consumer.applied.iter().filter(|(id, _)| !known.contains(id)) {
-                let made = id
-                    .get_timestamp()
-                    .and_then(|made| i64::try_from(made.to_unix().0).ok());
                 let producer = topic_of(event_type);
-                let is_retained = made.is_some_and(|made| {
-                    [made - SLACK, made + SLACK]
-                        .iter()
-                        .all(|at| retained.contains(&(producer, bucket(*at))))
+                let is_retained = made(*id).is_some_and(|made| {
+                    let reaches = |at| retained.get(producer).is_some_and(|all| all.reaches(at));
+                    reaches(made - SLACK) && reaches(made + SLACK)
                 });
                 if is_retained {
                     let what = format!(
@@ -237,4 +227,10 @@ impl Events {
             }
         }
     }
+}
+
+/// When an id was made, to the second.
+fn made(id: Uuid) -> Option<DateTime<Utc>> {
+    let (seconds, _) = id.get_timestamp()?.to_unix();
+    DateTime::from_timestamp(seconds.try_into().ok()?, 0)
 }

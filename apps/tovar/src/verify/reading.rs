@@ -35,6 +35,7 @@ pub struct Published {
     pub id: Uuid,
     pub event_type: String,
     pub key: String,
+    pub position: i64,
     pub at: DateTime<Utc>,
     /// Kafka had it before the reading began.
     pub was_sent: bool,
@@ -68,7 +69,7 @@ pub struct Retried {
 }
 
 /// $1, $2: what was acknowledged and what was put aside before the reading began.
-const PUBLISHED: &str = "SELECT id, min(type), min(key), min(recorded_at),
+const PUBLISHED: &str = "SELECT id, min(type), min(key), min(outbox.position), min(recorded_at),
       bool_or(pg_visible_in_snapshot(xid, $1::text::pg_snapshot)) AND id <> ALL($2),
       bool_and(pg_visible_in_snapshot(xid, acknowledged))
     FROM outbox, outbox_cursor GROUP BY id";
@@ -176,9 +177,10 @@ fn published(row: &Row) -> Published {
         id: row.get(0),
         event_type: row.get(1),
         key: row.get(2),
-        at: row.get(3),
-        was_sent: row.get(4),
-        is_sent: row.get(5),
+        position: row.get(3),
+        at: row.get(4),
+        was_sent: row.get(5),
+        is_sent: row.get(6),
     }
 }
 

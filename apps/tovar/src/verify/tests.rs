@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::orders::{Finished, Placed};
 use kernel::Event;
-use uuid::Uuid;
+use uuid::{Timestamp, Uuid};
 
 use super::{
     Outcome, Report,
@@ -64,6 +64,7 @@ impl Store {
             id,
             event_type: E::TYPE.to_owned(),
             key: order.to_string(),
+            position: 100,
             at: now(),
             was_sent,
             is_sent: true,
@@ -168,4 +169,31 @@ fn an_order_whose_events_left_the_outboxes_is_judged_when_everyone_has_read_all(
     assert_eq!(store.found(), [(9, Outcome::NotSettled)]);
     store.has_read_all.clear();
     assert_eq!(store.found(), [(9, Outcome::NotSettled)], "Kafka did not answer");
+}
+
+#[test]
+fn what_was_applied_must_have_been_published_as_far_back_as_the_outbox_reaches() {
+    let made = |minutes: i64| {
+        let seconds = (now() + TimeDelta::minutes(minutes)).timestamp();
+        Uuid::new_v7(Timestamp::from_unix_time(seconds.try_into().unwrap(), 0, 0, 0))
+    };
+    let (mut store, order) = (Store::new(), Uuid::now_v7());
+    let event = store.publish::<Placed>(order, true);
+    store.apply::<Placed>("billing", event);
+    store.apply::<Placed>("warehouse", event);
+    store.apply::<Placed>("delivery", event);
+    store.of("orders").published[0].at = now() + TimeDelta::hours(1);
+    // The bucket may have been emptied in between.
+    store.apply::<Placed>("billing", made(30));
+    assert_eq!(store.found(), []);
+    store.of("orders").published[0].position = 1;
+    assert_eq!(store.found(), [(8, Outcome::Violated)], "nothing was emptied yet");
+
+    store.of("orders").published[0].position = 100;
+    store.apply::<Placed>("billing", made(90));
+    assert_eq!(
+        store.found(),
+        [(8, Outcome::Violated)],
+        "after a row that is there"
+    );
 }
