@@ -116,7 +116,7 @@ impl Release {
             return Ok(());
         }
         self.kubectl
-            .run(&["delete", "namespace", &self.namespace, "--timeout", "180s"])
+            .run(&["delete", "namespace", &self.namespace, "--timeout", "600s"])
             .await?;
         Ok(())
     }
