@@ -94,8 +94,10 @@ impl Load {
     /// How many orders were accepted up to now.
     fn accepted(&self) -> anyhow::Result<u64> {
         let record = fs::read_to_string(self.folder.path().join("record.jsonl")).unwrap_or_default();
-        let seconds = record.lines().filter(|line| line.contains("accepted"));
-        let Some(last) = seconds.last() else { return Ok(0) };
+        let mut seconds = record.lines().filter(|line| line.contains("accepted"));
+        let Some(last) = seconds.next_back() else {
+            return Ok(0);
+        };
         Ok(serde_json::from_str::<Value>(last)?["accepted"]
             .as_u64()
             .unwrap_or_default())
