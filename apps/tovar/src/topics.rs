@@ -1,12 +1,17 @@
 //! What the topics hold, and how far the services have read them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use connect::KafkaSettings;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaResult,
     message::{BorrowedMessage, Headers},
 };
 use serde::Serialize;
@@ -14,6 +19,7 @@ use serde::Serialize;
 use crate::services::ServiceInfo;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a service has still to read of a topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -105,8 +111,19 @@ pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>
     let found = metadata.topics().first().context("a topic without metadata")?;
     anyhow::ensure!(found.error().is_none(), "there is no topic {name}");
     let partitions = 0..i32::try_from(found.partitions().len())?;
-    let of_partition = |partition| client.fetch_watermarks(name, partition, PATIENCE);
+    let of_partition = |partition| ends_of_partition(client, name, partition);
     Ok(partitions.map(of_partition).collect::<Result<_, _>>()?)
+}
+
+/// For a moment after its start, or after that of a topic, a broker may not know that it leads a partition.
+fn ends_of_partition(client: &BaseConsumer, name: &str, partition: i32) -> KafkaResult<(i64, i64)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.fetch_watermarks(name, partition, PATIENCE) {
+            Err(_) if Instant::now() < deadline => sleep(ASK_AGAIN),
+            found => return found,
+        }
+    }
 }
 
 /// A header of a message, such as `ce_id`.

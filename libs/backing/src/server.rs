@@ -55,6 +55,10 @@ impl Server {
         }
     }
 
+    pub async fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.last_words().await?.is_some())
+    }
+
     async fn last_words(&mut self) -> anyhow::Result<Option<String>> {
         match self {
             Self::Local(local) => {

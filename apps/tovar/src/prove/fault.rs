@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{process::Role, proxy::Mode, rig::Rig};
+use super::{clock::Clock, process::Role, proxy::Mode, rig::Rig};
 
 /// How long another relay may take until it leads.
 const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -23,6 +23,8 @@ pub enum Fault {
     RelayFrozen,
     /// A second relay runs for a while
     RelaysTwo,
+    /// Clocks of relay and consumers are an hour off, ahead and behind
+    ClocksOff,
     /// A consumer ends without warning
     ConsumerKilled,
     /// A further consumer joins and leaves the group, again and again
@@ -31,6 +33,8 @@ pub enum Fault {
     BrokerKilled,
     /// Kafka hangs
     BrokerFrozen,
+    /// Kafka's disk is full; it ends, and is started again when there is room
+    BrokerDiskFull,
     /// Lines to Kafka are reset
     BrokerCut,
     /// Lines to Kafka go silent
@@ -41,6 +45,8 @@ pub enum Fault {
     BrokerSilentToClient,
     /// PostgreSQL ends without warning
     DatabaseStopped,
+    /// PostgreSQL's disk is full
+    DatabaseDiskFull,
     /// Lines to PostgreSQL are reset
     DatabaseCut,
     /// Lines to PostgreSQL go silent
@@ -52,6 +58,17 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What it would need and is not there.
+    pub fn lacks(self, rig: &Rig) -> Option<&'static str> {
+        match self {
+            Self::ClocksOff if rig.wrong_clocks.is_none() => Some("a C compiler named cc"),
+            Self::BrokerDiskFull | Self::DatabaseDiskFull if rig.disks.is_none() => {
+                Some("the right to mount a disk, which root has")
+            }
+            _ => None,
+        }
+    }
+
     /// Lets it happen, lets it last for `time`, and heals it.
     pub async fn strike(self, rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
         match self {
@@ -73,6 +90,7 @@ impl Fault {
                 sleep(time).await;
             }
             Self::RelayFrozen => return relay_frozen(rig, time).await,
+            Self::ClocksOff => return clocks_off(rig, time).await,
             Self::RelaysTwo => {
                 let _second = rig.one_more(Role::Relay)?;
                 sleep(time).await;
@@ -81,6 +99,13 @@ impl Fault {
             Self::BrokerKilled => {
                 rig.kafka.kill().await?;
                 sleep(time).await;
+                rig.kafka.start_again().await?;
+            }
+            Self::BrokerDiskFull => {
+                rig.disks()?.kafka.fill()?;
+                sleep(time).await;
+                rig.disks()?.kafka.make_room()?;
+                rig.kafka.kill().await?;
                 rig.kafka.start_again().await?;
             }
             Self::BrokerFrozen => {
@@ -92,6 +117,12 @@ impl Fault {
                 rig.postgres.stop_immediately().await?;
                 sleep(time).await;
                 rig.postgres.start_again().await?;
+            }
+            Self::DatabaseDiskFull => {
+                rig.disks()?.postgres.fill()?;
+                sleep(time).await;
+                rig.disks()?.postgres.make_room()?;
+                rig.postgres.revive().await?;
             }
             Self::BrokerCut
             | Self::BrokerSilent
@@ -125,8 +156,8 @@ impl Fault {
 /// PostgreSQL would end the frozen relay's session by itself after 15 seconds of silence; it is ended at once here.
 async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     let first = rig.leader(0, TAKE_OVER).await?;
-    let frozen = rig.relays.remove(0);
-    frozen.freeze();
+    let mut frozen = rig.relays.remove(0);
+    frozen.freeze()?;
     let client = rig.session().await?;
     client
         .execute("SELECT pg_terminate_backend($1::bigint::int)", &[&first])
@@ -138,6 +169,22 @@ async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     rig.relays.push(frozen);
     sleep(time).await;
     rig.relays.truncate(1);
+    Ok(())
+}
+
+/// Whoever is ahead or behind does its work.
+async fn clocks_off(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
+    for relay in [Clock::HourAhead, Clock::HourBehind] {
+        rig.relays = vec![rig.one_more_at(Role::Relay, relay)?];
+        rig.consumers = vec![
+            rig.one_more_at(Role::Consumer, Clock::HourAhead)?,
+            rig.one_more_at(Role::Consumer, Clock::HourBehind)?,
+        ];
+        sleep(time).await;
+        rig.goes_on(TAKE_OVER).await?;
+    }
+    rig.relays.clear();
+    rig.consumers.clear();
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Relays and consumers as processes of their own: this program again, by hidden commands.
 
 use std::{
+    ffi::OsString,
+    fs::File,
     io::Read,
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
 };
 
@@ -13,8 +16,9 @@ use nix::{
     unistd::Pid,
 };
 use outbox_relay::RelaySettings;
+use telemetry::LogSettings;
 
-use super::consumer;
+use super::{afterwards::Afterwards, consumer};
 
 /// Where a process finds PostgreSQL and Kafka.
 #[derive(Clone, Debug, Args)]
@@ -40,6 +44,7 @@ pub enum Work {
 }
 
 pub async fn work(work: Work) -> anyhow::Result<()> {
+    telemetry::init(&LogSettings::default());
     match work {
         Work::Relay(places) => {
             let kafka = KafkaSettings::new(places.brokers, places.prefix);
@@ -73,10 +78,17 @@ async fn input_ends() {
 pub struct Process {
     child: Child,
     input: Option<ChildStdin>,
+    thaw: Option<Afterwards>,
 }
 
 impl Process {
-    pub fn start(program: &std::path::Path, role: Role, places: &Places) -> anyhow::Result<Self> {
+    pub fn start(
+        program: &Path,
+        role: Role,
+        places: &Places,
+        environment: Vec<(&str, OsString)>,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let name = match role {
             Role::Relay => "relay",
             Role::Consumer => "consumer",
@@ -84,22 +96,31 @@ impl Process {
         let mut command = Command::new(program);
         command
             .args(["prove", name, &places.url, &places.brokers, &places.prefix])
+            .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(File::options().create(true).append(true).open(log)?);
         let mut child = command
             .spawn()
             .with_context(|| format!("a {name} cannot be started"))?;
         let input = child.stdin.take();
-        Ok(Self { child, input })
+        Ok(Self {
+            child,
+            input,
+            thaw: None,
+        })
     }
 
-    pub fn freeze(&self) {
+    pub fn freeze(&mut self) -> anyhow::Result<()> {
+        let id = self.child.id().to_string();
+        // Frozen, it would not notice that we are gone.
+        self.thaw = Some(Afterwards::run("kill -s CONT \"$1\"", id)?);
         self.signal(Signal::SIGSTOP);
+        Ok(())
     }
 
-    pub fn thaw(&self) {
-        self.signal(Signal::SIGCONT);
+    pub fn thaw(&mut self) {
+        self.thaw = None;
     }
 
     /// It may have ended this very moment, which is fine with everyone who sends.

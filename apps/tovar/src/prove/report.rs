@@ -19,6 +19,8 @@ pub struct Report {
     pub seed: u64,
     pub seconds: f64,
     pub faults: BTreeMap<Fault, Line>,
+    /// What they need is not there.
+    pub skipped: Vec<Fault>,
     pub committed: usize,
     pub rolled_back: usize,
     pub on_topic: usize,
@@ -47,6 +49,9 @@ impl Report {
                 line.longest_recovery,
                 bound(line.count)
             );
+        }
+        for fault in &self.skipped {
+            let _ = writeln!(text, "{:<28} skipped", name(*fault));
         }
         let total = self.faults.values().map(|line| line.count).sum();
         let longest = self.faults.values().map(|line| line.longest_recovery);

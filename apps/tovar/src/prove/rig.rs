@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
 use connect::KafkaSettings;
 use db::DbSettings;
@@ -17,7 +17,9 @@ use tokio::{
 use tokio_postgres::Client;
 
 use super::{
+    clock::{Clock, WrongClocks},
     consumer::{Noted, TABLES},
+    disk::Disk,
     process::{Places, Process, Role},
     proxy::Proxy,
 };
@@ -25,6 +27,8 @@ use crate::database;
 
 const NAME: &str = "prove";
 const PARTITIONS: i32 = 6;
+const POSTGRES: &str = "postgres";
+const KAFKA: &str = "kafka";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The process id of the session whose relay is the active one.
@@ -42,19 +46,40 @@ pub struct Rig {
     pub relays: Vec<Process>,
     pub consumers: Vec<Process>,
     program: PathBuf,
+    /// Of relays and consumers.
+    log: PathBuf,
+    /// If they can be had.
+    pub wrong_clocks: Option<WrongClocks>,
+    pub disks: Option<Disks>,
+}
+
+/// What the servers keep their data on.
+pub struct Disks {
+    pub postgres: Disk,
+    pub kafka: Disk,
+}
+
+impl Disks {
+    fn below(data: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            postgres: Disk::at(&data.join(POSTGRES))?,
+            kafka: Disk::at(&data.join(KAFKA))?,
+        })
+    }
 }
 
 impl Rig {
     pub async fn start(data: &Path, program: PathBuf) -> anyhow::Result<Self> {
+        let disks = Disks::below(data).ok();
         let for_postgres = TcpListener::bind("127.0.0.1:0").await?;
         let for_kafka = TcpListener::bind("127.0.0.1:0").await?;
         let (postgres_port, kafka_port) = (for_postgres.local_addr()?.port(), for_kafka.local_addr()?.port());
         let postgres = PostgresOptions {
-            data: Some(data.join("postgres")),
+            data: Some(data.join(POSTGRES)),
             ..PostgresOptions::default()
         };
         let kafka = KafkaOptions {
-            data: Some(data.join("kafka")),
+            data: Some(data.join(KAFKA)),
             advertised: Some(kafka_port),
             ..KafkaOptions::default()
         };
@@ -92,6 +117,9 @@ impl Rig {
             relays: Vec::new(),
             consumers: Vec::new(),
             program,
+            log: data.join("processes.log"),
+            wrong_clocks: WrongClocks::build(data).ok(),
+            disks,
         };
         rig.mind()?;
         Ok(rig)
@@ -102,8 +130,18 @@ impl Rig {
         database::open(&self.postgres.url(NAME)).await
     }
 
+    pub fn disks(&self) -> anyhow::Result<&Disks> {
+        self.disks.as_ref().context("there is no disk to fill")
+    }
+
     pub fn one_more(&self, role: Role) -> anyhow::Result<Process> {
-        Process::start(&self.program, role, &self.places)
+        self.one_more_at(role, Clock::Right)
+    }
+
+    pub fn one_more_at(&self, role: Role, clock: Clock) -> anyhow::Result<Process> {
+        let clocks = self.wrong_clocks.as_ref();
+        let environment = clocks.map(|clocks| clocks.environment(clock)).unwrap_or_default();
+        Process::start(&self.program, role, &self.places, environment, &self.log)
     }
 
     /// Sees to it, as a supervisor does, that there is a relay and two consumers.
@@ -142,6 +180,26 @@ impl Rig {
                 _ if Instant::now() > deadline => bail!("no relay leads within {} s", within.as_secs()),
                 _ => sleep(LOOK_EVERY).await,
             }
+        }
+    }
+
+    /// Waits until an event is applied that was not yet when this was asked.
+    pub async fn goes_on(&self, within: Duration) -> anyhow::Result<()> {
+        let client = self.session().await?;
+        let deadline = Instant::now() + within;
+        let mut known = None;
+        loop {
+            let row = client.query_one("SELECT max(seq) FROM applied", &[]).await?;
+            let last: Option<i64> = row.get(0);
+            match known {
+                None => known = Some(last),
+                Some(known) if known < last => return Ok(()),
+                Some(_) if Instant::now() > deadline => {
+                    bail!("nothing is applied within {} s", within.as_secs())
+                }
+                Some(_) => {}
+            }
+            sleep(LOOK_EVERY).await;
         }
     }
 

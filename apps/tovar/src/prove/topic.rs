@@ -12,12 +12,11 @@ use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     message::BorrowedMessage,
-    metadata::{MetadataPartition, MetadataTopic},
 };
 use uuid::Uuid;
 
 use super::{consumer::Noted, process::Places};
-use crate::topics::header;
+use crate::topics::{ends, header};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,10 +39,7 @@ impl Topic {
             .set("group.id", "prove-judge")
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
-        let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
-        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-        for partition in partitions.map(MetadataPartition::id) {
-            let (_, end) = consumer.fetch_watermarks(&topic, partition, PATIENCE)?;
+        for (partition, (_, end)) in (0..).zip(ends(&consumer, &topic)?) {
             let mut next = self.next.get(&partition).copied().unwrap_or(0);
             if next == end {
                 continue;

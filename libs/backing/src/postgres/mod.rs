@@ -232,6 +232,15 @@ impl Postgres {
         self.until_ready().await
     }
 
+    /// Starts it again if it has ended by itself.
+    pub async fn revive(&mut self) -> anyhow::Result<()> {
+        let ready = self.until_ready().await;
+        if ready.is_err() && self.server.has_ended().await? {
+            return self.start_again().await;
+        }
+        ready
+    }
+
     /// Lets it hang, as a machine that swaps or a virtual one that is moved.
     pub async fn freeze(&self) -> anyhow::Result<()> {
         self.server.freeze().await
