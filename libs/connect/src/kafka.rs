@@ -73,6 +73,9 @@ impl KafkaSettings {
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
+            // For how long a broker may leave a request without an answer; longer if it is asked to wait. A line that a
+            // router has forgotten is given up only by this.
+            .set("socket.timeout.ms", "10000")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")

@@ -37,6 +37,8 @@ pub enum Fault {
     BrokerDiskFull,
     /// Lines to Kafka are reset
     BrokerCut,
+    /// Lines to Kafka are forgotten: they stay silent, and new ones work
+    BrokerForgotten,
     /// Lines to Kafka go silent
     BrokerSilent,
     /// Kafka is not told, and could still be heard
@@ -117,6 +119,10 @@ impl Fault {
                 rig.postgres.stop_immediately().await?;
                 sleep(time).await;
                 rig.postgres.start_again().await?;
+            }
+            Self::BrokerForgotten => {
+                rig.to_kafka.forget();
+                sleep(time).await;
             }
             Self::DatabaseDiskFull => {
                 rig.disks()?.postgres.fill()?;

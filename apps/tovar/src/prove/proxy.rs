@@ -42,6 +42,8 @@ impl Mode {
 /// Ends, with its connections, when this is dropped.
 pub struct Proxy {
     mode: watch::Sender<Mode>,
+    /// Changes when the connections that are there are forgotten.
+    forgotten: watch::Sender<()>,
     accepting: JoinHandle<()>,
 }
 
@@ -49,16 +51,28 @@ impl Proxy {
     /// Hands what comes to `listener` on to `server`.
     pub fn start(listener: TcpListener, server: String) -> Self {
         let (mode, seen) = watch::channel(Mode::Open);
+        let forgotten = watch::Sender::new(());
+        let forgetting = forgotten.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server.clone(), seen.clone()));
+                let lines = (seen.clone(), forgetting.subscribe());
+                tokio::spawn(connection(client, server.clone(), lines));
             }
         });
-        Self { mode, accepting }
+        Self {
+            mode,
+            forgotten,
+            accepting,
+        }
     }
 
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// On the connections that are there nothing arrives any more, as when a router forgets them; new ones work.
+    pub fn forget(&self) {
+        self.forgotten.send_replace(());
     }
 }
 
@@ -68,7 +82,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn connection(mut client: TcpStream, server: String, mode: watch::Receiver<Mode>) {
+async fn connection(
+    mut client: TcpStream,
+    server: String,
+    (mode, mut forgotten): (watch::Receiver<Mode>, watch::Receiver<()>),
+) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;
     };
@@ -81,6 +99,10 @@ async fn connection(mut client: TcpStream, server: String, mode: watch::Receiver
         _ = pump(from_client, to_server, mode.clone(), Way::ToServer) => false,
         _ = pump(from_server, to_client, mode, Way::ToClient) => false,
         () = until(&mut cut, |mode| mode == Mode::Cut) => true,
+        _ = forgotten.changed() => {
+            until(&mut cut, |mode| mode == Mode::Cut).await;
+            true
+        }
     };
     if is_cut {
         let _ = client.set_zero_linger().and(server.set_zero_linger());
