@@ -4,9 +4,10 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use nix::{
     mount::{MsFlags, mount},
     sys::statvfs::statvfs,
@@ -45,6 +46,15 @@ impl Disk {
         let found = statvfs(&self.folder)?;
         let used = (found.blocks() - found.blocks_free()) * found.fragment_size();
         limit(&self.folder, used + MARGIN, MsFlags::MS_REMOUNT).context("the disk cannot be filled")
+    }
+
+    /// Copies all that is on it to a folder beside it.
+    pub fn keep(&self) -> anyhow::Result<()> {
+        let copy = self.folder.with_extension("kept");
+        let mut cp = Command::new("cp");
+        cp.arg("--archive").arg(&self.folder).arg(&copy);
+        ensure!(cp.status()?.success(), "{} is not complete", copy.display());
+        Ok(())
     }
 
     pub fn make_room(&self) -> anyhow::Result<()> {

@@ -192,6 +192,6 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
     report.on_topic = topic.first.len();
     report.duplicates = topic.duplicates;
     drop(writers);
-    rig.stop().await?;
+    rig.stop(!report.violations.is_empty()).await?;
     Ok(report)
 }

@@ -203,10 +203,15 @@ impl Rig {
         }
     }
 
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    /// Ends everything. With `keep` the data stay, also those that were on disks of their own.
+    pub async fn stop(mut self, keep: bool) -> anyhow::Result<()> {
         self.relays.clear();
         self.consumers.clear();
         let (postgres, kafka) = tokio::join!(self.postgres.stop(), self.kafka.stop());
+        if let (Some(disks), true) = (&self.disks, keep) {
+            disks.postgres.keep()?;
+            disks.kafka.keep()?;
+        }
         postgres.and(kafka)
     }
 }
