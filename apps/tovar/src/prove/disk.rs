@@ -17,8 +17,10 @@ use super::afterwards::Afterwards;
 
 /// More than a run writes.
 const SIZE: u64 = 8 << 30;
-/// What may be written between the look at what is used and the limit to it.
-const MARGIN: u64 = 256 << 10;
+/// Less than a page of PostgreSQL's.
+const MARGIN: u64 = 4 << 10;
+/// Something may be written between the look at what is used and the limit to it.
+const ATTEMPTS: u32 = 100;
 
 /// A disk in memory (tmpfs). Only root can have one.
 pub struct Disk {
@@ -43,9 +45,14 @@ impl Disk {
 
     /// Leaves no room for anything further.
     pub fn fill(&self) -> anyhow::Result<()> {
-        let found = statvfs(&self.folder)?;
-        let used = (found.blocks() - found.blocks_free()) * found.fragment_size();
-        limit(&self.folder, used + MARGIN, MsFlags::MS_REMOUNT).context("the disk cannot be filled")
+        let limit_to_use = || {
+            let found = statvfs(&self.folder)?;
+            let used = (found.blocks() - found.blocks_free()) * found.fragment_size();
+            limit(&self.folder, used + MARGIN, MsFlags::MS_REMOUNT)
+        };
+        let mut attempts = (0..ATTEMPTS).map(|_| limit_to_use());
+        ensure!(attempts.any(|done| done.is_ok()), "the disk cannot be filled");
+        Ok(())
     }
 
     /// Copies all that is on it to a folder beside it.
