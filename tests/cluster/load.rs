@@ -15,7 +15,7 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use tovar::{client::wait_for, store_file::StoreFile};
+use tovar::{cargo, client::wait_for, store_file::StoreFile};
 
 /// Enough that something is always under way: it is about what survives, not about how much a small node can do.
 const PEOPLE: &str = "8";
@@ -37,7 +37,7 @@ impl Load {
     pub async fn start(store: &StoreFile) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let progress = File::create(folder.path().join("progress.log"))?;
-        let process = Command::new(env!("CARGO"))
+        let process = Command::from(cargo::command())
             .args([
                 "run",
                 "--quiet",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use tokio::process::Command;
 
-use crate::services::SERVICES;
+use crate::{cargo, services::SERVICES};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ImagesArgs {
@@ -114,8 +114,7 @@ fn loader(load: &str) -> anyhow::Result<Command> {
 
 /// The folder of the workspace, wherever in it we were called.
 async fn workspace() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = Command::from(cargo::command())
         .args(["locate-project", "--workspace", "--message-format", "plain"])
         .output()
         .await

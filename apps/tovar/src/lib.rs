@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod cargo;
 pub mod client;
 pub mod connect;
 pub mod database;

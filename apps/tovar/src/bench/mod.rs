@@ -18,7 +18,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use self::report::Report;
-use crate::store_file::StoreArgs;
+use crate::{cargo, store_file::StoreArgs};
 
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
@@ -70,9 +70,8 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
 /// A debug build's own slowness would be measured, so that the same command runs once more as a release build, beside a release
 /// build of the relay.
 fn again_in_release() -> anyhow::Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let packages = ["--release", "--package", "tovar", "--package", "outbox-relay"];
-    let built = Command::new(&cargo).arg("build").args(packages).status();
+    let built = cargo::command().arg("build").args(packages).status();
     anyhow::ensure!(
         built.context("cargo cannot be run")?.success(),
         "the build failed; see above"

@@ -3,12 +3,11 @@ use std::{path::PathBuf, process::Stdio};
 use anyhow::{Context, bail};
 use tokio::process::Command;
 
-use crate::services::SERVICES;
+use crate::{cargo, services::SERVICES};
 
 /// Builds every binary of the store with the cargo that started us; where they are.
 pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = Command::from(cargo::command());
     command.args([
         "build",
         "--bins",
