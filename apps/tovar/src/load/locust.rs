@@ -11,6 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use telemetry::{Shutdown, ShutdownSettings};
 use tokio::process::{Child, Command};
 
 use super::{
@@ -85,19 +86,20 @@ impl Locust {
     pub async fn until_ended(mut self, args: &LoadArgs) -> anyhow::Result<Run> {
         let mut reader = Reader::default();
         let mut notes = Vec::new();
+        let mut stop = Shutdown::listen(&ShutdownSettings::default())?;
         let mut is_stopped = false;
         eprintln!("a shop for the run is opened");
         let status = loop {
             let status = tokio::select! {
                 status = self.process.wait() => Some(status?),
                 () = tokio::time::sleep(Duration::from_millis(100)) => None,
-                _ = tokio::signal::ctrl_c() => {
+                () = stop.wished() => {
                     if is_stopped {
                         bail!("stopped before the journal was compared with the store");
                     }
                     is_stopped = true;
                     eprintln!("the load is ended; what was sent is still compared with the store");
-                    self.interrupt();
+                    self.end();
                     None
                 }
             };
@@ -112,10 +114,11 @@ impl Locust {
         collect(notes).with_context(|| format!("Locust ended with {status}: {}", last_words(&self.log)))
     }
 
-    fn interrupt(&self) {
+    /// Not by SIGINT: Python does not listen to it where it was ignored when it started, as in the background of a script.
+    fn end(&self) {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
         // If it has just ended there is nobody left to tell.
-        let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGINT));
+        let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGTERM));
     }
 }
 
