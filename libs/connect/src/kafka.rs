@@ -76,6 +76,9 @@ impl KafkaSettings {
             // For how long a broker may leave a request without an answer; longer if it is asked to wait. A line that a
             // router has forgotten is given up only by this.
             .set("socket.timeout.ms", "10000")
+            // Nor is a connection waited for any longer that does not come about, TLS and log-in included: what is sent to the
+            // address of a pod that has gone is not answered.
+            .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
