@@ -11,11 +11,13 @@ use service_kit::Service;
 
 use crate::{
     Billing, State,
+    store::holds,
     usecases::{BillingError, close_account, follow_order, open_account},
 };
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Billing::NAME)
+        .lock::<holds::Row>()
         .on(registered)
         .on(deleted)
         .on(placed)

@@ -11,11 +11,13 @@ use service_kit::Service;
 use crate::{
     Delivery, State,
     domain::booking::Input,
+    store::bookings,
     usecases::{DeliveryError, follow_order},
 };
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Delivery::NAME)
+        .lock::<bookings::Row>()
         .on(reserved)
         .on(shipped)
         .on(closed)

@@ -12,11 +12,13 @@ use service_kit::Service;
 use crate::{
     Orders, State,
     domain::facts::Fact,
+    store::open,
     usecases::{OrderError, copy_goods::copy_goods, learn_fact::learn_fact},
 };
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Orders::NAME)
+        .lock::<open::Order>()
         .on(goods_listed)
         .on(held)
         .on(hold_refused)

@@ -12,11 +12,13 @@ use service_kit::Service;
 use crate::{
     State, Warehouse,
     domain::parcel::Input,
+    store::parcels,
     usecases::{WarehouseError, follow_order},
 };
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Warehouse::NAME)
+        .lock::<parcels::Row>()
         .on(held)
         .on(captured)
         .on(stop_requested)

@@ -6,6 +6,7 @@ mod metrics;
 mod migrate;
 mod pool;
 mod postgres;
+mod rows;
 mod transaction;
 
 pub use cached::{Cached, cached};
@@ -13,7 +14,8 @@ pub use error::DbError;
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;
-pub use transaction::{Tx, Work, WorkOn};
+pub use rows::LockedRow;
+pub use transaction::{Gathered, Tx, Work, WorkOn};
 
 /// Advisory locks in their two-integer form; one class per purpose, so that no two of them ever meet.
 pub mod lock_class {

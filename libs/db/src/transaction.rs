@@ -1,4 +1,5 @@
 use std::{
+    any::Any,
     future::Future,
     ops::{Deref, DerefMut},
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use diesel::{
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
+use futures_util::future::BoxFuture;
 
 use crate::{Db, DbError};
 
@@ -19,6 +21,13 @@ pub struct Tx<'c> {
     conn: &'c mut AsyncPgConnection,
     application: &'static str,
     when_committed: Vec<Announcement>,
+    gathered: Vec<Box<dyn Gathered>>,
+}
+
+/// What is gathered in a transaction and written in one go before it commits: in one round trip, however much it is, and with its
+/// locks held for as short as can be.
+pub trait Gathered: Any + Send {
+    fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>>;
 }
 
 type Announcement = Box<dyn FnOnce() + Send>;
@@ -89,27 +98,49 @@ impl Db {
         R: Send,
         E: From<DbError> + Send,
     {
+        self.transaction_after(name, "BEGIN", work).await
+    }
+
+    /// As [`Db::transaction`], but fails, as unavailable, rather than wait longer than `patience` for a lock.
+    pub async fn impatient_transaction<R, E, F>(
+        &self,
+        name: &'static str,
+        patience: Duration,
+        work: F,
+    ) -> Result<R, E>
+    where
+        for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
+        R: Send,
+        E: From<DbError> + Send,
+    {
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", patience.as_millis().max(1));
+        self.transaction_after(name, &begin, work).await
+    }
+
+    async fn transaction_after<R, E, F>(&self, name: &'static str, begin: &str, work: F) -> Result<R, E>
+    where
+        for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
+        R: Send,
+        E: From<DbError> + Send,
+    {
         let mut conn = self.connection().await.map_err(E::from)?;
         tracing::trace!(transaction = name, "begin");
         let began = Instant::now();
-        AnsiTransactionManager::begin_transaction(&mut *conn)
+        AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin)
             .await
             .map_err(|error| E::from(DbError::Query(error)))?;
         let mut tx = self.tx(&mut conn);
         let failed = match work(&mut tx).await {
-            Ok(value) => {
-                let when_committed = tx.when_committed;
-                match commit(&mut conn).await {
-                    Ok(()) => {
-                        self.observe(true, began.elapsed());
-                        for announce in when_committed {
-                            announce();
-                        }
-                        return Ok(value);
+            Ok(value) => match tx.commit().await {
+                Ok(when_committed) => {
+                    self.observe(true, began.elapsed());
+                    for announce in when_committed {
+                        announce();
                     }
-                    Err(error) => E::from(DbError::Query(error)),
+                    return Ok(value);
                 }
-            }
+                Err(error) => E::from(error),
+            },
             Err(error) => error,
         };
         // What cannot be rolled back has lost its connection: the pool closes one whose transaction is open.
@@ -125,6 +156,7 @@ impl Db {
             conn,
             application: self.application,
             when_committed: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 
@@ -159,6 +191,31 @@ impl Tx<'_> {
         self.when_committed.push(Box::new(announce));
     }
 
+    /// What is gathered of a kind so far.
+    pub fn gather<G: Gathered + Default>(&mut self) -> &mut G {
+        let known = self.gathered.iter().position(|one| (&**one as &dyn Any).is::<G>());
+        let place = known.unwrap_or_else(|| {
+            self.gathered.push(Box::<G>::default());
+            self.gathered.len() - 1
+        });
+        let found: &mut dyn Any = &mut *self.gathered[place];
+        found.downcast_mut().expect("it was looked for by its type")
+    }
+
+    /// Writes what is gathered so far, for who must not wait for the commit.
+    pub async fn flush(&mut self) -> Result<(), DbError> {
+        for gathered in std::mem::take(&mut self.gathered) {
+            gathered.write(self.conn).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self) -> Result<Vec<Announcement>, DbError> {
+        self.flush().await?;
+        commit(self.conn).await?;
+        Ok(self.when_committed)
+    }
+
     /// Runs `work` inside a savepoint: its error rolls back what it did, and leaves the transaction usable.
     pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
     where
@@ -167,6 +224,8 @@ impl Tx<'_> {
         E: From<DbError> + Send,
     {
         let application = self.application;
+        // What is written inside comes after it.
+        self.flush().await?;
         let outcome: Result<(R, Vec<Announcement>), Abort<E>> = self
             .conn
             .transaction(async move |conn| {
@@ -174,8 +233,11 @@ impl Tx<'_> {
                     conn,
                     application,
                     when_committed: Vec::new(),
+                    gathered: Vec::new(),
                 };
                 let value = work(&mut tx).await.map_err(Abort::Work)?;
+                // It belongs to the savepoint, and goes with it.
+                tx.flush().await.map_err(E::from).map_err(Abort::Work)?;
                 Ok((value, tx.when_committed))
             })
             .await;

@@ -1,4 +1,4 @@
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use db::{Db, DbError, Tx, cached, lock_class};
 use diesel::{
@@ -28,8 +28,8 @@ pub enum Outcome {
 
 #[derive(QueryableByName)]
 struct Accepted {
-    #[diesel(sql_type = Text)]
-    accepted: String,
+    #[diesel(sql_type = Array<Text>)]
+    accepted: Vec<String>,
 }
 
 /// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can mend it.
@@ -44,7 +44,12 @@ pub async fn deliver<S: Send + Sync + 'static>(
     if !subscriptions.concerns(message) {
         return Ok(Outcome::Ignored);
     }
-    match apply_together(db, subscriptions, state, std::slice::from_ref(message)).await {
+    let alone = db
+        .transaction("inbox.apply", async |tx| {
+            apply(tx, subscriptions, state, &[message]).await
+        })
+        .await;
+    match alone {
         Ok(outcomes) => Ok(outcomes[0]),
         Err(Failure::Retry(retry)) => Err(retry),
         Err(Failure::Park { code, reason }) => {
@@ -53,14 +58,15 @@ pub async fn deliver<S: Send + Sync + 'static>(
     }
 }
 
-/// Applies messages of one partition in one transaction; all or none.
+/// Applies messages in one transaction, all or none; fails rather than wait longer than `patience` for a lock.
 pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     db: &Db,
     subscriptions: &Subscriptions<S>,
     state: &S,
-    messages: &[Message],
+    messages: &[&Message],
+    patience: Duration,
 ) -> Result<Vec<Outcome>, Failure> {
-    db.transaction("inbox.apply", async |tx| {
+    db.impatient_transaction("inbox.apply_together", patience, async |tx| {
         apply(tx, subscriptions, state, messages).await
     })
     .await
@@ -91,21 +97,25 @@ async fn apply<S: Send + Sync + 'static>(
     tx: &mut Tx<'_>,
     subscriptions: &Subscriptions<S>,
     state: &S,
-    messages: &[Message],
+    messages: &[&Message],
 ) -> Result<Vec<Outcome>, Failure> {
     let concerning = messages.iter().filter(|message| subscriptions.concerns(message));
-    let concerning: Vec<&Message> = concerning.collect();
+    let concerning: Vec<&Message> = concerning.copied().collect();
     if let Some(reason) = concerning.iter().find_map(|message| message.unreadable) {
         return Err(Failure::Park {
             code: "unreadable_event",
             reason: reason.to_owned(),
         });
     }
-    let mut accepted = accept(tx, subscriptions.name(), &concerning).await?.into_iter();
+    let accepted = accept(tx, subscriptions.name(), &concerning).await?;
+    let new = concerning.iter().zip(&accepted).filter(|(_, answer)| *answer == "new");
+    let new: Vec<&Message> = new.map(|(message, _)| *message).collect();
+    subscriptions.lock_rows(tx, &new).await?;
+    let mut accepted = accepted.into_iter();
     let mut outcomes = Vec::with_capacity(messages.len());
     for message in messages {
         outcomes.push(if subscriptions.concerns(message) {
-            let Accepted { accepted } = accepted.next().expect("there is an answer for each of them");
+            let accepted = accepted.next().expect("there is an answer for each of them");
             match accepted.as_str() {
                 "new" => handle(tx, subscriptions, state, message).await?,
                 "duplicate" | "known" => Outcome::Duplicate,
@@ -204,20 +214,18 @@ async fn handle<S: Send + Sync + 'static>(
 }
 
 /// Claims messages for this transaction, one after the other and in one round trip; an answer for each.
-async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Result<Vec<Accepted>, DbError> {
+async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Result<Vec<String>, DbError> {
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
     let keys: Vec<_> = messages.iter().map(|message| &message.key).collect();
-    let query = sql_query(
-        "SELECT inbox_accept($1, id, type, topic, key, $6) AS accepted
-         FROM unnest($2, $3, $4, $5) AS message (id, type, topic, key)",
-    )
-    .bind::<Text, _>(consumer)
-    .bind::<Array<Uuid>, _>(ids)
-    .bind::<Array<Text>, _>(types)
-    .bind::<Array<Text>, _>(topics)
-    .bind::<Array<Text>, _>(keys)
-    .bind::<Integer, _>(lock_class::INBOX_KEY);
-    Ok(cached(query).load(&mut **tx).await?)
+    let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted")
+        .bind::<Text, _>(consumer)
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(types)
+        .bind::<Array<Text>, _>(topics)
+        .bind::<Array<Text>, _>(keys)
+        .bind::<Integer, _>(lock_class::INBOX_KEY);
+    let answer: Accepted = cached(query).get_result(&mut **tx).await?;
+    Ok(answer.accepted)
 }

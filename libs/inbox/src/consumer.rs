@@ -17,6 +17,7 @@ use crate::{
     hands::{Context, Hands},
     pump::Pump,
     purge, replay,
+    together::together,
     worker::Shared,
 };
 
@@ -102,10 +103,17 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
             .clone()
             .run_until_cancelled_owned(purge::run(shared.clone())),
     );
+    let (together, carrier) = together();
+    tokio::spawn(
+        tasks
+            .clone()
+            .run_until_cancelled_owned(carrier.run(shared.clone())),
+    );
     let pump = Pump {
         consumer: Arc::new(consumer),
         hands,
         shared,
+        together,
         runtime: Handle::current(),
     };
     let stopped = stop.clone();

@@ -17,6 +17,7 @@ mod purge;
 mod replay;
 mod status;
 mod subscriptions;
+mod together;
 mod worker;
 
 use diesel_migrations::embed_migrations;

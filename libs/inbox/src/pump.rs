@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Message,
     hands::{Context, Hand, Hands, Place, commit, end},
+    together::Together,
     worker::{Shared, Worker},
 };
 
@@ -31,6 +32,7 @@ pub(crate) struct Pump<S> {
     pub consumer: Arc<StreamConsumer<Context>>,
     pub hands: Hands,
     pub shared: Arc<Shared<S>>,
+    pub together: Together,
     pub runtime: Handle,
 }
 
@@ -111,6 +113,7 @@ impl<S: Send + Sync + 'static> Pump<S> {
         };
         let worker = Worker {
             shared: self.shared.clone(),
+            together: self.together.clone(),
             messages: received,
             queued: queued.clone(),
             stop: stop.clone(),

@@ -1,10 +1,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    str::FromStr,
     sync::Arc,
 };
 
-use db::{Tx, WorkOn};
-use futures_util::{TryFutureExt, future::BoxFuture};
+use db::{DbError, LockedRow, Tx, WorkOn};
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId};
 
 use crate::{Failure, Message, message::UNREADABLE};
@@ -50,9 +51,13 @@ type Erased<S> = Arc<
         + Sync,
 >;
 
+/// Locks the rows that events with these keys are about.
+type Lock = for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Result<(), DbError>>;
+
 /// What a service listens to, and who handles it.
 pub struct Subscriptions<S> {
     group: &'static str,
+    lock: Option<Lock>,
     topics: BTreeSet<&'static str>,
     routes: BTreeMap<&'static str, Erased<S>>,
 }
@@ -85,9 +90,30 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
     pub fn group(group: &'static str) -> Self {
         Self {
             group,
+            lock: None,
             topics: BTreeSet::new(),
             routes: BTreeMap::new(),
         }
+    }
+
+    /// Says that handlers lock the row `R` that an event's key names, if it names one: those of all events that share a
+    /// transaction are then locked at once.
+    #[must_use]
+    pub fn lock<R: LockedRow<Key: FromStr>>(self) -> Self {
+        let lock: Lock = |tx, keys| {
+            let keys = keys.iter().filter_map(|key| key.parse().ok());
+            tx.lock_rows::<R>(keys).boxed()
+        };
+        Self {
+            lock: Some(lock),
+            ..self
+        }
+    }
+
+    pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {
+        let Some(lock) = self.lock else { return Ok(()) };
+        let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
+        lock(tx, &keys).await
     }
 
     /// Gives every `E` to `handler`.

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     InboxSettings, Message, Metrics, Outcome, Retry, Subscriptions,
-    apply::{self, apply_together},
-    blocked,
+    apply, blocked,
+    together::Together,
 };
 
 /// What all workers of a consumer share.
@@ -33,11 +33,17 @@ impl<S> Shared<S> {
     pub fn consumer(&self) -> &'static str {
         self.subscriptions.name()
     }
+
+    /// Waits until there may be one more transaction.
+    pub async fn room(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.room.acquire().await.expect("the semaphore is never closed")
+    }
 }
 
 /// One partition's messages, one after the other.
 pub(crate) struct Worker<S> {
     pub shared: Arc<Shared<S>>,
+    pub together: Together,
     pub messages: mpsc::UnboundedReceiver<Message>,
     /// What of the messages is still waiting, by weight.
     pub queued: Arc<AtomicUsize>,
@@ -52,9 +58,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Works until `stop`, and then finishes what it has begun, but begins nothing more.
     pub async fn run(mut self) {
         let most = usize::from(self.shared.settings.inbox_batch);
-        let mut batch = Vec::with_capacity(most);
         let stop = self.stop.clone();
         loop {
+            let mut batch = Vec::new();
             let received = stop.run_until_cancelled(self.messages.recv_many(&mut batch, most));
             match received.await {
                 Some(received) if received > 0 => {}
@@ -62,21 +68,22 @@ impl<S: Send + Sync + 'static> Worker<S> {
             }
             let weight = batch.iter().map(Message::weight).sum();
             self.queued.fetch_sub(weight, Ordering::SeqCst);
-            if !self.work_off(&batch).await {
+            if !self.work_off(&Arc::new(batch)).await {
                 return;
             }
-            batch.clear();
         }
     }
 
     /// `false` if the worker was stopped before all of the batch was done.
-    async fn work_off(&mut self, batch: &[Message]) -> bool {
-        let [.., last] = batch else { return true };
+    async fn work_off(&mut self, batch: &Arc<Vec<Message>>) -> bool {
+        let [.., last] = batch.as_slice() else {
+            return true;
+        };
         let done_together = if batch
             .iter()
             .any(|message| self.shared.subscriptions.concerns(message))
         {
-            batch.len() > 1 && self.apply_together(batch).await
+            self.apply_together(batch).await
         } else {
             self.count(batch, &vec![Outcome::Ignored; batch.len()]);
             true
@@ -86,7 +93,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             return true;
         }
         // One by one, so that what fails fails alone.
-        for message in batch {
+        for message in batch.iter() {
             if self.stop.is_cancelled() || !self.deliver_until_done(message).await {
                 return false;
             }
@@ -95,28 +102,13 @@ impl<S: Send + Sync + 'static> Worker<S> {
         true
     }
 
-    async fn apply_together(&mut self, batch: &[Message]) -> bool {
-        let Shared {
-            subscriptions,
-            state,
-            db,
-            ..
-        } = &*self.shared;
-        let applied = {
-            let _room = self.room().await;
-            apply_together(db, subscriptions, state, batch).await
+    async fn apply_together(&mut self, batch: &Arc<Vec<Message>>) -> bool {
+        let Some(outcomes) = self.together.apply(batch).await else {
+            return false;
         };
-        match applied {
-            Ok(outcomes) => {
-                self.count(batch, &outcomes);
-                self.clear_note(&batch[0]).await;
-                true
-            }
-            Err(failure) => {
-                tracing::debug!(?failure, events = batch.len(), "events are done again one by one");
-                false
-            }
-        }
+        self.count(batch, &outcomes);
+        self.clear_note(&batch[0]).await;
+        true
     }
 
     /// Tries until the message is applied or parked; `false` if the worker was stopped before.
@@ -145,7 +137,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     async fn deliver(&self, message: &Message) -> Result<Outcome, Retry> {
-        let _room = self.room().await;
+        let _room = self.shared.room().await;
         let Shared {
             subscriptions,
             state,
@@ -191,14 +183,6 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 .metrics
                 .count(&message.event_type, *outcome, message.time, now);
         }
-    }
-
-    async fn room(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.shared
-            .room
-            .acquire()
-            .await
-            .expect("the semaphore is never closed")
     }
 
     /// Waits before the next attempt; `false` if the worker was stopped meanwhile.

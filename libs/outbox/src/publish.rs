@@ -1,9 +1,10 @@
-use db::{Db, DbError, Tx, cached, lock_class};
+use db::{Db, DbError, Gathered, Tx, cached, lock_class};
 use diesel::{
-    QueryableByName, sql_query,
-    sql_types::{Array, Bool, Integer, Nullable, Text, Uuid},
+    sql_query,
+    sql_types::{Array, Integer, Nullable, Text, Uuid},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::{FutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId, TraceParent};
 use telemetry::traces::{Kind, Span};
 
@@ -12,11 +13,6 @@ use crate::MAX_PAYLOAD;
 /// Why an event was not written. The transaction should be rolled back: the change must not be without its event.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    #[error("event {event_type} goes to topic {topic}, which this service did not declare")]
-    UnknownTopic {
-        event_type: &'static str,
-        topic: &'static str,
-    },
     #[error("event {event_type} has {bytes} bytes; Kafka takes {MAX_PAYLOAD}")]
     TooLarge { event_type: &'static str, bytes: usize },
     #[error("event {event_type} cannot be written as JSON")]
@@ -31,27 +27,54 @@ pub enum PublishError {
 impl Classify for PublishError {
     fn class(&self) -> Class {
         match self {
-            Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Json { .. } => Class::Bug,
+            Self::TooLarge { .. } | Self::Json { .. } => Class::Bug,
             Self::Db(error) => error.class(),
         }
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Json { .. } => "internal_error",
+            Self::TooLarge { .. } | Self::Json { .. } => "internal_error",
             Self::Db(error) => error.code(),
         }
     }
 }
 
-#[derive(QueryableByName)]
-struct Written {
-    #[diesel(sql_type = Bool)]
-    written: bool,
+/// The events of a transaction, until it commits.
+#[derive(Default)]
+struct Unwritten {
+    ids: Vec<EventId>,
+    topics: Vec<&'static str>,
+    keys: Vec<String>,
+    types: Vec<&'static str>,
+    payloads: Vec<String>,
+    headers: Vec<Option<String>>,
+}
+
+impl Gathered for Unwritten {
+    fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
+        let query = sql_query("SELECT outbox_publish_all($1, $2, $3, $4, $5, $6, $7, $8)")
+            .bind::<Array<Uuid>, _>(self.ids)
+            .bind::<Array<Text>, _>(self.topics)
+            .bind::<Array<Text>, _>(self.keys)
+            .bind::<Array<Text>, _>(self.types)
+            .bind::<Array<Text>, _>(self.payloads)
+            .bind::<Array<Nullable<Text>>, _>(self.headers)
+            .bind::<Integer, _>(lock_class::OUTBOX_SLEEP)
+            .bind::<Integer, _>(lock_class::OUTBOX_KEY);
+        async move {
+            cached(query).execute(conn).await?;
+            Ok(())
+        }
+        .boxed()
+    }
 }
 
 /// Puts `event` into the outbox of this transaction's database. It is sent if and only if the transaction
 /// commits, after every earlier event of its key.
-pub async fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishError> {
+///
+/// The rows of a transaction are written together when it commits. An event for a topic that the service did not declare makes that
+/// fail.
+pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishError> {
     let event_type = E::TYPE;
     let payload = serde_json::to_string(event).map_err(|source| PublishError::Json { event_type, source })?;
     if payload.len() > MAX_PAYLOAD {
@@ -68,35 +91,25 @@ pub async fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, Pu
             format!("create {event_type}")
         })
     });
-    let query = sql_query("SELECT outbox_publish($1, $2, $3, $4, $5, $6, $7, $8) AS written")
-        .bind::<Uuid, _>(id)
-        .bind::<Text, _>(E::TOPIC)
-        .bind::<Text, _>(event.key())
-        .bind::<Text, _>(event_type)
-        .bind::<Text, _>(payload)
-        .bind::<Nullable<Text>, _>(trace.map(|trace| trace.to_string()))
-        .bind::<Integer, _>(lock_class::OUTBOX_SLEEP)
-        .bind::<Integer, _>(lock_class::OUTBOX_KEY);
-    let row: Written = cached(query).get_result(&mut **tx).await.map_err(DbError::from)?;
-    if row.written {
-        if let Some(order_id) = event.order() {
-            tracing::Span::current().record("order_id", tracing::field::display(order_id));
-        }
-        let span = span
-            .with("messaging.system", "kafka")
-            .with("messaging.operation.type", "create")
-            .with("messaging.destination.name", E::TOPIC)
-            .with("messaging.message.id", id)
-            .with("messaging.kafka.message.key", event.key())
-            .with("cloudevents.event_type", event_type);
-        tx.when_committed(move || span.end());
-        Ok(id)
-    } else {
-        Err(PublishError::UnknownTopic {
-            event_type,
-            topic: E::TOPIC,
-        })
+    let unwritten: &mut Unwritten = tx.gather();
+    unwritten.ids.push(id);
+    unwritten.topics.push(E::TOPIC);
+    unwritten.keys.push(event.key());
+    unwritten.types.push(event_type);
+    unwritten.payloads.push(payload);
+    unwritten.headers.push(trace.map(|trace| trace.to_string()));
+    if let Some(order_id) = event.order() {
+        tracing::Span::current().record("order_id", tracing::field::display(order_id));
     }
+    let span = span
+        .with("messaging.system", "kafka")
+        .with("messaging.operation.type", "create")
+        .with("messaging.destination.name", E::TOPIC)
+        .with("messaging.message.id", id)
+        .with("messaging.kafka.message.key", event.key())
+        .with("cloudevents.event_type", event_type);
+    tx.when_committed(move || span.end());
+    Ok(id)
 }
 
 /// Says which topics this service publishes to. Called at every start.

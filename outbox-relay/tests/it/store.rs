@@ -134,8 +134,11 @@ impl Store {
     }
 }
 
+/// Publishes, and writes it at once: a relay must also get along with who takes their time afterwards.
 pub async fn publish(tx: &mut Tx<'_>, event: &Noted) -> Result<Uuid, PublishError> {
-    outbox::publish(tx, event).await
+    let id = outbox::publish(tx, event)?;
+    tx.flush().await?;
+    Ok(id)
 }
 
 /// Why a test's transaction was given up.

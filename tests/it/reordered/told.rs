@@ -101,8 +101,8 @@ impl Told {
         let (order, currency, amount) = (sheet.clone(), sheet.currency, Money::from_minor(100));
         let sku = sheet.lines[0].sku.clone();
         match self {
-            Placed => outbox::publish(tx, &orders::Placed { order }).await,
-            Held => outbox::publish(tx, &billing::Held { order }).await,
+            Placed => outbox::publish(tx, &orders::Placed { order }),
+            Held => outbox::publish(tx, &billing::Held { order }),
             HoldRefused => {
                 let reason = HoldRefusal::InsufficientFunds;
                 let event = billing::HoldRefused {
@@ -110,16 +110,16 @@ impl Told {
                     user_id,
                     reason,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
-            Reserved => outbox::publish(tx, &warehouse::Reserved { order }).await,
+            Reserved => outbox::publish(tx, &warehouse::Reserved { order }),
             ReserveRefused => {
                 let event = warehouse::ReserveRefused {
                     order_id,
                     user_id,
                     sku,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
             Booked => {
                 let starts_at = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
@@ -129,7 +129,7 @@ impl Told {
                     ends_at: starts_at,
                     handover: Handover::Courier,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
             BookingRefused => {
                 let reason = BookingRefusal::SlotFull;
@@ -138,10 +138,10 @@ impl Told {
                     user_id,
                     reason,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
-            Captured => outbox::publish(tx, &billing::Captured { order }).await,
-            Shipped => outbox::publish(tx, &warehouse::Shipped { order }).await,
+            Captured => outbox::publish(tx, &billing::Captured { order }),
+            Shipped => outbox::publish(tx, &warehouse::Shipped { order }),
             StopRequested => {
                 let reason = StopReason::Customer;
                 let event = orders::StopRequested {
@@ -149,11 +149,11 @@ impl Told {
                     user_id,
                     reason,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
-            Released => outbox::publish(tx, &warehouse::Released { order_id, user_id }).await,
-            ReleaseRefused => outbox::publish(tx, &warehouse::ReleaseRefused { order_id, user_id }).await,
-            Delivered => outbox::publish(tx, &delivery::Delivered { order_id, user_id }).await,
+            Released => outbox::publish(tx, &warehouse::Released { order_id, user_id }),
+            ReleaseRefused => outbox::publish(tx, &warehouse::ReleaseRefused { order_id, user_id }),
+            Delivered => outbox::publish(tx, &delivery::Delivered { order_id, user_id }),
             Failed => {
                 let reason = FailedReason::RecipientAbsent;
                 let event = delivery::Failed {
@@ -161,9 +161,9 @@ impl Told {
                     user_id,
                     reason,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
-            Returned => outbox::publish(tx, &warehouse::Returned { order_id, user_id }).await,
+            Returned => outbox::publish(tx, &warehouse::Returned { order_id, user_id }),
             ClosedRejected => closed(tx, sheet, Verdict::Rejected).await,
             ClosedCancelled => closed(tx, sheet, Verdict::Cancelled).await,
             ClosedRefunded => closed(tx, sheet, Verdict::Refunded).await,
@@ -175,21 +175,21 @@ impl Told {
                     refunded: Money::ZERO,
                     currency,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
             FinishedDelivered => finished(tx, sheet, Outcome::Delivered, None).await,
             FinishedRejected => finished(tx, sheet, Outcome::Rejected, Some("slot_full")).await,
             FinishedCancelled => finished(tx, sheet, Outcome::Cancelled, Some("customer")).await,
             FinishedRefunded => finished(tx, sheet, Outcome::Refunded, Some("recipient_absent")).await,
-            Registered => outbox::publish(tx, &users::UserRegistered { user_id }).await,
-            Deleted => outbox::publish(tx, &users::UserDeleted { user_id }).await,
+            Registered => outbox::publish(tx, &users::UserRegistered { user_id }),
+            Deleted => outbox::publish(tx, &users::UserDeleted { user_id }),
             ToppedUp => {
                 let event = billing::ToppedUp {
                     user_id,
                     amount,
                     currency,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
             Withdrawn => {
                 let event = billing::Withdrawn {
@@ -197,7 +197,7 @@ impl Told {
                     amount,
                     currency,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
             Listed => {
                 let event = warehouse::GoodsListed {
@@ -206,7 +206,7 @@ impl Told {
                     price: amount,
                     currency,
                 };
-                outbox::publish(tx, &event).await
+                outbox::publish(tx, &event)
             }
         }
     }
@@ -219,7 +219,7 @@ async fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result
         outcome,
         reason: "slot_full".to_owned(),
     };
-    outbox::publish(tx, &event).await
+    outbox::publish(tx, &event)
 }
 
 async fn finished(
@@ -234,5 +234,5 @@ async fn finished(
         outcome,
         reason: reason.map(ToOwned::to_owned),
     };
-    outbox::publish(tx, &event).await
+    outbox::publish(tx, &event)
 }

@@ -1,6 +1,10 @@
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{Money, UserId};
 
 use super::schema::accounts;
@@ -31,13 +35,18 @@ impl Account {
 
 /// Opens an account; `false` if there is one.
 pub async fn open(tx: &mut Tx<'_>, user_id: UserId) -> Result<bool, DbError> {
-    let new = (accounts::user_id.eq(user_id), accounts::status.eq("open"));
-    let opened = diesel::insert_into(accounts::table)
-        .values(new)
-        .on_conflict_do_nothing()
-        .execute(&mut **tx)
-        .await?;
-    Ok(opened == 1)
+    let known: Option<Account> = tx.lock_row(&user_id).await?;
+    if known.is_some() {
+        return Ok(false);
+    }
+    let account = Account {
+        user_id,
+        status: "open".to_owned(),
+        available: Money::ZERO,
+        held: Money::ZERO,
+    };
+    tx.save_row(user_id, account);
+    Ok(true)
 }
 
 pub async fn find(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, DbError> {
@@ -49,28 +58,85 @@ pub async fn find(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, D
         .optional()?)
 }
 
-/// The account with its row locked until the transaction ends.
+impl LockedRow for Account {
+    type Key = UserId;
+    const WHAT: &'static str = "saving accounts";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<UserId>) -> Result<Vec<(UserId, Self)>, DbError> {
+        let locked = accounts::table
+            .filter(accounts::user_id.eq_any(ids))
+            .order(accounts::user_id)
+            .select(Self::as_select())
+            .for_update();
+        let found: Vec<Self> = locked.load(conn).await?;
+        Ok(found
+            .into_iter()
+            .map(|account| (account.user_id, account))
+            .collect())
+    }
+
+    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(UserId, Self)>) -> Result<usize, DbError> {
+        let (ids, statuses, available, held) = columns(rows);
+        let query = sql_query(
+            "INSERT INTO accounts (user_id, status, available, held) SELECT * FROM unnest($1, $2, $3, $4)",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(statuses)
+        .bind::<Array<BigInt>, _>(available)
+        .bind::<Array<BigInt>, _>(held);
+        Ok(cached(query).execute(conn).await?)
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(UserId, Self)>) -> Result<usize, DbError> {
+        let (ids, statuses, available, held) = columns(rows);
+        let query = sql_query(
+            "UPDATE accounts SET status = new.status, available = new.available, held = new.held
+             FROM unnest($1, $2, $3, $4) AS new (id, status, available, held) WHERE user_id = new.id",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(statuses)
+        .bind::<Array<BigInt>, _>(available)
+        .bind::<Array<BigInt>, _>(held);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
+
+type Columns = (Vec<UserId>, Vec<String>, Vec<Money>, Vec<Money>);
+
+fn columns(rows: Vec<(UserId, Account)>) -> Columns {
+    let mut columns = Columns::default();
+    for (id, account) in rows {
+        columns.0.push(id);
+        columns.1.push(account.status);
+        columns.2.push(account.available);
+        columns.3.push(account.held);
+    }
+    columns
+}
+
+/// The account, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, DbError> {
-    let locked = accounts::table
-        .find(user_id)
-        .select(Account::as_select())
-        .for_update();
-    Ok(locked.first(&mut **tx).await.optional()?)
+    tx.lock_row(&user_id).await
 }
 
-pub async fn close(tx: &mut Tx<'_>, user_id: UserId) -> Result<(), DbError> {
-    let closed = diesel::update(accounts::table.find(user_id))
-        .set(accounts::status.eq("closed"))
-        .execute(&mut **tx);
-    DbError::expect_rows("closing an account", 1, closed.await?)
+/// Closes a locked account.
+pub fn close(tx: &mut Tx<'_>, user_id: UserId) {
+    let status = "closed".to_owned();
+    let account = locked(tx, user_id);
+    tx.save_row(user_id, Account { status, ..account });
 }
 
-pub async fn set_balances(tx: &mut Tx<'_>, user_id: UserId, balances: Balances) -> Result<(), DbError> {
-    let new = (
-        accounts::available.eq(balances.available),
-        accounts::held.eq(balances.held),
-    );
-    let change = diesel::update(accounts::table.find(user_id)).set(new);
-    let changed = cached(change).execute(&mut **tx).await?;
-    DbError::expect_rows("changing an account's balances", 1, changed)
+/// Changes the balances of a locked account.
+pub fn set_balances(tx: &mut Tx<'_>, user_id: UserId, Balances { available, held }: Balances) {
+    let account = Account {
+        available,
+        held,
+        ..locked(tx, user_id)
+    };
+    tx.save_row(user_id, account);
+}
+
+fn locked(tx: &mut Tx<'_>, user_id: UserId) -> Account {
+    let account: Option<&Account> = tx.locked_row(&user_id);
+    account.expect("who changes an account has locked it").clone()
 }

@@ -1,61 +1,124 @@
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{Money, OrderId, UserId};
 
 use super::schema::holds;
 use crate::domain::hold::Hold;
 
-/// The order's hold, locked until the transaction ends.
-pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, DbError> {
-    let row = holds::table
-        .find(order_id)
-        .select((holds::state, holds::amount))
-        .for_update();
-    let row: Option<(String, Money)> = row.first(&mut **tx).await.optional()?;
-    // The table's CHECK allows only these.
-    Ok(row.map(|(state, amount)| match state.as_str() {
+/// A hold as it lies in its table.
+#[derive(Clone)]
+pub struct Row {
+    user_id: UserId,
+    hold: Hold,
+    /// What was held first.
+    amount: Money,
+}
+
+// The table's CHECK allows only these.
+fn from_columns(state: &str, amount: Money) -> Hold {
+    match state {
         "held" => Hold::Held(amount),
         "refused" => Hold::Refused,
         "captured" => Hold::Captured(amount),
         "released" => Hold::Released,
         "refunded" => Hold::Refunded,
         _ => Hold::Settled,
-    }))
+    }
 }
 
-/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
-/// the order was faster, this fails, and is decided anew.
-pub async fn save(
-    tx: &mut Tx<'_>,
-    order_id: OrderId,
-    user_id: UserId,
-    before: Option<Hold>,
-    hold: Hold,
-) -> Result<(), DbError> {
-    let (state, amount) = match hold {
-        Hold::Held(amount) => ("held", Some(amount)),
-        Hold::Refused => ("refused", None),
-        Hold::Captured(amount) => ("captured", Some(amount)),
-        Hold::Released => ("released", None),
-        Hold::Refunded => ("refunded", None),
-        Hold::Settled => ("settled", None),
+const fn to_text(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Held(_) => "held",
+        Hold::Refused => "refused",
+        Hold::Captured(_) => "captured",
+        Hold::Released => "released",
+        Hold::Refunded => "refunded",
+        Hold::Settled => "settled",
+    }
+}
+
+impl LockedRow for Row {
+    type Key = OrderId;
+    const WHAT: &'static str = "saving holds";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+        let locked = holds::table
+            .filter(holds::order_id.eq_any(ids))
+            .order(holds::order_id)
+            .select((holds::order_id, holds::user_id, holds::state, holds::amount))
+            .for_update();
+        let found: Vec<(OrderId, UserId, String, Money)> = locked.load(conn).await?;
+        let rows = found.into_iter().map(|(id, user_id, state, amount)| {
+            let hold = from_columns(&state, amount);
+            (
+                id,
+                Self {
+                    user_id,
+                    hold,
+                    amount,
+                },
+            )
+        });
+        Ok(rows.collect())
+    }
+
+    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (mut ids, mut users) = (Vec::new(), Vec::new());
+        let (mut states, mut amounts) = (Vec::new(), Vec::new());
+        for (id, row) in rows {
+            ids.push(id);
+            users.push(row.user_id);
+            states.push(to_text(row.hold));
+            amounts.push(row.amount);
+        }
+        let query = sql_query(
+            "INSERT INTO holds (order_id, user_id, state, amount) SELECT * FROM unnest($1, $2, $3, $4)",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Uuid>, _>(users)
+        .bind::<Array<Text>, _>(states)
+        .bind::<Array<BigInt>, _>(amounts);
+        Ok(cached(query).execute(conn).await?)
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (ids, states): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|(id, row)| (id, to_text(row.hold)))
+            .unzip();
+        let query = sql_query(
+            "UPDATE holds SET state = new.state, changed_at = now()
+             FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(states);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
+
+/// The order's hold, locked until the transaction ends.
+pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, DbError> {
+    let row: Option<Row> = tx.lock_row(&order_id).await?;
+    Ok(row.map(|row| row.hold))
+}
+
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
+/// faster, the commit fails, and all is decided anew.
+pub fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hold) {
+    let before = tx.locked_row(&order_id).map(|row: &Row| row.amount);
+    let amount = match (before, hold) {
+        (Some(amount), _) | (None, Hold::Held(amount) | Hold::Captured(amount)) => amount,
+        (None, _) => Money::ZERO,
     };
-    let saved = if before.is_none() {
-        let new = (
-            holds::order_id.eq(order_id),
-            holds::user_id.eq(user_id),
-            holds::state.eq(state),
-            holds::amount.eq(amount.unwrap_or(Money::ZERO)),
-        );
-        diesel::insert_into(holds::table)
-            .values(new)
-            .execute(&mut **tx)
-            .await?
-    } else {
-        let new = (holds::state.eq(state), holds::changed_at.eq(diesel::dsl::now));
-        let change = diesel::update(holds::table.find(order_id)).set(new);
-        cached(change).execute(&mut **tx).await?
+    let row = Row {
+        user_id,
+        hold,
+        amount,
     };
-    DbError::expect_rows("saving a hold", 1, saved)
+    tx.save_row(order_id, row);
 }

@@ -1,13 +1,15 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, Gathered, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Nullable, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::{FutureExt, future::BoxFuture};
 use kernel::{Id, Money, OrderId, UserId};
 
-use super::{
-    accounts,
-    schema::{entry_sets, postings},
-};
+use super::{accounts, schema::entry_sets};
 use crate::domain::ledger::{Balances, EntrySet};
 
 pub type EntryId = Id<Entry>;
@@ -24,39 +26,68 @@ pub struct Entry {
     pub order_id: Option<OrderId>,
 }
 
+/// Movements and their postings, until the transaction commits.
+#[derive(Default)]
+struct Unwritten {
+    ids: Vec<EntryId>,
+    users: Vec<UserId>,
+    kinds: Vec<&'static str>,
+    amounts: Vec<Money>,
+    orders: Vec<Option<OrderId>>,
+    posting_sets: Vec<EntryId>,
+    posting_accounts: Vec<&'static str>,
+    posting_amounts: Vec<Money>,
+}
+
+impl Gathered for Unwritten {
+    fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
+        let (movements, postings) = (self.ids.len(), self.posting_sets.len());
+        let record = sql_query(
+            "INSERT INTO entry_sets (id, user_id, kind, amount, order_id) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        )
+        .bind::<Array<Uuid>, _>(self.ids)
+        .bind::<Array<Uuid>, _>(self.users)
+        .bind::<Array<Text>, _>(self.kinds)
+        .bind::<Array<BigInt>, _>(self.amounts)
+        .bind::<Array<Nullable<Uuid>>, _>(self.orders);
+        let post = sql_query(
+            "INSERT INTO postings (entry_set_id, account, amount) SELECT * FROM unnest($1, $2, $3)",
+        )
+        .bind::<Array<Uuid>, _>(self.posting_sets)
+        .bind::<Array<Text>, _>(self.posting_accounts)
+        .bind::<Array<BigInt>, _>(self.posting_amounts);
+        async move {
+            let recorded = cached(record).execute(conn).await?;
+            DbError::expect_rows("recording movements", movements, recorded)?;
+            let posted = cached(post).execute(conn).await?;
+            DbError::expect_rows("posting movements", postings, posted)
+        }
+        .boxed()
+    }
+}
+
 /// Records a movement of a locked account's money, and the balances that it leads to.
-pub async fn record(
+pub fn record(
     tx: &mut Tx<'_>,
     user_id: UserId,
     movement: &EntrySet,
     balances: Balances,
     order_id: Option<OrderId>,
-) -> Result<EntryId, DbError> {
+) -> EntryId {
+    accounts::set_balances(tx, user_id, balances);
     let id = EntryId::new();
-    let set = (
-        entry_sets::id.eq(id),
-        entry_sets::user_id.eq(user_id),
-        entry_sets::kind.eq(movement.kind.as_str()),
-        entry_sets::amount.eq(movement.seen_by_owner()),
-        entry_sets::order_id.eq(order_id),
-    );
-    let added = diesel::insert_into(entry_sets::table)
-        .values(set)
-        .execute(&mut **tx)
-        .await?;
-    DbError::expect_rows("recording a movement", 1, added)?;
-    let lines = movement.postings().map(|(account, amount)| {
-        (
-            postings::entry_set_id.eq(id),
-            postings::account.eq(account.as_str()),
-            postings::amount.eq(amount),
-        )
-    });
-    let posting = diesel::insert_into(postings::table).values(lines.to_vec());
-    let posted = cached(posting).execute(&mut **tx).await?;
-    DbError::expect_rows("posting a movement", 2, posted)?;
-    accounts::set_balances(tx, user_id, balances).await?;
-    Ok(id)
+    let unwritten: &mut Unwritten = tx.gather();
+    unwritten.ids.push(id);
+    unwritten.users.push(user_id);
+    unwritten.kinds.push(movement.kind.as_str());
+    unwritten.amounts.push(movement.seen_by_owner());
+    unwritten.orders.push(order_id);
+    for (account, amount) in movement.postings() {
+        unwritten.posting_sets.push(id);
+        unwritten.posting_accounts.push(account.as_str());
+        unwritten.posting_amounts.push(amount);
+    }
+    id
 }
 
 /// A user's movements before `after`, the newest first.

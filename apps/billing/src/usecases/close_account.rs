@@ -23,9 +23,9 @@ pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> R
         return Ok(());
     };
     if let Some(movement) = movement {
-        ledger::record(tx, user_id, &movement, movement.apply(before)?, None).await?;
+        ledger::record(tx, user_id, &movement, movement.apply(before)?, None);
     }
-    accounts::close(tx, user_id).await?;
+    accounts::close(tx, user_id);
     outbox::publish(
         tx,
         &AccountClosed {
@@ -33,7 +33,6 @@ pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> R
             paid_out,
             currency: state.currency,
         },
-    )
-    .await?;
+    )?;
     Ok(())
 }

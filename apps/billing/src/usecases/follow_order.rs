@@ -93,29 +93,29 @@ async fn apply(
         tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");
     }
     if let Some(hold) = hold {
-        holds::save(tx, order.order_id, order.user_id, before, hold).await?;
+        holds::save(tx, order.order_id, order.user_id, hold);
     }
     if let Some(movement) = movement {
         let account =
             account.expect("money is only moved for who has an account, and accounts are never removed");
         let balances = movement.apply(account.balances())?;
-        ledger::record(tx, account.user_id, &movement, balances, Some(order.order_id)).await?;
+        ledger::record(tx, account.user_id, &movement, balances, Some(order.order_id));
     }
     if let Some(say) = say {
-        tell(tx, state, order, say).await?;
+        tell(tx, state, order, say)?;
     }
     Ok(())
 }
 
-async fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -> Result<(), BillingError> {
+fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -> Result<(), BillingError> {
     let Whose {
         order_id,
         user_id,
         sheet,
     } = order;
     match (say, sheet) {
-        (Announcement::Held, Some(order)) => outbox::publish(tx, &Held { order }).await?,
-        (Announcement::Captured, Some(order)) => outbox::publish(tx, &Captured { order }).await?,
+        (Announcement::Held, Some(order)) => outbox::publish(tx, &Held { order })?,
+        (Announcement::Captured, Some(order)) => outbox::publish(tx, &Captured { order })?,
         (Announcement::HoldRefused(reason), _) => {
             outbox::publish(
                 tx,
@@ -124,8 +124,7 @@ async fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -
                     user_id,
                     reason,
                 },
-            )
-            .await?
+            )?
         }
         (Announcement::Settled { released, refunded }, _) => {
             let currency = state.currency;
@@ -138,8 +137,7 @@ async fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -
                     refunded,
                     currency,
                 },
-            )
-            .await?
+            )?
         }
         (Announcement::Held | Announcement::Captured, None) => {
             unreachable!("only events that carry the sheet lead to these")

@@ -39,8 +39,7 @@ pub async fn top_up(tx: &mut Tx<'_>, state: &State, wish: &MoveMoney) -> Result<
             amount,
             currency,
         },
-    )
-    .await?;
+    )?;
     Ok(moved)
 }
 
@@ -54,8 +53,7 @@ pub async fn withdraw(tx: &mut Tx<'_>, state: &State, wish: &MoveMoney) -> Resul
             amount,
             currency,
         },
-    )
-    .await?;
+    )?;
     Ok(moved)
 }
 
@@ -75,7 +73,7 @@ async fn move_money(
         return Err(BillingError::AccountClosed);
     }
     let balances = movement.apply(account.balances())?;
-    let id = ledger::record(tx, wish.user_id, &movement, balances, None).await?;
+    let id = ledger::record(tx, wish.user_id, &movement, balances, None);
     Ok(MovedView {
         id,
         amount: wish.amount,

@@ -1,8 +1,12 @@
 use chrono::{DateTime, Utc};
 use contracts::delivery::Handover;
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, Nullable, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{OrderId, SlotId, UserId, Zone};
 
 use super::{
@@ -29,71 +33,134 @@ const fn to_text(booking: Booking) -> &'static str {
     }
 }
 
-type Row = (String, Option<String>, Option<Zone>, Option<SlotId>);
+/// An order's booking as it lies in its table.
+#[derive(Clone)]
+pub struct Row {
+    pub user_id: UserId,
+    pub booking: Booking,
+    pub place: Option<Place>,
+    /// How it is handed over, once it was booked.
+    pub handover: Option<Handover>,
+}
+
+type Columns = (
+    OrderId,
+    UserId,
+    String,
+    Option<String>,
+    Option<Zone>,
+    Option<SlotId>,
+);
+
+fn from_columns((order_id, user_id, state, handover, zone, slot_id): Columns) -> (OrderId, Row) {
+    let handover = handover.as_deref().map(zones::from_text);
+    // The table's CHECK allows only these.
+    let booking = match state.as_str() {
+        "refused" => Booking::Refused,
+        "booked" => Booking::Booked(handover.unwrap_or(Handover::Courier)),
+        "out_for_delivery" => Booking::OutForDelivery,
+        "delivered" => Booking::Delivered,
+        "failed" => Booking::Failed,
+        _ => Booking::Freed,
+    };
+    let place = zone.zip(slot_id).map(|(zone, slot_id)| Place { zone, slot_id });
+    let row = Row {
+        user_id,
+        booking,
+        place,
+        handover,
+    };
+    (order_id, row)
+}
+
+impl LockedRow for Row {
+    type Key = OrderId;
+    const WHAT: &'static str = "saving bookings";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+        let columns = (
+            bookings::order_id,
+            bookings::user_id,
+            bookings::state,
+            bookings::handover,
+            bookings::zone,
+            bookings::slot_id,
+        );
+        let locked = bookings::table
+            .filter(bookings::order_id.eq_any(ids))
+            .order(bookings::order_id)
+            .select(columns)
+            .for_update();
+        let found: Vec<Columns> = locked.load(conn).await?;
+        Ok(found.into_iter().map(from_columns).collect())
+    }
+
+    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (mut ids, mut users, mut states) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut places, mut slots, mut handovers) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, row) in rows {
+            let (zone, slot_id) = row.place.map(|place| (place.zone, place.slot_id)).unzip();
+            ids.push(id);
+            users.push(row.user_id);
+            states.push(to_text(row.booking));
+            places.push(zone);
+            slots.push(slot_id);
+            handovers.push(row.handover.map(zones::to_text));
+        }
+        let query = sql_query(
+            "INSERT INTO bookings (order_id, user_id, state, zone, slot_id, handover)
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6)",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Uuid>, _>(users)
+        .bind::<Array<Text>, _>(states)
+        .bind::<Array<Nullable<Text>>, _>(places)
+        .bind::<Array<Nullable<Uuid>>, _>(slots)
+        .bind::<Array<Nullable<Text>>, _>(handovers);
+        Ok(cached(query).execute(conn).await?)
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (ids, states): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|(id, row)| (id, to_text(row.booking)))
+            .unzip();
+        let query = sql_query(
+            "UPDATE bookings SET state = new.state, changed_at = now()
+             FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(states);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
 
 /// The order's booking and place, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Booking, Option<Place>)>, DbError> {
-    let columns = (
-        bookings::state,
-        bookings::handover,
-        bookings::zone,
-        bookings::slot_id,
-    );
-    let row = bookings::table.find(order_id).select(columns).for_update();
-    let row: Option<Row> = row.first(&mut **tx).await.optional()?;
-    Ok(row.map(|(state, handover, zone, slot_id)| {
-        let handover = handover.as_deref().map_or(Handover::Courier, zones::from_text);
-        let booking = match state.as_str() {
-            "refused" => Booking::Refused,
-            "booked" => Booking::Booked(handover),
-            "out_for_delivery" => Booking::OutForDelivery,
-            "delivered" => Booking::Delivered,
-            "failed" => Booking::Failed,
-            _ => Booking::Freed,
-        };
-        (
-            booking,
-            zone.zip(slot_id).map(|(zone, slot_id)| Place { zone, slot_id }),
-        )
-    }))
+    let row: Option<Row> = tx.lock_row(&order_id).await?;
+    Ok(row.map(|row| (row.booking, row.place)))
 }
 
-/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
-/// the order was faster, this fails, and is decided anew.
-pub async fn save(
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
+/// faster, the commit fails, and all is decided anew.
+pub fn save(
     tx: &mut Tx<'_>,
     (order_id, user_id): (OrderId, UserId),
-    before: Option<Booking>,
     booking: Booking,
-    place: Option<&Place>,
-) -> Result<(), DbError> {
-    let state = to_text(booking);
-    let saved = if before.is_none() {
-        let handover = match booking {
-            Booking::Booked(handover) => Some(zones::to_text(handover)),
-            _ => None,
-        };
-        let new = (
-            bookings::order_id.eq(order_id),
-            bookings::user_id.eq(user_id),
-            bookings::state.eq(state),
-            bookings::zone.eq(place.map(|place| &place.zone)),
-            bookings::slot_id.eq(place.map(|place| place.slot_id)),
-            bookings::handover.eq(handover),
-        );
-        diesel::insert_into(bookings::table)
-            .values(new)
-            .execute(&mut **tx)
-            .await?
-    } else {
-        let new = (
-            bookings::state.eq(state),
-            bookings::changed_at.eq(diesel::dsl::now),
-        );
-        let change = diesel::update(bookings::table.find(order_id)).set(new);
-        cached(change).execute(&mut **tx).await?
+    place: Option<Place>,
+) {
+    let before: Option<&Row> = tx.locked_row(&order_id);
+    let handover = match booking {
+        Booking::Booked(handover) => Some(handover),
+        _ => before.and_then(|row| row.handover),
     };
-    DbError::expect_rows("saving a booking", 1, saved)
+    let row = Row {
+        user_id,
+        booking,
+        place,
+        handover,
+    };
+    tx.save_row(order_id, row);
 }
 
 /// Whose parcel it is.

@@ -1,7 +1,11 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{SlotId, Zone};
 
 use super::schema::slots;
@@ -39,16 +43,39 @@ impl From<Row> for Slot {
     }
 }
 
+impl LockedRow for Slot {
+    type Key = SlotId;
+    const WHAT: &'static str = "saving slots";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<SlotId>) -> Result<Vec<(SlotId, Self)>, DbError> {
+        let locked = slots::table
+            .filter(slots::id.eq_any(ids))
+            .order(slots::id)
+            .select(Row::as_select())
+            .for_update();
+        let rows: Vec<Row> = locked.load(conn).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, slots: Vec<(SlotId, Self)>) -> Result<usize, DbError> {
+        let (ids, booked): (Vec<_>, Vec<_>) = slots.into_iter().map(|(id, slot)| (id, slot.booked)).unzip();
+        let query = sql_query(
+            "UPDATE slots SET booked = new.booked FROM unnest($1, $2) AS new (id, booked) WHERE slots.id = new.id",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<BigInt>, _>(booked);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
+
 /// The slot, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, id: SlotId) -> Result<Option<Slot>, DbError> {
-    let row: Option<Row> = slots::table
-        .find(id)
-        .select(Row::as_select())
-        .for_update()
-        .first(&mut **tx)
-        .await
-        .optional()?;
-    Ok(row.map(Into::into))
+    tx.lock_row(&id).await
+}
+
+/// Saves a locked slot with so many places booked.
+pub fn save_booked(tx: &mut Tx<'_>, id: SlotId, slot: Slot, booked: i64) {
+    tx.save_row(id, Slot { booked, ..slot });
 }
 
 pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError> {
@@ -64,12 +91,6 @@ pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError
         .execute(&mut **tx)
         .await?;
     DbError::expect_rows("adding a slot", 1, added)
-}
-
-pub async fn save_booked(tx: &mut Tx<'_>, id: SlotId, booked: i64) -> Result<(), DbError> {
-    let change = diesel::update(slots::table.find(id)).set(slots::booked.eq(booked));
-    let saved = cached(change).execute(&mut **tx).await?;
-    DbError::expect_rows("changing a slot's places", 1, saved)
 }
 
 /// Slots of a zone that end after `now`, beyond `after`, the earliest first.

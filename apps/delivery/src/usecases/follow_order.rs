@@ -43,8 +43,7 @@ pub async fn on_reserved(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> R
                     ends_at,
                     handover,
                 },
-            )
-            .await?;
+            )?;
         }
         (Some(Announcement::BookingRefused(reason)), _) => {
             outbox::publish(
@@ -54,8 +53,7 @@ pub async fn on_reserved(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> R
                     user_id,
                     reason,
                 },
-            )
-            .await?;
+            )?;
         }
         _ => {}
     }
@@ -85,7 +83,7 @@ pub async fn carry_out(
     store(tx, (order_id, user_id), before, decision, place).await?;
     match decision.say {
         Some(Announcement::Delivered) => {
-            outbox::publish(tx, &Delivered { order_id, user_id }).await?;
+            outbox::publish(tx, &Delivered { order_id, user_id })?;
         }
         Some(Announcement::Failed) => {
             let reason = FailedReason::RecipientAbsent;
@@ -96,8 +94,7 @@ pub async fn carry_out(
                     user_id,
                     reason,
                 },
-            )
-            .await?;
+            )?;
         }
         Some(Announcement::Booked(_) | Announcement::BookingRefused(_)) | None => {}
     }
@@ -115,7 +112,7 @@ async fn store(
         tracing::info!(%order_id, ?before, "no longer applies");
         return Ok(());
     };
-    bookings::save(tx, (order_id, user_id), before, booking, place.as_ref()).await?;
+    bookings::save(tx, (order_id, user_id), booking, place.clone());
     if let (Some(moved), Some(place)) = (decision.place, place) {
         let places = match moved {
             PlaceMove::Take => 1,
@@ -124,7 +121,8 @@ async fn store(
         let slot = slots::lock(tx, place.slot_id)
             .await?
             .ok_or(SlotError::Contradiction)?;
-        slots::save_booked(tx, place.slot_id, slot.after(places)?).await?;
+        let booked = slot.after(places)?;
+        slots::save_booked(tx, place.slot_id, slot, booked);
     }
     Ok(())
 }

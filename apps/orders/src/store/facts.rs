@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use db::{DbError, Tx};
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::OrderId;
 
 use super::schema::order_facts;
@@ -15,13 +17,31 @@ pub struct Learnt {
     pub at: DateTime<Utc>,
 }
 
-/// All that is known of an order.
-pub async fn of(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Facts, DbError> {
-    let mut facts = Facts::default();
-    for Learnt { fact, at, .. } in learnt(tx, order_id).await? {
-        facts.add(fact, at);
+/// All that is known of these orders.
+pub async fn of_all(
+    conn: &mut AsyncPgConnection,
+    ids: &[OrderId],
+) -> Result<BTreeMap<OrderId, Facts>, DbError> {
+    let known = order_facts::table.filter(order_facts::order_id.eq_any(ids));
+    let rows: Vec<(OrderId, serde_json::Value, DateTime<Utc>)> = known
+        .select((order_facts::order_id, order_facts::fact, order_facts::at))
+        .load(conn)
+        .await?;
+    let mut facts = BTreeMap::<OrderId, Facts>::new();
+    for (order_id, fact, at) in rows {
+        facts.entry(order_id).or_default().add(read(fact)?, at);
     }
     Ok(facts)
+}
+
+/// All that is known of an order.
+pub async fn of(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Facts, DbError> {
+    Ok(of_all(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default())
+}
+
+fn read(fact: serde_json::Value) -> Result<Fact, DbError> {
+    serde_json::from_value(fact)
+        .map_err(|error| DbError::Query(diesel::result::Error::DeserializationError(error.into())))
 }
 
 /// All that is known of an order, as it was learnt.
@@ -34,8 +54,7 @@ pub async fn learnt(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<Learnt>, D
         .await?;
     rows.into_iter()
         .map(|(number, fact, at)| {
-            let fact = serde_json::from_value(fact)
-                .map_err(|error| DbError::Query(diesel::result::Error::DeserializationError(error.into())))?;
+            let fact = read(fact)?;
             Ok(Learnt { number, fact, at })
         })
         .collect()
@@ -48,21 +67,4 @@ pub async fn counts(tx: &mut Tx<'_>, orders: &[OrderId]) -> Result<Vec<(OrderId,
         .group_by(order_facts::order_id)
         .select((order_facts::order_id, diesel::dsl::max(order_facts::number)));
     Ok(known.load(&mut **tx).await?)
-}
-
-pub async fn add(tx: &mut Tx<'_>, order_id: OrderId, learnt: &Learnt) -> Result<(), DbError> {
-    let json = serde_json::to_value(&learnt.fact).expect("facts are plain enums, which are always JSON");
-    let kind = json["kind"].as_str().unwrap_or_default().to_owned();
-    let new = (
-        order_facts::order_id.eq(order_id),
-        order_facts::kind.eq(kind),
-        order_facts::fact.eq(json),
-        order_facts::at.eq(learnt.at),
-        order_facts::number.eq(learnt.number),
-    );
-    let added = diesel::insert_into(order_facts::table)
-        .values(new)
-        .execute(&mut **tx)
-        .await?;
-    DbError::expect_rows("adding a fact", 1, added)
 }

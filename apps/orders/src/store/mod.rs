@@ -2,5 +2,6 @@
 
 pub mod facts;
 pub mod goods;
+pub mod open;
 pub mod orders;
 mod schema;

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use contracts::{Line, OrderSheet};
-use db::{DbError, Tx, cached};
+use db::{DbError, Tx};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::{Money, OrderId, Sku, SlotId, UserId, Zone};
@@ -51,32 +51,6 @@ pub async fn add(
     DbError::expect_rows("adding an order's lines", order.lines.len(), added)
 }
 
-/// Locks the order until the transaction ends; whose it is.
-pub async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<UserId>, DbError> {
-    let row = orders::table.find(id).select(orders::user_id).for_update();
-    Ok(row.first(&mut **tx).await.optional()?)
-}
-
-/// Saves what follows from the facts.
-pub async fn save_derived(
-    tx: &mut Tx<'_>,
-    id: OrderId,
-    status: Status,
-    reason: Option<&str>,
-    deadline: Option<DateTime<Utc>>,
-) -> Result<(), DbError> {
-    let new = (
-        orders::status.eq(status.as_str()),
-        orders::outcome_reason.eq(reason),
-        orders::deadline.eq(deadline),
-        // It went on: what was wrong is over, or will be seen again at the next deadline.
-        orders::attention.eq(None::<String>),
-    );
-    let change = diesel::update(orders::table.find(id)).set(new);
-    let saved = cached(change).execute(&mut **tx).await?;
-    DbError::expect_rows("saving an order's status", 1, saved)
-}
-
 /// Orders whose deadline has passed and that nobody was asked to look at, the latest first.
 pub async fn late(tx: &mut Tx<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let late = orders::table
@@ -86,14 +60,15 @@ pub async fn late(tx: &mut Tx<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec
     Ok(late.load(&mut **tx).await?)
 }
 
-/// Locks the order if it is still late and nobody else has it; whose it is.
-pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<Option<UserId>, DbError> {
+/// Locks the order if it is still late and nobody else has it; whether that is so.
+pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool, DbError> {
     let late = orders::table
         .find(id)
         .filter(orders::deadline.lt(now))
         .filter(orders::attention.is_null());
-    let row = late.select(orders::user_id).for_update().skip_locked();
-    Ok(row.first(&mut **tx).await.optional()?)
+    let row = late.select(orders::id).for_update().skip_locked();
+    let locked: Option<OrderId> = row.first(&mut **tx).await.optional()?;
+    Ok(locked.is_some())
 }
 
 pub async fn ask_for_attention(tx: &mut Tx<'_>, id: OrderId, attention: Attention) -> Result<(), DbError> {

@@ -12,8 +12,8 @@ use crate::{
         status::Status,
     },
     store::{
-        facts::{self, Learnt},
-        orders,
+        facts::Learnt,
+        open::{self, Derived},
     },
 };
 
@@ -26,7 +26,7 @@ pub struct Whose {
 
 /// Adds a new fact to those of a locked order, and all that follows from it; tells what orders itself decided, and saves
 /// what is derived.
-pub async fn go_on(
+pub fn go_on(
     tx: &mut Tx<'_>,
     state: &State,
     order: Whose,
@@ -36,37 +36,43 @@ pub async fn go_on(
     let now = state.clock.now();
     let before = Status::of(&known);
     let mut next = Some(fact);
+    let mut news = Vec::new();
     while let Some(fact) = next {
-        tell(tx, order, &fact).await?;
+        tell(tx, order, &fact)?;
         let number = i32::try_from(known.count() + 1).expect("there are fewer kinds of facts");
         let learnt = Learnt {
             number,
             fact,
             at: now,
         };
-        facts::add(tx, order.order_id, &learnt).await?;
-        known.add(learnt.fact, now);
+        known.add(learnt.fact.clone(), now);
+        news.push(learnt);
         next = decide(&known);
     }
     if let Some(placed_at) = known.at(Kind::Placed) {
         let (metrics, after) = (state.metrics.clone(), Status::of(&known));
         tx.when_committed(move || metrics.went_on(placed_at, before, after, now));
     }
-    save(tx, state, order.order_id, &known).await
+    save(tx, state, order.order_id, &known, news);
+    Ok(())
 }
 
-/// Saves what follows from the facts, for lists and the sweeper.
-pub async fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts) -> Result<(), OrderError> {
+/// Saves what is new of an order, and what follows from all that is known of it.
+pub fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts, news: Vec<Learnt>) {
     let reason = known.iter().find_map(|(fact, _)| match fact {
         Fact::Closed { reason, .. } => Some(reason.clone()),
         _ => None,
     });
-    let deadline = deadline(known, &state.patience);
-    Ok(orders::save_derived(tx, id, Status::of(known), reason.as_deref(), deadline).await?)
+    let derived = Derived {
+        status: Status::of(known),
+        reason,
+        deadline: deadline(known, &state.patience),
+    };
+    open::save(tx, id, news, derived);
 }
 
 /// What the others tell is an event already.
-async fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderError> {
+fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderError> {
     let Whose { order_id, user_id } = order;
     match fact.clone() {
         Fact::StopRequested { reason } => {
@@ -75,7 +81,7 @@ async fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderErr
                 user_id,
                 reason,
             };
-            outbox::publish(tx, &stop).await?;
+            outbox::publish(tx, &stop)?;
         }
         Fact::Closed { outcome, reason } => {
             let closed = Closed {
@@ -84,7 +90,7 @@ async fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderErr
                 outcome,
                 reason,
             };
-            outbox::publish(tx, &closed).await?;
+            outbox::publish(tx, &closed)?;
         }
         Fact::Finished { outcome, reason } => {
             let finished = Finished {
@@ -93,7 +99,7 @@ async fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderErr
                 outcome,
                 reason,
             };
-            outbox::publish(tx, &finished).await?;
+            outbox::publish(tx, &finished)?;
         }
         _ => {}
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     State,
     domain::facts::Fact,
-    store::{facts, orders},
+    store::open,
 };
 
 /// Adds what was heard of an order to its facts, and does what follows.
@@ -18,13 +18,12 @@ pub async fn learn_fact(
     order_id: OrderId,
     fact: Fact,
 ) -> Result<(), OrderError> {
-    let user_id = orders::lock(tx, order_id)
+    let (user_id, known) = open::lock(tx, order_id)
         .await?
         .ok_or(OrderError::UnknownOrder)?;
-    let known = facts::of(tx, order_id).await?;
     if known.has(fact.kind()) {
         tracing::info!(%order_id, kind = ?fact.kind(), "is known already");
         return Ok(());
     }
-    go_on(tx, state, Whose { order_id, user_id }, known, fact).await
+    go_on(tx, state, Whose { order_id, user_id }, known, fact)
 }

@@ -10,10 +10,7 @@ use crate::{
         facts::{Fact, Facts},
         lines::{self, Wish},
     },
-    store::{
-        facts::{self, Learnt},
-        goods, orders,
-    },
+    store::{facts::Learnt, goods, open, orders},
 };
 
 pub struct PlaceOrder {
@@ -48,9 +45,9 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
         fact: Fact::Placed,
         at: now,
     };
-    facts::add(tx, order.order_id, &placed).await?;
+    open::add_facts(tx, vec![(order.order_id, placed)]).await?;
     let view = OrderView::of_sheet(&order, &known, deadline);
-    outbox::publish(tx, &Placed { order }).await?;
+    outbox::publish(tx, &Placed { order })?;
     let metrics = state.metrics.clone();
     tx.when_committed(move || {
         metrics.placed.inc();

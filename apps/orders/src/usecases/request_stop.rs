@@ -9,39 +9,39 @@ use super::{
 };
 use crate::{
     State,
-    domain::stop,
-    store::{facts, orders},
+    domain::{facts::Facts, stop},
+    store::open,
 };
 
 /// A customer cancels an order of theirs. It is a wish: the warehouse says whether it comes in time.
 pub async fn cancel_order(tx: &mut Tx<'_>, state: &State, wish: &TheirOrder) -> Result<(), OrderError> {
     let order_id = wish.order_id;
-    let user_id = orders::lock(tx, order_id)
+    let (user_id, known) = open::lock(tx, order_id)
         .await?
-        .filter(|user_id| *user_id == wish.owner)
+        .filter(|(user_id, _)| *user_id == wish.owner)
         .ok_or(OrderError::UnknownOrder)?;
-    request(tx, state, Whose { order_id, user_id }, StopReason::Customer).await
+    request(tx, state, Whose { order_id, user_id }, known, StopReason::Customer)
 }
 
 /// A manager stops anybody's order.
 pub async fn stop_order(tx: &mut Tx<'_>, state: &State, order_id: &OrderId) -> Result<(), OrderError> {
     let order_id = *order_id;
-    let user_id = orders::lock(tx, order_id)
+    let (user_id, known) = open::lock(tx, order_id)
         .await?
         .ok_or(OrderError::UnknownOrder)?;
-    request(tx, state, Whose { order_id, user_id }, StopReason::Operator).await
+    request(tx, state, Whose { order_id, user_id }, known, StopReason::Operator)
 }
 
 /// Asks for a stop of a locked order, unless one is under way.
-pub async fn request(
+pub fn request(
     tx: &mut Tx<'_>,
     state: &State,
     order: Whose,
+    known: Facts,
     reason: StopReason,
 ) -> Result<(), OrderError> {
-    let known = facts::of(tx, order.order_id).await?;
     match stop::stop(&known, reason)? {
-        Some(fact) => go_on(tx, state, order, known, fact).await,
+        Some(fact) => go_on(tx, state, order, known, fact),
         None => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         status::Status,
     },
     metrics::Open,
-    store::{facts, orders},
+    store::{open, orders},
 };
 
 const AT_A_TIME: i64 = 100;
@@ -47,21 +47,26 @@ async fn deal_with(
     order_id: OrderId,
     now: DateTime<Utc>,
 ) -> Result<(), OrderError> {
-    let Some(user_id) = orders::lock_late(tx, order_id, now).await? else {
+    if !orders::lock_late(tx, order_id, now).await? {
+        return Ok(());
+    }
+    let Some((user_id, known)) = open::lock(tx, order_id).await? else {
         return Ok(());
     };
-    let known = facts::of(tx, order_id).await?;
     let status = Status::of(&known);
     match overdue(status) {
         Some(Overdue::Stop) => {
             tracing::warn!(%order_id, status = status.as_str(), "an order is late; it is stopped");
-            request_stop::request(tx, state, Whose { order_id, user_id }, StopReason::Deadline).await
+            request_stop::request(tx, state, Whose { order_id, user_id }, known, StopReason::Deadline)
         }
         Some(Overdue::Ask(attention)) => {
             tracing::error!(%order_id, status = status.as_str(), attention = attention.as_str(), "an order needs attention");
             Ok(orders::ask_for_attention(tx, order_id, attention).await?)
         }
-        None => go_on::save(tx, state, order_id, &known).await,
+        None => {
+            go_on::save(tx, state, order_id, &known, Vec::new());
+            Ok(())
+        }
     }
 }
 

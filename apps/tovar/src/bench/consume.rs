@@ -90,7 +90,7 @@ async fn apply_and_publish(
 ) -> Result<(), PublishError> {
     count(tx, state, placed.id, &placed.event).await?;
     let order_id = placed.event.order_id;
-    outbox::publish(tx, &Counted { order_id }).await?;
+    outbox::publish(tx, &Counted { order_id })?;
     Ok(())
 }
 

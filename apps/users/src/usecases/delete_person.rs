@@ -37,6 +37,6 @@ pub async fn delete_person(tx: &mut Tx<'_>, _: &State, id: &UserId) -> Result<()
     // Their kept answers hold name and address.
     idempotency::forget(tx, &format!("email:{email}")).await?;
     idempotency::forget(tx, &id.to_string()).await?;
-    outbox::publish(tx, &UserDeleted { user_id: *id }).await?;
+    outbox::publish(tx, &UserDeleted { user_id: *id })?;
     Ok(())
 }

@@ -64,7 +64,7 @@ pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, Register
     if !people::add(tx, &person).await? {
         return Err(RegisterError::EmailTaken);
     }
-    outbox::publish(tx, &UserRegistered { user_id: id }).await?;
+    outbox::publish(tx, &UserRegistered { user_id: id })?;
     Ok(PersonView {
         id,
         email: new.email.as_str().to_owned(),

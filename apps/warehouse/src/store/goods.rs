@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Text},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{Money, Sku};
 
 use super::schema::goods;
@@ -44,22 +48,56 @@ pub async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Goods>, DbError> 
     Ok(locked.first(&mut **tx).await.optional()?)
 }
 
-/// The shelves of these goods, locked in the order of their SKUs, so that two orders never wait for each other.
+impl LockedRow for Shelf {
+    type Key = Sku;
+    const WHAT: &'static str = "saving shelves";
+
+    async fn lock(conn: &mut AsyncPgConnection, skus: Vec<Sku>) -> Result<Vec<(Sku, Self)>, DbError> {
+        let locked = goods::table
+            .filter(goods::sku.eq_any(skus))
+            .order(goods::sku)
+            .select(Goods::as_select())
+            .for_update();
+        let rows: Vec<Goods> = locked.load(conn).await?;
+        Ok(rows.into_iter().map(|row| (row.sku.clone(), row.shelf())).collect())
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, shelves: Vec<(Sku, Self)>) -> Result<usize, DbError> {
+        let (mut skus, mut on_hand, mut reserved) = (Vec::new(), Vec::new(), Vec::new());
+        for (sku, shelf) in shelves {
+            skus.push(sku);
+            on_hand.push(shelf.on_hand);
+            reserved.push(shelf.reserved);
+        }
+        let query = sql_query(
+            "UPDATE goods SET on_hand = new.on_hand, reserved = new.reserved
+             FROM unnest($1, $2, $3) AS new (sku, on_hand, reserved) WHERE goods.sku = new.sku",
+        )
+        .bind::<Array<Text>, _>(skus)
+        .bind::<Array<BigInt>, _>(on_hand)
+        .bind::<Array<BigInt>, _>(reserved);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
+
+/// The shelf of some goods, locked until the transaction ends.
+pub async fn lock_shelf(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Shelf>, DbError> {
+    tx.lock_row(sku).await
+}
+
+/// The shelves of those of these goods that there are, locked until the transaction ends.
 pub async fn lock_shelves(
     tx: &mut Tx<'_>,
-    skus: impl Iterator<Item = &Sku>,
+    skus: impl Iterator<Item = &Sku> + Clone,
 ) -> Result<BTreeMap<Sku, Shelf>, DbError> {
-    let skus: Vec<&Sku> = skus.collect();
-    let locked = goods::table
-        .filter(goods::sku.eq_any(skus))
-        .order(goods::sku)
-        .select(Goods::as_select())
-        .for_update();
-    let rows: Vec<Goods> = locked.load(&mut **tx).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.sku.clone(), row.shelf()))
-        .collect())
+    tx.lock_rows::<Shelf>(skus.clone().cloned()).await?;
+    let shelves = skus.filter_map(|sku| Some((sku.clone(), *tx.locked_row(sku)?)));
+    Ok(shelves.collect())
+}
+
+/// Saves a locked shelf.
+pub fn save_shelf(tx: &mut Tx<'_>, sku: &Sku, shelf: Shelf) {
+    tx.save_row(sku.clone(), shelf);
 }
 
 /// Goods after `after`, by SKU.
@@ -90,14 +128,4 @@ pub async fn list(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Resul
         ))
         .returning(Goods::as_returning());
     Ok(listed.get_result(&mut **tx).await?)
-}
-
-pub async fn save_shelf(tx: &mut Tx<'_>, sku: &Sku, shelf: Shelf) -> Result<(), DbError> {
-    let new = (
-        goods::on_hand.eq(shelf.on_hand),
-        goods::reserved.eq(shelf.reserved),
-    );
-    let change = diesel::update(goods::table.find(sku)).set(new);
-    let saved = cached(change).execute(&mut **tx).await?;
-    DbError::expect_rows("changing a shelf", 1, saved)
 }

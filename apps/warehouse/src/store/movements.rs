@@ -1,7 +1,12 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, Gathered, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Nullable, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::{FutureExt, future::BoxFuture};
 use kernel::{Id, OrderId, Sku};
 
 use super::schema::movements;
@@ -20,27 +25,51 @@ pub struct Movement {
     pub order_id: Option<OrderId>,
 }
 
-pub async fn record(
+/// Movements, until the transaction commits.
+#[derive(Default)]
+struct Unwritten {
+    ids: Vec<MovementId>,
+    skus: Vec<Sku>,
+    kinds: Vec<&'static str>,
+    quantities: Vec<i64>,
+    orders: Vec<Option<OrderId>>,
+}
+
+impl Gathered for Unwritten {
+    fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
+        let expected = self.ids.len();
+        let query = sql_query(
+            "INSERT INTO movements (id, sku, kind, quantity, order_id) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        )
+        .bind::<Array<Uuid>, _>(self.ids)
+        .bind::<Array<Text>, _>(self.skus)
+        .bind::<Array<Text>, _>(self.kinds)
+        .bind::<Array<BigInt>, _>(self.quantities)
+        .bind::<Array<Nullable<Uuid>>, _>(self.orders);
+        async move {
+            let recorded = cached(query).execute(conn).await?;
+            DbError::expect_rows("recording movements", expected, recorded)
+        }
+        .boxed()
+    }
+}
+
+/// Records what comes or goes.
+pub fn record(
     tx: &mut Tx<'_>,
     sku: &Sku,
-    kind: &str,
+    kind: &'static str,
     quantity: i64,
     order_id: Option<OrderId>,
-) -> Result<MovementId, DbError> {
+) -> MovementId {
     let id = MovementId::new();
-    let new = (
-        movements::id.eq(id),
-        movements::sku.eq(sku),
-        movements::kind.eq(kind),
-        movements::quantity.eq(quantity),
-        movements::order_id.eq(order_id),
-    );
-    let recorded = diesel::insert_into(movements::table)
-        .values(new)
-        .execute(&mut **tx)
-        .await?;
-    DbError::expect_rows("recording a movement", 1, recorded)?;
-    Ok(id)
+    let unwritten: &mut Unwritten = tx.gather();
+    unwritten.ids.push(id);
+    unwritten.skus.push(sku.clone());
+    unwritten.kinds.push(kind);
+    unwritten.quantities.push(quantity);
+    unwritten.orders.push(order_id);
+    id
 }
 
 /// The SKU's movements before `after`, the newest first.

@@ -1,11 +1,36 @@
-use contracts::Line;
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use std::collections::BTreeMap;
+
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{OrderId, Sku, UserId};
 
 use super::schema::{parcel_lines, parcels};
 use crate::domain::parcel::Parcel;
+
+/// Goods and how many of them, by SKU.
+pub type Lines = BTreeMap<Sku, i64>;
+
+/// An order's parcel as it lies in its tables.
+#[derive(Clone)]
+pub struct Row {
+    pub user_id: UserId,
+    pub parcel: Parcel,
+    /// Empty if nothing was ever reserved for it.
+    pub lines: Lines,
+}
+
+const ALL: [Parcel; 5] = [
+    Parcel::Refused,
+    Parcel::Reserved,
+    Parcel::Released,
+    Parcel::Shipped,
+    Parcel::Returned,
+];
 
 const fn to_text(parcel: Parcel) -> &'static str {
     match parcel {
@@ -17,73 +42,116 @@ const fn to_text(parcel: Parcel) -> &'static str {
     }
 }
 
-/// The order's parcel, locked until the transaction ends.
-pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Parcel>, DbError> {
-    let row = parcels::table.find(order_id).select(parcels::state).for_update();
-    let state: Option<String> = row.first(&mut **tx).await.optional()?;
-    let all = [
-        Parcel::Refused,
-        Parcel::Reserved,
-        Parcel::Released,
-        Parcel::Shipped,
-        Parcel::Returned,
-    ];
-    Ok(state.and_then(|state| all.into_iter().find(|parcel| to_text(*parcel) == state)))
+/// The table's CHECK allows only these.
+fn from_text(text: &str) -> Option<Parcel> {
+    ALL.into_iter().find(|parcel| to_text(*parcel) == text)
 }
 
-/// Saves what follows `before`, what [`lock`] has found. Where it found nothing, nothing was locked: if another event of
-/// the order was faster, this fails, and is decided anew.
-pub async fn save(
-    tx: &mut Tx<'_>,
-    order_id: OrderId,
-    user_id: UserId,
-    before: Option<Parcel>,
-    parcel: Parcel,
+impl LockedRow for Row {
+    type Key = OrderId;
+    const WHAT: &'static str = "saving parcels";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+        let locked = parcels::table
+            .filter(parcels::order_id.eq_any(ids))
+            .order(parcels::order_id)
+            .select((parcels::order_id, parcels::user_id, parcels::state))
+            .for_update();
+        let found: Vec<(OrderId, UserId, String)> = locked.load(conn).await?;
+        let mut lines = lines(conn, found.iter().map(|(id, ..)| *id)).await?;
+        let rows = found.into_iter().filter_map(|(id, user_id, state)| {
+            let row = Self {
+                user_id,
+                parcel: from_text(&state)?,
+                lines: lines.remove(&id).unwrap_or_default(),
+            };
+            Some((id, row))
+        });
+        Ok(rows.collect())
+    }
+
+    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (mut ids, mut users, mut states) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all_lines = Vec::new();
+        for (id, row) in rows {
+            ids.push(id);
+            users.push(row.user_id);
+            states.push(to_text(row.parcel));
+            all_lines.extend(row.lines.into_iter().map(|(sku, quantity)| (id, sku, quantity)));
+        }
+        let query = sql_query("INSERT INTO parcels (order_id, user_id, state) SELECT * FROM unnest($1, $2, $3)")
+            .bind::<Array<Uuid>, _>(ids)
+            .bind::<Array<Uuid>, _>(users)
+            .bind::<Array<Text>, _>(states);
+        let added = cached(query).execute(conn).await?;
+        if !all_lines.is_empty() {
+            add_lines(conn, all_lines).await?;
+        }
+        Ok(added)
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (ids, states): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|(id, row)| (id, to_text(row.parcel)))
+            .unzip();
+        let query = sql_query(
+            "UPDATE parcels SET state = new.state, changed_at = now()
+             FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(states);
+        Ok(cached(query).execute(conn).await?)
+    }
+}
+
+async fn add_lines(
+    conn: &mut AsyncPgConnection,
+    lines: Vec<(OrderId, Sku, i64)>,
 ) -> Result<(), DbError> {
-    let state = to_text(parcel);
-    let saved = if before.is_none() {
-        let new = (
-            parcels::order_id.eq(order_id),
-            parcels::user_id.eq(user_id),
-            parcels::state.eq(state),
-        );
-        diesel::insert_into(parcels::table)
-            .values(new)
-            .execute(&mut **tx)
-            .await?
-    } else {
-        let new = (parcels::state.eq(state), parcels::changed_at.eq(diesel::dsl::now));
-        let change = diesel::update(parcels::table.find(order_id)).set(new);
-        cached(change).execute(&mut **tx).await?
-    };
-    DbError::expect_rows("saving a parcel", 1, saved)
+    let expected = lines.len();
+    let (mut ids, mut skus, mut quantities) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, sku, quantity) in lines {
+        ids.push(id);
+        skus.push(sku);
+        quantities.push(quantity);
+    }
+    let query =
+        sql_query("INSERT INTO parcel_lines (order_id, sku, quantity) SELECT * FROM unnest($1, $2, $3)")
+            .bind::<Array<Uuid>, _>(ids)
+            .bind::<Array<Text>, _>(skus)
+            .bind::<Array<BigInt>, _>(quantities);
+    let added = cached(query).execute(conn).await?;
+    DbError::expect_rows("adding lines of parcels", expected, added)
 }
 
-pub async fn add_lines(tx: &mut Tx<'_>, order_id: OrderId, lines: &[Line]) -> Result<(), DbError> {
-    let new: Vec<_> = lines
-        .iter()
-        .map(|line| {
-            (
-                parcel_lines::order_id.eq(order_id),
-                parcel_lines::sku.eq(&line.sku),
-                parcel_lines::quantity.eq(i64::from(line.quantity)),
-            )
-        })
-        .collect();
-    let added = diesel::insert_into(parcel_lines::table)
-        .values(new)
-        .execute(&mut **tx)
+async fn lines(
+    conn: &mut AsyncPgConnection,
+    ids: impl Iterator<Item = OrderId>,
+) -> Result<BTreeMap<OrderId, Lines>, DbError> {
+    let ids: Vec<OrderId> = ids.collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found: Vec<(OrderId, Sku, i64)> = parcel_lines::table
+        .filter(parcel_lines::order_id.eq_any(ids))
+        .select((parcel_lines::order_id, parcel_lines::sku, parcel_lines::quantity))
+        .load(conn)
         .await?;
-    DbError::expect_rows("adding a parcel's lines", lines.len(), added)
+    let mut lines = BTreeMap::<OrderId, Lines>::new();
+    for (id, sku, quantity) in found {
+        lines.entry(id).or_default().insert(sku, quantity);
+    }
+    Ok(lines)
 }
 
-/// The parcel's goods, by SKU.
-pub async fn lines(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<(Sku, i64)>, DbError> {
-    let found = parcel_lines::table
-        .filter(parcel_lines::order_id.eq(order_id))
-        .order(parcel_lines::sku);
-    Ok(found
-        .select((parcel_lines::sku, parcel_lines::quantity))
-        .load(&mut **tx)
-        .await?)
+/// The order's parcel, locked until the transaction ends.
+pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Row>, DbError> {
+    tx.lock_row(&order_id).await
+}
+
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
+/// faster, the commit fails, and all is decided anew.
+pub fn save(tx: &mut Tx<'_>, order_id: OrderId, row: Row) {
+    tx.save_row(order_id, row);
 }

@@ -11,7 +11,10 @@ use crate::{
         parcel::{self, Announcement, Decision, Input, StockMove},
         shelf,
     },
-    store::{goods, movements, parcels},
+    store::{
+        goods, movements,
+        parcels::{self, Lines, Row},
+    },
 };
 
 /// The order is paid for: reserve its goods.
@@ -54,46 +57,60 @@ async fn apply(
     order: Option<OrderSheet>,
     input: Input,
 ) -> Result<(), WarehouseError> {
-    let before = parcels::lock(tx, order_id).await?;
+    let row = parcels::lock(tx, order_id).await?;
+    let before = row.as_ref().map(|row| row.parcel);
     let Decision { parcel, stock, say } = parcel::decide(before, input.clone());
     if parcel.is_none() && say.is_none() {
         tracing::info!(%order_id, ?before, ?input, "no longer applies");
     }
-    if let Some(parcel) = parcel {
-        parcels::save(tx, order_id, user_id, before, parcel).await?;
+    let mut lines = row.map(|row| row.lines).unwrap_or_default();
+    if let (Some(StockMove::Reserve), Some(order)) = (stock, &order) {
+        let wanted = order.lines.iter();
+        lines = wanted
+            .map(|line| (line.sku.clone(), i64::from(line.quantity)))
+            .collect();
     }
     if let Some(stock) = stock {
-        if let (StockMove::Reserve, Some(order)) = (stock, &order) {
-            parcels::add_lines(tx, order_id, &order.lines).await?;
-        }
-        move_stock(tx, order_id, stock).await?;
+        move_stock(tx, order_id, &lines, stock).await?;
+    }
+    if let Some(parcel) = parcel {
+        let row = Row {
+            user_id,
+            parcel,
+            lines,
+        };
+        parcels::save(tx, order_id, row);
     }
     if let Some(say) = say {
-        tell(tx, order_id, user_id, order, say).await?;
+        tell(tx, order_id, user_id, order, say)?;
     }
     Ok(())
 }
 
-/// Moves the goods of a parcel, in the order of their SKUs like everyone.
-async fn move_stock(tx: &mut Tx<'_>, order_id: OrderId, stock: StockMove) -> Result<(), WarehouseError> {
-    let lines = parcels::lines(tx, order_id).await?;
-    let shelves = goods::lock_shelves(tx, lines.iter().map(|(sku, _)| sku)).await?;
-    for (sku, quantity) in &lines {
+/// Moves the goods of a parcel.
+async fn move_stock(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    lines: &Lines,
+    stock: StockMove,
+) -> Result<(), WarehouseError> {
+    let shelves = goods::lock_shelves(tx, lines.keys()).await?;
+    for (sku, quantity) in lines {
         let shelf = shelves.get(sku).copied().ok_or(shelf::ShelfError::Short)?;
-        goods::save_shelf(tx, sku, shelf.apply(stock, *quantity)?).await?;
+        goods::save_shelf(tx, sku, shelf.apply(stock, *quantity)?);
         let moved = match stock {
             StockMove::TakeOut => Some(("shipment", -quantity)),
             StockMove::PutBack => Some(("return", *quantity)),
             StockMove::Reserve | StockMove::Release => None,
         };
         if let Some((kind, quantity)) = moved {
-            movements::record(tx, sku, kind, quantity, Some(order_id)).await?;
+            movements::record(tx, sku, kind, quantity, Some(order_id));
         }
     }
     Ok(())
 }
 
-async fn tell(
+fn tell(
     tx: &mut Tx<'_>,
     order_id: OrderId,
     user_id: UserId,
@@ -101,8 +118,8 @@ async fn tell(
     say: Announcement,
 ) -> Result<(), WarehouseError> {
     match (say, order) {
-        (Announcement::Reserved, Some(order)) => outbox::publish(tx, &Reserved { order }).await?,
-        (Announcement::Shipped, Some(order)) => outbox::publish(tx, &Shipped { order }).await?,
+        (Announcement::Reserved, Some(order)) => outbox::publish(tx, &Reserved { order })?,
+        (Announcement::Shipped, Some(order)) => outbox::publish(tx, &Shipped { order })?,
         (Announcement::ReserveRefused(sku), _) => {
             outbox::publish(
                 tx,
@@ -111,14 +128,13 @@ async fn tell(
                     user_id,
                     sku,
                 },
-            )
-            .await?
+            )?
         }
-        (Announcement::Released, _) => outbox::publish(tx, &Released { order_id, user_id }).await?,
+        (Announcement::Released, _) => outbox::publish(tx, &Released { order_id, user_id })?,
         (Announcement::ReleaseRefused, _) => {
-            outbox::publish(tx, &ReleaseRefused { order_id, user_id }).await?
+            outbox::publish(tx, &ReleaseRefused { order_id, user_id })?
         }
-        (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id }).await?,
+        (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id })?,
         (Announcement::Reserved | Announcement::Shipped, None) => {
             unreachable!("only events that carry the sheet lead to these")
         }

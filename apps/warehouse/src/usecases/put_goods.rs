@@ -75,8 +75,7 @@ pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Resul
                 price,
                 currency: state.currency,
             },
-        )
-        .await?;
+        )?;
         listed
     };
     Ok(PutView {

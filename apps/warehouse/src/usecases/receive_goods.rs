@@ -31,12 +31,12 @@ pub async fn receive_goods(
     _: &State,
     receipt: &ReceiveGoods,
 ) -> Result<ReceiptView, WarehouseError> {
-    let goods = goods::lock(tx, &receipt.sku)
+    let shelf = goods::lock_shelf(tx, &receipt.sku)
         .await?
-        .ok_or(WarehouseError::UnknownSku)?;
-    let shelf = goods.shelf().receive(receipt.quantity)?;
-    goods::save_shelf(tx, &receipt.sku, shelf).await?;
-    let id = movements::record(tx, &receipt.sku, "receipt", receipt.quantity, None).await?;
+        .ok_or(WarehouseError::UnknownSku)?
+        .receive(receipt.quantity)?;
+    goods::save_shelf(tx, &receipt.sku, shelf);
+    let id = movements::record(tx, &receipt.sku, "receipt", receipt.quantity, None);
     Ok(ReceiptView {
         id,
         sku: receipt.sku.clone(),

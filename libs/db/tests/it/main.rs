@@ -4,4 +4,5 @@
 mod a_transaction_is_all_or_nothing;
 mod fixture;
 mod migrations_run_once;
+mod rows_are_read_and_written_once;
 mod what_may_work_later_is_unavailable;

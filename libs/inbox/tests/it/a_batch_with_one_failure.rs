@@ -35,6 +35,24 @@ async fn events_that_wait_share_transactions() {
     );
 }
 
+/// While the first ones are in work, those of the other partitions come together.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_different_partitions_share_transactions() {
+    let fixture = Fixture::new(12).await;
+    for n in 0..EVENTS {
+        fixture.send(n % 12, &format!("k{}", n % 12), n).await;
+    }
+    let running = fixture.consume().await;
+    until("all", async || order(&fixture).await.len() == 120).await;
+    running.stop().await;
+    for key in 0..12 {
+        let wanted: Vec<_> = (0..EVENTS).filter(|n| n % 12 == key).collect();
+        assert_eq!(fixture.effects_of(&format!("k{key}")).await, wanted);
+    }
+    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
+    assert!(fixture.number(shared).await > 0, "each partition was alone");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_fails_fails_alone() {
     let fixture = sent().await;

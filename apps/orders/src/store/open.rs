@@ -1,0 +1,144 @@
+//! Orders under way: each is locked and read with all that is known of it.
+
+use chrono::{DateTime, Utc};
+use db::{DbError, LockedRow, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kernel::{OrderId, UserId};
+
+use super::{
+    facts::{self, Learnt},
+    schema::orders,
+};
+use crate::domain::{
+    facts::{Fact, Facts},
+    status::Status,
+};
+
+/// What follows from an order's facts, for lists and the sweeper.
+#[derive(Clone)]
+pub struct Derived {
+    pub status: Status,
+    pub reason: Option<String>,
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+/// An order that a transaction has locked.
+#[derive(Clone)]
+pub struct Order {
+    user_id: UserId,
+    known: Facts,
+    /// What the table does not have yet.
+    learnt: Vec<Learnt>,
+    derived: Option<Derived>,
+}
+
+impl LockedRow for Order {
+    type Key = OrderId;
+    const WHAT: &'static str = "saving orders";
+
+    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+        let locked = orders::table
+            .filter(orders::id.eq_any(&ids))
+            .order(orders::id)
+            .select((orders::id, orders::user_id))
+            .for_update();
+        let owners: Vec<(OrderId, UserId)> = locked.load(conn).await?;
+        // Only now: what was learnt while somebody else had the lock is seen.
+        let mut facts = facts::of_all(conn, &ids).await?;
+        let orders = owners.into_iter().map(|(id, user_id)| {
+            let order = Self {
+                user_id,
+                known: facts.remove(&id).unwrap_or_default(),
+                learnt: Vec::new(),
+                derived: None,
+            };
+            (id, order)
+        });
+        Ok(orders.collect())
+    }
+
+    async fn update(conn: &mut AsyncPgConnection, orders: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+        let (mut learnt, mut derived) = (Vec::new(), Vec::new());
+        for (id, order) in orders {
+            learnt.extend(order.learnt.into_iter().map(|learnt| (id, learnt)));
+            derived.extend(order.derived.map(|derived| (id, derived)));
+        }
+        add_facts(conn, learnt).await?;
+        save_derived(conn, derived).await
+    }
+}
+
+/// Locks an order; whose it is, and what is known of it.
+pub async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<(UserId, Facts)>, DbError> {
+    let order: Option<Order> = tx.lock_row(&id).await?;
+    Ok(order.map(|order| (order.user_id, order.known)))
+}
+
+/// Adds facts to a locked order, and what follows from all that is known of it by then.
+pub fn save(tx: &mut Tx<'_>, id: OrderId, learnt: Vec<Learnt>, derived: Derived) {
+    let order: Option<&Order> = tx.locked_row(&id);
+    let mut order = order.expect("who changes an order has locked it").clone();
+    for learnt in learnt {
+        order.known.add(learnt.fact.clone(), learnt.at);
+        order.learnt.push(learnt);
+    }
+    order.derived = Some(derived);
+    tx.save_row(id, order);
+}
+
+/// Adds facts to orders.
+pub async fn add_facts(conn: &mut AsyncPgConnection, learnt: Vec<(OrderId, Learnt)>) -> Result<(), DbError> {
+    let expected = learnt.len();
+    let (mut ids, mut kinds, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut numbers) = (Vec::new(), Vec::new());
+    for (id, Learnt { number, fact, at }) in learnt {
+        let json = json(&fact);
+        ids.push(id);
+        kinds.push(json["kind"].as_str().unwrap_or_default().to_owned());
+        facts.push(json);
+        times.push(at);
+        numbers.push(number);
+    }
+    let query = sql_query(
+        "INSERT INTO order_facts (order_id, kind, fact, at, number) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+    )
+    .bind::<Array<Uuid>, _>(ids)
+    .bind::<Array<Text>, _>(kinds)
+    .bind::<Array<Jsonb>, _>(facts)
+    .bind::<Array<Timestamptz>, _>(times)
+    .bind::<Array<Integer>, _>(numbers);
+    DbError::expect_rows("adding facts", expected, cached(query).execute(conn).await?)
+}
+
+fn json(fact: &Fact) -> serde_json::Value {
+    serde_json::to_value(fact).expect("facts are plain enums, which are always JSON")
+}
+
+async fn save_derived(
+    conn: &mut AsyncPgConnection,
+    derived: Vec<(OrderId, Derived)>,
+) -> Result<usize, DbError> {
+    let (mut ids, mut statuses) = (Vec::new(), Vec::new());
+    let (mut reasons, mut deadlines) = (Vec::new(), Vec::new());
+    for (id, derived) in derived {
+        ids.push(id);
+        statuses.push(derived.status.as_str());
+        reasons.push(derived.reason);
+        deadlines.push(derived.deadline);
+    }
+    // They went on: what was wrong is over, or will be seen again at the next deadline.
+    let query = sql_query(
+        "UPDATE orders SET status = new.status, outcome_reason = new.reason, deadline = new.deadline, attention = NULL
+         FROM unnest($1, $2, $3, $4) AS new (id, status, reason, deadline) WHERE orders.id = new.id",
+    )
+    .bind::<Array<Uuid>, _>(ids)
+    .bind::<Array<Text>, _>(statuses)
+    .bind::<Array<Nullable<Text>>, _>(reasons)
+    .bind::<Array<Nullable<Timestamptz>>, _>(deadlines);
+    Ok(cached(query).execute(conn).await?)
+}

@@ -1,0 +1,1 @@
+DROP FUNCTION inbox_accept_all;

@@ -1,0 +1,1 @@
+DROP FUNCTION outbox_publish, outbox_publish_all;
