@@ -93,6 +93,7 @@ pub struct Feeder {
     /// Whether the client has said that all brokers are down since one last answered.
     is_suspect: Arc<AtomicBool>,
     asked: Instant,
+    unreachable_since: Option<Instant>,
     metrics: RelayMetrics,
     clock: Clock,
     service: String,
@@ -105,6 +106,9 @@ const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_millis(500);
 /// For an answer of brokers that could not be reached before.
 const ASK: Duration = Duration::from_millis(500);
+/// After so long without a broker a new client is made. One that was told of no broker forgets all it knew, and never finds
+/// one again (issue 5301 of librdkafka).
+const RENEW: Duration = Duration::from_secs(30);
 
 impl Feeder {
     pub fn new(settings: &RelaySettings, metrics: RelayMetrics, shared: Arc<Shared>) -> KafkaResult<Self> {
@@ -122,6 +126,7 @@ impl Feeder {
             acks: Acks::default(),
             is_suspect,
             asked: Instant::now(),
+            unreachable_since: None,
             metrics,
             clock: Clock::system(),
             service: settings.service().to_owned(),
@@ -215,17 +220,29 @@ impl Feeder {
         }
         let answer = self.producer.client().fetch_metadata(None, ASK);
         self.asked = Instant::now();
-        match answer {
-            Ok(_) => self.outage_is_over(),
-            Err(error) => {
-                if self.metrics.outage.set(1) == 0 {
-                    tracing::warn!(%error, "no broker can be reached; the outbox keeps what is committed");
-                }
-            }
+        let error = match answer {
+            // A cluster whose only broker is taken to be away names none.
+            Ok(metadata) if metadata.brokers().is_empty() => "the answer names no broker".to_owned(),
+            Ok(_) => return self.outage_is_over(),
+            Err(error) => error.to_string(),
+        };
+        if self.metrics.outage.set(1) == 0 {
+            tracing::warn!(
+                error,
+                "no broker can be reached; the outbox keeps what is committed"
+            );
+        }
+        let since = *self.unreachable_since.get_or_insert(self.asked);
+        if since.elapsed() > RENEW {
+            let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            trouble.get_or_insert(Trouble::Broken(format!(
+                "no broker was reached for a while: {error}"
+            )));
         }
     }
 
-    fn outage_is_over(&self) {
+    fn outage_is_over(&mut self) {
+        self.unreachable_since = None;
         self.is_suspect.store(false, Ordering::Release);
         if self.metrics.outage.set(0) == 1 {
             tracing::info!("brokers can be reached again");

@@ -193,7 +193,10 @@ impl Tx<'_> {
 
     /// What is gathered of a kind so far.
     pub fn gather<G: Gathered + Default>(&mut self) -> &mut G {
-        let known = self.gathered.iter().position(|one| (&**one as &dyn Any).is::<G>());
+        let known = self
+            .gathered
+            .iter()
+            .position(|one| (&**one as &dyn Any).is::<G>());
         let place = known.unwrap_or_else(|| {
             self.gathered.push(Box::<G>::default());
             self.gathered.len() - 1

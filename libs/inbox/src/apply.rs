@@ -108,7 +108,10 @@ async fn apply<S: Send + Sync + 'static>(
         });
     }
     let accepted = accept(tx, subscriptions.name(), &concerning).await?;
-    let new = concerning.iter().zip(&accepted).filter(|(_, answer)| *answer == "new");
+    let new = concerning
+        .iter()
+        .zip(&accepted)
+        .filter(|(_, answer)| *answer == "new");
     let new: Vec<&Message> = new.map(|(message, _)| *message).collect();
     subscriptions.lock_rows(tx, &new).await?;
     let mut accepted = accepted.into_iter();

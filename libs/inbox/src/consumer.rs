@@ -1,4 +1,4 @@
-use std::{sync::Arc, thread::JoinHandle};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use connect::KafkaSettings;
 use db::Db;
@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     InboxSettings, Metrics, Subscriptions,
+    brokers::Brokers,
     hands::{Context, Hands},
-    pump::Pump,
+    pump::{Ended, Pump},
     purge, replay,
-    together::together,
+    together::{Together, together},
     worker::Shared,
 };
 
@@ -34,9 +35,15 @@ pub struct Running {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
     tasks: CancellationToken,
+    brokers: Arc<Brokers>,
 }
 
 impl Running {
+    /// Goes on with a new client, as is done when the present one has lost all brokers.
+    pub fn renew(&self) {
+        self.brokers.lose();
+    }
+
     /// Finishes the events that are in work, commits the offsets, and leaves the group.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -68,21 +75,13 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
 ) -> Result<Running, StartError> {
     metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
-    let topics: Vec<String> = subscriptions
-        .topics()
-        .into_iter()
-        .map(|topic| kafka.topic(topic))
-        .collect();
-    let config = client_config(kafka, settings, &group);
-    let hands = Hands::default();
-    let context = Context {
-        hands: hands.clone(),
-        metrics: metrics.clone(),
+    let topics = subscriptions.topics().into_iter().map(|topic| kafka.topic(topic));
+    let member = Member {
+        topics: topics.collect(),
+        config: client_config(kafka, settings, &group),
         prefix: kafka.kafka_prefix.clone(),
+        brokers: Arc::default(),
     };
-    let consumer = StreamConsumer::from_config_and_context(&config, context)?;
-    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-
     let shared = Arc::new(Shared {
         subscriptions,
         state,
@@ -109,23 +108,92 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
             .clone()
             .run_until_cancelled_owned(carrier.run(shared.clone())),
     );
-    let pump = Pump {
-        consumer: Arc::new(consumer),
-        hands,
-        shared,
-        together,
-        runtime: Handle::current(),
-    };
+    let brokers = member.brokers.clone();
+    let first = member.join(&shared, &together)?;
     let stopped = stop.clone();
+    let runtime = Handle::current();
     let thread = std::thread::Builder::new()
         .name("inbox".to_owned())
-        .spawn(move || pump.runtime.clone().block_on(pump.run(stopped)))
+        .spawn(move || runtime.block_on(member.pump(first, &shared, &together, stopped)))
         .map_err(StartError::Thread)?;
     Ok(Running {
         stop,
         thread: Some(thread),
         tasks,
+        brokers,
     })
+}
+
+/// A member of the group, whatever client it has at the moment.
+struct Member {
+    topics: Vec<String>,
+    config: ClientConfig,
+    prefix: String,
+    brokers: Arc<Brokers>,
+}
+
+const BEFORE_A_NEW_CLIENT: Duration = Duration::from_secs(1);
+
+impl Member {
+    /// A new client, which joins the group.
+    fn join<S: Send + Sync + 'static>(
+        &self,
+        shared: &Arc<Shared<S>>,
+        together: &Together,
+    ) -> Result<Pump<S>, KafkaError> {
+        let hands = Hands::default();
+        let context = Context {
+            hands: hands.clone(),
+            brokers: self.brokers.clone(),
+            metrics: shared.metrics.clone(),
+            prefix: self.prefix.clone(),
+        };
+        let consumer: StreamConsumer<Context> =
+            StreamConsumer::from_config_and_context(&self.config, context)?;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        Ok(Pump {
+            consumer: Arc::new(consumer),
+            hands,
+            shared: shared.clone(),
+            together: together.clone(),
+            brokers: self.brokers.clone(),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Takes messages until stopped, with one client after the other if need be.
+    async fn pump<S: Send + Sync + 'static>(
+        self,
+        first: Pump<S>,
+        shared: &Arc<Shared<S>>,
+        together: &Together,
+        stop: CancellationToken,
+    ) {
+        let mut pump = Some(first);
+        loop {
+            if let Some(pump) = pump.take() {
+                match pump.run(stop.clone()).await {
+                    Ended::Stopped => return,
+                    Ended::Lost => tracing::warn!(
+                        "Kafka's client has lost all brokers; a new one begins from the stored offsets"
+                    ),
+                }
+                // It may wait for a broker before it ends.
+                std::thread::spawn(move || drop(pump));
+            }
+            match self.join(shared, together) {
+                Ok(next) => pump = Some(next),
+                Err(error) => {
+                    tracing::warn!(%error, "no Kafka client can be made at the moment");
+                    let pause = tokio::time::sleep(BEFORE_A_NEW_CLIENT);
+                    if stop.run_until_cancelled(pause).await.is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -> ClientConfig {

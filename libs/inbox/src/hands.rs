@@ -15,7 +15,7 @@ use rdkafka::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Message, Metrics};
+use crate::{Message, Metrics, brokers::Brokers};
 
 /// What a revoked partition's worker has to finish or roll back.
 const REVOKE_GRACE: Duration = Duration::from_secs(10);
@@ -51,6 +51,7 @@ impl Hands {
 /// Sees to it that a partition is given up only when its worker has finished or rolled back.
 pub(crate) struct Context {
     pub hands: Hands,
+    pub brokers: Arc<Brokers>,
     pub metrics: Metrics,
     /// What topics' names begin with on the brokers.
     pub prefix: String,
@@ -58,6 +59,7 @@ pub(crate) struct Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
+        self.brokers.see(&statistics);
         for (name, topic) in &statistics.topics {
             // Partitions that are somebody else's have no lag here, which is said by a negative one.
             let behind = topic.partitions.values();

@@ -6,6 +6,7 @@
 
 mod apply;
 pub mod blocked;
+mod brokers;
 mod consumer;
 mod failure;
 mod hands;

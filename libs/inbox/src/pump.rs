@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Message,
+    brokers::Brokers,
     hands::{Context, Hand, Hands, Place, commit, end},
     together::Together,
     worker::{Shared, Worker},
@@ -33,15 +34,27 @@ pub(crate) struct Pump<S> {
     pub hands: Hands,
     pub shared: Arc<Shared<S>>,
     pub together: Together,
+    pub brokers: Arc<Brokers>,
     pub runtime: Handle,
 }
 
+/// Why a pump has ended.
+pub(crate) enum Ended {
+    Stopped,
+    /// Its client knows no broker any more: there must be a new one.
+    Lost,
+}
+
 impl<S: Send + Sync + 'static> Pump<S> {
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(&self, stop: CancellationToken) -> Ended {
         let (resume, mut resumed) = mpsc::unbounded_channel::<Place>();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = self.brokers.are_lost() => {
+                    end(self.hands.take_all());
+                    return Ended::Lost;
+                }
                 Some(place) = resumed.recv() => self.go_on(&place),
                 received = self.consumer.recv() => match received {
                     Ok(message) => self.hand_over(Message::read(&message), &resume),
@@ -55,6 +68,7 @@ impl<S: Send + Sync + 'static> Pump<S> {
         end(self.hands.take_all());
         commit(&*self.consumer);
         self.consumer.unsubscribe();
+        Ended::Stopped
     }
 
     fn hand_over(&self, message: Message, resume: &mpsc::UnboundedSender<Place>) {

@@ -91,7 +91,11 @@ impl Carrier {
                 }
                 Err(failure) => {
                     wanted = (wanted / 2).max(1);
-                    tracing::debug!(?failure, events = messages.len(), "events are done again one by one");
+                    tracing::debug!(
+                        ?failure,
+                        events = messages.len(),
+                        "events are done again one by one"
+                    );
                     for offer in offers {
                         let _ = offer.answer.send(None);
                     }
@@ -110,7 +114,11 @@ impl Carrier {
                 count += offer.messages.len();
                 offers.push(offer);
             }
-            next = if count < wanted { self.0.try_recv().ok() } else { None };
+            next = if count < wanted {
+                self.0.try_recv().ok()
+            } else {
+                None
+            };
         }
         Some(offers)
     }

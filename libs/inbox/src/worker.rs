@@ -13,9 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    InboxSettings, Message, Metrics, Outcome, Retry, Subscriptions,
-    apply, blocked,
-    together::Together,
+    InboxSettings, Message, Metrics, Outcome, Retry, Subscriptions, apply, blocked, together::Together,
 };
 
 /// What all workers of a consumer share.

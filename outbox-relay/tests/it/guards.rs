@@ -31,7 +31,10 @@ async fn an_event_for_a_topic_that_nobody_declared_is_refused() {
     };
     let error = store.db.transaction("test", work).await.unwrap_err();
     let cause = cause_chain(&error);
-    assert!(cause.contains("did not declare that it publishes to topic elsewhere"), "{cause}");
+    assert!(
+        cause.contains("did not declare that it publishes to topic elsewhere"),
+        "{cause}"
+    );
     assert_eq!(error.class(), Class::Bug);
     assert!(store.committed().await.is_empty());
 }

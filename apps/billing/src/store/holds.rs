@@ -87,10 +87,8 @@ impl LockedRow for Row {
     }
 
     async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
-        let (ids, states): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .map(|(id, row)| (id, to_text(row.hold)))
-            .unzip();
+        let (ids, states): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(id, row)| (id, to_text(row.hold))).unzip();
         let query = sql_query(
             "UPDATE holds SET state = new.state, changed_at = now()
              FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",

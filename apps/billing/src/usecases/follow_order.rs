@@ -116,16 +116,14 @@ fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -> Resu
     match (say, sheet) {
         (Announcement::Held, Some(order)) => outbox::publish(tx, &Held { order })?,
         (Announcement::Captured, Some(order)) => outbox::publish(tx, &Captured { order })?,
-        (Announcement::HoldRefused(reason), _) => {
-            outbox::publish(
-                tx,
-                &HoldRefused {
-                    order_id,
-                    user_id,
-                    reason,
-                },
-            )?
-        }
+        (Announcement::HoldRefused(reason), _) => outbox::publish(
+            tx,
+            &HoldRefused {
+                order_id,
+                user_id,
+                reason,
+            },
+        )?,
         (Announcement::Settled { released, refunded }, _) => {
             let currency = state.currency;
             outbox::publish(

@@ -143,12 +143,7 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Booking,
 
 /// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
 /// faster, the commit fails, and all is decided anew.
-pub fn save(
-    tx: &mut Tx<'_>,
-    (order_id, user_id): (OrderId, UserId),
-    booking: Booking,
-    place: Option<Place>,
-) {
+pub fn save(tx: &mut Tx<'_>, (order_id, user_id): (OrderId, UserId), booking: Booking, place: Option<Place>) {
     let before: Option<&Row> = tx.locked_row(&order_id);
     let handover = match booking {
         Booking::Booked(handover) => Some(handover),

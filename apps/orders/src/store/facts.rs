@@ -36,7 +36,10 @@ pub async fn of_all(
 
 /// All that is known of an order.
 pub async fn of(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Facts, DbError> {
-    Ok(of_all(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default())
+    Ok(of_all(tx, &[order_id])
+        .await?
+        .remove(&order_id)
+        .unwrap_or_default())
 }
 
 fn read(fact: serde_json::Value) -> Result<Fact, DbError> {

@@ -5,11 +5,7 @@ use super::{
     OrderError,
     go_on::{Whose, go_on},
 };
-use crate::{
-    State,
-    domain::facts::Fact,
-    store::open,
-};
+use crate::{State, domain::facts::Fact, store::open};
 
 /// Adds what was heard of an order to its facts, and does what follows.
 pub async fn learn_fact(
@@ -18,9 +14,7 @@ pub async fn learn_fact(
     order_id: OrderId,
     fact: Fact,
 ) -> Result<(), OrderError> {
-    let (user_id, known) = open::lock(tx, order_id)
-        .await?
-        .ok_or(OrderError::UnknownOrder)?;
+    let (user_id, known) = open::lock(tx, order_id).await?.ok_or(OrderError::UnknownOrder)?;
     if known.has(fact.kind()) {
         tracing::info!(%order_id, kind = ?fact.kind(), "is known already");
         return Ok(());

@@ -20,16 +20,26 @@ pub async fn cancel_order(tx: &mut Tx<'_>, state: &State, wish: &TheirOrder) -> 
         .await?
         .filter(|(user_id, _)| *user_id == wish.owner)
         .ok_or(OrderError::UnknownOrder)?;
-    request(tx, state, Whose { order_id, user_id }, known, StopReason::Customer)
+    request(
+        tx,
+        state,
+        Whose { order_id, user_id },
+        known,
+        StopReason::Customer,
+    )
 }
 
 /// A manager stops anybody's order.
 pub async fn stop_order(tx: &mut Tx<'_>, state: &State, order_id: &OrderId) -> Result<(), OrderError> {
     let order_id = *order_id;
-    let (user_id, known) = open::lock(tx, order_id)
-        .await?
-        .ok_or(OrderError::UnknownOrder)?;
-    request(tx, state, Whose { order_id, user_id }, known, StopReason::Operator)
+    let (user_id, known) = open::lock(tx, order_id).await?.ok_or(OrderError::UnknownOrder)?;
+    request(
+        tx,
+        state,
+        Whose { order_id, user_id },
+        known,
+        StopReason::Operator,
+    )
 }
 
 /// Asks for a stop of a locked order, unless one is under way.

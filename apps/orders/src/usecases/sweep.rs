@@ -57,7 +57,13 @@ async fn deal_with(
     match overdue(status) {
         Some(Overdue::Stop) => {
             tracing::warn!(%order_id, status = status.as_str(), "an order is late; it is stopped");
-            request_stop::request(tx, state, Whose { order_id, user_id }, known, StopReason::Deadline)
+            request_stop::request(
+                tx,
+                state,
+                Whose { order_id, user_id },
+                known,
+                StopReason::Deadline,
+            )
         }
         Some(Overdue::Ask(attention)) => {
             tracing::error!(%order_id, status = status.as_str(), attention = attention.as_str(), "an order needs attention");

@@ -59,7 +59,10 @@ impl LockedRow for Shelf {
             .select(Goods::as_select())
             .for_update();
         let rows: Vec<Goods> = locked.load(conn).await?;
-        Ok(rows.into_iter().map(|row| (row.sku.clone(), row.shelf())).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.sku.clone(), row.shelf()))
+            .collect())
     }
 
     async fn update(conn: &mut AsyncPgConnection, shelves: Vec<(Sku, Self)>) -> Result<usize, DbError> {

@@ -79,10 +79,11 @@ impl LockedRow for Row {
             states.push(to_text(row.parcel));
             all_lines.extend(row.lines.into_iter().map(|(sku, quantity)| (id, sku, quantity)));
         }
-        let query = sql_query("INSERT INTO parcels (order_id, user_id, state) SELECT * FROM unnest($1, $2, $3)")
-            .bind::<Array<Uuid>, _>(ids)
-            .bind::<Array<Uuid>, _>(users)
-            .bind::<Array<Text>, _>(states);
+        let query =
+            sql_query("INSERT INTO parcels (order_id, user_id, state) SELECT * FROM unnest($1, $2, $3)")
+                .bind::<Array<Uuid>, _>(ids)
+                .bind::<Array<Uuid>, _>(users)
+                .bind::<Array<Text>, _>(states);
         let added = cached(query).execute(conn).await?;
         if !all_lines.is_empty() {
             add_lines(conn, all_lines).await?;
@@ -105,10 +106,7 @@ impl LockedRow for Row {
     }
 }
 
-async fn add_lines(
-    conn: &mut AsyncPgConnection,
-    lines: Vec<(OrderId, Sku, i64)>,
-) -> Result<(), DbError> {
+async fn add_lines(conn: &mut AsyncPgConnection, lines: Vec<(OrderId, Sku, i64)>) -> Result<(), DbError> {
     let expected = lines.len();
     let (mut ids, mut skus, mut quantities) = (Vec::new(), Vec::new(), Vec::new());
     for (id, sku, quantity) in lines {

@@ -120,20 +120,16 @@ fn tell(
     match (say, order) {
         (Announcement::Reserved, Some(order)) => outbox::publish(tx, &Reserved { order })?,
         (Announcement::Shipped, Some(order)) => outbox::publish(tx, &Shipped { order })?,
-        (Announcement::ReserveRefused(sku), _) => {
-            outbox::publish(
-                tx,
-                &ReserveRefused {
-                    order_id,
-                    user_id,
-                    sku,
-                },
-            )?
-        }
+        (Announcement::ReserveRefused(sku), _) => outbox::publish(
+            tx,
+            &ReserveRefused {
+                order_id,
+                user_id,
+                sku,
+            },
+        )?,
         (Announcement::Released, _) => outbox::publish(tx, &Released { order_id, user_id })?,
-        (Announcement::ReleaseRefused, _) => {
-            outbox::publish(tx, &ReleaseRefused { order_id, user_id })?
-        }
+        (Announcement::ReleaseRefused, _) => outbox::publish(tx, &ReleaseRefused { order_id, user_id })?,
         (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id })?,
         (Announcement::Reserved | Announcement::Shipped, None) => {
             unreachable!("only events that carry the sheet lead to these")

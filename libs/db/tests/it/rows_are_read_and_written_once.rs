@@ -66,7 +66,10 @@ async fn fixture() -> Fixture {
 }
 
 async fn counted(fixture: &Fixture) -> Vec<(i32, i32)> {
-    let rows = fixture.sql.query("SELECT n, times FROM counted ORDER BY n", &[]).await;
+    let rows = fixture
+        .sql
+        .query("SELECT n, times FROM counted ORDER BY n", &[])
+        .await;
     rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
@@ -98,11 +101,16 @@ async fn a_row_that_somebody_else_added_meanwhile_is_a_reason_to_try_again() {
     let sql = &fixture.sql;
     let work = async |tx: &mut Tx<'_>| -> Result<(), WorkError> {
         count(tx, 3).await?;
-        sql.batch_execute("INSERT INTO counted VALUES (3, 30)").await.unwrap();
+        sql.batch_execute("INSERT INTO counted VALUES (3, 30)")
+            .await
+            .unwrap();
         Ok(())
     };
     let failed = fixture.db.transaction("test.slower", work).await.unwrap_err();
-    assert!(matches!(failed, WorkError::Db(Class::Unavailable, _)), "{failed:?}");
+    assert!(
+        matches!(failed, WorkError::Db(Class::Unavailable, _)),
+        "{failed:?}"
+    );
     let again = async |tx: &mut Tx<'_>| count(tx, 3).await;
     fixture.db.transaction("test.again", again).await.unwrap();
     assert_eq!(counted(&fixture).await, [(1, 10), (2, 20), (3, 31)]);
@@ -159,10 +167,18 @@ async fn who_has_no_patience_gives_up_at_a_locked_row_and_says_to_try_again() {
     fixture.sql.batch_execute(lock).await.unwrap();
     let patience = std::time::Duration::from_millis(20);
     let work = async |tx: &mut Tx<'_>| count(tx, 1).await;
-    let failed = fixture.db.impatient_transaction("test.impatient", patience, work).await;
-    assert!(matches!(failed, Err(WorkError::Db(Class::Unavailable, _))), "{failed:?}");
+    let failed = fixture
+        .db
+        .impatient_transaction("test.impatient", patience, work)
+        .await;
+    assert!(
+        matches!(failed, Err(WorkError::Db(Class::Unavailable, _))),
+        "{failed:?}"
+    );
     // The next transaction of the connection has patience again.
-    let patient = fixture.db.transaction("test.patient", async |tx| count(tx, 1).await);
+    let patient = fixture
+        .db
+        .transaction("test.patient", async |tx| count(tx, 1).await);
     let (done, ()) = tokio::join!(patient, async {
         until("it to wait", async || fixture.waiting().await == 1).await;
         tokio::time::sleep(patience * 5).await;

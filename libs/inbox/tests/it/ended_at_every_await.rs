@@ -29,8 +29,8 @@ async fn each_await(fixture: &Fixture, prepare: impl Fn(i32), outcome: Outcome) 
 async fn an_event_whose_delivery_ends_at_any_await_is_applied_once() {
     let fixture = Fixture::new(1).await;
     let awaits = each_await(&fixture, |_| {}, Outcome::Applied).await;
-    // Begin, claim, commit; and what the handler does. How many of them wait depends on who is faster.
-    assert!(awaits >= 3, "{awaits} awaits");
+    // Begin, claim, commit, and what the handler does: those of them that are not answered at once.
+    assert!(awaits >= 2, "{awaits} awaits");
     assert_eq!(fixture.effects_of("a").await, (0..=awaits).collect::<Vec<_>>());
 }
 
@@ -39,8 +39,8 @@ async fn an_event_whose_delivery_ends_at_any_await_is_parked_once() {
     let fixture = Fixture::new(1).await;
     let refuse = |n| fixture.make("a", n, Act::Fail(Class::Invalid));
     let awaits = each_await(&fixture, refuse, Outcome::Parked).await;
-    // Begin, claim, handle, commit.
-    assert!(awaits >= 4, "{awaits} awaits");
+    // Begin, claim, commit, and what the handler does: those of them that are not answered at once.
+    assert!(awaits >= 2, "{awaits} awaits");
     assert!(fixture.effects_of("a").await.is_empty());
     assert_eq!(fixture.parked().await.len(), usize::try_from(awaits).unwrap() + 1);
 }
