@@ -70,6 +70,13 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
     })
     .await
     .unwrap();
+    let shown = tovar::order::view(&store.file(), order.parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        shown.order.unwrap().needs_attention.as_deref(),
+        Some("stop_overdue")
+    );
     let denied = customer.get("/api/orders?needs_attention=true").await.unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     // What the warehouse hears first is open; it cannot ship what is not booked.
@@ -135,6 +142,88 @@ async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
         ends(&customer, &order).await,
         (json!("refunded"), json!("recipient_absent"))
     );
+    store.stop().await;
+}
+
+/// The sweeper finds the order late at its next look, without anybody's waiting for two minutes.
+async fn time_passes(store: &Store, order: &str) {
+    let sql = "UPDATE orders SET deadline = now() - interval '1 second' WHERE id = $1::text::uuid";
+    let passed = store.sql("orders").await.execute(sql, &[&order]).await.unwrap();
+    assert_eq!(passed, 1);
+}
+
+/// Places an order that rests in this status, because `away` is away. Delivery is away too, unless it has booked.
+async fn rest(store: &mut Store, shop: &Shop, customer: &Client, status: &str, away: &'static str) -> String {
+    store.stop_service("delivery").await;
+    let is_booked = ["booked", "paid"].contains(&status);
+    if !is_booked && away != "delivery" {
+        store.stop_service(away).await;
+    }
+    let order = shop.place(customer, &shop.order(1)).await;
+    if is_booked {
+        Shop::until(customer, &order, &["reserved"]).await;
+        store.stop_service(away).await;
+        store.start_service("delivery").await;
+    }
+    Shop::until(customer, &order, &[status]).await;
+    order
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
+    let mut store = Store::start_with(&[("orders", &["--sweep-every=20"])]).await;
+    let shop = Shop::open(&store, 10, 10).await;
+    for (status, away) in [
+        ("placed", "billing"),
+        ("held", "warehouse"),
+        ("reserved", "delivery"),
+        ("booked", "billing"),
+        ("paid", "warehouse"),
+    ] {
+        let customer = store.guest.new_customer(5_000).await.unwrap();
+        let order = rest(&mut store, &shop, &customer, status, away).await;
+        time_passes(&store, &order).await;
+        let stopped = Shop::until(&customer, &order, &["stopping", "closing", "cancelled"]).await;
+        let mut steps = stopped["timeline"].as_array().unwrap().iter();
+        assert!(
+            steps.any(|step| step["text"] == "a stop is requested: deadline"),
+            "{stopped:#}"
+        );
+        if away != "delivery" {
+            store.start_service(away).await;
+        }
+        let (end, reason) = ends(&customer, &order).await;
+        // What is paid may be shipped before the warehouse hears of the stop.
+        if status == "paid" && end == "delivered" {
+            let wanted =
+                json!({ "available": 4_000, "held": 0, "stock": 9, "free": 9, "told": ["delivered"] });
+            shop.expect(&store, &customer, &shop.slot, wanted).await;
+            continue;
+        }
+        assert_eq!((end, reason), late(), "{status}");
+        if !["booked", "paid"].contains(&status) {
+            store.start_service("delivery").await;
+        }
+        let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 10, "told": ["cancelled"] });
+        shop.expect(&store, &customer, &shop.slot, wanted).await;
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_that_no_locker_takes_needs_attention_until_one_does() {
+    let mut store = Store::start_with(&[("orders", &["--sweep-every=20"])]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let order = rest(&mut store, &shop, &customer, "paid", "warehouse").await;
+    store.stop_service("delivery").await;
+    store.start_service("warehouse").await;
+    Shop::until(&customer, &order, &["shipped"]).await;
+    time_passes(&store, &order).await;
+    until_attention(&store.manager, &order, Some("delivery_overdue")).await;
+    store.start_service("delivery").await;
+    assert_eq!(ends(&customer, &order).await.0, "delivered");
+    until_attention(&store.manager, &order, None).await;
     store.stop().await;
 }
 

@@ -1,3 +1,4 @@
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use tovar::client::wait_for;
@@ -182,19 +183,46 @@ async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
             .unwrap()
             .to_owned()
     };
-    let ends = futures_util::future::join_all((0..50).map(buy)).await;
+    let ends = join_all((0..50).map(buy)).await;
     assert_eq!(
         ends.iter().filter(|end| *end == "delivered").count(),
         15,
         "{ends:?}"
     );
-    let goods = store
-        .guest
-        .get("/api/goods/tea")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    assert!(goods["available"].as_i64().is_some_and(|left| left <= 20));
+    wait_for("what nobody got to be back on the shelf", WITHIN, async || {
+        Ok(store.guest.get("/api/goods/tea").await?.success()?["available"] == 5)
+    })
+    .await
+    .unwrap();
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_orders_and_twenty_withdrawals_of_one_account_at_once_do_not_overdraw_it() {
+    let store = Store::start_with(&[("orders", &["--rate-limit=0"])]).await;
+    let shop = Shop::open(&store, 100, 100).await;
+    let customer = store.guest.new_customer(15_000).await.unwrap();
+    let buy = async |_| shop.buy(&customer, &shop.order(1)).await["status"] == "delivered";
+    let withdraw = async |_| {
+        let amount = json!({ "amount": 700 });
+        let answer = customer.post("/api/account/withdrawals", &amount).await.unwrap();
+        if answer.status != StatusCode::CREATED {
+            assert_eq!(answer.code(), Some("insufficient_funds"));
+        }
+        answer.status == StatusCode::CREATED
+    };
+    let (bought, withdrawn) = tokio::join!(join_all((0..50).map(buy)), join_all((0..20).map(withdraw)));
+    let count = |done: Vec<bool>| i64::try_from(done.into_iter().filter(|done| *done).count()).unwrap();
+    let (bought, withdrawn) = (count(bought), count(withdrawn));
+    let left = 15_000 - bought * 1_000 - withdrawn * 700;
+    assert!(
+        (0..1_000).contains(&left),
+        "{bought} orders, {withdrawn} withdrawals"
+    );
+    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    assert_eq!(
+        (&account["available"], &account["held"]),
+        (&json!(left), &json!(0))
+    );
     store.stop().await;
 }

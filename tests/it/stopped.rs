@@ -35,7 +35,8 @@ async fn any_one_service_is_stopped_for_a_minute_under_load() {
 
 /// Stops one service after the other while customers go on ordering. `Store::stop` fails if anything is left undone.
 async fn each_service_is_away_for(outage: Duration) {
-    let mut store = Store::start().await;
+    // Each customer looks at each of their orders at the end, all of them at once.
+    let mut store = Store::start_with(&[("orders", &["--rate-limit=0"])]).await;
     let lockers = Shop::open(&store, 100_000, 100_000).await;
     let couriers = Shop::open_with_couriers(&store, 100_000, 100_000).await;
     let customers = join_all((0..CUSTOMERS).map(|_| store.guest.new_customer(1_000_000_000)));

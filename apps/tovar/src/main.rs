@@ -38,7 +38,7 @@ enum Command {
     /// Put the outbox, its relay and the inbox through faults
     #[command(subcommand)]
     Prove(prove::ProveCommand),
-    /// Measure the running store
+    /// Measure a running store, or outbox and inbox on servers of their own
     Bench(bench::BenchArgs),
 }
 

@@ -61,7 +61,7 @@ const fn verdict(outcome: Verdict) -> &'static str {
     }
 }
 
-/// What the verdict has everyone undo.
+/// What the verdict has everyone undo. Goods that came back are on the shelf already.
 fn undone(facts: &Facts) -> String {
     use super::facts::Kind;
     let money = match (facts.has(Kind::Captured), facts.has(Kind::Held)) {
@@ -69,12 +69,66 @@ fn undone(facts: &Facts) -> String {
         (false, true) => Some("the money is released"),
         (false, false) => None,
     };
-    let goods = facts.has(Kind::Reserved).then_some("the goods are released");
+    let has_goods = facts.has(Kind::Reserved) && !facts.has(Kind::Returned);
+    let goods = has_goods.then_some("the goods are released");
     let slot = facts.has(Kind::Booked).then_some("the slot is freed");
     let all: Vec<&str> = [money, goods, slot].into_iter().flatten().collect();
     if all.is_empty() {
         "there is nothing to undo".to_owned()
     } else {
         all.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::billing::HoldRefusal;
+
+    use super::*;
+
+    fn closed(facts: &[Fact]) -> String {
+        let mut known = Facts::default();
+        for fact in facts {
+            known.add(fact.clone(), DateTime::UNIX_EPOCH);
+        }
+        let steps = timeline(&known);
+        let closed = steps.into_iter().find(|step| step.event == "orders.closed");
+        closed.unwrap().text
+    }
+
+    #[test]
+    fn a_verdict_names_what_is_still_to_be_undone() {
+        let verdict = |outcome, reason: &str| Fact::Closed {
+            outcome,
+            reason: reason.to_owned(),
+        };
+        let reason = HoldRefusal::NoAccount;
+        assert_eq!(
+            closed(&[
+                Fact::HoldRefused { reason },
+                verdict(Verdict::Rejected, "no_account")
+            ]),
+            "rejected: no_account; there is nothing to undo"
+        );
+        let stopped = [
+            Fact::Held,
+            Fact::Reserved,
+            verdict(Verdict::Cancelled, "customer"),
+        ];
+        assert_eq!(
+            closed(&stopped),
+            "cancelled: customer; the money is released, the goods are released"
+        );
+        let returned = [
+            Fact::Held,
+            Fact::Reserved,
+            Fact::Captured,
+            Fact::Returned,
+            verdict(Verdict::Refunded, "recipient_absent"),
+        ];
+        assert_eq!(
+            closed(&returned),
+            "refunded: recipient_absent; the money is paid back"
+        );
     }
 }

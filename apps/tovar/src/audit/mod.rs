@@ -50,7 +50,7 @@ pub async fn audit(args: AuditArgs) -> ExitCode {
 async fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let store = args.look.store.read()?;
     let report = all(&store, &args.look.services(), Duration::from_secs(args.wait)).await?;
-    show::print(args.look.json, &report, |report| print!("{}", report.text()))?;
+    show::print(args.look.json, &report, Report::text)?;
     Ok(report.outcome)
 }
 

@@ -12,7 +12,7 @@ use db::{Db, DbSettings};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ActArgs, Done, LookArgs, OfService, show};
+use super::{ActArgs, Done, LookArgs, NOTHING, OfService, show};
 use crate::{
     services::ServiceInfo,
     store_file::StoreFile,
@@ -83,6 +83,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
 pub async fn open(url: &str) -> anyhow::Result<Db> {
     let settings = DbSettings {
         database_pool_size: 2,
+        // An operator looks when something is slow.
+        database_pool_timeout: 30,
         ..DbSettings::new(url)
     };
     Ok(Db::open(&settings, "cargo-tovar").await?)
@@ -217,11 +219,11 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
                 found.inbox.discarded.to_string(),
             ]
         };
-        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+        let mut text = show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>());
         for OfService { service, found } in all {
             for event in &found.blocked_events {
-                println!(
-                    "\n{}: partition {} of {} waits since {} for {} {} of key {}, {} attempts: {}",
+                text += &format!(
+                    "\n{}: partition {} of {} waits since {} for {} {} of key {}, {} attempts: {}\n",
                     service,
                     event.partition,
                     event.topic,
@@ -234,6 +236,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
                 );
             }
         }
+        text
     })
 }
 
@@ -250,8 +253,7 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
     }
     show::print(args.json, &all, |all| {
         if all.is_empty() {
-            println!("nothing is put aside");
-            return;
+            return NOTHING.to_owned();
         }
         let titles = [
             "service", "event", "type", "key", "state", "since", "code", "reason",
@@ -268,6 +270,6 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
                 found.reason.clone(),
             ]
         };
-        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+        show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>())
     })
 }

@@ -16,6 +16,9 @@ use crate::{
     store_file::{StoreArgs, StoreFile},
 };
 
+/// Of parked events, where there is none.
+const NOTHING: &str = "nothing is put aside\n";
+
 /// How to look at one service or at all.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LookArgs {

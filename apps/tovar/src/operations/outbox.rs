@@ -11,7 +11,7 @@ use clap::Subcommand;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{ActArgs, Done, LookArgs, OfService, show};
+use super::{ActArgs, Done, LookArgs, NOTHING, OfService, show};
 use crate::{
     audit::{self, AuditArgs},
     database,
@@ -190,7 +190,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
                 show::time(found.saved_at),
             ]
         };
-        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+        show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>())
     })
 }
 
@@ -207,8 +207,7 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
     }
     show::print(args.json, &all, |all| {
         if all.is_empty() {
-            println!("nothing is put aside");
-            return;
+            return NOTHING.to_owned();
         }
         let titles = ["service", "event", "type", "key", "state", "since", "reason"];
         let row = |OfService { service, found }: &OfService<ParkedEvent>| {
@@ -222,6 +221,6 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
                 found.reason.clone(),
             ]
         };
-        show::table(&titles, &all.iter().map(row).collect::<Vec<_>>());
+        show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>())
     })
 }

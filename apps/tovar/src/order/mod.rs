@@ -21,6 +21,7 @@ pub use self::{
 };
 use crate::{
     database,
+    operations::show::print,
     services::SERVICES,
     store_file::{StoreArgs, StoreFile},
     topics,
@@ -58,12 +59,7 @@ pub struct View {
 
 pub async fn order(args: OrderArgs) -> anyhow::Result<()> {
     let view = view(&args.store.read()?, args.id).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&view)?);
-    } else {
-        print!("{}", show::text(&view));
-    }
-    Ok(())
+    print(args.json, &view, show::text)
 }
 
 /// Asks every database and Kafka.

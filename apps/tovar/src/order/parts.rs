@@ -17,7 +17,8 @@ pub struct Head {
     pub currency: String,
     pub placed_at: DateTime<Utc>,
     pub deadline: Option<DateTime<Utc>>,
-    pub needs_attention: bool,
+    /// Why somebody must look at it, if so.
+    pub needs_attention: Option<String>,
     /// What happened, in the order in which orders heard of it.
     pub facts: Vec<Fact>,
 }
@@ -39,8 +40,8 @@ pub struct Part {
     pub detail: Option<String>,
 }
 
-const ORDER: &str = "SELECT user_id, status, outcome_reason, total, currency, placed_at, deadline,
-    coalesce((to_jsonb(o) ->> 'needs_attention')::boolean, false) FROM orders o WHERE id = $1";
+const ORDER: &str = "SELECT user_id, status, outcome_reason, total, currency, placed_at, deadline, attention
+    FROM orders WHERE id = $1";
 const FACTS: &str = "SELECT at, kind, fact::text FROM order_facts WHERE order_id = $1 ORDER BY at, kind";
 
 pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<Head>> {

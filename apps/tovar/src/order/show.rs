@@ -28,8 +28,8 @@ pub fn text(view: &View) -> String {
         if let Some(deadline) = order.deadline {
             line("deadline", time(deadline));
         }
-        if order.needs_attention {
-            line("attention", "it needs an operator".to_owned());
+        if let Some(why) = &order.needs_attention {
+            line("attention", format!("it needs an operator: {why}"));
         }
     }
     text.push('\n');

@@ -196,7 +196,9 @@ fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
         || "nothing: it has no deadline".to_owned(),
         |deadline| {
             let deadline = deadline.format("%F %T");
-            if ["placed", "held", "reserved", "booked", "paid"].contains(&order.status.as_str()) {
+            if let Some(why) = &order.needs_attention {
+                format!("nothing: an operator was called for, {why}")
+            } else if ["placed", "held", "reserved", "booked", "paid"].contains(&order.status.as_str()) {
                 format!("a stop is requested after its deadline, {deadline}")
             } else {
                 format!("an operator is called for after its deadline, {deadline}")

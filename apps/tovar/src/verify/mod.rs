@@ -40,6 +40,7 @@ use self::{
 };
 use crate::{
     database,
+    operations::show,
     services::SERVICES,
     store_file::{StoreArgs, StoreFile},
     topics,
@@ -95,11 +96,7 @@ pub fn exit(outcome: anyhow::Result<Outcome>, failure: &str) -> ExitCode {
 async fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let sources = Sources::of(&args.store.read()?, args.key_hours);
     let report = settled(&sources, Duration::from_secs(args.wait)).await?;
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", report.text());
-    }
+    show::print(args.json, &report, Report::text)?;
     Ok(report.outcome)
 }
 
