@@ -113,11 +113,11 @@ impl Db {
         R: Send,
         E: From<DbError> + Send,
     {
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", patience.as_millis().max(1));
-        self.transaction_after(name, &begin, work).await
+        let opening = format!("BEGIN; SET LOCAL lock_timeout = {}", patience.as_millis().max(1));
+        self.transaction_after(name, &opening, work).await
     }
 
-    async fn transaction_after<R, E, F>(&self, name: &'static str, begin: &str, work: F) -> Result<R, E>
+    async fn transaction_after<R, E, F>(&self, name: &'static str, opening: &str, work: F) -> Result<R, E>
     where
         for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
         R: Send,
@@ -126,7 +126,7 @@ impl Db {
         let mut conn = self.connection().await.map_err(E::from)?;
         tracing::trace!(transaction = name, "begin");
         let began = Instant::now();
-        AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin)
+        AnsiTransactionManager::begin_transaction_sql(&mut *conn, opening)
             .await
             .map_err(|error| E::from(DbError::Query(error)))?;
         let mut tx = self.tx(&mut conn);

@@ -290,7 +290,7 @@ impl Outboxes {
             let published = db.transaction("reordered.publish", async |tx| -> Result<_, PublishError> {
                 let mut ids = Vec::new();
                 for (case, told) in &here {
-                    ids.push(told.publish(tx, &case.sheet).await?);
+                    ids.push(told.publish(tx, &case.sheet)?);
                 }
                 Ok(ids)
             });

@@ -94,7 +94,7 @@ impl Told {
 
     /// Puts it into the outbox of its producer.
     #[expect(clippy::too_many_lines, reason = "it is one case for each event")]
-    pub async fn publish(self, tx: &mut Tx<'_>, sheet: &OrderSheet) -> Result<EventId, PublishError> {
+    pub fn publish(self, tx: &mut Tx<'_>, sheet: &OrderSheet) -> Result<EventId, PublishError> {
         let OrderSheet {
             order_id, user_id, ..
         } = *sheet;
@@ -164,9 +164,9 @@ impl Told {
                 outbox::publish(tx, &event)
             }
             Returned => outbox::publish(tx, &warehouse::Returned { order_id, user_id }),
-            ClosedRejected => closed(tx, sheet, Verdict::Rejected).await,
-            ClosedCancelled => closed(tx, sheet, Verdict::Cancelled).await,
-            ClosedRefunded => closed(tx, sheet, Verdict::Refunded).await,
+            ClosedRejected => closed(tx, sheet, Verdict::Rejected),
+            ClosedCancelled => closed(tx, sheet, Verdict::Cancelled),
+            ClosedRefunded => closed(tx, sheet, Verdict::Refunded),
             Settled => {
                 let event = billing::Settled {
                     order_id,
@@ -177,10 +177,10 @@ impl Told {
                 };
                 outbox::publish(tx, &event)
             }
-            FinishedDelivered => finished(tx, sheet, Outcome::Delivered, None).await,
-            FinishedRejected => finished(tx, sheet, Outcome::Rejected, Some("slot_full")).await,
-            FinishedCancelled => finished(tx, sheet, Outcome::Cancelled, Some("customer")).await,
-            FinishedRefunded => finished(tx, sheet, Outcome::Refunded, Some("recipient_absent")).await,
+            FinishedDelivered => finished(tx, sheet, Outcome::Delivered, None),
+            FinishedRejected => finished(tx, sheet, Outcome::Rejected, Some("slot_full")),
+            FinishedCancelled => finished(tx, sheet, Outcome::Cancelled, Some("customer")),
+            FinishedRefunded => finished(tx, sheet, Outcome::Refunded, Some("recipient_absent")),
             Registered => outbox::publish(tx, &users::UserRegistered { user_id }),
             Deleted => outbox::publish(tx, &users::UserDeleted { user_id }),
             ToppedUp => {
@@ -212,7 +212,7 @@ impl Told {
     }
 }
 
-async fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result<EventId, PublishError> {
+fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result<EventId, PublishError> {
     let event = orders::Closed {
         order_id: sheet.order_id,
         user_id: sheet.user_id,
@@ -222,7 +222,7 @@ async fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result
     outbox::publish(tx, &event)
 }
 
-async fn finished(
+fn finished(
     tx: &mut Tx<'_>,
     sheet: &OrderSheet,
     outcome: Outcome,
