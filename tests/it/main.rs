@@ -33,6 +33,7 @@ mod reordered;
 mod same_key;
 mod stopped;
 mod streamed;
+mod tls;
 mod tokens;
 mod verify;
 mod verify_violations;

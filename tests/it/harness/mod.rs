@@ -2,10 +2,12 @@
 
 mod operations;
 mod prometheus;
+mod secure;
 mod shop;
 mod store;
 
 pub use operations::{Operation, operations};
 pub use prometheus::{Prometheus, Samples};
+pub use secure::{Secure, greets};
 pub use shop::{Shop, WITHIN};
 pub use store::{PARTITIONS, Store};

@@ -7,6 +7,7 @@ use gateway::GatewaySettings;
 use outbox_relay::RelaySettings;
 use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
+use topics::TopicsSettings;
 use tovar::{
     audit,
     client::Client,
@@ -16,7 +17,7 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use super::WITHIN;
+use super::{WITHIN, secure::Secure};
 
 pub const PARTITIONS: i32 = 4;
 /// For all that is under way, on a machine that does other things too.
@@ -37,9 +38,16 @@ pub struct Store {
     gateway: gateway::Running,
 }
 
+/// How the store's processes come to their servers.
+pub struct Ways {
+    pub kafka: KafkaSettings,
+    /// From the address of a database for its superuser.
+    pub postgres: Box<dyn Fn(&str) -> PostgresSettings + Send + Sync>,
+}
+
 /// What stays when a service is stopped and started again.
 struct Ground {
-    brokers: String,
+    ways: Ways,
     /// Of the services' HTTP APIs; the gateway knows them.
     addresses: BTreeMap<&'static str, SocketAddr>,
     /// Settings of single services, and of the gateway.
@@ -55,30 +63,46 @@ impl Store {
     /// With settings of single services, such as `("orders", &["--deadline-closing=1"])`.
     pub async fn start_with(own: &[(&'static str, &[&str])]) -> Self {
         let servers = backing::shared().await.expect("the shared servers start");
-        Self::set_up(&servers.postgres, &servers.kafka, own).await
+        Self::start_on_with(&servers.postgres, &servers.kafka, own).await
     }
 
     /// On servers of the test's own.
     pub async fn start_on(postgres: &Postgres, kafka: &Kafka) -> Self {
-        Self::set_up(postgres, kafka, &[]).await
+        Self::start_on_with(postgres, kafka, &[]).await
     }
 
     /// On servers of the test's own, with settings of single services.
     pub async fn start_on_with(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
-        Self::set_up(postgres, kafka, own).await
-    }
-
-    async fn set_up(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
-        let prefix = format!("t{}-", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+        let prefix = new_prefix();
         let topics: Vec<String> = contracts::catalogue::TOPICS
             .iter()
             .map(|topic| format!("{prefix}{topic}"))
             .collect();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         kafka.create_topics(&topics, PARTITIONS).await.expect("topics");
+        let ways = Ways {
+            kafka: KafkaSettings::new(kafka.bootstrap(), prefix),
+            postgres: Box::new(|url| PostgresSettings::new(url)),
+        };
+        Self::set_up(postgres, ways, own).await
+    }
 
+    /// On servers that the store's processes reach over TLS only.
+    pub async fn start_secure(servers: &Secure) -> Self {
+        let ways = servers.ways(&new_prefix());
+        let arguments = ["topics", "--partitions", &PARTITIONS.to_string()];
+        let topics = TopicsSettings {
+            kafka: ways.kafka.clone(),
+            ..TopicsSettings::parse_from(arguments)
+        };
+        topics::make(&topics).await.expect("topics");
+        Self::set_up(&servers.postgres, ways, &[]).await
+    }
+
+    async fn set_up(postgres: &Postgres, ways: Ways, own: &[(&'static str, &[&str])]) -> Self {
+        let prefix = ways.kafka.kafka_prefix.clone();
         let mut ground = Ground {
-            brokers: kafka.bootstrap(),
+            ways,
             addresses: BTreeMap::new(),
             own: BTreeMap::from([(
                 "users",
@@ -97,9 +121,9 @@ impl Store {
         for service in SERVICES {
             let database = postgres.create_database(&format!("{prefix}{service}")).await;
             let database = database.expect("a database");
-            let running = start_service(service, &database, &prefix, &mut ground).await;
+            let running = start_service(service, &database, &mut ground).await;
             services.insert(service, running);
-            let relay = start_relay(service, &database, &ground.brokers, &prefix).await;
+            let relay = start_relay(service, &database, &ground.ways).await;
             relays.insert(service, relay);
             databases.insert(service, database);
             let reader = postgres
@@ -155,18 +179,12 @@ impl Store {
     }
 
     pub fn brokers(&self) -> &str {
-        &self.ground.brokers
+        &self.ground.ways.kafka.kafka_brokers
     }
 
     /// Starts a relay again that was stopped or killed.
     pub async fn start_relay(&mut self, service: &'static str) {
-        let relay = start_relay(
-            service,
-            &self.databases[service],
-            &self.ground.brokers,
-            &self.prefix,
-        )
-        .await;
+        let relay = start_relay(service, &self.databases[service], &self.ground.ways).await;
         self.relays.insert(service, relay);
     }
 
@@ -201,7 +219,7 @@ impl Store {
     /// Starts a service again at its old address.
     pub async fn start_service(&mut self, service: &'static str) {
         let database = &self.databases[service];
-        let running = start_service(service, database, &self.prefix, &mut self.ground).await;
+        let running = start_service(service, database, &mut self.ground).await;
         self.ops.extend([ops_of((&service, &running))]);
         self.services.insert(service, running);
     }
@@ -219,7 +237,7 @@ impl Store {
     pub fn sources(&self) -> Sources {
         Sources {
             readers: self.readers.clone(),
-            kafka: KafkaSettings::new(&self.ground.brokers, &self.prefix),
+            kafka: self.ground.ways.kafka.clone(),
             key_hours: 24,
         }
     }
@@ -234,7 +252,7 @@ impl Store {
         };
         StoreFile {
             base_url: String::new(),
-            kafka_brokers: self.ground.brokers.clone(),
+            kafka_brokers: self.brokers().to_owned(),
             kafka_prefix: self.prefix.clone(),
             databases: by_name(&self.databases),
             readers: self.readers.clone(),
@@ -290,18 +308,18 @@ fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, Strin
     (service, format!("http://{}", running.ops_address))
 }
 
-async fn start_service(service: &'static str, database: &str, prefix: &str, ground: &mut Ground) -> Running {
+async fn start_service(service: &'static str, database: &str, ground: &mut Ground) -> Running {
     match service {
-        "users" => start_as::<users::Users>(database, prefix, ground).await,
-        "billing" => start_as::<billing::Billing>(database, prefix, ground).await,
-        "orders" => start_as::<orders::Orders>(database, prefix, ground).await,
-        "warehouse" => start_as::<warehouse::Warehouse>(database, prefix, ground).await,
-        "delivery" => start_as::<delivery::Delivery>(database, prefix, ground).await,
-        _ => start_as::<notifications::Notifications>(database, prefix, ground).await,
+        "users" => start_as::<users::Users>(database, ground).await,
+        "billing" => start_as::<billing::Billing>(database, ground).await,
+        "orders" => start_as::<orders::Orders>(database, ground).await,
+        "warehouse" => start_as::<warehouse::Warehouse>(database, ground).await,
+        "delivery" => start_as::<delivery::Delivery>(database, ground).await,
+        _ => start_as::<notifications::Notifications>(database, ground).await,
     }
 }
 
-async fn start_as<S: Service>(database: &str, prefix: &str, ground: &mut Ground) -> Running {
+async fn start_as<S: Service>(database: &str, ground: &mut Ground) -> Running {
     let listen = ground
         .addresses
         .get(S::NAME)
@@ -310,9 +328,7 @@ async fn start_as<S: Service>(database: &str, prefix: &str, ground: &mut Ground)
         S::NAME.to_owned(),
         format!("--http-listen={listen}"),
         "--http-workers=1".to_owned(),
-        format!("--database-url={database}"),
-        format!("--kafka-brokers={}", ground.brokers),
-        format!("--kafka-prefix={prefix}"),
+        "--database-url=postgres://".to_owned(),
         "--idempotency-secret=a secret of the tests".to_owned(),
         "--inbox-retry-most=500".to_owned(),
     ];
@@ -321,7 +337,9 @@ async fn start_as<S: Service>(database: &str, prefix: &str, ground: &mut Ground)
     arguments.extend(ground.own.get(S::NAME).into_iter().flatten().cloned());
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
     let matches = command.try_get_matches_from(arguments).expect("valid settings");
-    let settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
+    let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
+    settings.kit.db.postgres = (ground.ways.postgres)(database);
+    settings.kit.kafka = ground.ways.kafka.clone();
     let running = service_kit::start::<S>(settings)
         .await
         .expect("the service starts");
@@ -338,12 +356,12 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     gateway::start(settings).await.expect("the gateway starts")
 }
 
-async fn start_relay(service: &str, database: &str, brokers: &str, prefix: &str) -> outbox_relay::Running {
+async fn start_relay(service: &str, database: &str, ways: &Ways) -> outbox_relay::Running {
     let source = format!("/tovar/{service}");
-    let settings = RelaySettings::new(
-        &source,
-        PostgresSettings::new(database),
-        KafkaSettings::new(brokers, prefix),
-    );
+    let settings = RelaySettings::new(&source, (ways.postgres)(database), ways.kafka.clone());
     outbox_relay::start(settings).await.expect("the relay starts")
+}
+
+fn new_prefix() -> String {
+    format!("t{}-", &Uuid::new_v4().simple().to_string()[..8])
 }

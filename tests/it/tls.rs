@@ -1,0 +1,109 @@
+use connect::{KafkaSecurity, KafkaSettings, Secret, SslMode};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::harness::{Secure, Shop, Store, greets};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
+    let Some(servers) = Secure::start().await else {
+        return;
+    };
+    postgres_is_reached_only_as_it_demands(&servers).await;
+    kafka_is_reached_only_as_it_demands(&servers).await;
+
+    let store = Store::start_secure(&servers).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let order = shop.buy(&customer, &shop.order(3)).await;
+    assert_eq!(order["status"], "delivered");
+    let wanted = json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
+    shop.expect(&store, &customer, &shop.slot, wanted).await;
+
+    let orders = store.sql("orders").await;
+    let sessions = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'shop'";
+    let sessions = orders.query_one(sessions, &[]).await.unwrap();
+    let (safe, open): (i64, i64) = (sessions.get(0), sessions.get(1));
+    // Each service and each relay has at least one.
+    assert!(safe >= 12 && open == 0, "{safe} with TLS, {open} without");
+    let report = store.verified().await;
+    assert_eq!(report.outcome, tovar::verify::Outcome::Clean, "{}", report.text());
+    store.end().await;
+}
+
+async fn postgres_is_reached_only_as_it_demands(servers: &Secure) {
+    use SslMode::{Disable, Require, VerifyCa, VerifyFull};
+    let (named, unnamed) = ("localhost", "127.0.0.1");
+    let (ours, other) = (Some(servers.ca.as_path()), Some(servers.other_ca.as_path()));
+    for (host, mode, ca, reached) in [
+        (named, Disable, None, false),
+        (named, Require, None, true),
+        (unnamed, Require, None, true),
+        (named, Require, ours, true),
+        (named, Require, other, false),
+        (named, VerifyCa, ours, true),
+        (unnamed, VerifyCa, ours, true),
+        (named, VerifyCa, other, false),
+        (named, VerifyCa, None, false),
+        (named, VerifyFull, ours, true),
+        (unnamed, VerifyFull, ours, false),
+        (named, VerifyFull, other, false),
+        (named, VerifyFull, None, false),
+    ] {
+        let found = servers.reaches_postgres(host, mode, ca).await;
+        assert_eq!(found, reached, "{mode:?} at {host} with {ca:?}");
+    }
+}
+
+async fn kafka_is_reached_only_as_it_demands(servers: &Secure) {
+    let right = servers.kafka("");
+    let port = right.kafka_brokers.rsplit(':').next().unwrap().to_owned();
+    let with = |change: &dyn Fn(&mut KafkaSettings)| {
+        let mut settings = right.clone();
+        change(&mut settings);
+        settings
+    };
+    let cases = [
+        ("all as it demands", right.clone(), true),
+        (
+            "no TLS",
+            with(&|kafka| kafka.kafka_security = KafkaSecurity::Plaintext),
+            false,
+        ),
+        (
+            "a log-in without TLS",
+            with(&|kafka| kafka.kafka_security = KafkaSecurity::SaslPlaintext),
+            false,
+        ),
+        (
+            "TLS without a log-in",
+            with(&|kafka| kafka.kafka_security = KafkaSecurity::Ssl),
+            false,
+        ),
+        (
+            "a wrong password",
+            with(&|kafka| kafka.kafka_sasl_password = Some(Secret::new("a guess"))),
+            false,
+        ),
+        (
+            "another authority",
+            with(&|kafka| kafka.kafka_ca = Some(servers.other_ca.clone())),
+            false,
+        ),
+        (
+            "the system's authorities",
+            with(&|kafka| kafka.kafka_ca = None),
+            false,
+        ),
+        (
+            "another name",
+            with(&|kafka| kafka.kafka_brokers = format!("127.0.0.1:{port}")),
+            false,
+        ),
+    ];
+    // Side by side: one that is refused tries until its time is up.
+    let found = join_all(cases.iter().map(async |(_, settings, _)| greets(settings).await)).await;
+    for ((what, _, reached), found) in cases.iter().zip(found) {
+        assert_eq!(found, *reached, "{what}");
+    }
+}
