@@ -106,7 +106,7 @@ impl Load {
     fn last_words(&self) -> String {
         let said = fs::read_to_string(self.folder.path().join("progress.log")).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
-        lines[lines.len().saturating_sub(10)..].join("\n")
+        lines[lines.len().saturating_sub(100)..].join("\n")
     }
 
     /// As Ctrl-C: the load is ended, and compared with the store.
