@@ -58,7 +58,7 @@ pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod ended, is made anew.
+/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod ended, or gets stuck, is made anew.
 pub struct Connection {
     pub store: StoreFile,
     _forwards: Vec<Forward>,
@@ -67,7 +67,8 @@ pub struct Connection {
 impl Connection {
     pub async fn open(kubectl: Kubectl, release: &str) -> anyhow::Result<Self> {
         let mut ports = FreePorts::default();
-        let mut wanted: Vec<(String, Vec<(u16, u16)>)> = Vec::new();
+        // What is forwarded to, its ports, and the one that answers to HTTP without being counted as a part of the store's work.
+        let mut wanted = Vec::new();
         let (mut databases, mut readers, mut ops) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for service in SERVICES {
             let name = service.name;
@@ -78,7 +79,11 @@ impl Connection {
             let port = ports.take()?;
             databases.insert(name.to_owned(), at(&secret, "url", port)?);
             readers.insert(name.to_owned(), at(&secret, "reader-url", port)?);
-            wanted.push((format!("service/{release}-{name}-postgres"), vec![(port, 5432)]));
+            wanted.push((
+                format!("service/{release}-{name}-postgres"),
+                vec![(port, 5432)],
+                None,
+            ));
             let (own, relay) = (ports.take()?, ports.take()?);
             ops.insert(name.to_owned(), format!("http://127.0.0.1:{own}"));
             ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay}"));
@@ -87,18 +92,26 @@ impl Connection {
                 .exists(&format!("deployment/{release}-{name}-relay"))
                 .await?
             {
-                wanted.push((pods, vec![(own, 9090)]));
-                wanted.push((format!("deployment/{release}-{name}-relay"), vec![(relay, 9091)]));
+                wanted.push((pods, vec![(own, 9090)], Some(own)));
+                wanted.push((
+                    format!("deployment/{release}-{name}-relay"),
+                    vec![(relay, 9091)],
+                    Some(relay),
+                ));
             } else {
-                wanted.push((pods, vec![(own, 9090), (relay, 9091)]));
+                wanted.push((pods, vec![(own, 9090), (relay, 9091)], Some(own)));
             }
         }
         let (http, gateway_ops) = (ports.take()?, ports.take()?);
         ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{gateway_ops}"));
         let gateway = format!("deployment/{release}-gateway");
-        wanted.push((gateway, vec![(http, 8080), (gateway_ops, 9090)]));
+        wanted.push((
+            gateway,
+            vec![(http, 8080), (gateway_ops, 9090)],
+            Some(gateway_ops),
+        ));
         let kafka = kafka_port(&kubectl, release).await?;
-        wanted.push((format!("statefulset/{release}-kafka"), vec![(kafka, kafka)]));
+        wanted.push((format!("statefulset/{release}-kafka"), vec![(kafka, kafka)], None));
 
         let manager = kubectl.secret(&format!("{release}-users")).await?;
         let email = kubectl
@@ -129,7 +142,7 @@ impl Connection {
         drop(ports);
         let forwards: Vec<Forward> = wanted
             .into_iter()
-            .map(|(to, ports)| Forward::start(kubectl.clone(), to, ports))
+            .map(|(to, ports, asked)| Forward::start(kubectl.clone(), to, ports, asked))
             .collect();
         for forward in &forwards {
             forward.until_open().await?;
