@@ -98,11 +98,11 @@ async fn keep_leading(
                     pause = FIRST_PAUSE;
                 }
                 let by_chance = rand::rng().random_range(0.5..1.0);
-                if stop
-                    .run_until_cancelled(tokio::time::sleep(pause.mul_f64(by_chance)))
-                    .await
-                    .is_none()
-                {
+                let pausing = tokio::time::sleep(pause.mul_f64(by_chance));
+                if matches!(error, RelayError::Trouble(_)) {
+                    // Also when it is told to stop: what is there is to be sent, for as long as it may take.
+                    pausing.await;
+                } else if stop.run_until_cancelled(pausing).await.is_none() {
                     return Ok(());
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);

@@ -66,3 +66,29 @@ async fn a_relay_whose_events_are_all_refused_stops_when_its_time_is_over() {
     let mut topic = store.topic();
     topic.until_has(left.filter(|id| !put_aside.contains(id))).await;
 }
+
+/// A Kafka client that reached no broker for half a minute is given up for a new one, which must not end the drain.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_kafka_is_back() {
+    let servers = backing::shared().await.unwrap();
+    let mut kafka = backing::own_kafka().await.unwrap();
+    let store = Store::on(&servers.postgres, &kafka, 4, &[]).await;
+    let mut settings = store.settings();
+    settings.drain_seconds = 120;
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    store.publish("key", "before").await;
+    until("it to be sent", async || store.unacknowledged().await == 0).await;
+    let session = "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
+                   WHERE locktype = 'advisory' AND classid = 4 AND datname = current_database()";
+    let first = store.number(session).await;
+    kafka.kill().await.unwrap();
+    store.publish("key", "meanwhile").await;
+    let stopping = tokio::spawn(async move { relay.stop().await });
+    until("the relay to begin anew", async || {
+        ![0, first].contains(&store.number(session).await)
+    })
+    .await;
+    kafka.start_again().await.unwrap();
+    stopping.await.unwrap().unwrap();
+    assert_eq!(store.unacknowledged().await, 0, "something was left behind");
+}
