@@ -234,10 +234,7 @@ impl Feeder {
         }
         let since = *self.unreachable_since.get_or_insert(self.asked);
         if since.elapsed() > RENEW {
-            let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            trouble.get_or_insert(Trouble::Broken(format!(
-                "no broker was reached for a while: {error}"
-            )));
+            self.take(|| Trouble::Broken(format!("no broker was reached for a while: {error}")));
         }
     }
 
@@ -296,19 +293,21 @@ impl Feeder {
         }
     }
 
-    /// The first trouble is the cause; what fails behind it only follows.
     fn take_trouble(&self, number: u64, last: u64, code: RDKafkaErrorCode) {
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.is_some() || self.shared.give_up.load(Ordering::Acquire) {
-            return;
-        }
-        let refused = is_final(code)
-            .then(|| self.acks.refused(number, last, code.to_string()))
-            .flatten();
-        *trouble = Some(match refused {
-            Some(refused) => Trouble::Refused(refused),
-            None => Trouble::Broken(code.to_string()),
+        self.take(|| {
+            let refused = is_final(code)
+                .then(|| self.acks.refused(number, last, code.to_string()))
+                .flatten();
+            refused.map_or_else(|| Trouble::Broken(code.to_string()), Trouble::Refused)
         });
+    }
+
+    /// The first trouble is the cause; what fails behind it only follows.
+    fn take(&self, trouble: impl FnOnce() -> Trouble) {
+        if !self.shared.give_up.load(Ordering::Acquire) {
+            let mut first = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(trouble);
+        }
     }
 
     fn is_given_up(&self) -> bool {

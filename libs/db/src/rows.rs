@@ -37,35 +37,40 @@ pub trait LockedRow: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<usize, DbError>> + Send;
 }
 
-/// The rows of a kind that a transaction has locked.
-struct Rows<R: LockedRow> {
-    known: BTreeMap<R::Key, Option<R>>,
-    new: BTreeMap<R::Key, R>,
-    changed: BTreeMap<R::Key, R>,
+/// A row as its transaction knows it.
+struct Known<R> {
+    row: Option<R>,
+    /// Whether the table has it; otherwise it is to be added.
+    is_there: bool,
+    is_saved: bool,
 }
+
+/// The rows of a kind that a transaction has locked.
+struct Rows<R: LockedRow>(BTreeMap<R::Key, Known<R>>);
 
 impl<R: LockedRow> Default for Rows<R> {
     fn default() -> Self {
-        Self {
-            known: BTreeMap::new(),
-            new: BTreeMap::new(),
-            changed: BTreeMap::new(),
-        }
+        Self(BTreeMap::new())
     }
 }
 
 impl<R: LockedRow> Gathered for Rows<R> {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
-        async move {
-            if !self.new.is_empty() {
-                let expected = self.new.len();
-                let added = R::insert(conn, self.new.into_iter().collect()).await?;
-                DbError::expect_rows(R::WHAT, expected, added)?;
+        let (mut new, mut changed) = (Vec::new(), Vec::new());
+        for (key, known) in self.0 {
+            if let (true, Some(row)) = (known.is_saved, known.row) {
+                let to_write = if known.is_there { &mut changed } else { &mut new };
+                to_write.push((key, row));
             }
-            if !self.changed.is_empty() {
-                let expected = self.changed.len();
-                let changed = R::update(conn, self.changed.into_iter().collect()).await?;
-                DbError::expect_rows(R::WHAT, expected, changed)?;
+        }
+        async move {
+            if !new.is_empty() {
+                let expected = new.len();
+                DbError::expect_rows(R::WHAT, expected, R::insert(conn, new).await?)?;
+            }
+            if !changed.is_empty() {
+                let expected = changed.len();
+                DbError::expect_rows(R::WHAT, expected, R::update(conn, changed).await?)?;
             }
             Ok(())
         }
@@ -80,20 +85,23 @@ impl Tx<'_> {
         keys: impl IntoIterator<Item = R::Key>,
     ) -> Result<(), DbError> {
         let rows: &mut Rows<R> = self.gather();
-        let mut keys: Vec<R::Key> = keys
-            .into_iter()
-            .filter(|key| !rows.known.contains_key(key))
-            .collect();
+        let mut keys: Vec<R::Key> = keys.into_iter().filter(|key| !rows.0.contains_key(key)).collect();
         keys.sort();
         keys.dedup();
         if keys.is_empty() {
             return Ok(());
         }
-        let found = R::lock(&mut *self, keys.clone()).await?;
+        let mut found: BTreeMap<R::Key, R> = R::lock(&mut *self, keys.clone()).await?.into_iter().collect();
         let rows: &mut Rows<R> = self.gather();
-        rows.known.extend(keys.into_iter().map(|key| (key, None)));
-        rows.known
-            .extend(found.into_iter().map(|(key, row)| (key, Some(row))));
+        for key in keys {
+            let row = found.remove(&key);
+            let known = Known {
+                is_there: row.is_some(),
+                is_saved: false,
+                row,
+            };
+            rows.0.insert(key, known);
+        }
         Ok(())
     }
 
@@ -105,15 +113,18 @@ impl Tx<'_> {
 
     /// The row of a key, if this transaction has locked it.
     pub fn locked_row<R: LockedRow>(&mut self, key: &R::Key) -> Option<&R> {
-        self.gather::<Rows<R>>().known.get(key)?.as_ref()
+        self.gather::<Rows<R>>().0.get(key)?.row.as_ref()
     }
 
     /// Saves a row that was locked, or looked for in vain. It is written when the transaction commits.
     pub fn save_row<R: LockedRow>(&mut self, key: R::Key, row: R) {
         let rows: &mut Rows<R> = self.gather();
-        let known = rows.known.insert(key.clone(), Some(row.clone()));
-        let is_new = rows.new.contains_key(&key) || known.flatten().is_none();
-        let to_write = if is_new { &mut rows.new } else { &mut rows.changed };
-        to_write.insert(key, row);
+        let is_there = rows.0.get(&key).is_some_and(|known| known.is_there);
+        let known = Known {
+            row: Some(row),
+            is_there,
+            is_saved: true,
+        };
+        rows.0.insert(key, known);
     }
 }

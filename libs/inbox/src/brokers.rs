@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 /// So many statistics in a row must say so: at a start there may be one without a broker.
 const IN_A_ROW: u32 = 2;
 
+/// What one client knows of brokers.
 #[derive(Default)]
 pub(crate) struct Brokers {
     looked_in_vain: AtomicU32,
@@ -31,11 +32,6 @@ impl Brokers {
         } else if self.looked_in_vain.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
             self.lost.notify_one();
         }
-    }
-
-    /// Has the client taken to have lost them.
-    pub fn lose(&self) {
-        self.lost.notify_one();
     }
 
     /// Waits until the client has lost them all.

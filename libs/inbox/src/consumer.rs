@@ -9,7 +9,10 @@ use rdkafka::{
     consumer::{Consumer, StreamConsumer},
     error::KafkaError,
 };
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,13 +38,13 @@ pub struct Running {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
     tasks: CancellationToken,
-    brokers: Arc<Brokers>,
+    renew: Arc<Notify>,
 }
 
 impl Running {
     /// Goes on with a new client, as is done when the present one has lost all brokers.
     pub fn renew(&self) {
-        self.brokers.lose();
+        self.renew.notify_one();
     }
 
     /// Finishes the events that are in work, commits the offsets, and leaves the group.
@@ -80,7 +83,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         topics: topics.collect(),
         config: client_config(kafka, settings, &group),
         prefix: kafka.kafka_prefix.clone(),
-        brokers: Arc::default(),
+        renew: Arc::default(),
     };
     let shared = Arc::new(Shared {
         subscriptions,
@@ -108,7 +111,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
             .clone()
             .run_until_cancelled_owned(carrier.run(shared.clone())),
     );
-    let brokers = member.brokers.clone();
+    let renew = member.renew.clone();
     let first = member.join(&shared, &together)?;
     let stopped = stop.clone();
     let runtime = Handle::current();
@@ -120,7 +123,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         stop,
         thread: Some(thread),
         tasks,
-        brokers,
+        renew,
     })
 }
 
@@ -129,7 +132,7 @@ struct Member {
     topics: Vec<String>,
     config: ClientConfig,
     prefix: String,
-    brokers: Arc<Brokers>,
+    renew: Arc<Notify>,
 }
 
 const BEFORE_A_NEW_CLIENT: Duration = Duration::from_secs(1);
@@ -141,10 +144,10 @@ impl Member {
         shared: &Arc<Shared<S>>,
         together: &Together,
     ) -> Result<Pump<S>, KafkaError> {
-        let hands = Hands::default();
+        let (hands, brokers) = (Hands::default(), Arc::<Brokers>::default());
         let context = Context {
             hands: hands.clone(),
-            brokers: self.brokers.clone(),
+            brokers: brokers.clone(),
             metrics: shared.metrics.clone(),
             prefix: self.prefix.clone(),
         };
@@ -157,7 +160,8 @@ impl Member {
             hands,
             shared: shared.clone(),
             together: together.clone(),
-            brokers: self.brokers.clone(),
+            brokers,
+            renew: self.renew.clone(),
             runtime: Handle::current(),
         })
     }

@@ -11,7 +11,10 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
 };
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,13 +38,14 @@ pub(crate) struct Pump<S> {
     pub shared: Arc<Shared<S>>,
     pub together: Together,
     pub brokers: Arc<Brokers>,
+    pub renew: Arc<Notify>,
     pub runtime: Handle,
 }
 
 /// Why a pump has ended.
 pub(crate) enum Ended {
     Stopped,
-    /// Its client knows no broker any more: there must be a new one.
+    /// There must be a new client: this one has lost all brokers, or is to be replaced as if it had.
     Lost,
 }
 
@@ -51,10 +55,8 @@ impl<S: Send + Sync + 'static> Pump<S> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.brokers.are_lost() => {
-                    end(self.hands.take_all());
-                    return Ended::Lost;
-                }
+                () = self.brokers.are_lost() => return self.lost(),
+                () = self.renew.notified() => return self.lost(),
                 Some(place) = resumed.recv() => self.go_on(&place),
                 received = self.consumer.recv() => match received {
                     Ok(message) => self.hand_over(Message::read(&message), &resume),
@@ -69,6 +71,12 @@ impl<S: Send + Sync + 'static> Pump<S> {
         commit(&*self.consumer);
         self.consumer.unsubscribe();
         Ended::Stopped
+    }
+
+    /// No broker would take the offsets.
+    fn lost(&self) -> Ended {
+        end(self.hands.take_all());
+        Ended::Lost
     }
 
     fn hand_over(&self, message: Message, resume: &mpsc::UnboundedSender<Place>) {

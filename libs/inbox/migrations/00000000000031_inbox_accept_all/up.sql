@@ -7,22 +7,23 @@ DECLARE
   added uuid[];
   answers text[];
 BEGIN
-  WITH accepted AS (
-    INSERT INTO inbox (consumer, event_id, type) SELECT the_consumer, id, type FROM unnest(ids, types) AS event (id, type)
-    ON CONFLICT DO NOTHING RETURNING event_id)
-  SELECT array_agg(event_id) INTO added FROM accepted;
-  -- Only now: what was parked before this transaction had the rows is seen.
-  IF EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN
+  IF NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN
+    WITH accepted AS (
+      INSERT INTO inbox (consumer, event_id, type) SELECT the_consumer, id, type FROM unnest(ids, types) AS event (id, type)
+      ON CONFLICT DO NOTHING RETURNING event_id)
+    SELECT array_agg(event_id) INTO added FROM accepted;
+    -- What was parked before this transaction had the rows is seen only now.
+    IF NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN
+      FOR i IN 1 .. cardinality(ids) LOOP
+        answers[i] := CASE WHEN ids[i] = ANY(added) AND NOT ids[i] = ANY(ids[1:i - 1]) THEN 'new' ELSE 'duplicate' END;
+      END LOOP;
+      RETURN answers;
+    END IF;
     DELETE FROM inbox WHERE consumer = the_consumer AND event_id = ANY(added);
-    -- One after the other, as one may be behind another.
-    FOR i IN 1 .. cardinality(ids) LOOP
-      answers[i] := CASE WHEN ids[i] = ANY(added) THEN
-        inbox_accept(the_consumer, ids[i], types[i], topics[i], keys[i], lock_class) ELSE 'duplicate' END;
-    END LOOP;
-    RETURN answers;
   END IF;
+  -- One after the other, as one may be behind another.
   FOR i IN 1 .. cardinality(ids) LOOP
-    answers[i] := CASE WHEN ids[i] = ANY(added) AND NOT ids[i] = ANY(ids[1:i - 1]) THEN 'new' ELSE 'duplicate' END;
+    answers[i] := inbox_accept(the_consumer, ids[i], types[i], topics[i], keys[i], lock_class);
   END LOOP;
   RETURN answers;
 END
