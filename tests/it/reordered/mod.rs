@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{Line, OrderSheet};
 use db::{Db, DbSettings};
-use kernel::{Money, OrderId};
+use kernel::{Money, OrderId, UserId};
 use outbox::PublishError;
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -104,6 +104,77 @@ async fn notifications_ends_the_same_in_every_order_of_arrival() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn billing_keeps_a_verdict_that_another_replica_notes_meanwhile() {
+    let settled = "INSERT INTO holds (order_id, user_id, state, amount) VALUES ($1, $2, 'settled', 0)";
+    let found = "SELECT order_id, state FROM holds";
+    let store = note_meanwhile::<billing::Billing>(Told::Placed, settled, found, "settled").await;
+    assert_eq!(
+        number(&store, "billing", "SELECT sum(held)::bigint FROM accounts").await,
+        0
+    );
+    store.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_warehouse_keeps_a_stop_that_another_replica_notes_meanwhile() {
+    let released = "INSERT INTO parcels (order_id, user_id, state) VALUES ($1, $2, 'released')";
+    let found = "SELECT order_id, state FROM parcels";
+    let store = note_meanwhile::<warehouse::Warehouse>(Told::Held, released, found, "released").await;
+    assert_eq!(
+        number(&store, "warehouse", "SELECT sum(reserved)::bigint FROM goods").await,
+        0
+    );
+    store.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_keeps_a_verdict_that_another_replica_notes_meanwhile() {
+    let freed = "INSERT INTO bookings (order_id, user_id, state) VALUES ($1, $2, 'freed')";
+    let found = "SELECT order_id, state FROM bookings";
+    let store = note_meanwhile::<delivery::Delivery>(Told::Reserved, freed, found, "freed").await;
+    assert_eq!(
+        number(&store, "delivery", "SELECT sum(booked)::bigint FROM slots").await,
+        0
+    );
+    store.end().await;
+}
+
+/// Tells the service what begins an order with it, while another transaction has noted the order's end and is not committed yet: the
+/// service looks for the order in vain, and is too late to note it itself. What the other has noted must stand.
+async fn note_meanwhile<S: Service>(told: Told, note: &str, found: &str, noted: &str) -> Store {
+    let (store, shop, customer) = alone::<S>().await;
+    let sheet = sheet(&shop, OrderId::new(), user_id(&customer).await);
+    let mut replica = store.sql(S::NAME).await;
+    let transaction = replica.transaction().await.unwrap();
+    let ids = [sheet.order_id.uuid(), sheet.user_id.uuid()];
+    transaction.execute(note, &[&ids[0], &ids[1]]).await.unwrap();
+    let case = Case {
+        story: &STORIES[0],
+        sheet,
+        steps: vec![told],
+    };
+    let told = Outboxes::open(&store).await.publish(&[(&case, told)]).await;
+    wait_for(
+        "the service to wait for the other transaction",
+        WITHIN,
+        async || {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+            Ok(number(&store, S::NAME, waiting).await > 0)
+        },
+    )
+    .await
+    .unwrap();
+    transaction.commit().await.unwrap();
+    wait_for("the service to apply what it was told", WITHIN, async || {
+        Ok(applied(&store, S::NAME, &told).await == told.len())
+    })
+    .await
+    .unwrap();
+    assert_eq!(states(&store, S::NAME, found).await[&ids[0]], noted);
+    store
+}
+
 /// An order (or customer, or goods) and the order in which the service hears of it.
 struct Case {
     story: &'static Story,
@@ -122,18 +193,11 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
             .any(|(told, _)| told.event_type() == *event_type);
         assert!(is_told, "{event_type} is in none of the stories here");
     }
-    let mut store = Store::start_with(&[(S::NAME, &["--rate-limit=0"])]).await;
-    let shop = Shop::open_with_couriers(&store, 1_000, 1_000).await;
-    let customer = store.guest.new_customer(1_000 * PRICE).await.unwrap();
+    let (store, shop, customer) = alone::<S>().await;
     let hands = Hands {
         customer: customer.clone(),
         courier: store.somebody("courier").await,
     };
-    for service in ["billing", "orders", "warehouse", "delivery", "notifications"] {
-        if service != S::NAME {
-            store.stop_service(service).await;
-        }
-    }
     let cases = cases(S::NAME, &hears, &shop, &customer).await;
     let outboxes = Outboxes::open(&store).await;
     let (mut again, mut late) = (0, Vec::new());
@@ -198,10 +262,44 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
     store
 }
 
+/// A store in which only one service is left to hear anything, with goods, a place and a customer.
+async fn alone<S: Service>() -> (Store, Shop, Client) {
+    let mut store = Store::start_with(&[(S::NAME, &["--rate-limit=0"])]).await;
+    let shop = Shop::open_with_couriers(&store, 1_000, 1_000).await;
+    let customer = store.guest.new_customer(1_000 * PRICE).await.unwrap();
+    for service in ["billing", "orders", "warehouse", "delivery", "notifications"] {
+        if service != S::NAME {
+            store.stop_service(service).await;
+        }
+    }
+    (store, shop, customer)
+}
+
+async fn user_id(customer: &Client) -> UserId {
+    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    me["id"].as_str().unwrap().parse().unwrap()
+}
+
+/// An order for one of the goods.
+fn sheet(shop: &Shop, order_id: OrderId, user_id: UserId) -> OrderSheet {
+    OrderSheet {
+        order_id,
+        user_id,
+        lines: vec![Line {
+            sku: shop.sku.parse().unwrap(),
+            quantity: 1,
+            unit_price: Money::from_minor(PRICE),
+        }],
+        currency: "EUR".parse().unwrap(),
+        total: Money::from_minor(PRICE),
+        zone: shop.zone.parse().unwrap(),
+        slot_id: shop.slot.parse().unwrap(),
+    }
+}
+
 /// Each story in some of the orders in which it can reach the service.
 async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) -> Vec<Case> {
-    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
-    let user_id = me["id"].as_str().unwrap().parse().unwrap();
+    let user_id = user_id(customer).await;
     let mut random = StdRng::seed_from_u64(7);
     let mut cases = Vec::new();
     for story in &STORIES {
@@ -215,23 +313,12 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
             } else {
                 OrderId::new()
             };
-            let sheet = OrderSheet {
-                order_id,
-                user_id: if is_of_an_order {
-                    user_id
-                } else {
-                    Uuid::now_v7().to_string().parse().unwrap()
-                },
-                lines: vec![Line {
-                    sku: shop.sku.parse().unwrap(),
-                    quantity: 1,
-                    unit_price: Money::from_minor(PRICE),
-                }],
-                currency: "EUR".parse().unwrap(),
-                total: Money::from_minor(PRICE),
-                zone: shop.zone.parse().unwrap(),
-                slot_id: shop.slot.parse().unwrap(),
+            let user_id = if is_of_an_order {
+                user_id
+            } else {
+                Uuid::now_v7().to_string().parse().unwrap()
             };
+            let sheet = sheet(shop, order_id, user_id);
             cases.push(Case { story, sheet, steps });
         }
     }

@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -9,7 +10,7 @@ use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
-use super::show;
+use super::{show, supervise::Pauses};
 use crate::{services::SERVICES, store_file::write_private};
 
 /// The folder that keeps a store between runs. While it is open nobody else can open it.
@@ -177,8 +178,65 @@ impl Servers {
         Ok(addresses)
     }
 
+    /// Starts again whichever of them ends by itself, for as long as it is awaited.
+    pub async fn keep(&mut self) {
+        tokio::join!(
+            keep(&mut self.postgres, "PostgreSQL"),
+            keep(&mut self.kafka, "Kafka")
+        );
+    }
+
     pub async fn stop(self) -> anyhow::Result<()> {
         self.kafka.stop().await?;
         self.postgres.stop().await
+    }
+}
+
+/// What may end by itself, and can be started again.
+trait Server {
+    async fn has_ended(&mut self) -> anyhow::Result<bool>;
+    async fn start_again(&mut self) -> anyhow::Result<()>;
+}
+
+impl Server for Postgres {
+    async fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Postgres::has_ended(self).await
+    }
+
+    async fn start_again(&mut self) -> anyhow::Result<()> {
+        Postgres::start_again(self).await
+    }
+}
+
+impl Server for Kafka {
+    async fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Kafka::has_ended(self).await
+    }
+
+    async fn start_again(&mut self) -> anyhow::Result<()> {
+        Kafka::start_again(self).await
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+async fn keep(server: &mut impl Server, name: &str) {
+    let mut pauses = Pauses::default();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        // An engine that does not answer at the moment says nothing of its containers.
+        if !matches!(server.has_ended().await, Ok(true)) {
+            continue;
+        }
+        let pause = pauses.next();
+        show::warn(&format!(
+            "{name} ended; starting it again in {} ms",
+            pause.as_millis()
+        ));
+        tokio::time::sleep(pause).await;
+        match server.start_again().await {
+            Ok(()) => show::step(&format!("{name} is back")),
+            Err(error) => show::warn(&format!("{error:#}")),
+        }
     }
 }

@@ -65,8 +65,8 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
     let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
         return Ok(());
     };
-    let servers = servers?;
-    let outcome = run(&args, &folder, &servers, &binaries, &mut stop).await;
+    let mut servers = servers?;
+    let outcome = run(&args, &folder, &mut servers, &binaries, &mut stop).await;
     StoreFile::remove(&folder.path);
     show::step("stopping Kafka and PostgreSQL");
     servers.stop().await?;
@@ -77,7 +77,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
 async fn run(
     args: &UpArgs,
     folder: &DataFolder,
-    servers: &data::Servers,
+    servers: &mut data::Servers,
     binaries: &std::path::Path,
     stop: &mut Shutdown,
 ) -> anyhow::Result<()> {
@@ -133,7 +133,8 @@ async fn run(
             let path = file.write(&folder.path)?;
             file.write_targets(&folder.path)?;
             show::ready(&file, &path, &folder.logs(), servers, &processes);
-            stop.wished().await;
+            // Until it is wished that they stop.
+            let _ = unless_stopped(stop, servers.keep()).await;
             Ok(())
         }
         Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.logs().display()))),

@@ -37,8 +37,35 @@ struct Kept {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A process that ran this long was healthy: its next pause is the first one again.
+/// What ran this long was healthy: its next pause is the first one again.
 const HEALTHY: Duration = Duration::from_secs(30);
+
+/// How long to wait before something that ended is started again: twice as long each time.
+pub struct Pauses {
+    next: Duration,
+    last_asked: Instant,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self {
+            next: FIRST_PAUSE,
+            last_asked: Instant::now(),
+        }
+    }
+}
+
+impl Pauses {
+    pub fn next(&mut self) -> Duration {
+        if self.last_asked.elapsed() > HEALTHY {
+            self.next = FIRST_PAUSE;
+        }
+        self.last_asked = Instant::now();
+        let pause = self.next;
+        self.next = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
 /// Longer than the processes' own grace periods.
 const GRACE: Duration = Duration::from_secs(40);
 
@@ -140,14 +167,12 @@ async fn keep(
     (mut child, mut tether): (Child, Option<ChildStdin>),
     stop: CancellationToken,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::default();
     loop {
-        let started = Instant::now();
+        let mut pause;
         tokio::select! {
             ended = child.wait() => {
-                if started.elapsed() > HEALTHY {
-                    pause = FIRST_PAUSE;
-                }
+                pause = pauses.next();
                 let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
                 show::warn(&format!("{process:?} ended ({how}); starting it again in {} ms", pause.as_millis()));
             }
@@ -162,13 +187,15 @@ async fn keep(
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
             match spawn(&program, &process, &log) {
                 Ok(again) => {
                     (child, tether) = again;
                     break;
                 }
-                Err(error) => show::warn(&format!("{error:#}; trying again in {} ms", pause.as_millis())),
+                Err(error) => {
+                    pause = pauses.next();
+                    show::warn(&format!("{error:#}; trying again in {} ms", pause.as_millis()));
+                }
             }
         }
     }

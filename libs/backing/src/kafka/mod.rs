@@ -161,6 +161,11 @@ impl Kafka {
         self.server.kill().await
     }
 
+    /// Whether it has ended, by itself or because it was killed.
+    pub async fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.server.has_ended().await
+    }
+
     /// Starts it again after it was stopped, on the same port with the same data.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.server.start_again().await?;

@@ -226,6 +226,11 @@ impl Postgres {
         self.server.kill().await
     }
 
+    /// Whether it has ended, by itself or because it was killed.
+    pub async fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.server.has_ended().await
+    }
+
     /// Starts it again after it was stopped, on the same port with the same data.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.server.start_again().await?;
@@ -235,7 +240,7 @@ impl Postgres {
     /// Starts it again if it has ended by itself.
     pub async fn revive(&mut self) -> anyhow::Result<()> {
         let ready = self.until_ready().await;
-        if ready.is_err() && self.server.has_ended().await? {
+        if ready.is_err() && self.has_ended().await? {
             return self.start_again().await;
         }
         ready
