@@ -9,14 +9,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{Message, Outcome, apply, worker::Shared};
 
 /// For how long a worker waits for others to be done before it goes on by itself.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Nor do many events wait any longer for a row that somebody else has: each by itself only holds up its own partition.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
+/// The carrier rests for as long as its transaction took, at most for this, and takes what came meanwhile together. Where there
+/// is little to do nobody waits for it; where there is much, there are half as many transactions.
+const LONGEST_REST: Duration = Duration::from_millis(20);
 
 /// What a worker has in hand.
 struct Offer {
@@ -67,7 +73,13 @@ impl Carrier {
         // Half as many after a failure, and one more after a success: with more than one replica, the more events are
         // together the sooner two transactions stand in each other's way.
         let mut wanted = most;
-        while let Some(offers) = self.next(wanted).await {
+        let mut rested = Instant::now();
+        loop {
+            tokio::time::sleep_until(rested).await;
+            let Some(offers) = self.next(wanted).await else {
+                return;
+            };
+            let began = Instant::now();
             let messages: Vec<&Message> = offers.iter().flat_map(|offer| offer.messages.iter()).collect();
             let applied = {
                 let _room = shared.room().await;
@@ -101,6 +113,8 @@ impl Carrier {
                     }
                 }
             }
+            let ended = Instant::now();
+            rested = ended + (ended - began).min(LONGEST_REST);
         }
     }
 

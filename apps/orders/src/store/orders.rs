@@ -1,7 +1,11 @@
 use chrono::{DateTime, Utc};
 use contracts::{Line, OrderSheet};
-use db::{DbError, Tx};
-use diesel::prelude::*;
+use db::{DbError, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{self, Array, BigInt, Text},
+};
 use diesel_async::RunQueryDsl;
 use kernel::{Money, OrderId, Sku, SlotId, UserId, Zone};
 
@@ -32,22 +36,25 @@ pub async fn add(
         .execute(&mut **tx)
         .await?;
     DbError::expect_rows("adding an order", 1, added)?;
-    let lines: Vec<_> = order
+    let (skus, (quantities, prices)): (Vec<&str>, (Vec<i64>, Vec<i64>)) = order
         .lines
         .iter()
         .map(|line| {
             (
-                order_lines::order_id.eq(order.order_id),
-                order_lines::sku.eq(&line.sku),
-                order_lines::quantity.eq(i64::from(line.quantity)),
-                order_lines::unit_price.eq(line.unit_price),
+                line.sku.as_str(),
+                (i64::from(line.quantity), line.unit_price.minor()),
             )
         })
-        .collect();
-    let added = diesel::insert_into(order_lines::table)
-        .values(lines)
-        .execute(&mut **tx)
-        .await?;
+        .unzip();
+    // As arrays it is one statement that is prepared once, whatever the number of lines.
+    let lines = sql_query(
+        "INSERT INTO order_lines (order_id, sku, quantity, unit_price) SELECT $1, * FROM unnest($2, $3, $4)",
+    )
+    .bind::<sql_types::Uuid, _>(order.order_id)
+    .bind::<Array<Text>, _>(skus)
+    .bind::<Array<BigInt>, _>(quantities)
+    .bind::<Array<BigInt>, _>(prices);
+    let added = cached(lines).execute(&mut **tx).await?;
     DbError::expect_rows("adding an order's lines", order.lines.len(), added)
 }
 
