@@ -63,6 +63,34 @@ async fn a_profile_is_changed_by_who_knows_the_password_and_the_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
+    let store = Store::start().await;
+    let (_, ada) = register(&store).await;
+    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let manager = &store.manager;
+    let person = format!("/api/users/{}", me["id"].as_str().unwrap());
+    let seen = manager.get(&person).await.unwrap();
+    let etag = seen.headers["etag"].to_str().unwrap().to_owned();
+    let put = async |role: &str| {
+        let (path, body) = (format!("{person}/role"), json!({ "role": role }));
+        let headers = [("If-Match", etag.as_str())];
+        manager
+            .send_with(Method::PUT, &path, Some(&body), &headers)
+            .await
+            .unwrap()
+    };
+    assert_eq!(put("courier").await.status, StatusCode::OK);
+    let late = put("manager").await;
+    assert_eq!(
+        (late.status, late.code()),
+        (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"))
+    );
+    let now = manager.get(&person).await.unwrap().success().unwrap();
+    assert_eq!(now["role"], "courier", "what was refused is rolled back");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     let mut store = Store::start().await;
     let shop = Shop::open(&store, 10, 5).await;

@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{env::VarError, fmt};
+
+use anyhow::{Context, bail};
 
 use crate::engine;
 
@@ -10,13 +12,16 @@ pub enum Means {
 }
 
 impl Means {
-    /// Docker if an engine answers, otherwise local processes. `TOVAR_BACKING=docker` or `local` decides it.
-    pub async fn detect() -> Self {
+    /// Docker if an engine answers, otherwise local processes. `TOVAR_BACKING=docker` or `local` decides it; an error for
+    /// anything else in it.
+    pub async fn detect() -> anyhow::Result<Self> {
         match std::env::var("TOVAR_BACKING").as_deref() {
-            Ok("docker") => Self::Docker,
-            Ok("local") => Self::Local,
-            _ if engine::is_reachable().await => Self::Docker,
-            _ => Self::Local,
+            Ok("docker") => Ok(Self::Docker),
+            Ok("local") => Ok(Self::Local),
+            Ok("") | Err(VarError::NotPresent) if engine::is_reachable().await => Ok(Self::Docker),
+            Ok("") | Err(VarError::NotPresent) => Ok(Self::Local),
+            Ok(other) => bail!("TOVAR_BACKING is \"{other}\"; set it to docker or local, or leave it out"),
+            Err(error) => Err(error).context("TOVAR_BACKING"),
         }
     }
 }

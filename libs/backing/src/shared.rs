@@ -18,7 +18,7 @@ static SHARED: OnceCell<Servers> = OnceCell::const_new();
 pub async fn shared() -> anyhow::Result<&'static Servers> {
     SHARED
         .get_or_try_init(|| async {
-            let means = Means::detect().await;
+            let means = Means::detect().await?;
             // Not by eprintln, which the test harness keeps to itself.
             let _ = writeln!(std::io::stderr(), "servers: {means}");
             let quiet = |_: &str| {};
@@ -44,13 +44,13 @@ fn for_tests() -> PostgresOptions {
 
 /// A PostgreSQL of one's own, to be stopped, frozen or filled.
 pub async fn own_postgres() -> anyhow::Result<Postgres> {
-    Postgres::start(Means::detect().await, for_tests(), &|_| {}).await
+    Postgres::start(Means::detect().await?, for_tests(), &|_| {}).await
 }
 
 /// A Kafka of one's own, to be killed or frozen.
 pub async fn own_kafka() -> anyhow::Result<Kafka> {
     Kafka::start(
-        Means::detect().await,
+        Means::detect().await?,
         KafkaOptions {
             heap: 256,
             ..KafkaOptions::default()

@@ -71,7 +71,7 @@ async fn postgres_that_flushes_rarely() -> Postgres {
         settings,
         ..PostgresOptions::default()
     };
-    Postgres::start(Means::detect().await, options, &|_| {})
+    Postgres::start(Means::detect().await.unwrap(), options, &|_| {})
         .await
         .unwrap()
 }

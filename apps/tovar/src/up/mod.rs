@@ -61,7 +61,7 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
     };
     let binaries = binaries?;
 
-    let means = Means::detect().await;
+    let means = Means::detect().await?;
     let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
         return Ok(());
     };

@@ -144,14 +144,16 @@ struct NewRole {
     role: Role,
 }
 
-/// Give somebody a role, for managers.
-#[utoipa::path(tag = "users", params(("id" = UserId, Path)), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
+/// Give somebody a role, for managers. With If-Match only if nobody else changed them meanwhile.
+#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
+    let seen = call.if_match();
     call.map(|body| ChangeRole {
         user_id: id.into_inner(),
         role: body.role,
+        seen,
     })
     .run("users.change_role", change_role, PersonView::answer)
     .await

@@ -6,7 +6,7 @@ fn quiet(_: &str) {}
 
 #[tokio::test]
 async fn kept_postgresql_has_one_user_at_a_time() {
-    let means = Means::detect().await;
+    let means = Means::detect().await.unwrap();
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("postgres");
     let start = || {
@@ -62,7 +62,7 @@ async fn kept_postgresql_has_one_user_at_a_time() {
 
 #[tokio::test]
 async fn kept_kafka_has_one_user_at_a_time() {
-    let means = Means::detect().await;
+    let means = Means::detect().await.unwrap();
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("kafka");
     let start = || {

@@ -6,7 +6,7 @@ async fn postgresql_says_why_it_did_not_start() {
         settings: vec![("no_such_setting", "1")],
         ..PostgresOptions::default()
     };
-    let error = Postgres::start(Means::detect().await, options, &|_| {})
+    let error = Postgres::start(Means::detect().await.unwrap(), options, &|_| {})
         .await
         .unwrap_err();
     let said = format!("{error:#}");
