@@ -1,6 +1,6 @@
 use std::{env::VarError, fmt};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::engine;
 
@@ -18,10 +18,14 @@ impl Means {
         match std::env::var("TOVAR_BACKING").as_deref() {
             Ok("docker") => Ok(Self::Docker),
             Ok("local") => Ok(Self::Local),
-            Ok("") | Err(VarError::NotPresent) if engine::is_reachable().await => Ok(Self::Docker),
-            Ok("") | Err(VarError::NotPresent) => Ok(Self::Local),
-            Ok(other) => bail!("TOVAR_BACKING is \"{other}\"; set it to docker or local, or leave it out"),
-            Err(error) => Err(error).context("TOVAR_BACKING"),
+            Ok("") | Err(VarError::NotPresent) => Ok(if engine::is_reachable().await {
+                Self::Docker
+            } else {
+                Self::Local
+            }),
+            Ok(_) | Err(VarError::NotUnicode(_)) => {
+                bail!("TOVAR_BACKING must be docker or local; or leave it out")
+            }
         }
     }
 }
