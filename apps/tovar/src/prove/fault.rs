@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{clock::Clock, process::Role, proxy::Mode, rig::Rig};
+use super::{
+    clock::Clock,
+    process::{Process, Role},
+    proxy::Mode,
+    rig::Rig,
+};
 
 /// How long another relay may take until it leads.
 const TAKE_OVER: Duration = Duration::from_secs(30);
@@ -188,10 +193,22 @@ async fn clocks_off(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
         ];
         sleep(time).await;
         rig.goes_on(TAKE_OVER).await?;
+        end_in_good_order(&mut rig.consumers).await;
     }
     rig.relays.clear();
-    rig.consumers.clear();
     Ok(())
+}
+
+/// Ends processes so that they say how far they are: nobody is given again what they left out.
+async fn end_in_good_order(processes: &mut Vec<Process>) {
+    processes.iter_mut().for_each(Process::ask_to_end);
+    let ended = async {
+        while !processes.iter_mut().all(Process::has_ended) {
+            sleep(A_MOMENT).await;
+        }
+    };
+    let _ = tokio::time::timeout(TAKE_OVER, ended).await;
+    processes.clear();
 }
 
 async fn join_and_leave(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
