@@ -3,6 +3,7 @@
 //! Only the service under test runs. All that the others would tell it comes from their outboxes, where the test puts it,
 //! step by step, so that the order of arrival across topics is the test's.
 
+mod meanwhile;
 mod stories;
 mod told;
 
@@ -104,77 +105,6 @@ async fn notifications_ends_the_same_in_every_order_of_arrival() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn billing_keeps_a_verdict_that_another_replica_notes_meanwhile() {
-    let settled = "INSERT INTO holds (order_id, user_id, state, amount) VALUES ($1, $2, 'settled', 0)";
-    let found = "SELECT order_id, state FROM holds";
-    let store = note_meanwhile::<billing::Billing>(Told::Placed, settled, found, "settled").await;
-    assert_eq!(
-        number(&store, "billing", "SELECT sum(held)::bigint FROM accounts").await,
-        0
-    );
-    store.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_warehouse_keeps_a_stop_that_another_replica_notes_meanwhile() {
-    let released = "INSERT INTO parcels (order_id, user_id, state) VALUES ($1, $2, 'released')";
-    let found = "SELECT order_id, state FROM parcels";
-    let store = note_meanwhile::<warehouse::Warehouse>(Told::Held, released, found, "released").await;
-    assert_eq!(
-        number(&store, "warehouse", "SELECT sum(reserved)::bigint FROM goods").await,
-        0
-    );
-    store.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn delivery_keeps_a_verdict_that_another_replica_notes_meanwhile() {
-    let freed = "INSERT INTO bookings (order_id, user_id, state) VALUES ($1, $2, 'freed')";
-    let found = "SELECT order_id, state FROM bookings";
-    let store = note_meanwhile::<delivery::Delivery>(Told::Reserved, freed, found, "freed").await;
-    assert_eq!(
-        number(&store, "delivery", "SELECT sum(booked)::bigint FROM slots").await,
-        0
-    );
-    store.end().await;
-}
-
-/// Tells the service what begins an order with it, while another transaction has noted the order's end and is not committed yet: the
-/// service looks for the order in vain, and is too late to note it itself. What the other has noted must stand.
-async fn note_meanwhile<S: Service>(told: Told, note: &str, found: &str, noted: &str) -> Store {
-    let (store, shop, customer) = alone::<S>().await;
-    let sheet = sheet(&shop, OrderId::new(), user_id(&customer).await);
-    let mut replica = store.sql(S::NAME).await;
-    let transaction = replica.transaction().await.unwrap();
-    let ids = [sheet.order_id.uuid(), sheet.user_id.uuid()];
-    transaction.execute(note, &[&ids[0], &ids[1]]).await.unwrap();
-    let case = Case {
-        story: &STORIES[0],
-        sheet,
-        steps: vec![told],
-    };
-    let told = Outboxes::open(&store).await.publish(&[(&case, told)]).await;
-    wait_for(
-        "the service to wait for the other transaction",
-        WITHIN,
-        async || {
-            let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
-            Ok(number(&store, S::NAME, waiting).await > 0)
-        },
-    )
-    .await
-    .unwrap();
-    transaction.commit().await.unwrap();
-    wait_for("the service to apply what it was told", WITHIN, async || {
-        Ok(applied(&store, S::NAME, &told).await == told.len())
-    })
-    .await
-    .unwrap();
-    assert_eq!(states(&store, S::NAME, found).await[&ids[0]], noted);
-    store
-}
-
 /// An order (or customer, or goods) and the order in which the service hears of it.
 struct Case {
     story: &'static Story,
@@ -215,11 +145,9 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
             hands.ask(told, case.sheet.order_id).await;
         }
         let told = outboxes.publish(&told).await;
-        wait_for("the service to apply what it was told", WITHIN, async || {
-            Ok(applied(&store, S::NAME, &told).await == told.len())
-        })
-        .await
-        .unwrap_or_else(|error| panic!("{error}, step {step}"));
+        until_applied(&store, S::NAME, &told)
+            .await
+            .unwrap_or_else(|error| panic!("{error}, step {step}"));
         // Half of it comes again at once, the other half when all is over.
         let (at_once, in_the_end) = told.split_at(told.len() / 2);
         outboxes.publish_again(&store, at_once).await;
@@ -396,13 +324,15 @@ impl Outboxes {
     }
 }
 
-/// How many of the events the service has applied.
-async fn applied(store: &Store, service: &str, told: &[(&'static str, Uuid)]) -> usize {
+async fn until_applied(store: &Store, service: &str, told: &[(&'static str, Uuid)]) -> anyhow::Result<()> {
     let ids: Vec<Uuid> = told.iter().map(|(_, id)| *id).collect();
-    let sql = store.sql(service).await;
-    let count = "SELECT count(*) FROM inbox WHERE event_id = ANY($1)";
-    let row = sql.query_one(count, &[&ids]).await.unwrap();
-    usize::try_from(row.get::<_, i64>(0)).unwrap()
+    wait_for("the service to apply what it was told", WITHIN, async || {
+        let sql = store.sql(service).await;
+        let count = "SELECT count(*) FROM inbox WHERE event_id = ANY($1)";
+        let row = sql.query_one(count, &[&ids]).await?;
+        Ok(usize::try_from(row.get::<_, i64>(0))? == ids.len())
+    })
+    .await
 }
 
 /// How many events the service has heard again and dropped.

@@ -39,35 +39,36 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// What ran this long was healthy: its next pause is the first one again.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// Longer than the processes' own grace periods.
+const GRACE: Duration = Duration::from_secs(40);
 
 /// How long to wait before something that ended is started again: twice as long each time.
 pub struct Pauses {
     next: Duration,
-    last_asked: Instant,
+    /// When it was started the last time.
+    started: Instant,
 }
 
 impl Default for Pauses {
     fn default() -> Self {
         Self {
             next: FIRST_PAUSE,
-            last_asked: Instant::now(),
+            started: Instant::now(),
         }
     }
 }
 
 impl Pauses {
     pub fn next(&mut self) -> Duration {
-        if self.last_asked.elapsed() > HEALTHY {
+        if self.started.elapsed() > HEALTHY {
             self.next = FIRST_PAUSE;
         }
-        self.last_asked = Instant::now();
         let pause = self.next;
+        self.started = Instant::now() + pause;
         self.next = (pause * 2).min(LONGEST_PAUSE);
         pause
     }
 }
-/// Longer than the processes' own grace periods.
-const GRACE: Duration = Duration::from_secs(40);
 
 impl Supervisor {
     pub fn new(binaries: &Path, logs: &Path) -> Self {
