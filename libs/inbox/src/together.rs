@@ -20,6 +20,9 @@ use crate::{Message, Outcome, apply, worker::Shared};
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Nor do many events wait any longer for a row that somebody else has: each by itself only holds up its own partition.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
+/// Nor does anybody wait any longer for a handler of somebody else's event: all are rolled back and done one by one, where what is
+/// slow is slow alone. Many times what so many events take.
+const WORK_PATIENCE: Duration = Duration::from_secs(1);
 /// The carrier rests for as long as its transaction took, at most for this, and takes what came meanwhile together. Where there
 /// is little to do nobody waits for it; where there is much, there are half as many transactions.
 const LONGEST_REST: Duration = Duration::from_millis(20);
@@ -89,10 +92,11 @@ impl Carrier {
                     state,
                     ..
                 } = &*shared;
-                apply::apply_together(db, subscriptions, state, &messages, LOCK_PATIENCE).await
+                let work = apply::apply_together(db, subscriptions, state, &messages, LOCK_PATIENCE);
+                tokio::time::timeout(WORK_PATIENCE, work).await
             };
             match applied {
-                Ok(outcomes) => {
+                Ok(Ok(outcomes)) => {
                     wanted = most.min(wanted + 1);
                     let mut outcomes = outcomes.into_iter();
                     for offer in offers {
@@ -101,10 +105,10 @@ impl Carrier {
                         let _ = offer.answer.send(Some(its_own));
                     }
                 }
-                Err(failure) => {
+                failed_or_slow => {
                     wanted = (wanted / 2).max(1);
                     tracing::debug!(
-                        ?failure,
+                        ?failed_or_slow,
                         events = messages.len(),
                         "events are done again one by one"
                     );

@@ -25,3 +25,23 @@ async fn a_partition_with_many_events_waits_alone() {
     running.stop().await;
     assert_eq!(fixture.effects_of("slow").await, (0..2500).collect::<Vec<_>>());
 }
+
+/// All is there before the consumer is, so that the slow event and the quick ones are taken together.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_takes_long_holds_up_none_that_it_was_taken_with() {
+    let fixture = Fixture::new(12).await;
+    fixture.make("slow", 0, Act::Wait);
+    fixture.send(0, "slow", 0).await;
+    for partition in 1..12 {
+        fixture.send(partition, "quick", partition).await;
+    }
+    let running = fixture.consume().await;
+    until("the quick ones", async || {
+        fixture.effects_of("quick").await.len() == 11
+    })
+    .await;
+    assert!(fixture.effects_of("slow").await.is_empty());
+    fixture.open_gate();
+    until("the slow one", async || fixture.effects_of("slow").await == [0]).await;
+    running.stop().await;
+}
