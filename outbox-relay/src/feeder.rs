@@ -264,6 +264,7 @@ impl Feeder {
             self.outage_is_over();
         }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
+        self.shared.acknowledged.notify_one();
         let refused = |report: &&Report| report.outcome.is_err_and(is_final);
         if let Some(first) = reports.iter().find(refused) {
             let last = reports.iter().rfind(refused).unwrap_or(first);

@@ -5,6 +5,7 @@ use std::{
         mpsc::{self, SyncSender, TrySendError},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use outbox::log::Record;
@@ -12,6 +13,7 @@ use rdkafka::{
     ClientConfig,
     error::{KafkaError, KafkaResult},
 };
+use tokio::sync::Notify;
 
 use crate::{RelaySettings, acks::Refused, feeder::Feeder, metrics::RelayMetrics};
 
@@ -30,6 +32,8 @@ pub struct Producer {
 pub struct Shared {
     /// How many events from the first on are all acknowledged.
     pub prefix: AtomicU64,
+    /// Told when it has changed.
+    pub acknowledged: Notify,
     /// Why it cannot go on.
     pub trouble: Mutex<Option<Trouble>>,
     pub give_up: AtomicBool,
@@ -99,6 +103,17 @@ impl Producer {
     /// How many of the events that were handed over, from the first on, are all acknowledged.
     pub fn prefix(&self) -> u64 {
         self.shared.prefix.load(Ordering::Acquire)
+    }
+
+    /// Waits until as many events are acknowledged, at most for so long.
+    pub async fn acknowledged(&self, events: u64, at_most: Duration) {
+        let all = async {
+            while self.prefix() < events {
+                self.shared.acknowledged.notified().await;
+            }
+        };
+        // What is not acknowledged by then need not be waited for.
+        let _ = tokio::time::timeout(at_most, all).await;
     }
 
     pub fn trouble(&self) -> Option<Trouble> {

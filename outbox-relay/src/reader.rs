@@ -30,6 +30,9 @@ pub enum Style {
 
 /// Between looks while there is work.
 const TICK: Duration = Duration::from_millis(2);
+/// For how long the next look waits at most for the acknowledgement of what the last one sent. What comes meanwhile is taken
+/// together: the busier all are, the fewer looks and requests there are.
+const LONGEST_REST: Duration = Duration::from_millis(10);
 /// Between looks while Kafka does not take what is there.
 const TICK_STUCK: Duration = Duration::from_millis(50);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
@@ -108,6 +111,8 @@ impl<'s> Reader<'s> {
             } else {
                 let is_stuck = is_quiet && quiet_since.elapsed() > Duration::from_secs(1);
                 tokio::time::sleep(if is_stuck { TICK_STUCK } else { TICK }).await;
+                let sent = self.progress.sent();
+                self.producer.acknowledged(sent, LONGEST_REST).await;
             }
         }
     }

@@ -46,7 +46,7 @@ pub struct UsersSettings {
     #[arg(long, env = "TOKEN_KEY_AHEAD", default_value_t = 600, value_parser = clap::value_parser!(i64).range(0..=86_400))]
     pub token_key_ahead: i64,
 
-    /// Passwords that are hashed at the same time; each takes one core, and 19 MiB that are kept
+    /// Passwords that are hashed at the same time; each takes one core and 19 MiB
     #[arg(long, env = "PASSWORD_HASHES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub password_hashes: u32,
 }

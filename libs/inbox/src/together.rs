@@ -23,9 +23,8 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 /// Nor does anybody wait any longer for a handler of somebody else's event: all are rolled back and done one by one, where what is
 /// slow is slow alone. Many times what so many events take.
 const WORK_PATIENCE: Duration = Duration::from_secs(1);
-/// The carrier rests for as long as its transaction took, at most for this, and takes what came meanwhile together. Where there
-/// is little to do nobody waits for it; where there is much, there are half as many transactions.
-const LONGEST_REST: Duration = Duration::from_millis(20);
+/// The longest rest after a transaction.
+const LONGEST_REST: Duration = Duration::from_millis(30);
 
 /// What a worker has in hand.
 struct Offer {
@@ -84,6 +83,7 @@ impl Carrier {
             };
             let began = Instant::now();
             let messages: Vec<&Message> = offers.iter().flat_map(|offer| offer.messages.iter()).collect();
+            let events = messages.len();
             let applied = {
                 let _room = shared.room().await;
                 let Shared {
@@ -107,18 +107,14 @@ impl Carrier {
                 }
                 failed_or_slow => {
                     wanted = (wanted / 2).max(1);
-                    tracing::debug!(
-                        ?failed_or_slow,
-                        events = messages.len(),
-                        "events are done again one by one"
-                    );
+                    tracing::debug!(?failed_or_slow, events, "events are done again one by one");
                     for offer in offers {
                         let _ = offer.answer.send(None);
                     }
                 }
             }
             let ended = Instant::now();
-            rested = ended + (ended - began).min(LONGEST_REST);
+            rested = ended + rest(ended - began, events);
         }
     }
 
@@ -139,5 +135,29 @@ impl Carrier {
             };
         }
         Some(offers)
+    }
+}
+
+/// For as long as a transaction took, for each of its events but the first. Whoever is alone never waits for the carrier; the more
+/// come at once, the more are taken together, and the fewer transactions there are.
+fn rest(took: Duration, events: usize) -> Duration {
+    let others = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
+    took.saturating_mul(others).min(LONGEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_came_at_once_the_longer_is_the_rest() {
+        let took = Duration::from_millis(5);
+        for (events, millis) in [(0, 0), (1, 0), (2, 5), (4, 15), (50, 30), (usize::MAX, 30)] {
+            assert_eq!(
+                rest(took, events),
+                Duration::from_millis(millis),
+                "{events} events"
+            );
+        }
     }
 }

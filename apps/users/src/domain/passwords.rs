@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHash, Version,
@@ -12,8 +12,6 @@ use tokio::sync::Semaphore;
 /// at a time, off the threads that serve requests.
 pub struct Passwords {
     room: Arc<Semaphore>,
-    /// Those that nobody uses at the moment.
-    hashers: Mutex<Vec<Hasher>>,
     /// What an unknown address is checked against, so that it takes as long as a known one.
     nobody: String,
 }
@@ -37,37 +35,28 @@ impl Classify for PasswordError {
 
 impl Passwords {
     pub fn new(at_a_time: u32) -> Result<Arc<Self>, PasswordError> {
-        let mut hasher = Hasher::default();
-        let nobody = hasher.hash("a password that nobody has")?;
         Ok(Arc::new(Self {
             room: Arc::new(Semaphore::new(at_a_time as usize)),
-            hashers: Mutex::new(vec![hasher]),
-            nobody,
+            nobody: hash("a password that nobody has")?,
         }))
     }
 
     /// The password's hash in PHC form, with its own salt.
-    pub async fn hash(self: &Arc<Self>, password: Secret) -> Result<String, PasswordError> {
-        self.blocking(move |hasher| hasher.hash(password.expose())).await
+    pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
+        self.blocking(move || hash(password.expose())).await
     }
 
     /// Whether the password fits `known`, a hash in PHC form. `None` takes as long and fits nothing.
-    pub async fn verify(
-        self: &Arc<Self>,
-        password: Secret,
-        known: Option<String>,
-    ) -> Result<bool, PasswordError> {
+    pub async fn verify(&self, password: Secret, known: Option<String>) -> Result<bool, PasswordError> {
         let exists = known.is_some();
         let known = known.unwrap_or_else(|| self.nobody.clone());
-        let fits = self
-            .blocking(move |hasher| hasher.verify(password.expose(), &known))
-            .await?;
+        let fits = self.blocking(move || verify(password.expose(), &known)).await?;
         Ok(fits && exists)
     }
 
     async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&mut Hasher) -> Result<T, PasswordError> + Send + 'static,
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let room = self
             .room
@@ -75,71 +64,60 @@ impl Passwords {
             .acquire_owned()
             .await
             .map_err(|_| PasswordError::CutOff)?;
-        let passwords = self.clone();
         let job = move || {
             let _room = room;
-            let mut hasher = passwords.hashers().pop().unwrap_or_default();
-            let done = work(&mut hasher);
-            passwords.hashers().push(hasher);
-            done
+            work()
         };
         tokio::task::spawn_blocking(job)
             .await
             .map_err(|_| PasswordError::CutOff)?
     }
-
-    fn hashers(&self) -> MutexGuard<'_, Vec<Hasher>> {
-        self.hashers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Hashes one password at a time. It keeps its 19 MiB for the next one: the heap would not give back what is taken anew
-/// for each.
-#[derive(Default)]
-struct Hasher {
-    memory: Vec<Block>,
+/// The password's hash in PHC form, with a salt of its own.
+fn hash(password: &str) -> Result<String, PasswordError> {
+    let argon2 = Argon2::default();
+    let salt = SaltString::generate(&mut OsRng);
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params())?,
+        salt: Some(salt.as_salt()),
+        hash: Some(digest(&argon2, password, salt.as_salt())?),
+    };
+    Ok(hash.to_string())
 }
 
-impl Hasher {
-    fn hash(&mut self, password: &str) -> Result<String, PasswordError> {
-        let argon2 = Argon2::default();
-        let salt = SaltString::generate(&mut OsRng);
-        let hash = PasswordHash {
-            algorithm: Algorithm::default().ident(),
-            version: Some(Version::default().into()),
-            params: ParamsString::try_from(argon2.params())?,
-            salt: Some(salt.as_salt()),
-            hash: Some(self.digest(&argon2, password, salt.as_salt())?),
-        };
-        Ok(hash.to_string())
-    }
+/// With the parameters under which `known` was made, which may be older ones.
+fn verify(password: &str, known: &str) -> Result<bool, PasswordError> {
+    let known = PasswordHash::new(known)?;
+    let (Some(salt), Some(hash)) = (known.salt, known.hash) else {
+        return Err(password_hash::Error::PhcStringField.into());
+    };
+    let version = known.version.map(Version::try_from).transpose();
+    let argon2 = Argon2::new(
+        Algorithm::try_from(known.algorithm)?,
+        version.map_err(password_hash::Error::from)?.unwrap_or_default(),
+        Params::try_from(&known)?,
+    );
+    // The comparison takes as long whatever differs.
+    Ok(digest(&argon2, password, salt)? == hash)
+}
 
-    /// With the parameters under which `known` was made, which may be older ones.
-    fn verify(&mut self, password: &str, known: &str) -> Result<bool, PasswordError> {
-        let known = PasswordHash::new(known)?;
-        let (Some(salt), Some(hash)) = (known.salt, known.hash) else {
-            return Err(password_hash::Error::PhcStringField.into());
-        };
-        let version = known.version.map(Version::try_from).transpose();
-        let argon2 = Argon2::new(
-            Algorithm::try_from(known.algorithm)?,
-            version.map_err(password_hash::Error::from)?.unwrap_or_default(),
-            Params::try_from(&known)?,
-        );
-        // The comparison takes as long whatever differs.
-        Ok(self.digest(&argon2, password, salt)? == hash)
-    }
+/// What glibc always maps by itself, and gives back to the system when it is dropped: more than 32 MiB. What is smaller stays in
+/// the heap for ever once it was used. Only what is written to counts as memory.
+const GIVEN_BACK: usize = (33 << 20) / size_of::<Block>();
 
-    fn digest(&mut self, argon2: &Argon2, password: &str, salt: Salt) -> Result<Output, PasswordError> {
-        self.memory
-            .resize(argon2.params().block_count(), Block::default());
-        let mut decoded = [0; Salt::MAX_LENGTH];
-        let salt = salt.decode_b64(&mut decoded)?;
-        let output = Output::init_with(Params::DEFAULT_OUTPUT_LEN, |out| {
-            Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.memory)?)
-        });
-        Ok(output?)
-    }
+fn digest(argon2: &Argon2, password: &str, salt: Salt) -> Result<Output, PasswordError> {
+    let blocks = argon2.params().block_count();
+    let mut memory = Vec::with_capacity(blocks.max(GIVEN_BACK));
+    memory.resize(blocks, Block::default());
+    let mut decoded = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut decoded)?;
+    let output = Output::init_with(Params::DEFAULT_OUTPUT_LEN, |out| {
+        Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, &mut memory)?)
+    });
+    Ok(output?)
 }
 
 #[cfg(test)]
