@@ -81,11 +81,13 @@ impl Carrier {
             let Some(offers) = self.next(wanted).await else {
                 return;
             };
-            let began = Instant::now();
             let messages: Vec<&Message> = offers.iter().flat_map(|offer| offer.messages.iter()).collect();
             let events = messages.len();
+            // What is left need not be waited for.
+            let is_full = events >= wanted;
+            let _room = shared.room().await;
+            let began = Instant::now();
             let applied = {
-                let _room = shared.room().await;
                 let Shared {
                     db,
                     subscriptions,
@@ -114,7 +116,11 @@ impl Carrier {
                 }
             }
             let ended = Instant::now();
-            rested = ended + rest(ended - began, events);
+            rested = if is_full {
+                ended
+            } else {
+                ended + rest(ended - began, events)
+            };
         }
     }
 
