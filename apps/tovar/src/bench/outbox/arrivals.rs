@@ -42,14 +42,19 @@ impl Arrivals {
         })
     }
 
-    /// Messages in the topic.
+    /// The offset of each partition's next message.
+    pub fn ends(&self) -> anyhow::Result<Vec<i64>> {
+        (0..self.partitions)
+            .map(|partition| {
+                let (_, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+                Ok(high)
+            })
+            .collect()
+    }
+
+    /// Messages in the topic; nothing is ever deleted from it.
     pub fn count(&self) -> anyhow::Result<u64> {
-        let mut count = 0;
-        for partition in 0..self.partitions {
-            let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
-            count += u64::try_from(high - low)?;
-        }
-        Ok(count)
+        Ok(u64::try_from(self.ends()?.iter().sum::<i64>())?)
     }
 
     /// Waits until the topic holds so many messages.
@@ -69,14 +74,13 @@ impl Arrivals {
         Ok(())
     }
 
-    /// Seconds from the first to the last message, by the broker's clock.
-    pub fn seconds(&self) -> anyhow::Result<f64> {
+    /// Seconds from the first message behind `since` to the last, by the broker's clock.
+    pub fn seconds(&self, since: &[i64]) -> anyhow::Result<f64> {
         let (mut first, mut last) = (i64::MAX, i64::MIN);
-        for partition in 0..self.partitions {
-            let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
-            if high > low {
-                first = first.min(self.time_at(partition, low)?);
-                last = last.max(self.time_at(partition, high - 1)?);
+        for (partition, (&from, to)) in (0..).zip(since.iter().zip(self.ends()?)) {
+            if to > from {
+                first = first.min(self.time_at(partition, from)?);
+                last = last.max(self.time_at(partition, to - 1)?);
             }
         }
         ensure!(last >= first, "nothing has arrived");

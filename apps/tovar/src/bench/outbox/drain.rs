@@ -71,14 +71,14 @@ impl Drained {
 /// Starts the relay on a backlog, and waits until all of it has arrived.
 pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drained> {
     let arrivals = Arrivals::of(run)?;
-    let there = arrivals.count()?;
+    let (there, ends) = (arrivals.count()?, arrivals.ends()?);
     let (before, began) = (Processes::now(), Instant::now());
     let mut relay = kind.start(run).await?;
     arrivals.until(there + events as u64, &mut relay, WITHIN).await?;
     let (after, since_start) = (Processes::now(), began.elapsed().as_secs_f64());
     let drained = Drained {
         events: events as f64,
-        seconds: arrivals.seconds()?,
+        seconds: arrivals.seconds(&ends)?,
         since_start,
         relay_cpu: after.cpu_of(relay.id()),
         postgres_cpu: after.postgres() - before.postgres(),
