@@ -220,6 +220,9 @@ fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -
         .set("fetch.error.backoff.ms", "50")
         // For how far behind we are.
         .set("statistics.interval.ms", "5000")
+        // When so many wait here already, it asks again a moment later, not the second that is the default: a backlog would be
+        // worked off at a queue a second.
+        .set("fetch.queue.backoff.ms", "10")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", "4096");
     if let Some(instance) = &settings.inbox_instance {

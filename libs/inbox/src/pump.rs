@@ -29,6 +29,8 @@ use crate::{
 const MANY: usize = 1 << 20;
 /// And goes on with fewer than this.
 const FEW: usize = MANY / 4;
+/// For how long at most the pump waits for the answer that wakes the client: other partitions wait with it.
+const WAKE: Duration = Duration::from_millis(20);
 
 /// Takes messages from Kafka and gives each to its partition's worker. It runs on a thread of its own, because a
 /// rebalance is served inside of it and must wait for workers.
@@ -110,6 +112,9 @@ impl<S: Send + Sync + 'static> Pump<S> {
                 tracing::warn!(%error, topic = place.0, partition = place.1, "partition not resumed");
             }
             hand.paused.store(false, Ordering::SeqCst);
+            // The client's thread would look at the partition again when something wakes it, within a second. A request to the
+            // partition's broker does; what it answers is not needed.
+            let _ = self.consumer.fetch_watermarks(&place.0, place.1, WAKE);
         }
     }
 
