@@ -115,12 +115,10 @@ impl Carrier {
                     }
                 }
             }
-            let ended = Instant::now();
-            rested = if is_full {
-                ended
-            } else {
-                ended + rest(ended - began, events)
-            };
+            rested = Instant::now();
+            if !is_full {
+                rested += rest(rested - began, events);
+            }
         }
     }
 

@@ -21,6 +21,11 @@ use crate::topics::header;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Messages up to the ends of all partitions; nothing is ever deleted from a run's topic.
+pub fn total(ends: &[i64]) -> anyhow::Result<u64> {
+    Ok(u64::try_from(ends.iter().sum::<i64>())?)
+}
+
 /// Looks at a run's topic without reading what is in it, which would cost the broker what the relay may need.
 pub struct Arrivals {
     consumer: BaseConsumer,
@@ -52,9 +57,9 @@ impl Arrivals {
             .collect()
     }
 
-    /// Messages in the topic; nothing is ever deleted from it.
+    /// Messages in the topic.
     pub fn count(&self) -> anyhow::Result<u64> {
-        Ok(u64::try_from(self.ends()?.iter().sum::<i64>())?)
+        total(&self.ends()?)
     }
 
     /// Waits until the topic holds so many messages.

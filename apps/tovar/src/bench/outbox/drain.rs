@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    arrivals::Arrivals,
+    arrivals::{Arrivals, total},
     fill::fill,
     relay::Kind,
     rig::{Rig, Run},
@@ -71,7 +71,8 @@ impl Drained {
 /// Starts the relay on a backlog, and waits until all of it has arrived.
 pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drained> {
     let arrivals = Arrivals::of(run)?;
-    let (there, ends) = (arrivals.count()?, arrivals.ends()?);
+    let ends = arrivals.ends()?;
+    let there = total(&ends)?;
     let (before, began) = (Processes::now(), Instant::now());
     let mut relay = kind.start(run).await?;
     arrivals.until(there + events as u64, &mut relay, WITHIN).await?;
