@@ -10,6 +10,8 @@ const FILES: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
+    // As in the packages whose only build script is libs/db/watch-migrations.rs.
+    println!("cargo:rerun-if-changed=migrations");
     let out = env::var("OUT_DIR")?;
     let mut archive = ZipArchive::new(io::Cursor::new(SWAGGER_UI_VENDORED))?;
     for name in FILES {
