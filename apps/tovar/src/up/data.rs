@@ -77,7 +77,8 @@ impl Secrets {
 }
 
 impl DataFolder {
-    pub fn open(path: &Path, fresh: bool) -> anyhow::Result<Self> {
+    /// Makes the folder if there is none, and keeps it for this process; an error if another one has it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let unusable = || {
             format!(
                 "the data folder {} cannot be used; name another one with --data",
@@ -94,17 +95,21 @@ impl DataFolder {
                 path.display()
             )
         };
-        let folder = Self { path, _lock: lock };
-        if fresh {
-            show::step(&format!("throwing away what was in {}", folder.path.display()));
-            folder.clear()?;
-        }
-        fs::create_dir_all(folder.logs()).with_context(unusable)?;
-        Ok(folder)
+        Ok(Self { path, _lock: lock })
     }
 
     pub fn logs(&self) -> PathBuf {
         self.path.join("logs")
+    }
+
+    /// Makes it ready for a run, if `fresh` without what an earlier run left.
+    pub fn prepare(&self, fresh: bool) -> anyhow::Result<()> {
+        if fresh {
+            show::step(&format!("throwing away what was in {}", self.path.display()));
+            self.clear()?;
+        }
+        let logs = self.logs();
+        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))
     }
 
     fn clear(&self) -> anyhow::Result<()> {

@@ -50,18 +50,19 @@ const PARTITIONS: i32 = 12;
 /// Runs the store until Ctrl-C or SIGTERM.
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
     let mut stop = Shutdown::listen(&args.shutdown)?;
+    let folder = DataFolder::open(&args.data)?;
     let listen = format!("127.0.0.1:{}", args.port);
     if let Err(error) = TcpListener::bind(&listen) {
         bail!("{listen} is taken ({error}); choose another port with --port");
     }
-    let folder = DataFolder::open(&args.data, args.fresh)?;
+    let means = Means::detect().await?;
+    folder.prepare(args.fresh)?;
     show::step("building the services (the first time takes a few minutes)");
     let Some(binaries) = unless_stopped(&mut stop, build::build(args.release)).await else {
         return Ok(());
     };
     let binaries = binaries?;
 
-    let means = Means::detect().await?;
     let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
         return Ok(());
     };
