@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct UpArgs {
     /// Port of the store's one base address
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
     /// Folder that keeps databases, topics and logs between runs

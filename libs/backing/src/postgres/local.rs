@@ -24,7 +24,7 @@ pub async fn prepare(
     let bin = binaries::find(progress).await?;
     let (folder, hold) = claim(options.data.as_deref(), "postgres", user).await?;
     let cluster = folder.join("cluster");
-    if !cluster.join("PG_VERSION").exists() {
+    if !cluster.exists() {
         initialise(&bin, &folder, &cluster, &options.password, user).await?;
     }
     refuse_if_running(&cluster)?;

@@ -15,3 +15,25 @@ async fn postgresql_says_why_it_did_not_start() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn a_broken_data_folder_is_named_with_what_to_do() {
+    // In a container it is the image that looks at its folder.
+    if Means::detect().await.unwrap() == Means::Docker {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let broken = data.path().join("cluster");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("base"), "").unwrap();
+    let options = PostgresOptions {
+        data: Some(data.path().to_owned()),
+        ..PostgresOptions::default()
+    };
+    let error = Postgres::start(Means::Local, options, &|_| {}).await.unwrap_err();
+    let said = format!("{error:#}");
+    assert!(
+        said.contains(&broken.display().to_string()) && said.contains("--fresh"),
+        "{said}"
+    );
+}

@@ -16,9 +16,7 @@ pub async fn command(run: &Run) -> anyhow::Result<Command> {
         eprintln!("{line}");
     })
     .await?;
-    let folder = std::env::temp_dir().join(format!("tovar-{}-{}", run.name, std::process::id()));
-    fs::create_dir_all(&folder)?;
-    let source = folder.join("Debezium.java");
+    let source = run.folder.join("Debezium.java");
     fs::write(&source, SOURCE)?;
     let database: tokio_postgres::Config = run.url.parse()?;
     let host = match database.get_hosts() {
@@ -44,6 +42,6 @@ pub async fn command(run: &Run) -> anyhow::Result<Command> {
             &run.name,
         ])
         .args([&run.kafka.kafka_brokers, &run.kafka.kafka_prefix])
-        .arg(&folder);
+        .arg(&run.folder);
     Ok(command)
 }

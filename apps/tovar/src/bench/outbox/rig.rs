@@ -1,4 +1,7 @@
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
@@ -27,12 +30,14 @@ pub struct Rig {
     postgres: Postgres,
     kafka: Kafka,
     runs: std::cell::Cell<u32>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// A database and a topic of one run.
 pub struct Run {
     pub name: String,
+    /// For what a relay keeps in files; goes with the servers' data.
+    pub folder: PathBuf,
     pub partitions: i32,
     pub url: String,
     pub client: Client,
@@ -65,7 +70,7 @@ impl Rig {
             postgres,
             kafka,
             runs: std::cell::Cell::new(0),
-            _data: data,
+            data,
         })
     }
 
@@ -91,6 +96,8 @@ impl Rig {
     pub async fn run_with(&self, partitions: i32) -> anyhow::Result<Run> {
         self.runs.set(self.runs.get() + 1);
         let name = format!("bench{}", self.runs.get());
+        let folder = self.data.path().join(&name);
+        fs::create_dir(&folder)?;
         let url = self.postgres.create_database(&name).await?;
         db::migrate(
             &DbSettings::new(&url),
@@ -111,6 +118,7 @@ impl Rig {
             .await?;
         Ok(Run {
             name,
+            folder,
             partitions,
             url,
             client,
