@@ -71,7 +71,8 @@ pub async fn images(args: ImagesArgs) -> anyhow::Result<()> {
 fn build(args: &ImagesArgs, root: &Path, target: &str) -> anyhow::Result<Command> {
     let mut command = Command::new("docker");
     command.env("DOCKER_BUILDKIT", "1");
-    command.args(["build", "--quiet", "--target", target, "--file"]);
+    // Docker shows how far it is, and why it fails.
+    command.args(["build", "--target", target, "--file"]);
     command.arg(root.join("Dockerfile"));
     let mut set = |name: &str, value: &str| {
         command.args(["--build-arg", &format!("{name}={value}")]);
