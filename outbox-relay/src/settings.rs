@@ -21,7 +21,7 @@ pub struct RelaySettings {
     pub page: i64,
 
     /// KiB of events that may wait for Kafka's acknowledgement
-    #[arg(long, env = "RELAY_BUFFER_KIB", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1024..=2_000_000))]
+    #[arg(long, env = "RELAY_BUFFER_KIB", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1024..=2_000_000))]
     pub buffer_kib: u32,
 
     /// Milliseconds that Kafka's client gathers events before it sends; under load it gathers by itself

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::topics::header;
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Messages up to the ends of all partitions; nothing is ever deleted from a run's topic.
