@@ -18,6 +18,7 @@ use super::{
 };
 use crate::topics::header;
 
+/// A look is requests for every partition, on the cores that the relay may need.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
