@@ -20,7 +20,7 @@ use telemetry::traces::{Kind, Span};
 use crate::{
     RelaySettings,
     acks::Acks,
-    message::message,
+    message::Messages,
     metrics::RelayMetrics,
     producer::{Shared, Trouble, client_config},
 };
@@ -97,7 +97,7 @@ pub struct Feeder {
     metrics: RelayMetrics,
     clock: Clock,
     service: String,
-    source: String,
+    messages: Messages,
     prefix: String,
 }
 
@@ -130,19 +130,19 @@ impl Feeder {
             metrics,
             clock: Clock::system(),
             service: settings.service().to_owned(),
-            source: settings.source.clone(),
+            messages: Messages::new(settings.source.clone()),
             prefix: settings.kafka.kafka_prefix.clone(),
         })
     }
 
     /// Until the pages end, or it is given up.
-    pub fn run(mut self, pages: &mpsc::Receiver<Vec<Arc<Record>>>) {
+    pub fn run(mut self, pages: &mpsc::Receiver<Arc<Vec<Record>>>) {
         let mut topic = String::new();
         loop {
             // The client's own poll would spin through its last millisecond.
             match pages.recv_timeout(if self.acks.waiting() > 0 { SHORT } else { LONG }) {
                 Ok(page) => {
-                    for record in &page {
+                    for record in page.iter() {
                         if !self.send(record, &mut topic) {
                             break;
                         }
@@ -172,7 +172,7 @@ impl Feeder {
         };
         let number = self.acks.sent(record.position(), sent);
         let number = usize::try_from(number).expect("fewer events than addresses");
-        let mut next = message(record, topic, &self.source, number);
+        let mut next = self.messages.message(record, topic, number);
         loop {
             match self.producer.send(next) {
                 Ok(()) => return true,
@@ -261,6 +261,8 @@ impl Feeder {
                     .observe((now - sent.recorded_at_micros) as f64 / 1e6);
                 self.metrics.sent.inc();
             }
+        }
+        if reports.iter().any(|report| report.outcome.is_ok()) {
             self.outage_is_over();
         }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);

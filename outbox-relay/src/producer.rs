@@ -22,7 +22,7 @@ const PAGES: usize = 2;
 
 /// Kafka's producer on a thread of its own. Dropping it throws away what is not acknowledged.
 pub struct Producer {
-    pages: Option<SyncSender<Vec<Arc<Record>>>>,
+    pages: Option<SyncSender<Arc<Vec<Record>>>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -85,15 +85,15 @@ impl Producer {
         })
     }
 
-    /// Hands a page over, or gives it back while there is no room.
-    pub fn try_send(&self, page: Vec<Arc<Record>>) -> Result<Option<Vec<Arc<Record>>>, Trouble> {
+    /// Hands a page over; `false` while there is no room.
+    pub fn try_send(&self, page: &Arc<Vec<Record>>) -> Result<bool, Trouble> {
         let pages = self
             .pages
             .as_ref()
             .expect("pages are taken until the producer is dropped");
-        match pages.try_send(page) {
-            Ok(()) => Ok(None),
-            Err(TrySendError::Full(page)) => Ok(Some(page)),
+        match pages.try_send(page.clone()) {
+            Ok(()) => Ok(true),
+            Err(TrySendError::Full(_)) => Ok(false),
             Err(TrySendError::Disconnected(_)) => Err(self
                 .trouble()
                 .unwrap_or_else(|| Trouble::Broken("its thread has ended".to_owned()))),

@@ -188,7 +188,7 @@ impl<'s> Reader<'s> {
                 self.load_parked().await?;
             }
             match self.style {
-                Style::Pipelined => page.push(Arc::new(record)),
+                Style::Pipelined => page.push(record),
                 Style::OneByOne { .. } => {
                     self.send_alone(record).await?;
                     self.was_handled(position);
@@ -199,7 +199,7 @@ impl<'s> Reader<'s> {
             self.recorded
                 .push_back((self.progress.sent(), first.recorded_at().timestamp_micros()));
             self.progress.send(page.len() as u64);
-            self.hand_over(page).await?;
+            self.hand_over(Arc::new(page)).await?;
         }
         self.progress.expect(true);
         Ok(())
@@ -212,9 +212,8 @@ impl<'s> Reader<'s> {
     }
 
     /// Waits for room.
-    async fn hand_over(&mut self, mut page: Vec<Arc<Record>>) -> Result<(), RelayError> {
-        while let Some(same) = self.producer.try_send(page)? {
-            page = same;
+    async fn hand_over(&mut self, page: Arc<Vec<Record>>) -> Result<(), RelayError> {
+        while !self.producer.try_send(&page)? {
             self.wait().await?;
         }
         Ok(())
@@ -245,10 +244,11 @@ impl<'s> Reader<'s> {
             return Ok(());
         }
         self.settle().await?;
-        let record = Arc::new(record);
-        match self.send_and_wait(record.clone()).await {
+        let alone = Arc::new(vec![record]);
+        match self.send_and_wait(alone.clone()).await {
             Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                self.session.park(&record, &refused.reason).await?;
+                let record = &alone[0];
+                self.session.park(record, &refused.reason).await?;
                 let (event_id, event_type, key) = (record.id(), record.event_type(), record.key());
                 tracing::error!(%event_id, event_type, key, reason = refused.reason, "event is parked");
                 Err(Trouble::Refused(refused).into())
@@ -258,9 +258,9 @@ impl<'s> Reader<'s> {
     }
 
     /// Sends one event and waits for what Kafka says about it.
-    async fn send_and_wait(&mut self, record: Arc<Record>) -> Result<(), RelayError> {
+    async fn send_and_wait(&mut self, alone: Arc<Vec<Record>>) -> Result<(), RelayError> {
         self.progress.send(1);
-        self.hand_over(vec![record]).await?;
+        self.hand_over(alone).await?;
         self.settle().await
     }
 
@@ -371,7 +371,7 @@ impl<'s> Reader<'s> {
             }
             for record in records {
                 let (position, id) = (record.position(), record.id());
-                match self.send_and_wait(Arc::new(record)).await {
+                match self.send_and_wait(Arc::new(vec![record])).await {
                     Ok(()) => {
                         self.session.replayed(position, None).await?;
                         tracing::info!(event_id = %id, "parked event is sent");

@@ -1,5 +1,10 @@
+use std::error::Error;
+
 use chrono::{DateTime, Utc};
-use tokio_postgres::Row;
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Type, accepts},
+};
 use uuid::Uuid;
 
 /// One event of the log. It borrows what the database sent.
@@ -32,6 +37,11 @@ impl Record {
     pub fn payload(&self) -> &str {
         self.0.get(5)
     }
+    /// The same as [`Record::payload`]; it is not looked at whether it is UTF-8, which the database has done.
+    pub fn payload_bytes(&self) -> &[u8] {
+        let Bytes(payload) = self.0.get(5);
+        payload
+    }
     /// The traceparent under which the event was published.
     pub fn traceparent(&self) -> Option<&str> {
         self.0.get(6)
@@ -39,4 +49,15 @@ impl Record {
     pub fn recorded_at(&self) -> DateTime<Utc> {
         self.0.get(7)
     }
+}
+
+/// A text as the database sent it.
+struct Bytes<'r>(&'r [u8]);
+
+impl<'r> FromSql<'r> for Bytes<'r> {
+    fn from_sql(_: &Type, sent: &'r [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(sent))
+    }
+
+    accepts!(TEXT);
 }
