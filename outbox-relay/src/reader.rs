@@ -29,10 +29,13 @@ pub enum Style {
 }
 
 /// Between looks while there is work.
-const TICK: Duration = Duration::from_millis(2);
-/// For how long the next look waits at most for the acknowledgement of what the last one sent. What comes meanwhile is taken
-/// together: the busier all are, the fewer looks and requests there are.
+const TICK: Duration = Duration::from_millis(1);
+/// The next look waits for the acknowledgement of what the last one sent, but no more times as long as that one took, and no longer
+/// than the longest rest. What comes meanwhile is taken together: the busier all are, the fewer looks and requests there are.
+const REST_OF_LOOK: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(10);
+/// Between looks whether Kafka has taken something.
+const WAIT: Duration = Duration::from_millis(2);
 /// Between looks while Kafka does not take what is there.
 const TICK_STUCK: Duration = Duration::from_millis(50);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
@@ -93,7 +96,9 @@ impl<'s> Reader<'s> {
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         let mut quiet_since = Instant::now();
         loop {
+            let began = Instant::now();
             let found = self.step().await?;
+            let took = began.elapsed();
             if stop.is_cancelled() {
                 return self.drain().await;
             }
@@ -111,8 +116,8 @@ impl<'s> Reader<'s> {
             } else {
                 let is_stuck = is_quiet && quiet_since.elapsed() > Duration::from_secs(1);
                 tokio::time::sleep(if is_stuck { TICK_STUCK } else { TICK }).await;
-                let sent = self.progress.sent();
-                self.producer.acknowledged(sent, LONGEST_REST).await;
+                let rest = (took * REST_OF_LOOK).min(LONGEST_REST);
+                self.producer.acknowledged(self.progress.sent(), rest).await;
             }
         }
     }
@@ -230,7 +235,7 @@ impl<'s> Reader<'s> {
     /// Waits for Kafka for a moment. Meanwhile the session must not fall asleep, nor trouble go unseen.
     async fn wait(&mut self) -> Result<(), RelayError> {
         self.note_progress().await?;
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(WAIT).await;
         if self.pinged.elapsed() > PING_EVERY {
             self.session.ping().await?;
             self.pinged = Instant::now();
@@ -302,17 +307,19 @@ impl<'s> Reader<'s> {
 
     /// Sleeps until a publisher or the safety net wakes it.
     async fn sleep(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
-        if self.progress.to_save().is_some() {
-            self.save_unsaved().await?;
-        }
         if !self.session.try_sleep().await? {
             return Ok(());
         }
         // What was committed before publishers knew that we sleep.
         let mut found = self.step().await?;
         while !found && !stop.is_cancelled() {
+            // It is saved no more often than while there is work, and no later.
+            let at_most = match self.progress.to_save() {
+                Some(_) => SAVE_EVERY,
+                None => SAFETY_NET,
+            };
             tokio::select! {
-                () = self.session.notified(SAFETY_NET) => {}
+                () = self.session.notified(at_most) => {}
                 () = stop.cancelled() => {}
             }
             found = self.step().await?;

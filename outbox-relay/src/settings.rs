@@ -29,7 +29,7 @@ pub struct RelaySettings {
     pub linger_ms: u32,
 
     /// Milliseconds without work after which the relay sleeps until a publisher wakes it
-    #[arg(long, env = "RELAY_QUIET_MS", default_value_t = 10)]
+    #[arg(long, env = "RELAY_QUIET_MS", default_value_t = 1)]
     pub quiet_ms: u64,
 
     /// Seconds for sending what is there when the relay is told to stop
