@@ -22,7 +22,8 @@ pub fn subscriptions() -> Subscriptions<State> {
 }
 
 async fn registered(tx: &mut Tx<'_>, _: &State, delivery: Delivery<UserRegistered>) -> Result<(), DbError> {
-    tell_user(tx, delivery.id, delivery.event.user_id, &News::Registered).await
+    tell_user(tx, delivery.id, delivery.event.user_id, &News::Registered);
+    Ok(())
 }
 
 async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> Result<(), DbError> {
@@ -31,7 +32,8 @@ async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> 
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, delivery.id, user_id, &News::ToppedUp { amount, currency }).await
+    tell_user(tx, delivery.id, user_id, &News::ToppedUp { amount, currency });
+    Ok(())
 }
 
 async fn withdrawn(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Withdrawn>) -> Result<(), DbError> {
@@ -40,7 +42,8 @@ async fn withdrawn(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Withdrawn>) ->
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, delivery.id, user_id, &News::Withdrawn { amount, currency }).await
+    tell_user(tx, delivery.id, user_id, &News::Withdrawn { amount, currency });
+    Ok(())
 }
 
 async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Result<(), DbError> {
@@ -52,8 +55,8 @@ async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Res
         &News::Shipped {
             order_id: order.order_id,
         },
-    )
-    .await
+    );
+    Ok(())
 }
 
 async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> Result<(), DbError> {
@@ -72,6 +75,6 @@ async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> R
             outcome,
             reason,
         },
-    )
-    .await
+    );
+    Ok(())
 }

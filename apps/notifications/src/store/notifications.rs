@@ -1,7 +1,12 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx, cached};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use db::{DbError, Gathered, Tx, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, Nullable, Text, Uuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::{FutureExt, future::BoxFuture};
 use kernel::{EventId, OrderId, UserId};
 
 use super::schema::notifications;
@@ -17,26 +22,57 @@ pub struct Notification {
     pub at: DateTime<Utc>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = notifications)]
-pub struct NewNotification<'n> {
-    pub id: EventId,
-    pub user_id: UserId,
-    pub kind: &'n str,
-    pub order_id: Option<OrderId>,
-    pub text: &'n str,
+/// Notifications, until the transaction commits.
+#[derive(Default)]
+struct Unwritten {
+    ids: Vec<EventId>,
+    users: Vec<UserId>,
+    kinds: Vec<&'static str>,
+    orders: Vec<Option<OrderId>>,
+    texts: Vec<String>,
+}
+
+impl Gathered for Unwritten {
+    fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
+        let gathered = self.ids.len();
+        let query = sql_query(
+            "INSERT INTO notifications (id, user_id, kind, order_id, text) SELECT * FROM unnest($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind::<Array<Uuid>, _>(self.ids)
+        .bind::<Array<Uuid>, _>(self.users)
+        .bind::<Array<Text>, _>(self.kinds)
+        .bind::<Array<Nullable<Uuid>>, _>(self.orders)
+        .bind::<Array<Text>, _>(self.texts);
+        async move {
+            let added = cached(query).execute(conn).await?;
+            if added < gathered {
+                tracing::info!(notifications = gathered - added, "were told before, ignored");
+            }
+            Ok(())
+        }
+        .boxed()
+    }
 }
 
 /// A notification's place among its user's: when it was told, and its id where that is the same.
 pub type Place = (DateTime<Utc>, EventId);
 
-/// Adds a notification; `false` if its event, its order's shipment or its order's end was told before.
-pub async fn add(tx: &mut Tx<'_>, new: &NewNotification<'_>) -> Result<bool, DbError> {
-    let adding = diesel::insert_into(notifications::table)
-        .values(new)
-        .on_conflict_do_nothing();
-    let added = cached(adding).execute(&mut **tx).await?;
-    Ok(added == 1)
+/// Adds a notification when the transaction commits, unless its event, its order's shipment or its order's end was told before.
+pub fn add(
+    tx: &mut Tx<'_>,
+    id: EventId,
+    user_id: UserId,
+    kind: &'static str,
+    order_id: Option<OrderId>,
+    text: String,
+) {
+    let unwritten: &mut Unwritten = tx.gather();
+    unwritten.ids.push(id);
+    unwritten.users.push(user_id);
+    unwritten.kinds.push(kind);
+    unwritten.orders.push(order_id);
+    unwritten.texts.push(text);
 }
 
 /// Up to `most` of a user's notifications, newest first, from behind the place `after`.
