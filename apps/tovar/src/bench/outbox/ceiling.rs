@@ -40,6 +40,13 @@ pub async fn measure(rig: &Rig, events: usize, report: &mut Report) -> anyhow::R
     Ok(())
 }
 
+/// Sends the broker so many messages, as the relay would.
+pub async fn warm(rig: &Rig, messages: usize) -> anyhow::Result<()> {
+    let run = rig.run().await?;
+    tokio::task::spawn_blocking(move || produce(&run, messages)).await??;
+    Ok(())
+}
+
 /// As the relay reads, page by page.
 async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
     let session = Session::open(&PostgresSettings::new(&run.url), "bench").await?;
