@@ -91,7 +91,7 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
     let events = usize::try_from(args.events)?;
     let time = Duration::from_secs(args.seconds);
     let wants = |part: Part| args.part.is_empty() || args.part.contains(&part);
-    say("nothing yet: the broker is warmed");
+    eprintln!("warming the broker");
     report.setting("broker", format!("warmed by {WARMING} messages"));
     ceiling::warm(&rig, WARMING).await?;
     if wants(Part::Ceiling) && args.peer.contains(&Kind::Tovar) {
