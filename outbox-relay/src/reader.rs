@@ -203,7 +203,6 @@ impl<'s> Reader<'s> {
         if let Some(first) = page.first() {
             self.recorded
                 .push_back((self.progress.sent(), first.recorded_at().timestamp_micros()));
-            self.progress.send(page.len() as u64);
             self.hand_over(Arc::new(page)).await?;
         }
         self.progress.expect(true);
@@ -218,6 +217,7 @@ impl<'s> Reader<'s> {
 
     /// Waits for room.
     async fn hand_over(&mut self, page: Arc<Vec<Record>>) -> Result<(), RelayError> {
+        self.progress.send(page.len() as u64);
         while !self.producer.try_send(&page)? {
             self.wait().await?;
         }
@@ -264,7 +264,6 @@ impl<'s> Reader<'s> {
 
     /// Sends one event and waits for what Kafka says about it.
     async fn send_and_wait(&mut self, alone: Arc<Vec<Record>>) -> Result<(), RelayError> {
-        self.progress.send(1);
         self.hand_over(alone).await?;
         self.settle().await
     }

@@ -34,17 +34,15 @@ pub async fn measure(rig: &Rig, events: usize, report: &mut Report) -> anyhow::R
     fill(&run, Kind::Tovar, events).await?;
     let rate = read(&run, events).await?;
     report.number(part, "reading the log, and nothing else", "events/s", rate);
-    let run = rig.run().await?;
-    let rate = tokio::task::spawn_blocking(move || produce(&run, events)).await??;
+    let rate = from_memory(rig, events).await?;
     report.number(part, "the relay's producer, from memory", "events/s", rate);
     Ok(())
 }
 
-/// Sends the broker so many messages, as the relay would.
-pub async fn warm(rig: &Rig, messages: usize) -> anyhow::Result<()> {
+/// Sends so many messages as the relay's producer would, from memory; how many a second.
+pub async fn from_memory(rig: &Rig, messages: usize) -> anyhow::Result<f64> {
     let run = rig.run().await?;
-    tokio::task::spawn_blocking(move || produce(&run, messages)).await??;
-    Ok(())
+    tokio::task::spawn_blocking(move || produce(&run, messages)).await?
 }
 
 /// As the relay reads, page by page.

@@ -93,7 +93,7 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
     let wants = |part: Part| args.part.is_empty() || args.part.contains(&part);
     eprintln!("warming the broker");
     report.setting("broker", format!("warmed by {WARMING} messages"));
-    ceiling::warm(&rig, WARMING).await?;
+    ceiling::from_memory(&rig, WARMING).await?;
     if wants(Part::Ceiling) && args.peer.contains(&Kind::Tovar) {
         for _ in 0..args.repeat {
             say("the ceilings");

@@ -73,6 +73,9 @@ impl Kind {
                  CREATE INDEX ON naive_outbox (position) WHERE published_at IS NULL"
             }
             Self::Debezium => {
+                // The slots of earlier runs would keep the WAL, and soon leave none for this one.
+                let left = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
+                run.client.execute(left, &[]).await?;
                 // A slot is made in a transaction of its own.
                 let slot = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
                 run.client.execute(slot, &[&run.name]).await?;

@@ -17,13 +17,12 @@ pub const TOPIC: &str = "bench.events";
 pub const PARTITIONS: i32 = 12;
 
 /// Settings beyond PostgreSQL's defaults. fsync and synchronous_commit are on by default and stay so; `logical` is what
-/// Debezium needs, a slot for each of its runs, and all relays are measured on the same server.
+/// Debezium needs, and all relays are measured on the same server.
 const POSTGRES: &[(&str, &str)] = &[
     ("max_connections", "200"),
     ("shared_buffers", "1GB"),
     ("max_wal_size", "8GB"),
     ("wal_level", "logical"),
-    ("max_replication_slots", "1000"),
 ];
 
 /// PostgreSQL and Kafka of the benchmark alone, as local processes: what they cost can be read of the kernel.
