@@ -36,14 +36,14 @@ const REST_OF_LOOK: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(10);
 /// Between looks whether Kafka has taken something.
 const WAIT: Duration = Duration::from_millis(2);
-/// Between looks while Kafka does not take what is there.
-const TICK_STUCK: Duration = Duration::from_millis(50);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
 /// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The session would be ended if it were idle for long.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const SAFETY_NET: Duration = Duration::from_millis(500);
+/// After so many looks that each found something soon after the last, it is cheaper to look than to be woken for each.
+const BUSY: u32 = 8;
 /// Between looks at what operators want done with parked keys, while there are any.
 const PARKED_EVERY: Duration = Duration::from_secs(1);
 /// Something that was discarded may be wanted again.
@@ -109,17 +109,20 @@ impl<'s> Reader<'s> {
             if self.progress.read().towards.is_some() {
                 continue;
             }
-            let is_quiet = quiet_since.elapsed() >= Duration::from_millis(self.settings.quiet_ms);
-            if is_quiet && self.progress.is_settled() {
+            if quiet_since.elapsed() >= self.quiet() {
                 self.sleep(stop).await?;
                 quiet_since = Instant::now();
             } else {
-                let is_stuck = is_quiet && quiet_since.elapsed() > Duration::from_secs(1);
-                tokio::time::sleep(if is_stuck { TICK_STUCK } else { TICK }).await;
+                tokio::time::sleep(TICK).await;
                 let rest = (took * REST_OF_LOOK).min(LONGEST_REST);
                 self.producer.acknowledged(self.progress.sent(), rest).await;
             }
         }
+    }
+
+    /// After so long without events they are rare.
+    fn quiet(&self) -> Duration {
+        Duration::from_millis(self.settings.quiet_ms)
     }
 
     /// One look at the log; whether there was anything.
@@ -304,26 +307,29 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Sleeps until a publisher or the safety net wakes it.
+    /// Sleeps between looks, and is woken by publishers or by the safety net, until events come close together.
     async fn sleep(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         if !self.session.try_sleep().await? {
             return Ok(());
         }
-        // What was committed before publishers knew that we sleep.
-        let mut found = self.step().await?;
-        while !found && !stop.is_cancelled() {
-            // It is saved no more often than while there is work, and no later.
-            let at_most = match self.progress.to_save() {
-                Some(_) => SAVE_EVERY,
-                None => SAFETY_NET,
-            };
+        let mut in_a_row = 0;
+        let mut found_at = Instant::now();
+        loop {
+            // The first time: what was committed before publishers knew that we sleep.
+            if self.step().await? {
+                let is_soon = found_at.elapsed() < self.quiet();
+                in_a_row = if is_soon { in_a_row + 1 } else { 0 };
+                found_at = Instant::now();
+            }
+            if in_a_row >= BUSY || stop.is_cancelled() || self.progress.read().towards.is_some() {
+                return Ok(self.session.wake().await?);
+            }
+            let all_is_saved = self.progress.is_settled() && self.progress.to_save().is_none();
             tokio::select! {
-                () = self.session.notified(at_most) => {}
+                () = self.session.notified(if all_is_saved { SAFETY_NET } else { SAVE_EVERY }) => {}
                 () = stop.cancelled() => {}
             }
-            found = self.step().await?;
         }
-        Ok(self.session.wake().await?)
     }
 
     fn is_parked(&self, record: &Record) -> bool {

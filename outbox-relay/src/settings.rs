@@ -28,7 +28,7 @@ pub struct RelaySettings {
     #[arg(long, env = "RELAY_LINGER_MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub linger_ms: u32,
 
-    /// Milliseconds without work after which the relay sleeps until a publisher wakes it
+    /// Milliseconds without events after which the relay sleeps: publishers then wake it for each, until they come closer together
     #[arg(long, env = "RELAY_QUIET_MS", default_value_t = 1)]
     pub quiet_ms: u64,
 

@@ -24,7 +24,7 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 /// slow is slow alone. Many times what so many events take.
 const WORK_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest rest after a transaction.
-const LONGEST_REST: Duration = Duration::from_millis(30);
+const LONGEST_REST: Duration = Duration::from_millis(12);
 
 /// What a worker has in hand.
 struct Offer {
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn the_more_came_at_once_the_longer_is_the_rest() {
         let took = Duration::from_millis(5);
-        for (events, millis) in [(0, 0), (1, 0), (2, 5), (4, 15), (50, 30), (usize::MAX, 30)] {
+        for (events, millis) in [(0, 0), (1, 0), (2, 5), (3, 10), (50, 12), (usize::MAX, 12)] {
             assert_eq!(
                 rest(took, events),
                 Duration::from_millis(millis),
