@@ -42,7 +42,7 @@ const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The session would be ended if it were idle for long.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const SAFETY_NET: Duration = Duration::from_millis(500);
-/// After so many looks that each found something soon after the last, it is cheaper to look than to be woken for each.
+/// After so many looks that each found something and were hardly waited for, it is cheaper to look than to be woken for each.
 const BUSY: u32 = 8;
 /// Between looks at what operators want done with parked keys, while there are any.
 const PARKED_EVERY: Duration = Duration::from_secs(1);
@@ -313,22 +313,22 @@ impl<'s> Reader<'s> {
             return Ok(());
         }
         let mut in_a_row = 0;
-        let mut found_at = Instant::now();
+        let mut waited = Duration::MAX;
         loop {
             // The first time: what was committed before publishers knew that we sleep.
             if self.step().await? {
-                let is_soon = found_at.elapsed() < self.quiet();
-                in_a_row = if is_soon { in_a_row + 1 } else { 0 };
-                found_at = Instant::now();
+                in_a_row = if waited < self.quiet() { in_a_row + 1 } else { 0 };
             }
             if in_a_row >= BUSY || stop.is_cancelled() || self.progress.read().towards.is_some() {
                 return Ok(self.session.wake().await?);
             }
             let all_is_saved = self.progress.is_settled() && self.progress.to_save().is_none();
+            let began = Instant::now();
             tokio::select! {
                 () = self.session.notified(if all_is_saved { SAFETY_NET } else { SAVE_EVERY }) => {}
                 () = stop.cancelled() => {}
             }
+            waited = began.elapsed();
         }
     }
 

@@ -1,5 +1,9 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::store::{Store, until};
@@ -29,4 +33,23 @@ async fn an_idle_relay_sleeps_and_is_woken_by_the_next_event() {
     times.sort_unstable();
     // The safety net alone would take 250 ms in the middle.
     assert!(times[7] < Duration::from_millis(120), "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_relay_is_not_woken_for_each_event_and_sleeps_again_afterwards() {
+    let store = Store::new().await;
+    let _relay = store.relay().await;
+    until("the relay sleeps", async || sleeps(&store).await).await;
+    let is_busy = AtomicBool::new(true);
+    let publishing = async |number: usize| {
+        while is_busy.load(Ordering::Relaxed) {
+            store.publish(&format!("key {number}"), "one of many").await;
+        }
+    };
+    let looking = async {
+        until("the relay looks by itself", async || !sleeps(&store).await).await;
+        is_busy.store(false, Ordering::Relaxed);
+    };
+    tokio::join!(join_all((0..16).map(publishing)), looking);
+    until("the relay sleeps again", async || sleeps(&store).await).await;
 }

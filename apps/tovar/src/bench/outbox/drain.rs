@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     arrivals::{Arrivals, total},
     fill::fill,
-    relay::Kind,
+    relay::{Kind, Relay},
     rig::{Rig, Run},
 };
 use crate::bench::{
@@ -31,8 +31,8 @@ pub struct Drained {
     pub events: f64,
     /// From the first message that the broker wrote to the last.
     pub seconds: f64,
-    /// From the relay's start.
-    pub since_start: f64,
+    /// From the relay's start, or from when it went on.
+    pub until_arrived: f64,
     pub relay_cpu: f64,
     pub postgres_cpu: f64,
     pub kafka_cpu: f64,
@@ -44,12 +44,7 @@ impl Drained {
     pub fn say(&self, part: &str, report: &mut Report) {
         let per = 100_000.0 / self.events;
         report.number(part, "rate", "events/s", self.events / self.seconds);
-        report.number(
-            part,
-            "seconds from the relay's start to the end",
-            "s",
-            self.since_start,
-        );
+        report.number(part, "seconds until all have arrived", "s", self.until_arrived);
         report.number(
             part,
             "CPU of the relay per 100,000 events",
@@ -70,23 +65,60 @@ impl Drained {
 
 /// Starts the relay on a backlog, and waits until all of it has arrived.
 pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drained> {
-    let arrivals = Arrivals::of(run)?;
-    let ends = arrivals.ends()?;
-    let there = total(&ends)?;
-    let (before, began) = (Processes::now(), Instant::now());
+    let watch = Watch::begin(run)?;
     let mut relay = kind.start(run).await?;
-    arrivals.until(there + events as u64, &mut relay, WITHIN).await?;
-    let (after, since_start) = (Processes::now(), began.elapsed().as_secs_f64());
-    let drained = Drained {
-        events: events as f64,
-        seconds: arrivals.seconds(&ends)?,
-        since_start,
-        relay_cpu: after.cpu_of(relay.id()),
-        postgres_cpu: after.postgres() - before.postgres(),
-        kafka_cpu: after.kafka() - before.kafka(),
-        duplicates: (arrivals.count()? - there) as f64 - events as f64,
-        resident: resident_at_most(relay.id()) as f64 / 1024.0,
-    };
+    let drained = watch.until_arrived(events, &mut relay).await?;
     relay.stop().await?;
     Ok(drained)
+}
+
+/// Holds a relay up while a backlog comes, and waits until all of it has arrived: what a drain costs without a start.
+pub async fn catch_up(run: &Run, relay: &mut Relay, events: usize) -> anyhow::Result<Drained> {
+    relay.hold()?;
+    fill(run, relay.kind(), events).await?;
+    let watch = Watch::begin(run)?;
+    relay.go_on()?;
+    watch.until_arrived(events, relay).await
+}
+
+/// What there was before a drain.
+struct Watch {
+    arrivals: Arrivals,
+    ends: Vec<i64>,
+    processes: Processes,
+    began: Instant,
+}
+
+impl Watch {
+    fn begin(run: &Run) -> anyhow::Result<Self> {
+        let arrivals = Arrivals::of(run)?;
+        Ok(Self {
+            ends: arrivals.ends()?,
+            arrivals,
+            processes: Processes::now(),
+            began: Instant::now(),
+        })
+    }
+
+    async fn until_arrived(self, events: usize, relay: &mut Relay) -> anyhow::Result<Drained> {
+        let Self {
+            arrivals,
+            ends,
+            processes: before,
+            began,
+        } = self;
+        let there = total(&ends)?;
+        arrivals.until(there + events as u64, relay, WITHIN).await?;
+        let (after, until_arrived) = (Processes::now(), began.elapsed().as_secs_f64());
+        Ok(Drained {
+            events: events as f64,
+            seconds: arrivals.seconds(&ends)?,
+            until_arrived,
+            relay_cpu: after.cpu_of(relay.id()) - before.cpu_of(relay.id()),
+            postgres_cpu: after.postgres() - before.postgres(),
+            kafka_cpu: after.kafka() - before.kafka(),
+            duplicates: (arrivals.count()? - there) as f64 - events as f64,
+            resident: resident_at_most(relay.id()) as f64 / 1024.0,
+        })
+    }
 }

@@ -151,6 +151,23 @@ impl Relay {
         self.child.id()
     }
 
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Stops its process where it is, until it goes on.
+    pub fn hold(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill(Pid::from_raw(self.id().try_into()?), signal)?)
+    }
+
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> anyhow::Result<()> {
         let ended = self.child.try_wait()?;
@@ -164,7 +181,7 @@ impl Relay {
 
     /// Tells it to stop, and waits.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.id().try_into()?), Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         let told = Instant::now();
         while self.child.try_wait()?.is_none() {
             if told.elapsed() > Duration::from_secs(30) {
