@@ -58,6 +58,7 @@ type Lock = for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Resul
 pub struct Subscriptions<S> {
     group: &'static str,
     lock: Option<Lock>,
+    is_unhurried: bool,
     topics: BTreeSet<&'static str>,
     routes: BTreeMap<&'static str, Erased<S>>,
 }
@@ -91,6 +92,7 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         Self {
             group,
             lock: None,
+            is_unhurried: false,
             topics: BTreeSet::new(),
             routes: BTreeMap::new(),
         }
@@ -108,6 +110,19 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
             lock: Some(lock),
             ..self
         }
+    }
+
+    /// Says that nobody waits for what the handlers do: events may then rest for a moment, and more of them share a transaction.
+    #[must_use]
+    pub fn unhurried(self) -> Self {
+        Self {
+            is_unhurried: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_unhurried(&self) -> bool {
+        self.is_unhurried
     }
 
     pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {

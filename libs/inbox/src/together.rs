@@ -25,6 +25,8 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(50);
 const WORK_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest rest after a transaction.
 const LONGEST_REST: Duration = Duration::from_millis(12);
+/// The rest after each transaction where nobody waits for them. With it a worker is served well before it loses its patience.
+const UNHURRIED_REST: Duration = Duration::from_millis(60);
 
 /// What a worker has in hand.
 struct Offer {
@@ -117,7 +119,11 @@ impl Carrier {
             }
             rested = Instant::now();
             if !is_full {
-                rested += rest(rested - began, events);
+                rested += if shared.subscriptions.is_unhurried() {
+                    UNHURRIED_REST
+                } else {
+                    rest(rested - began, events)
+                };
             }
         }
     }

@@ -48,9 +48,13 @@ async fn one(
 ) -> anyhow::Result<()> {
     eprintln!("measuring: {partitions} partitions, {history} events known");
     let run = rig.run_with(partitions).await?;
+    // Ids as those of events are, by the time of their making: a millisecond for each.
     let sql = format!(
         "INSERT INTO inbox (consumer, event_id, type, applied_at)
-         SELECT 'bench', gen_random_uuid(), 'bench.event.v1', now() - interval '1 day' FROM generate_series(1, {history})"
+         SELECT 'bench', (lpad(to_hex(began + n), 12, '0') || '7' || substr(random, 1, 3) || '8' || substr(random, 4, 15))::uuid,
+           'bench.event.v1', now() - interval '1 day'
+         FROM (SELECT floor(extract(epoch FROM now() - interval '1 day') * 1000)::bigint AS began) AS a_day_ago,
+           generate_series(1, {history}) AS n, md5(n::text) AS random"
     );
     run.client.batch_execute(&sql).await?;
     run.client.batch_execute("VACUUM ANALYZE inbox").await?;

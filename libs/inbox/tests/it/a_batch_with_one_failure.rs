@@ -1,6 +1,6 @@
 use kernel::Class;
 
-use crate::fixture::{Act, Fixture, until};
+use crate::fixture::{Act, Fixture, subscriptions, until};
 
 const EVENTS: i32 = 120;
 
@@ -51,6 +51,24 @@ async fn events_of_different_partitions_share_transactions() {
     }
     let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
     assert!(fixture.number(shared).await > 0, "each partition was alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_waits_events_gather_between_transactions() {
+    let fixture = Fixture::new(1).await;
+    let running = fixture.consume_with(subscriptions().unhurried(), "first").await;
+    for n in 0..EVENTS {
+        fixture.send(0, "key", n).await;
+    }
+    until("all", async || order(&fixture).await.len() == 120).await;
+    running.stop().await;
+    assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
+    let between =
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(milliseconds FROM since)::bigint)
+                   FROM (SELECT applied_at - lag(applied_at) OVER (ORDER BY applied_at) AS since
+                         FROM (SELECT DISTINCT applied_at FROM inbox) AS transactions) AS pauses";
+    let millis = fixture.number(between).await;
+    assert!(millis >= 60, "{millis} ms between transactions");
 }
 
 #[tokio::test(flavor = "multi_thread")]

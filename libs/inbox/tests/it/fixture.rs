@@ -188,6 +188,10 @@ impl Fixture {
 
     /// Starts one more replica.
     pub async fn consume_as(&self, who: &'static str) -> Running {
+        self.consume_with(subscriptions(), who).await
+    }
+
+    pub async fn consume_with(&self, subscriptions: Subscriptions<State>, who: &'static str) -> Running {
         let settings = InboxSettings {
             inbox_retry_first: 20,
             inbox_retry_most: 200,
@@ -198,7 +202,7 @@ impl Fixture {
             ..self.state.clone()
         };
         inbox::start(
-            subscriptions(),
+            subscriptions,
             state,
             self.db.clone(),
             &self.kafka,

@@ -37,7 +37,7 @@ pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
                 let rows = left.min(TRANSACTION);
                 let mut text = String::with_capacity(rows * 1200);
                 for _ in 0..rows {
-                    let id: Uuid = uuid::Builder::from_random_bytes(random.random()).into_uuid();
+                    let id = Uuid::now_v7();
                     let payload = &payloads[random.random_range(0..PAYLOADS)];
                     let key = random.random_range(0..KEYS);
                     writeln!(text, "{id}\t{TOPIC}\torder-{key}\tbench.event.v1\t{payload}")?;
