@@ -41,11 +41,13 @@ pub struct UpArgs {
     #[arg(long)]
     release: bool,
 
+    /// Partitions of each topic
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=100))]
+    partitions: i32,
+
     #[command(flatten)]
     shutdown: ShutdownSettings,
 }
-
-const PARTITIONS: i32 = 12;
 
 /// Runs the store until Ctrl-C or SIGTERM.
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
@@ -86,7 +88,7 @@ async fn run(
     show::step("databases and topics");
     let data::Addresses { databases, readers } = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
-    servers.kafka.create_topics(&topics, PARTITIONS).await?;
+    servers.kafka.create_topics(&topics, args.partitions).await?;
 
     show::step("services, relays and gateway");
     let processes = processes(args.port, servers, &secrets, &databases)?;

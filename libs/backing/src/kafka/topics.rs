@@ -63,8 +63,8 @@ async fn until_usable(
             || (found.len() == led && !found.is_empty() && i32::try_from(led)? < partitions)
         {
             bail!(
-                "topic {name} has {} partitions instead of {partitions}; start anew with --fresh",
-                found.len()
+                "topic {name} has {found} partitions instead of {partitions}; go on with --partitions {found}, or start anew with --fresh",
+                found = found.len()
             );
         }
         if i32::try_from(led)? == partitions {
