@@ -23,7 +23,8 @@ use anyhow::Context;
 use connect::KafkaSettings;
 
 pub use self::report::{OfTopic, Report};
-use self::{history::History, judge::judge, topic::Messages};
+pub(crate) use self::topic::Messages;
+use self::{history::History, judge::judge};
 use crate::{
     database,
     operations::{LookArgs, show},

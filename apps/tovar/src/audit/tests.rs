@@ -61,6 +61,7 @@ impl Service {
             offset: i64::try_from(self.messages.all.len()).unwrap(),
             key: "k".to_owned(),
             event_type: "users.registered.v1".to_owned(),
+            sent_at: identity.1,
             identity: Some(identity),
             digest: [7; 16],
         });

@@ -29,6 +29,8 @@ pub struct Message {
     pub offset: i64,
     pub key: String,
     pub event_type: String,
+    /// When its sender gave it to Kafka, in whole milliseconds.
+    pub sent_at: DateTime<Utc>,
     /// `None`: no relay wrote it.
     pub identity: Option<Identity>,
     pub digest: Digest,
@@ -85,8 +87,9 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
                     continue;
                 };
                 if offset < high {
-                    oldest.entry(partition).or_insert((offset, sent_at(&found)?));
-                    messages.all.push(message(&found));
+                    let message = message(&found)?;
+                    oldest.entry(partition).or_insert((offset, message.sent_at));
+                    messages.all.push(message);
                 }
                 if offset + 1 >= high {
                     open.remove(&partition);
@@ -118,18 +121,19 @@ fn sent_at(message: &BorrowedMessage<'_>) -> anyhow::Result<DateTime<Utc>> {
         .context("a message without a time")
 }
 
-fn message(found: &BorrowedMessage<'_>) -> Message {
+fn message(found: &BorrowedMessage<'_>) -> anyhow::Result<Message> {
     let header = |name| header(found, name);
     let id = header("ce_id").and_then(|id| Uuid::parse_str(id).ok());
     let time = header("ce_time").and_then(|time| DateTime::parse_from_rfc3339(time).ok());
     let digest = Sha256::digest(found.payload().unwrap_or_default());
     let (digest, _) = digest.split_first_chunk().expect("SHA-256 has 32 bytes");
-    Message {
+    Ok(Message {
         partition: found.partition(),
         offset: found.offset(),
         key: String::from_utf8_lossy(found.key().unwrap_or_default()).into_owned(),
         event_type: header("ce_type").unwrap_or_default().to_owned(),
+        sent_at: sent_at(found)?,
         identity: id.zip(time.map(|time| time.to_utc())),
         digest: *digest,
-    }
+    })
 }

@@ -11,6 +11,7 @@ mod orders;
 mod outbox;
 mod processes;
 mod report;
+mod way;
 
 use std::{os::unix::process::CommandExt, process::Command};
 

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::{
     processes::{Processes, children_of, resident},
     report::Report,
+    way,
 };
 use crate::{
     client::{Client, wait_for},
@@ -82,6 +83,7 @@ struct Shop {
 
 /// An order's way, in milliseconds.
 struct Bought {
+    order: OrderId,
     request: f64,
     whole: f64,
 }
@@ -171,7 +173,8 @@ impl Shop {
             "MB",
             kilobytes as f64 / 1024.0,
         );
-        Ok(())
+        let orders: Vec<OrderId> = bought.iter().map(|one| one.order).collect();
+        way::measure(store, &orders, &format!("{part}: an order's way"), report).await
     }
 
     /// Every customer one order after the other, for so long.
@@ -208,6 +211,7 @@ async fn buy(customer: &Client, body: &Value, ends: &Ends) -> anyhow::Result<Bou
     let (outcome, at) = ends.of(id).await?;
     ensure!(outcome == Outcome::Delivered, "order {id} ended as {outcome:?}");
     Ok(Bought {
+        order: id,
         request: request.as_secs_f64() * 1e3,
         whole: at.saturating_duration_since(began).as_secs_f64() * 1e3,
     })

@@ -1,0 +1,197 @@
+//! Where the time of an order goes: the events that led to its end, hop by hop, by the times that outboxes, Kafka and
+//! inboxes have of them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use connect::KafkaSettings;
+use contracts::{
+    catalogue::TOPICS,
+    orders::{Finished, Placed},
+};
+use kernel::{Event as _, OrderId};
+use uuid::Uuid;
+
+use super::report::{Report, percentile};
+use crate::{audit::Messages, database, services::SERVICES, store_file::StoreFile};
+
+/// Orders whose way is looked up, at most.
+const SAMPLE: usize = 500;
+/// Kafka's times are cut to whole milliseconds.
+const HALF: TimeDelta = TimeDelta::microseconds(500);
+const PUBLISHED: &str = "SELECT id, type, key, recorded_at FROM outbox WHERE key = ANY($1)";
+const APPLIED: &str = "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
+
+/// An event of an order.
+struct Step {
+    event_type: String,
+    producer: &'static str,
+    /// When its producer wrote it into its outbox, just before the commit.
+    published_at: DateTime<Utc>,
+    /// When the relay gave it to Kafka.
+    sent_at: DateTime<Utc>,
+    /// When the transaction began in which a service applied it.
+    applied_at: HashMap<&'static str, DateTime<Utc>>,
+}
+
+/// A part of the way, and how long it took.
+type Hop = (String, TimeDelta);
+
+/// Adds the median of each hop, in the order in which they follow each other.
+pub async fn measure(
+    store: &StoreFile,
+    orders: &[OrderId],
+    part: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let sample = orders.iter().step_by(orders.len().div_ceil(SAMPLE).max(1));
+    let keys: Vec<String> = sample.map(OrderId::to_string).collect();
+    let by_order = steps(store, &keys).await?;
+    // By its name: where in the way it was, and what it took.
+    let mut hops = HashMap::<String, (usize, Vec<f64>)>::new();
+    for steps in by_order.values() {
+        for (place, (name, took)) in way(steps).into_iter().enumerate() {
+            let (places, all) = hops.entry(name).or_default();
+            *places += place;
+            all.push(took.as_seconds_f64() * 1e3);
+        }
+    }
+    // Few orders take another way: of two events that are waited for, the later one leads on.
+    let mut hops: Vec<_> = hops.into_iter().collect();
+    hops.retain(|(_, (_, all))| all.len() * 2 > by_order.len());
+    hops.sort_by(|(_, (a, of_a)), (_, (b, of_b))| (a * of_b.len()).cmp(&(b * of_a.len())));
+    for (name, (_, mut all)) in hops {
+        report.number(part, &name, "ms", percentile(&mut all, 50));
+    }
+    Ok(())
+}
+
+async fn steps(store: &StoreFile, keys: &[String]) -> anyhow::Result<HashMap<String, Vec<Step>>> {
+    let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+    let mut sent = HashMap::new();
+    for topic in TOPICS {
+        let messages = Messages::read(&kafka, topic).await?.all;
+        let messages = messages
+            .into_iter()
+            .filter_map(|message| Some((message.identity?.0, message.sent_at + HALF)));
+        sent.extend(messages);
+    }
+    let mut published = HashMap::new();
+    let mut clients = Vec::new();
+    for service in SERVICES {
+        let client = database::open_of(&store.readers, &service).await?;
+        for row in client.query(PUBLISHED, &[&keys]).await? {
+            let (id, key): (Uuid, String) = (row.get(0), row.get(2));
+            // What is not in its topic any more has no hop.
+            let Some(sent_at) = sent.get(&id).copied() else {
+                continue;
+            };
+            let step = Step {
+                event_type: row.get(1),
+                producer: service.name,
+                published_at: row.get(3),
+                sent_at,
+                applied_at: HashMap::new(),
+            };
+            published.insert(id, (key, step));
+        }
+        clients.push((service.name, client));
+    }
+    let ids: Vec<Uuid> = published.keys().copied().collect();
+    for (name, client) in clients {
+        for row in client.query(APPLIED, &[&name, &ids]).await? {
+            let id: Uuid = row.get(0);
+            if let Some((_, step)) = published.get_mut(&id) {
+                step.applied_at.insert(name, row.get(1));
+            }
+        }
+    }
+    let mut by_order = HashMap::<String, Vec<Step>>::new();
+    for (key, step) in published.into_values() {
+        by_order.entry(key).or_default().push(step);
+    }
+    Ok(by_order)
+}
+
+/// From the placing to the end; backwards, each event by what its producer had applied last.
+fn way(steps: &[Step]) -> Vec<Hop> {
+    let mut hops = Vec::new();
+    let mut reached = steps.iter().find(|step| step.event_type == Finished::TYPE);
+    while let Some(step) = reached {
+        let Step {
+            event_type, producer, ..
+        } = step;
+        hops.push((
+            format!("{event_type}: commit and relay"),
+            step.sent_at - step.published_at,
+        ));
+        let applied = steps
+            .iter()
+            .filter_map(|cause| Some((cause, *cause.applied_at.get(producer)?)))
+            .filter(|(cause, at)| *at <= step.published_at && cause.published_at < step.published_at)
+            .max_by_key(|(_, applied_at)| *applied_at);
+        let cause = applied.filter(|_| event_type != Placed::TYPE);
+        if let Some((cause, applied_at)) = cause {
+            hops.push((
+                format!("{event_type}: transaction of {producer}"),
+                step.published_at - applied_at,
+            ));
+            hops.push((
+                format!("{}: to {producer}", cause.event_type),
+                applied_at - cause.sent_at,
+            ));
+        }
+        reached = cause.map(|(cause, _)| cause);
+    }
+    hops.reverse();
+    hops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(
+        event_type: &str,
+        producer: &'static str,
+        published_at: i64,
+        applied: &[(&'static str, i64)],
+    ) -> Step {
+        let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        Step {
+            event_type: event_type.to_owned(),
+            producer,
+            published_at: at(published_at),
+            sent_at: at(published_at + 1),
+            applied_at: applied
+                .iter()
+                .map(|(service, applied_at)| (*service, at(*applied_at)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn of_two_events_that_are_waited_for_the_later_one_leads_on() {
+        let steps = [
+            step(Finished::TYPE, "orders", 50, &[("notifications", 70)]),
+            step("delivery.delivered.v1", "delivery", 20, &[("orders", 30)]),
+            step("billing.settled.v1", "billing", 30, &[("orders", 45)]),
+            step(Placed::TYPE, "orders", 10, &[("billing", 14), ("delivery", 13)]),
+        ];
+        let wanted = [
+            ("orders.placed.v1: commit and relay", 1),
+            ("orders.placed.v1: to billing", 3),
+            ("billing.settled.v1: transaction of billing", 16),
+            ("billing.settled.v1: commit and relay", 1),
+            ("billing.settled.v1: to orders", 14),
+            ("orders.finished.v1: transaction of orders", 5),
+            ("orders.finished.v1: commit and relay", 1),
+        ];
+        let found = way(&steps);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, took)| (name.as_str(), took.num_milliseconds()))
+            .collect();
+        assert_eq!(found, wanted);
+    }
+}
