@@ -37,7 +37,8 @@ enum What {
     Outbox(outbox::OutboxArgs),
     /// The inbox, on a PostgreSQL and a Kafka of its own: events applied a second
     Inbox(inbox::InboxArgs),
-    /// Whole orders on a running store (`cargo tovar up --release`, with RATE_LIMIT=0): rate, latency, cost; then verify
+    /// Whole orders on a running store (`cargo tovar up --release`, with RATE_LIMIT=0): rate, latency, cost, the way of an order hop by
+    /// hop; then verify
     Orders {
         #[command(flatten)]
         orders: orders::OrdersArgs,
