@@ -64,8 +64,8 @@ impl Report {
         );
         let _ = write!(
             text,
-            "{} events committed, {} rolled back, {} on the topic and {} of them more than once, in {:.0} s; seed {}",
-            self.committed, self.rolled_back, self.on_topic, self.duplicates, self.seconds, self.seed
+            "{} events committed, {} rolled back, in {:.0} s; {} on the topic when it was last read, just before, and {} of them more than once; seed {}",
+            self.committed, self.rolled_back, self.seconds, self.on_topic, self.duplicates, self.seed
         );
         text
     }
