@@ -81,7 +81,7 @@ struct Shop {
     ends: Ends,
 }
 
-/// An order's way, in milliseconds.
+/// An order that was delivered; its times in milliseconds.
 struct Bought {
     order: OrderId,
     request: f64,

@@ -13,14 +13,13 @@ use kernel::{Event as _, OrderId};
 use uuid::Uuid;
 
 use super::report::{Report, percentile};
-use crate::{audit::Messages, database, services::SERVICES, store_file::StoreFile};
+use crate::{audit::Messages, database, order::APPLIED, services::SERVICES, store_file::StoreFile};
 
 /// Orders whose way is looked up, at most.
 const SAMPLE: usize = 500;
 /// Kafka's times are cut to whole milliseconds.
 const HALF: TimeDelta = TimeDelta::microseconds(500);
 const PUBLISHED: &str = "SELECT id, type, key, recorded_at FROM outbox WHERE key = ANY($1)";
-const APPLIED: &str = "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
 
 /// An event of an order.
 struct Step {

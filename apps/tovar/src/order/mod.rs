@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use self::{
     parts::{Head, Part},
     waits::Wait,
-    way::{At, Reader, Step},
+    way::{APPLIED, At, Reader, Step},
 };
 use crate::{
     database,

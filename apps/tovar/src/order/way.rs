@@ -66,7 +66,8 @@ const PUBLISHED: &str =
     FROM outbox, outbox_cursor WHERE key = $1 GROUP BY id";
 const REFUSED: &str =
     "SELECT id, type, recorded_at, state, changed_at, reason FROM outbox_parked WHERE key = $1";
-const APPLIED: &str = "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
+/// $1: the consumer, $2: events.
+pub const APPLIED: &str = "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
 const PARKED: &str =
     "SELECT event_id, type, parked_at, state, changed_at, code || ': ' || reason FROM inbox_parked
     WHERE consumer = $1 AND key = $2";

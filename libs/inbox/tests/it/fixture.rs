@@ -191,6 +191,7 @@ impl Fixture {
         self.consume_with(subscriptions(), who).await
     }
 
+    /// Starts one that listens in a way of its own.
     pub async fn consume_with(&self, subscriptions: Subscriptions<State>, who: &'static str) -> Running {
         let settings = InboxSettings {
             inbox_retry_first: 20,

@@ -1,0 +1,86 @@
+//! Keys that are parked, and what operators want done with them.
+
+use std::{sync::Arc, time::Duration};
+
+use outbox::{log::Record, parked::TopicKey};
+use tokio::time::Instant;
+
+use super::Reader;
+use crate::{producer::Trouble, relay::RelayError};
+
+/// Between looks at what operators want done with parked keys, while there are any.
+const PARKED_EVERY: Duration = Duration::from_secs(1);
+/// Something that was discarded may be wanted again.
+const PARKED_RARELY: Duration = Duration::from_secs(5);
+
+impl Reader<'_> {
+    pub(super) fn is_parked(&self, record: &Record) -> bool {
+        // The common case costs no key.
+        !self.parked.is_empty()
+            && self.parked.contains_key(&TopicKey {
+                topic: record.topic().to_owned(),
+                key: record.key().to_owned(),
+            })
+    }
+
+    pub(super) async fn load_parked(&mut self) -> Result<(), RelayError> {
+        self.parked = self.session.parked_keys().await?.into_iter().collect();
+        self.parked_at = Instant::now();
+        self.metrics
+            .parked
+            .set(i64::try_from(self.parked.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Does what operators want done with parked keys. Only this task reads and sends, so a key is free exactly when
+    /// it has no waiting row any more.
+    pub(super) async fn see_to_parked(&mut self) -> Result<(), RelayError> {
+        let pause = if self.parked.is_empty() {
+            PARKED_RARELY
+        } else {
+            PARKED_EVERY
+        };
+        if self.parked_at.elapsed() < pause {
+            return Ok(());
+        }
+        self.load_parked().await?;
+        let in_replay: Vec<TopicKey> = self
+            .parked
+            .iter()
+            .filter(|(_, replay)| **replay)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in in_replay {
+            self.replay(&key).await?;
+        }
+        Ok(())
+    }
+
+    async fn replay(&mut self, key: &TopicKey) -> Result<(), RelayError> {
+        self.settle().await?;
+        loop {
+            let records = self.session.in_replay(key).await?;
+            if records.is_empty() {
+                return self.load_parked().await;
+            }
+            for record in records {
+                let (position, id) = (record.position(), record.id());
+                match self.send_and_wait(Arc::new(vec![record])).await {
+                    Ok(()) => {
+                        self.session.replayed(position, None).await?;
+                        tracing::info!(event_id = %id, "parked event is sent");
+                    }
+                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                        self.session.replayed(position, Some(&refused.reason)).await?;
+                        return Err(Trouble::Broken(format!(
+                            "a replayed event was refused again: {}",
+                            refused.reason
+                        ))
+                        .into());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+}
