@@ -59,10 +59,17 @@ pub async fn measure(args: &OrdersArgs, store: &StoreFile, report: &mut Report) 
         "one line, to a locker; the customer waits for its end on the topic before the next one",
     );
     let shop = Shop::open(store).await?;
+    let mut bought = Vec::new();
     for &customers in &args.customers {
         eprintln!("measuring: {customers} customers");
-        shop.measure(customers, Duration::from_secs(args.seconds), store, report)
-            .await?;
+        let time = Duration::from_secs(args.seconds);
+        bought.push((customers, shop.measure(customers, time, store, report).await?));
+    }
+    eprintln!("following the orders");
+    let sent = way::sent(store).await?;
+    for (customers, orders) in bought {
+        let part = format!("{customers} customers: an order's way");
+        way::measure(store, &sent, &orders, &part, report).await?;
     }
     eprintln!("checking the store");
     let checked = verify::settled(&Sources::of(store, 24), Duration::from_secs(120)).await?;
@@ -135,7 +142,7 @@ impl Shop {
         time: Duration,
         store: &StoreFile,
         report: &mut Report,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Vec<OrderId>> {
         let part = format!("{count} customers");
         let mut customers = Vec::new();
         for _ in 0..count {
@@ -173,8 +180,7 @@ impl Shop {
             "MB",
             kilobytes as f64 / 1024.0,
         );
-        let orders: Vec<OrderId> = bought.iter().map(|one| one.order).collect();
-        way::measure(store, &orders, &format!("{part}: an order's way"), report).await
+        Ok(bought.iter().map(|one| one.order).collect())
     }
 
     /// Every customer one order after the other, for so long.

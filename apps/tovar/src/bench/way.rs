@@ -36,16 +36,33 @@ struct Step {
 /// A part of the way, and how long it took.
 type Hop = (String, TimeDelta);
 
+/// When the relay gave Kafka each event that its topics have.
+pub type Sent = HashMap<Uuid, DateTime<Utc>>;
+
+pub async fn sent(store: &StoreFile) -> anyhow::Result<Sent> {
+    let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+    let mut sent = Sent::new();
+    for topic in TOPICS {
+        let messages = Messages::read(&kafka, topic).await?.all;
+        let messages = messages
+            .into_iter()
+            .filter_map(|message| Some((message.identity?.0, message.sent_at + HALF)));
+        sent.extend(messages);
+    }
+    Ok(sent)
+}
+
 /// Adds the median of each hop, in the order in which they follow each other.
 pub async fn measure(
     store: &StoreFile,
+    sent: &Sent,
     orders: &[OrderId],
     part: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let sample = orders.iter().step_by(orders.len().div_ceil(SAMPLE).max(1));
     let keys: Vec<String> = sample.map(OrderId::to_string).collect();
-    let by_order = steps(store, &keys).await?;
+    let by_order = steps(store, sent, &keys).await?;
     // By its name: where in the way it was, and what it took.
     let mut hops = HashMap::<String, (usize, Vec<f64>)>::new();
     for steps in by_order.values() {
@@ -65,16 +82,11 @@ pub async fn measure(
     Ok(())
 }
 
-async fn steps(store: &StoreFile, keys: &[String]) -> anyhow::Result<HashMap<String, Vec<Step>>> {
-    let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
-    let mut sent = HashMap::new();
-    for topic in TOPICS {
-        let messages = Messages::read(&kafka, topic).await?.all;
-        let messages = messages
-            .into_iter()
-            .filter_map(|message| Some((message.identity?.0, message.sent_at + HALF)));
-        sent.extend(messages);
-    }
+async fn steps(
+    store: &StoreFile,
+    sent: &Sent,
+    keys: &[String],
+) -> anyhow::Result<HashMap<String, Vec<Step>>> {
     let mut published = HashMap::new();
     let mut clients = Vec::new();
     for service in SERVICES {

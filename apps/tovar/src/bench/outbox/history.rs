@@ -7,9 +7,12 @@ const HISTORY: usize = 1_000_000;
 /// After so many a relay has as much memory as its drains need: pages that it touches for the first time are a start's cost.
 const FIRST: usize = 100_000;
 
+/// Backlogs, and how often each comes in a round: what is short is measured more often.
+const BACKLOGS: [(usize, usize); 3] = [(10_000, 5), (100_000, 2), (1_000_000, 1)];
+
 /// (4): backlogs of different sizes on top of a million acknowledged rows, one also with a transaction open since before. One relay
-/// drains them all.
-pub async fn measure(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
+/// drains them all, the sizes in turn.
+pub async fn measure(rig: &Rig, rounds: u32, report: &mut Report) -> anyhow::Result<()> {
     let run = rig.run().await?;
     fill(&run, Kind::Tovar, HISTORY).await?;
     // What a relay would have left behind once it had sent all of it.
@@ -18,19 +21,21 @@ pub async fn measure(rig: &Rig, report: &mut Report) -> anyhow::Result<()> {
         .await?;
     let mut relay = Kind::Tovar.start(&run).await?;
     catch_up(&run, &mut relay, FIRST).await?;
-    for (events, repetitions) in [(10_000, 5), (100_000, 3), (1_000_000, 1)] {
-        for _ in 0..repetitions {
+    for _ in 0..rounds {
+        for (events, repetitions) in BACKLOGS {
             let part = format!("after a million others, drain of {events} events");
-            catch_up(&run, &mut relay, events).await?.say(&part, report);
+            for _ in 0..repetitions {
+                catch_up(&run, &mut relay, events).await?.say(&part, report);
+            }
         }
+        let mut open = run.session().await?;
+        let open = open.transaction().await?;
+        // Only a transaction that has written has an id, and holds the snapshot's lower end.
+        open.execute("INSERT INTO orders (customer, total) VALUES ('open', 1)", &[])
+            .await?;
+        let part = "the same with a transaction open since before, drain of 100000 events";
+        catch_up(&run, &mut relay, 100_000).await?.say(part, report);
+        open.rollback().await?;
     }
-    let mut open = run.session().await?;
-    let open = open.transaction().await?;
-    // Only a transaction that has written has an id, and holds the snapshot's lower end.
-    open.execute("INSERT INTO orders (customer, total) VALUES ('open', 1)", &[])
-        .await?;
-    let part = "the same with a transaction open since before, drain of 100000 events";
-    catch_up(&run, &mut relay, 100_000).await?.say(part, report);
-    open.rollback().await?;
     relay.stop().await
 }

@@ -120,7 +120,7 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
     if args.peer.contains(&Kind::Tovar) {
         if wants(Part::History) {
             say("history");
-            history::measure(&rig, report).await?;
+            history::measure(&rig, args.repeat, report).await?;
         }
         if wants(Part::Idle) {
             say("idle");
