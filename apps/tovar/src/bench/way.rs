@@ -52,7 +52,7 @@ pub async fn sent(store: &StoreFile) -> anyhow::Result<Sent> {
     Ok(sent)
 }
 
-/// Adds the median of each hop, in the order in which they follow each other.
+/// Adds the median of each hop of the way that most of the orders took: of two events that are waited for, the later one leads on.
 pub async fn measure(
     store: &StoreFile,
     sent: &Sent,
@@ -63,21 +63,29 @@ pub async fn measure(
     let sample = orders.iter().step_by(orders.len().div_ceil(SAMPLE).max(1));
     let keys: Vec<String> = sample.map(OrderId::to_string).collect();
     let by_order = steps(store, sent, &keys).await?;
-    // By its name: where in the way it was, and what it took.
-    let mut hops = HashMap::<String, (usize, Vec<f64>)>::new();
+    // What each hop took, by the names of all.
+    let mut ways = HashMap::<Vec<String>, Vec<Vec<f64>>>::new();
     for steps in by_order.values() {
-        for (place, (name, took)) in way(steps).into_iter().enumerate() {
-            let (places, all) = hops.entry(name).or_default();
-            *places += place;
-            all.push(took.as_seconds_f64() * 1e3);
+        let (names, took): (Vec<_>, Vec<_>) = way(steps).into_iter().unzip();
+        let hops = ways.entry(names).or_default();
+        hops.resize(took.len(), Vec::new());
+        for (hop, took) in hops.iter_mut().zip(took) {
+            hop.push(took.as_seconds_f64() * 1e3);
         }
     }
-    // Few orders take another way: of two events that are waited for, the later one leads on.
-    let mut hops: Vec<_> = hops.into_iter().collect();
-    hops.retain(|(_, (_, all))| all.len() * 2 > by_order.len());
-    hops.sort_by(|(_, (a, of_a)), (_, (b, of_b))| (a * of_b.len()).cmp(&(b * of_a.len())));
-    for (name, (_, mut all)) in hops {
-        report.number(part, &name, "ms", percentile(&mut all, 50));
+    let by_orders = |(_, hops): &(_, Vec<Vec<f64>>)| hops.first().map(Vec::len);
+    let Some((names, hops)) = ways.into_iter().max_by_key(by_orders) else {
+        return Ok(());
+    };
+    let taken = hops.first().map_or(0, Vec::len) as f64;
+    report.number(
+        part,
+        "orders that took it",
+        "%",
+        taken * 100.0 / by_order.len() as f64,
+    );
+    for (name, mut hop) in names.into_iter().zip(hops) {
+        report.number(part, &name, "ms", percentile(&mut hop, 50));
     }
     Ok(())
 }

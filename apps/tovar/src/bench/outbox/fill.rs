@@ -20,7 +20,7 @@ const KEYS: u32 = 20_000;
 const PAYLOADS: usize = 5_000;
 
 /// Puts `rows` events into the log of `kind`'s relay, as committed transactions of a hundred each, and vacuums it: autovacuum
-/// would soon, on the cores of whoever is measured.
+/// would soon, on the cores of whoever is measured. The disk has caught up, too.
 pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(7);
     let payloads: Vec<String> = (0..PAYLOADS).map(|_| payload(&mut random)).collect();
@@ -55,5 +55,6 @@ pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
         .await
         .context("the backlog cannot be written")?;
     let vacuum = format!("VACUUM (ANALYZE) {}", kind.table());
-    Ok(run.client.batch_execute(&vacuum).await?)
+    run.client.batch_execute(&vacuum).await?;
+    run.settle().await
 }

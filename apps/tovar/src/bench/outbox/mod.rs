@@ -93,15 +93,13 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
     let time = Duration::from_secs(args.seconds);
     let wants = |part: Part| args.part.is_empty() || args.part.contains(&part);
     warm(&rig, events, report).await?;
-    if wants(Part::Ceiling) && args.peer.contains(&Kind::Tovar) {
-        for _ in 0..args.repeat {
-            say("the ceilings");
-            ceiling::measure(&rig, events, report).await?;
-        }
-    }
     for round in 1..=args.repeat {
         for &kind in &args.peer {
             let of = format!("{} (round {round} of {})", kind.name(), args.repeat);
+            if wants(Part::Ceiling) && kind == Kind::Tovar {
+                say(&format!("the ceilings (round {round} of {})", args.repeat));
+                ceiling::measure(&rig, events, report).await?;
+            }
             if wants(Part::Drain) {
                 say(&format!("drain, {of}"));
                 drain::measure(&rig, kind, events, report).await?;

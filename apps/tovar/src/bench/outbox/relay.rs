@@ -89,7 +89,7 @@ impl Kind {
     pub async fn at_work(self, rig: &Rig) -> anyhow::Result<(Run, Relay)> {
         let run = rig.run().await?;
         self.prepare(&run).await?;
-        rig.settle(&run).await?;
+        run.settle().await?;
         let relay = self.start(&run).await?;
         Ok((run, relay))
     }

@@ -126,14 +126,6 @@ impl Rig {
         })
     }
 
-    /// Has all written to the disk that was left for later: it would hold up the commits of what is measured next, and the writers would
-    /// come in bursts.
-    pub async fn settle(&self, run: &Run) -> anyhow::Result<()> {
-        run.client.batch_execute("CHECKPOINT").await?;
-        let folder = fs::File::open(self.data.path())?;
-        Ok(tokio::task::spawn_blocking(move || nix::unistd::syncfs(folder)).await??)
-    }
-
     pub async fn stop(self) -> anyhow::Result<()> {
         let (postgres, kafka) = tokio::join!(self.postgres.stop(), self.kafka.stop());
         postgres.and(kafka)
@@ -144,5 +136,13 @@ impl Run {
     /// A further session in the run's database.
     pub async fn session(&self) -> anyhow::Result<Client> {
         database::open(&self.url).await
+    }
+
+    /// Has all written to the disk that was left for later: it would hold up what is measured next, and with commits the writers, who
+    /// would come in bursts.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.client.batch_execute("CHECKPOINT").await?;
+        let folder = fs::File::open(&self.folder)?;
+        Ok(tokio::task::spawn_blocking(move || nix::unistd::syncfs(folder)).await??)
     }
 }
