@@ -66,12 +66,15 @@ async fn a_store_under_load_is_never_called_violated() {
     let store = Store::start().await;
     let shop = Shop::open(&store, 30, 25).await;
     let customers = join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
+    let unsettled = Cell::new(0);
+    // More than there is to be had, and for as long as it takes to look while something is under way.
     let buying = join_all(customers.iter().map(async |customer| {
-        for _ in 0..10 {
+        let mut bought = 0;
+        while bought < 10 || unsettled.get() < 3 {
             shop.buy(customer, &shop.order(1)).await;
+            bought += 1;
         }
     }));
-    let unsettled = Cell::new(0);
     let looking = async {
         loop {
             let report = verify::check(&store.sources()).await.unwrap();
@@ -79,12 +82,15 @@ async fn a_store_under_load_is_never_called_violated() {
             unsettled.set(unsettled.get() + u32::from(report.outcome == Outcome::NotSettled));
         }
     };
-    tokio::select! {
-        _ = buying => {}
-        () = looking => {}
-    }
+    let both = async {
+        tokio::select! {
+            _ = buying => {}
+            () = looking => {}
+        }
+    };
+    let in_time = tokio::time::timeout(WITHIN * 3, both).await;
     assert!(
-        unsettled.get() >= 3,
+        in_time.is_ok(),
         "looked while something was under way: {unsettled:?} times"
     );
     store.stop().await;
