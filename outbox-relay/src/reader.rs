@@ -46,6 +46,7 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const SAFETY_NET: Duration = Duration::from_millis(500);
 /// After so many looks that each found something and were hardly waited for, it is cheaper to look than to be woken for each.
 const BUSY: u32 = 8;
+
 /// Reads the log and keeps the cursor.
 pub struct Reader<'s> {
     session: Session,
