@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use db::{DbError, Tx};
 use diesel_async::SimpleAsyncConnection;
 use kernel::{Class, Classify, Event, cause_chain};
@@ -82,7 +84,9 @@ async fn restored_elsewhere() -> (Store, Topic) {
 async fn a_relay_does_not_go_on_by_itself_in_another_cluster() {
     let (store, _) = restored_elsewhere().await;
     store.publish("key", "after").await;
-    let error = store.relay().await.ended().await.unwrap_err();
+    let mut relay = store.relay().await;
+    let ended = tokio::time::timeout(Duration::from_secs(30), relay.ended());
+    let error = ended.await.expect("it goes on").unwrap_err();
     assert!(format!("{error:#}").contains("--go-on-from"), "{error:#}");
 }
 
