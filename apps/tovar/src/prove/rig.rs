@@ -80,7 +80,7 @@ impl Rig {
         };
         let kafka = KafkaOptions {
             data: Some(data.join(KAFKA)),
-            advertised: Some(kafka_port),
+            proxy: Some(kafka_port),
             ..KafkaOptions::default()
         };
         let say = |line: &str| eprintln!("{line}");
@@ -89,7 +89,8 @@ impl Rig {
             Kafka::start(Means::Local, kafka, &say),
         )?;
         let to_postgres = Proxy::start(for_postgres, format!("127.0.0.1:{}", postgres.port()));
-        let to_kafka = Proxy::start(for_kafka, kafka.bootstrap());
+        let behind_proxy = kafka.behind_proxy().context("Kafka expects no proxy")?;
+        let to_kafka = Proxy::start(for_kafka, behind_proxy);
         let direct = postgres.create_database(NAME).await?;
         let places = Places {
             url: direct.replace(&format!(":{}/", postgres.port()), &format!(":{postgres_port}/")),

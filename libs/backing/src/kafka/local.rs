@@ -29,11 +29,19 @@ pub const SINGLE_BROKER: &[(&str, &str)] = &[
     ("num.partitions", "12"),
 ];
 
-/// Fetches the broker, formats its storage if that is new; how to start it, its port and its version.
+/// Where a broker listens on 127.0.0.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub direct: u16,
+    /// What comes here is told to come to the proxy.
+    pub behind_proxy: Option<u16>,
+}
+
+/// Fetches the broker, formats its storage if that is new; how to start it, its ports and its version.
 pub async fn prepare(
     options: &KafkaOptions,
     progress: Progress<'_>,
-) -> anyhow::Result<(Launch, u16, &'static str)> {
+) -> anyhow::Result<(Launch, Ports, &'static str)> {
     if Command::new("java").arg("-version").output().await.is_err() {
         bail!(
             "neither a Docker engine answers nor is there a JDK: install one of them, for example Debian's packages \
@@ -46,17 +54,14 @@ pub async fn prepare(
     )
     .await?;
     let (folder, hold) = claim(options.data.as_deref(), "kafka", None).await?;
-    let port = remembered_port(&folder, "port")?;
-    let controller = free_port()?;
+    let ports = Ports {
+        direct: remembered_port(&folder, "port")?,
+        behind_proxy: options.proxy.map(|_| free_port()).transpose()?,
+    };
     let properties = folder.join("server.properties");
     fs::write(
         &properties,
-        server_properties(
-            &folder.join("log"),
-            port,
-            options.advertised.unwrap_or(port),
-            controller,
-        ),
+        server_properties(&folder.join("log"), ports, options.proxy, free_port()?),
     )?;
     let classpath = format!("{}/*", jars.display());
     if !folder.join("log/meta.properties").exists() {
@@ -77,17 +82,25 @@ pub async fn prepare(
         stop: Signal::SIGTERM,
         hold,
     };
-    Ok((launch, port, VERSION))
+    Ok((launch, ports, VERSION))
 }
 
-fn server_properties(log: &Path, port: u16, advertised: u16, controller: u16) -> String {
+/// A broker tells clients the address that belongs to the listener at which they ask.
+fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, controller: u16) -> String {
+    let direct = format!("PLAINTEXT://127.0.0.1:{}", ports.direct);
+    let mut listeners = format!("{direct},CONTROLLER://127.0.0.1:{controller}");
+    let mut advertised = direct;
+    if let (Some(behind), Some(proxy)) = (ports.behind_proxy, proxy) {
+        listeners += &format!(",PROXIED://127.0.0.1:{behind}");
+        advertised += &format!(",PROXIED://127.0.0.1:{proxy}");
+    }
     let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}\n\
+         listeners={listeners}\n\
+         advertised.listeners={advertised}\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n\
          log.dirs={}\n",
         log.display()
     );

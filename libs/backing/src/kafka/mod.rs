@@ -24,8 +24,8 @@ pub struct KafkaOptions {
     pub image: String,
     /// Megabytes of the Java heap.
     pub heap: u32,
-    /// Port of 127.0.0.1 at which clients are told to find the broker, if that is not its own: a proxy's. Local processes only.
-    pub advertised: Option<u16>,
+    /// Port of 127.0.0.1 of a proxy, at which clients that come through it are told to find the broker. Local processes only.
+    pub proxy: Option<u16>,
 }
 
 impl Default for KafkaOptions {
@@ -35,7 +35,7 @@ impl Default for KafkaOptions {
             data: None,
             image,
             heap: 512,
-            advertised: None,
+            proxy: None,
         }
     }
 }
@@ -44,7 +44,7 @@ impl Default for KafkaOptions {
 #[derive(Debug)]
 pub struct Kafka {
     server: Server,
-    port: u16,
+    ports: local::Ports,
     description: String,
 }
 
@@ -83,12 +83,12 @@ impl Kafka {
     }
 
     async fn start_local(options: KafkaOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
-        let (launch, port, version) = local::prepare(&options, progress).await?;
+        let (launch, ports, version) = local::prepare(&options, progress).await?;
         let server = Server::local(launch)?;
-        let description = format!("Kafka {version} on 127.0.0.1:{port}");
+        let description = format!("Kafka {version} on 127.0.0.1:{}", ports.direct);
         Ok(Self {
             server,
-            port,
+            ports,
             description,
         })
     }
@@ -118,7 +118,10 @@ impl Kafka {
         let description = format!("Kafka on 127.0.0.1:{port} (container of {})", options.image);
         Ok(Self {
             server: Server::Docker(container),
-            port,
+            ports: local::Ports {
+                direct: port,
+                behind_proxy: None,
+            },
             description,
         })
     }
@@ -138,7 +141,12 @@ impl Kafka {
     }
 
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports.direct)
+    }
+
+    /// Where a proxy of [`KafkaOptions::proxy`] hands on what comes to it.
+    pub fn behind_proxy(&self) -> Option<String> {
+        self.ports.behind_proxy.map(|port| format!("127.0.0.1:{port}"))
     }
 
     /// Makes topics and waits until they can be used; existing ones must have as many partitions.
