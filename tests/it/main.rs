@@ -38,3 +38,4 @@ mod tokens;
 mod verify;
 mod verify_violations;
 mod who_may;
+mod wrong_clocks;

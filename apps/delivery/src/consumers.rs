@@ -23,12 +23,8 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(closed)
 }
 
-async fn reserved(
-    tx: &mut Tx<'_>,
-    state: &State,
-    reserved: Delivered<Reserved>,
-) -> Result<(), DeliveryError> {
-    follow_order::on_reserved(tx, state, reserved.event.order).await
+async fn reserved(tx: &mut Tx<'_>, _: &State, reserved: Delivered<Reserved>) -> Result<(), DeliveryError> {
+    follow_order::on_reserved(tx, reserved.event.order).await
 }
 
 async fn shipped(tx: &mut Tx<'_>, _: &State, shipped: Delivered<Shipped>) -> Result<(), DeliveryError> {
