@@ -18,6 +18,7 @@ mod keyed_routes;
 mod limits;
 mod lists;
 mod metrics;
+mod newer_release;
 mod one_trace;
 mod operations;
 mod order_shown;

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use contracts::{Line, OrderSheet};
-use db::{DbError, Tx, cached};
+use db::{DbError, Tx, UnknownValue, cached};
 use diesel::{
     dsl,
     prelude::*,
@@ -177,7 +177,7 @@ pub async fn of_owner(
         order_id: id,
         user_id: owner,
         lines: lines.collect(),
-        currency: currency.parse().expect("the table holds currencies only"),
+        currency: UnknownValue::or(currency.parse().ok(), "the currency of an order", currency)?,
         total,
         zone,
         slot_id,
