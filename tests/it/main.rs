@@ -23,6 +23,7 @@ mod one_trace;
 mod operations;
 mod order_shown;
 mod outages;
+mod overtaken;
 mod pages;
 mod people;
 mod postgres_restarted;

@@ -31,4 +31,6 @@ pub mod lock_class {
     pub const IDEMPOTENCY_KEY: i32 = 5;
     /// A parked key of a consumer.
     pub const INBOX_KEY: i32 = 6;
+    /// One transaction at a time adds what users are told of an order.
+    pub const TOLD_ORDER: i32 = 7;
 }

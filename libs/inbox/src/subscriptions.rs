@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use db::{DbError, LockedRow, Tx, WorkOn};
 use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId};
@@ -14,6 +15,8 @@ use crate::{Failure, Message, message::UNREADABLE};
 #[derive(Clone, Debug)]
 pub struct Delivery<E> {
     pub id: EventId,
+    /// When it was published, by the clock of its producer's database, if that is known.
+    pub time: Option<DateTime<Utc>>,
     pub event: E,
 }
 
@@ -46,7 +49,7 @@ where
 }
 
 type Erased<S> = Arc<
-    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, EventId, &'t [u8]) -> BoxFuture<'t, Result<(), Failure>>
+    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, &'t Message) -> BoxFuture<'t, Result<(), Failure>>
         + Send
         + Sync,
 >;
@@ -135,10 +138,10 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
     #[must_use]
     pub fn on<E: Event, H: Handler<S, E>>(mut self, handler: H) -> Self {
         let handler = Arc::new(handler);
-        let erased: Erased<S> = Arc::new(move |tx, state, id, payload| {
+        let erased: Erased<S> = Arc::new(move |tx, state, message| {
             let handler = handler.clone();
             Box::pin(async move {
-                let event: E = serde_json::from_slice(payload).map_err(|source| {
+                let event: E = serde_json::from_slice(&message.payload).map_err(|source| {
                     Failure::from(Unreadable {
                         event_type: E::TYPE,
                         source,
@@ -147,7 +150,12 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
                 if let Some(order_id) = event.order() {
                     tracing::Span::current().record("order_id", tracing::field::display(order_id));
                 }
-                handler.call(tx, state, Delivery { id, event }).await
+                let delivery = Delivery {
+                    id: message.id,
+                    time: message.published_at(),
+                    event,
+                };
+                handler.call(tx, state, delivery).await
             })
         });
         let before = self.routes.insert(E::TYPE, erased);

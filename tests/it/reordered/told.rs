@@ -206,6 +206,7 @@ impl Told {
                     name: "Listed".to_owned(),
                     price: amount,
                     currency,
+                    version: 1,
                 };
                 outbox::publish(tx, &event)
             }

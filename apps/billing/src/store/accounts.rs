@@ -125,6 +125,17 @@ pub async fn lock(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, D
     tx.lock_row(&user_id).await
 }
 
+/// Adds an account that is closed before it was opened.
+pub fn bury(tx: &mut Tx<'_>, user_id: UserId) {
+    let account = Account {
+        user_id,
+        status: CLOSED.to_owned(),
+        available: Money::ZERO,
+        held: Money::ZERO,
+    };
+    tx.save_row(user_id, account);
+}
+
 /// Closes a locked account.
 pub fn close(tx: &mut Tx<'_>, user_id: UserId) {
     let status = CLOSED.to_owned();
