@@ -165,6 +165,8 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     if added == 0 {
         return Ok(Outcome::Duplicate);
     }
+    // As of those that come from Kafka: the order's own row first.
+    subscriptions.lock_rows(tx, &[message]).await?;
     handle(tx, subscriptions, state, message).await
 }
 
