@@ -37,6 +37,8 @@ mod stopped;
 mod streamed;
 mod tls;
 mod tokens;
+mod told_in_order;
+mod verdict;
 mod verify;
 mod verify_violations;
 mod who_may;
