@@ -103,6 +103,8 @@ class Shop:
         self.out = [self.place(self.by_courier) for _ in range(40)]
         for parcel in self.out:
             self.until(parcel, "shipped")
+        self.rejected = store.must("POST", "/api/orders", self.tokens["customer"], {**self.order(self.zone), "slot_id": str(uuid.uuid4())})["id"]
+        self.until(self.rejected, "rejected")
 
     def order(self, zone):
         return {"lines": [{"sku": self.sku, "quantity": 1}], "zone": zone, "slot_id": self.slots[zone]}
@@ -122,6 +124,8 @@ class Shop:
             known["id"] = self.pawn_id
         elif path.endswith(("/cancellation", "/stop")):
             known["id"] = self.place(self.zone)
+        elif path.endswith("/verdict"):
+            known["id"] = self.rejected
         elif path.endswith("/outcome") and self.out and role in ("courier", "manager"):
             known["order_id"] = self.out.pop()
         return known

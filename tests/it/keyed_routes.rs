@@ -53,6 +53,12 @@ impl World {
                 let order = self.waiting_order(&rich().await).await;
                 (manager(), path.replace("{id}", &order), (json!({}), None))
             }
+            "/api/orders/{id}/verdict" => {
+                let customer = self.store.guest.new_customer(1).await.unwrap();
+                let order = self.waiting_order(&customer).await;
+                Shop::until(&customer, &order, &["closing", "rejected"]).await;
+                (manager(), path.replace("{id}", &order), (json!({}), None))
+            }
             "/api/goods/{sku}/receipts" => {
                 let receipts = (json!({ "quantity": 1 }), Some(json!({ "quantity": 2 })));
                 (manager(), path.replace("{sku}", self.lockers.sku), receipts)
@@ -220,7 +226,7 @@ async fn every_route_that_takes_a_key_follows_the_rules() {
         .into_iter()
         .filter(|operation| operation.takes_key)
         .collect();
-    assert_eq!(operations.len(), 9, "{operations:?}");
+    assert_eq!(operations.len(), 10, "{operations:?}");
     let (mut world, mut away) = (
         World {
             store,

@@ -46,9 +46,13 @@ fn who_may(operation: &Operation) -> Who {
         ) => Who::Owner,
         ("get", "/api/users/{id}" | "/api/accounts/{user_id}" | "/api/goods/{sku}/movements")
         | ("put", "/api/users/{id}/role" | "/api/goods/{sku}" | "/api/zones/{zone}")
-        | ("post", "/api/orders/{id}/stop" | "/api/goods/{sku}/receipts" | "/api/zones/{zone}/slots") => {
-            Who::Manager
-        }
+        | (
+            "post",
+            "/api/orders/{id}/stop"
+            | "/api/orders/{id}/verdict"
+            | "/api/goods/{sku}/receipts"
+            | "/api/zones/{zone}/slots",
+        ) => Who::Manager,
         ("get", "/api/deliveries") | ("post", "/api/deliveries/{order_id}/outcome") => Who::CourierOrManager,
         _ => panic!("{}: say here who may use it", operation.name()),
     }

@@ -1,28 +1,37 @@
 //! What billing listens to. Each event goes to a use case; nothing else happens here.
 
 use contracts::{
+    About,
     delivery::Booked,
     orders::{Closed, Placed},
     users::{UserDeleted, UserRegistered},
 };
 use db::Tx;
-use inbox::{Delivery, Subscriptions};
+use inbox::{Delivery, Message, Subscriptions};
+use kernel::UserId;
 use service_kit::Service;
 
 use crate::{
     Billing, State,
-    store::holds,
+    store::{accounts::Account, holds},
     usecases::{BillingError, close_account, follow_order, open_account},
 };
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Billing::NAME)
         .lock::<holds::Row>()
+        .then_lock::<Account>(accounts)
         .on(registered)
         .on(deleted)
         .on(placed)
         .on(booked)
         .on(closed)
+}
+
+/// Whose money an event moves.
+fn accounts(_: &mut Tx<'_>, message: &Message) -> Vec<UserId> {
+    let about = About::read(&message.payload);
+    about.and_then(|about| about.user_id()).into_iter().collect()
 }
 
 async fn registered(tx: &mut Tx<'_>, _: &State, user: Delivery<UserRegistered>) -> Result<(), BillingError> {

@@ -10,16 +10,14 @@ use actix_web::web::ServiceConfig;
 use db::Migrations;
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use kernel::Clock;
 use service_kit::{Boot, NoSettings, ProblemDoc, Service};
 use utoipa::OpenApi;
 
 pub struct Delivery;
 
-#[derive(Clone)]
-pub struct State {
-    clock: Clock,
-}
+/// Nothing is needed beside the transaction.
+#[derive(Clone, Copy)]
+pub struct State;
 
 impl Service for Delivery {
     const NAME: &'static str = "delivery";
@@ -30,10 +28,8 @@ impl Service for Delivery {
     type Settings = NoSettings;
     type State = State;
 
-    async fn state(boot: Boot<'_, NoSettings>) -> anyhow::Result<State> {
-        Ok(State {
-            clock: boot.clock.clone(),
-        })
+    async fn state(_: Boot<'_, NoSettings>) -> anyhow::Result<State> {
+        Ok(State)
     }
 
     fn routes(config: &mut ServiceConfig) {

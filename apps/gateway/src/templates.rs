@@ -13,7 +13,7 @@ const fn template(method: &'static str, route: &'static str) -> Template {
 }
 
 /// A literal segment stands before a name at the same place, because the first match wins.
-pub const TEMPLATES: [Template; 31] = [
+pub const TEMPLATES: [Template; 32] = [
     template("GET", "/.well-known/jwks.json"),
     template("GET", "/api/account"),
     template("GET", "/api/account/entries"),
@@ -34,6 +34,7 @@ pub const TEMPLATES: [Template; 31] = [
     template("POST", "/api/orders/{id}/cancellation"),
     template("GET", "/api/orders/{id}/events"),
     template("POST", "/api/orders/{id}/stop"),
+    template("POST", "/api/orders/{id}/verdict"),
     template("POST", "/api/sessions"),
     template("POST", "/api/users"),
     template("DELETE", "/api/users/me"),

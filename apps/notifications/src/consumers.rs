@@ -23,35 +23,38 @@ pub fn subscriptions() -> Subscriptions<State> {
 }
 
 async fn registered(tx: &mut Tx<'_>, _: &State, delivery: Delivery<UserRegistered>) -> Result<(), DbError> {
-    tell_user(tx, delivery.id, delivery.event.user_id, &News::Registered);
+    let (event, user_id) = ((delivery.id, delivery.time), delivery.event.user_id);
+    tell_user(tx, event, user_id, &News::Registered);
     Ok(())
 }
 
 async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> Result<(), DbError> {
+    let event = (delivery.id, delivery.time);
     let ToppedUp {
         user_id,
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, delivery.id, user_id, &News::ToppedUp { amount, currency });
+    tell_user(tx, event, user_id, &News::ToppedUp { amount, currency });
     Ok(())
 }
 
 async fn withdrawn(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Withdrawn>) -> Result<(), DbError> {
+    let event = (delivery.id, delivery.time);
     let Withdrawn {
         user_id,
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, delivery.id, user_id, &News::Withdrawn { amount, currency });
+    tell_user(tx, event, user_id, &News::Withdrawn { amount, currency });
     Ok(())
 }
 
 async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Result<(), DbError> {
-    let order = delivery.event.order;
+    let (event, order) = ((delivery.id, delivery.time), delivery.event.order);
     tell_user(
         tx,
-        delivery.id,
+        event,
         order.user_id,
         &News::Shipped {
             order_id: order.order_id,
@@ -61,6 +64,7 @@ async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Res
 }
 
 async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> Result<(), DbError> {
+    let event = (delivery.id, delivery.time);
     let Finished {
         order_id,
         user_id,
@@ -69,7 +73,7 @@ async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> R
     } = delivery.event;
     tell_user(
         tx,
-        delivery.id,
+        event,
         user_id,
         &News::Finished {
             order_id,

@@ -39,7 +39,7 @@ pub fn subscriptions() -> Subscriptions<State> {
 type Done = Result<(), OrderError>;
 
 async fn goods_listed(tx: &mut Tx<'_>, _: &State, goods: Delivery<GoodsListed>) -> Done {
-    copy_goods(tx, goods.event).await
+    copy_goods(tx, goods).await
 }
 
 async fn held(tx: &mut Tx<'_>, state: &State, held: Delivery<Held>) -> Done {

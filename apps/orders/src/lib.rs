@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use kernel::{Clock, Currency};
+use kernel::Currency;
 use service_kit::{Boot, ProblemDoc, Service};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -55,7 +55,6 @@ pub struct OrdersSettings {
 
 #[derive(Clone)]
 pub struct State {
-    clock: Clock,
     currency: Currency,
     patience: Patience,
     streams: Streams,
@@ -80,7 +79,6 @@ impl Service for Orders {
             courier: TimeDelta::seconds(boot.own.deadline_courier),
         };
         Ok(State {
-            clock: boot.clock.clone(),
             currency: boot.kit.shop_currency,
             patience,
             streams: Streams::new(boot.db.clone(), boot.own.max_streams as usize),

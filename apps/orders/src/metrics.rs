@@ -57,6 +57,8 @@ pub struct Open {
     pub oldest_unshipped: Option<DateTime<Utc>>,
     pub past_deadline: i64,
     pub attention: Vec<(Attention, i64)>,
+    /// The database's time of the look.
+    pub now: DateTime<Utc>,
 }
 
 impl OrderMetrics {
@@ -71,8 +73,9 @@ impl OrderMetrics {
             oldest_unshipped: None,
             past_deadline: 0,
             attention: Attention::ALL.map(|attention| (attention, 0)).to_vec(),
+            now: DateTime::UNIX_EPOCH,
         };
-        metrics.show(&nothing, DateTime::UNIX_EPOCH);
+        metrics.show(&nothing);
         metrics
     }
 
@@ -88,7 +91,7 @@ impl OrderMetrics {
         }
     }
 
-    pub fn show(&self, open: &Open, now: DateTime<Utc>) {
+    pub fn show(&self, open: &Open) {
         for status in Status::ALL.into_iter().filter(|status| !status.is_terminal()) {
             let status = status.as_str();
             let counted = open.by_status.iter().find(|(name, _)| name == status);
@@ -97,7 +100,7 @@ impl OrderMetrics {
         }
         let oldest = open
             .oldest_unshipped
-            .map_or(0.0, |placed_at| (now - placed_at).as_seconds_f64());
+            .map_or(0.0, |placed_at| (open.now - placed_at).as_seconds_f64());
         self.oldest.set(oldest.max(0.0));
         self.past_deadline.set(open.past_deadline);
         for (attention, count) in &open.attention {

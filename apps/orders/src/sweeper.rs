@@ -17,9 +17,8 @@ pub async fn run(state: &State, db: &Db, stop: CancellationToken) {
             tracing::warn!(error = cause_chain(&error), "late orders cannot be looked for");
             continue;
         }
-        let now = state.clock.now();
-        match sweep::count_open(db, now).await {
-            Ok(open) => state.metrics.show(&open, now),
+        match sweep::count_open(db).await {
+            Ok(open) => state.metrics.show(&open),
             Err(error) => tracing::warn!(error = cause_chain(&error), "orders cannot be counted"),
         }
     }

@@ -1,17 +1,19 @@
 //! What the warehouse listens to. Each event goes to a use case; nothing else happens here.
 
 use contracts::{
+    About,
     billing::{Captured, Held},
     delivery::Failed,
     orders::{Closed, StopRequested},
 };
 use db::Tx;
-use inbox::{Delivery, Subscriptions};
+use inbox::{Delivery, Message, Subscriptions};
+use kernel::Sku;
 use service_kit::Service;
 
 use crate::{
     State, Warehouse,
-    domain::parcel::Input,
+    domain::{parcel::Input, shelf::Shelf},
     store::parcels,
     usecases::{WarehouseError, follow_order},
 };
@@ -19,11 +21,25 @@ use crate::{
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Warehouse::NAME)
         .lock::<parcels::Row>()
+        .then_lock::<Shelf>(shelves)
         .on(held)
         .on(captured)
         .on(stop_requested)
         .on(closed)
         .on(failed)
+}
+
+/// The goods that an event may move: those of its order, or those of the order's parcel.
+fn shelves(tx: &mut Tx<'_>, message: &Message) -> Vec<Sku> {
+    let Some(about) = About::read(&message.payload) else {
+        return Vec::new();
+    };
+    if let Some(sheet) = about.sheet {
+        return sheet.lines.into_iter().map(|line| line.sku).collect();
+    }
+    let parcel: Option<&parcels::Row> = about.order_id().and_then(|id| tx.locked_row(&id));
+    let skus = parcel.map(|parcel| parcel.lines.keys().cloned());
+    skus.into_iter().flatten().collect()
 }
 
 async fn held(tx: &mut Tx<'_>, _: &State, held: Delivery<Held>) -> Result<(), WarehouseError> {

@@ -1,6 +1,7 @@
 //! Every event of the store, one file per producer. The JSON schema of each is checked in under `schemas/`;
 //! a test fails when a type and its schema differ, so that a change of a contract is always a visible one.
 
+mod about;
 pub mod billing;
 pub mod catalogue;
 pub mod delivery;
@@ -9,6 +10,7 @@ mod sheet;
 pub mod users;
 pub mod warehouse;
 
+pub use about::About;
 pub use sheet::{Line, OrderSheet};
 
 /// Implements [`kernel::Event`] for each `Type "type" by |event| key` of one topic; `of order` where the key is an order's.

@@ -1,6 +1,6 @@
 //! What orders tells: that an order begins, must stop, is judged, is over.
 
-use kernel::{OrderId, UserId};
+use kernel::{OrderId, UserId, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct StopRequested {
     pub order_id: OrderId,
     pub user_id: UserId,
     pub reason: StopReason,
+    /// Where the order goes; events of earlier releases do not say it.
+    #[serde(default)]
+    pub zone: Option<Zone>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +49,9 @@ pub struct Closed {
     pub user_id: UserId,
     pub outcome: Verdict,
     pub reason: String,
+    /// Where the order goes; events of earlier releases do not say it.
+    #[serde(default)]
+    pub zone: Option<Zone>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]

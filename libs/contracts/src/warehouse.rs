@@ -13,6 +13,9 @@ pub struct GoodsListed {
     pub name: String,
     pub price: Money,
     pub currency: Currency,
+    /// Counts the changes of these goods, from 1. 0: an event of an earlier release, which does not say it.
+    #[serde(default)]
+    pub version: i64,
 }
 
 /// The order's goods are set aside.

@@ -7,7 +7,10 @@ pub enum DbError {
     #[error("the database cannot be reached at the moment")]
     Pool(#[from] diesel_async::pooled_connection::bb8::RunError),
     #[error("the database did not carry out a query")]
-    Query(#[from] QueryError),
+    Query(#[source] QueryError),
+    /// A newer release wrote it, before this one was rolled back to: what waits is right again with that release.
+    #[error("the database holds something that this release does not know")]
+    OfNewerRelease(#[from] UnknownValue),
     #[error("the server's messages are in {0:?}; set lc_messages of the server to C or en_US.UTF-8")]
     Language(String),
     /// A write changed another number of rows than it must.
@@ -17,6 +20,36 @@ pub enum DbError {
         changed: usize,
         expected: usize,
     },
+}
+
+/// A value of the database, such as the state of an order, that this release cannot tell from others and must not take for one.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} is {value:?}; run the release that wrote it")]
+pub struct UnknownValue {
+    pub what: &'static str,
+    pub value: String,
+}
+
+impl UnknownValue {
+    /// What `value` stands for, if this release knows it; `what` says whose value it is.
+    pub fn or<T>(known: Option<T>, what: &'static str, value: impl Into<String>) -> Result<T, Self> {
+        known.ok_or_else(|| Self {
+            what,
+            value: value.into(),
+        })
+    }
+}
+
+impl From<QueryError> for DbError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::DeserializationError(cause) => match cause.downcast::<UnknownValue>() {
+                Ok(unknown) => Self::OfNewerRelease(*unknown),
+                Err(cause) => Self::Query(QueryError::DeserializationError(cause)),
+            },
+            other => Self::Query(other),
+        }
+    }
 }
 
 impl DbError {
@@ -37,15 +70,16 @@ impl DbError {
 impl Classify for DbError {
     fn class(&self) -> Class {
         match self {
-            Self::Pool(_) => Class::Unavailable,
+            Self::Pool(_) | Self::OfNewerRelease(_) => Class::Unavailable,
             Self::Query(error) if is_transient(error) => Class::Unavailable,
             Self::Query(_) | Self::Language(_) | Self::RowCount { .. } => Class::Bug,
         }
     }
 
     fn code(&self) -> &'static str {
-        match self.class() {
-            Class::Unavailable => "database_unavailable",
+        match (self, self.class()) {
+            (Self::OfNewerRelease(_), _) => "of_newer_release",
+            (_, Class::Unavailable) => "database_unavailable",
             _ => "internal_error",
         }
     }

@@ -10,7 +10,7 @@ mod rows;
 mod transaction;
 
 pub use cached::{Cached, cached};
-pub use error::DbError;
+pub use error::{DbError, UnknownValue};
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;
@@ -31,4 +31,6 @@ pub mod lock_class {
     pub const IDEMPOTENCY_KEY: i32 = 5;
     /// A parked key of a consumer.
     pub const INBOX_KEY: i32 = 6;
+    /// One transaction at a time adds what users are told of an order.
+    pub const TOLD_ORDER: i32 = 7;
 }

@@ -5,12 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult,
     connection::{TransactionDepthChange, TransactionManagerStatus},
+    dsl::sql,
+    sql_types::Timestamptz,
 };
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
 };
 use futures_util::future::BoxFuture;
 
@@ -22,6 +26,7 @@ pub struct Tx<'c> {
     application: &'static str,
     when_committed: Vec<Announcement>,
     gathered: Vec<Box<dyn Gathered>>,
+    began_at: Option<DateTime<Utc>>,
 }
 
 /// What is gathered in a transaction and written in one go before it commits: in one round trip, however much it is, and with its
@@ -157,6 +162,7 @@ impl Db {
             application: self.application,
             when_committed: Vec::new(),
             gathered: Vec::new(),
+            began_at: None,
         }
     }
 
@@ -183,6 +189,23 @@ impl Tx<'_> {
     /// The service whose database this is.
     pub fn application(&self) -> &'static str {
         self.application
+    }
+
+    /// The database's time when this transaction began: `now()` of its statements. What one replica stores another judges, and
+    /// their clocks differ, so each time that is stored or compared with a stored one is the database's.
+    pub async fn now(&mut self) -> Result<DateTime<Utc>, DbError> {
+        if let Some(began_at) = self.began_at {
+            return Ok(began_at);
+        }
+        let now = diesel::select(sql::<Timestamptz>("now()"));
+        let began_at = now.get_result(&mut *self.conn).await?;
+        self.began_at = Some(began_at);
+        Ok(began_at)
+    }
+
+    /// Takes the `now()` that a statement of this transaction has answered, so that it need not be asked for.
+    pub fn began_at(&mut self, now: DateTime<Utc>) {
+        self.began_at = Some(now);
     }
 
     /// Runs `announce` once this transaction has committed, and never if it does not: what is counted or told to the
@@ -226,7 +249,7 @@ impl Tx<'_> {
         R: Send,
         E: From<DbError> + Send,
     {
-        let application = self.application;
+        let (application, began_at) = (self.application, self.began_at);
         // What is written inside comes after it.
         self.flush().await?;
         let outcome: Result<(R, Vec<Announcement>), Abort<E>> = self
@@ -237,6 +260,7 @@ impl Tx<'_> {
                     application,
                     when_committed: Vec::new(),
                     gathered: Vec::new(),
+                    began_at,
                 };
                 let value = work(&mut tx).await.map_err(Abort::Work)?;
                 // It belongs to the savepoint, and goes with it.

@@ -1,7 +1,8 @@
+use chrono::{DateTime, Utc};
 use db::{DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{Binary, Double, Integer, Jsonb, Nullable, SmallInt, Text},
+    sql_types::{Binary, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use kernel::{Class, Classify};
@@ -85,17 +86,22 @@ struct Known {
     headers: Option<serde_json::Value>,
     #[diesel(sql_type = Nullable<Text>)]
     body: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    began_at: DateTime<Utc>,
 }
 
 /// Takes the key's lock for this transaction and looks whether the request was done before.
 pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Begun<'r>, IdempotencyError> {
-    let query = sql_query("SELECT state, status, headers, body FROM idempotency_begin($1, $2, $3, $4, $5)")
-        .bind::<Text, _>(&request.caller)
-        .bind::<Text, _>(request.key.as_str())
-        .bind::<Binary, _>(request.fingerprint.as_bytes())
-        .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
-        .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY);
+    let query = sql_query(
+        "SELECT state, status, headers, body, now() AS began_at FROM idempotency_begin($1, $2, $3, $4, $5)",
+    )
+    .bind::<Text, _>(&request.caller)
+    .bind::<Text, _>(request.key.as_str())
+    .bind::<Binary, _>(request.fingerprint.as_bytes())
+    .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
+    .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY);
     let known: Known = cached(query).get_result(&mut **tx).await.map_err(DbError::from)?;
+    tx.began_at(known.began_at);
     match known.state.as_str() {
         "new" => Ok(Begun::New(Reservation(request))),
         "busy" => Err(IdempotencyError::InProgress),

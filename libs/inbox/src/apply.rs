@@ -1,9 +1,10 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
+use chrono::{DateTime, Utc};
 use db::{Db, DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{Array, Integer, Text, Uuid},
+    sql_types::{Array, Integer, Text, Timestamptz, Uuid},
 };
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
@@ -30,6 +31,8 @@ pub enum Outcome {
 struct Accepted {
     #[diesel(sql_type = Array<Text>)]
     accepted: Vec<String>,
+    #[diesel(sql_type = Timestamptz)]
+    began_at: DateTime<Utc>,
 }
 
 /// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can mend it.
@@ -162,6 +165,8 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     if added == 0 {
         return Ok(Outcome::Duplicate);
     }
+    // As of those that come from Kafka: the order's own row first.
+    subscriptions.lock_rows(tx, &[message]).await?;
     handle(tx, subscriptions, state, message).await
 }
 
@@ -190,7 +195,7 @@ async fn handle<S: Send + Sync + 'static>(
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let work = trace.scope(handler(tx, state, message.id, &message.payload).instrument(span.clone()));
+    let work = trace.scope(handler(tx, state, message).instrument(span.clone()));
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
     // without anybody being told.
     let result = match AssertUnwindSafe(work).catch_unwind().await {
@@ -222,7 +227,7 @@ async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Resul
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
     let keys: Vec<_> = messages.iter().map(|message| &message.key).collect();
-    let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted")
+    let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted, now() AS began_at")
         .bind::<Text, _>(consumer)
         .bind::<Array<Uuid>, _>(ids)
         .bind::<Array<Text>, _>(types)
@@ -230,5 +235,6 @@ async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Resul
         .bind::<Array<Text>, _>(keys)
         .bind::<Integer, _>(lock_class::INBOX_KEY);
     let answer: Accepted = cached(query).get_result(&mut **tx).await?;
+    tx.began_at(answer.began_at);
     Ok(answer.accepted)
 }

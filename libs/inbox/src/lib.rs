@@ -34,6 +34,27 @@ pub use subscriptions::{Delivery, Handler, Subscriptions};
 /// The inbox's tables; part of each service's database.
 pub const MIGRATIONS: db::Migrations = embed_migrations!();
 
+/// Days for which each inbox remembers at least. An outbox keeps what it has sent for up to 36 hours and can be asked to send it
+/// again in that time.
+pub const LEAST_DAYS: u16 = 2;
+
+/// Reads `INBOX_DAYS`.
+fn days(text: &str) -> Result<u16, String> {
+    let days: u16 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no whole number of days"))?;
+    if days < LEAST_DAYS {
+        return Err(format!(
+            "an outbox can send an event again for up to 36 hours, and an inbox that has forgotten it would apply it again: \
+             set INBOX_DAYS to {LEAST_DAYS} or more"
+        ));
+    }
+    if days > 3650 {
+        return Err("an inbox remembers for 3650 days at most".to_owned());
+    }
+    Ok(days)
+}
+
 /// How events are taken in.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Inbox")]
@@ -55,7 +76,7 @@ pub struct InboxSettings {
     pub inbox_retry_most: u64,
 
     /// Days for which an applied event is remembered: longer than the topics' retention and the longest outage
-    #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = days)]
     pub inbox_days: u16,
 
     /// Name of this replica that outlives its restarts; with it a restart does not wait for the old one's
@@ -74,5 +95,29 @@ impl Default for InboxSettings {
             inbox_days: 14,
             inbox_instance: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser, Debug)]
+    struct Cli {
+        #[command(flatten)]
+        inbox: InboxSettings,
+    }
+
+    #[test]
+    fn an_inbox_that_forgets_before_the_outbox_is_refused() {
+        let read = |days: &str| Cli::try_parse_from(["service", "--inbox-days", days]);
+        for days in ["0", "1", "3651", "x"] {
+            assert!(read(days).is_err(), "{days}");
+        }
+        let why = read("1").unwrap_err().to_string();
+        assert!(why.contains("send an event again for up to 36 hours"), "{why}");
+        assert_eq!(read("2").unwrap().inbox.inbox_days, LEAST_DAYS);
     }
 }

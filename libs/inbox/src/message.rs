@@ -55,6 +55,15 @@ impl Message {
         }
     }
 
+    /// When it was published. An event that was parked keeps no time beside its id, which says it to the millisecond.
+    pub(crate) fn published_at(&self) -> Option<DateTime<Utc>> {
+        let of_id = || {
+            let (seconds, nanoseconds) = self.id.get_timestamp()?.to_unix();
+            DateTime::from_timestamp(seconds.try_into().ok()?, nanoseconds)
+        };
+        self.time.or_else(of_id)
+    }
+
     /// Bytes of memory, about.
     pub(crate) fn weight(&self) -> usize {
         1024 + self.payload.len()
@@ -164,5 +173,17 @@ mod tests {
         let message = read(&headers, Some(b"key"), Some(b"{}"), 7);
         assert_eq!((message.unreadable, message.time), (None, None));
         assert!(message.trace.is_none());
+    }
+
+    #[test]
+    fn an_event_without_a_time_has_that_of_its_id() {
+        let timed = read(&GOOD, Some(b"key"), Some(b"{}"), 7);
+        assert_eq!(timed.published_at(), timed.time);
+        let untimed = read(&without("ce_time"), Some(b"key"), Some(b"{}"), 7);
+        assert_eq!(
+            untimed.published_at().unwrap().timestamp_millis(),
+            0x0197_a1b2_0000
+        );
+        assert_eq!(read(&[], None, None, 7).published_at(), None);
     }
 }

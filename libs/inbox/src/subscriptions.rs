@@ -4,6 +4,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use db::{DbError, LockedRow, Tx, WorkOn};
 use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId};
@@ -14,6 +15,8 @@ use crate::{Failure, Message, message::UNREADABLE};
 #[derive(Clone, Debug)]
 pub struct Delivery<E> {
     pub id: EventId,
+    /// When it was published, by the clock of its producer's database, if that is known.
+    pub time: Option<DateTime<Utc>>,
     pub event: E,
 }
 
@@ -46,7 +49,7 @@ where
 }
 
 type Erased<S> = Arc<
-    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, EventId, &'t [u8]) -> BoxFuture<'t, Result<(), Failure>>
+    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, &'t Message) -> BoxFuture<'t, Result<(), Failure>>
         + Send
         + Sync,
 >;
@@ -54,10 +57,16 @@ type Erased<S> = Arc<
 /// Locks the rows that events with these keys are about.
 type Lock = for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Result<(), DbError>>;
 
+/// Locks the rows that events share with others.
+type LockShared = Arc<
+    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t [&'t Message]) -> BoxFuture<'t, Result<(), DbError>> + Send + Sync,
+>;
+
 /// What a service listens to, and who handles it.
 pub struct Subscriptions<S> {
     group: &'static str,
     lock: Option<Lock>,
+    lock_shared: Option<LockShared>,
     is_unhurried: bool,
     topics: BTreeSet<&'static str>,
     routes: BTreeMap<&'static str, Erased<S>>,
@@ -92,6 +101,7 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         Self {
             group,
             lock: None,
+            lock_shared: None,
             is_unhurried: false,
             topics: BTreeSet::new(),
             routes: BTreeMap::new(),
@@ -112,6 +122,21 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
+    /// Says which rows `R` handlers lock beside the one that an event's key names, such as accounts or shelves: those of all
+    /// events that share a transaction are locked at once, after all that are named by keys. So two transactions never wait for
+    /// each other.
+    #[must_use]
+    pub fn then_lock<R: LockedRow>(self, keys: fn(&mut Tx<'_>, &Message) -> Vec<R::Key>) -> Self {
+        let lock: LockShared = Arc::new(move |tx, messages| {
+            let keys: Vec<R::Key> = messages.iter().flat_map(|message| keys(tx, message)).collect();
+            tx.lock_rows::<R>(keys).boxed()
+        });
+        Self {
+            lock_shared: Some(lock),
+            ..self
+        }
+    }
+
     /// Says that nobody waits for what the handlers do: events may then rest for a moment, and more of them share a transaction.
     #[must_use]
     pub fn unhurried(self) -> Self {
@@ -126,19 +151,24 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
     }
 
     pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {
-        let Some(lock) = self.lock else { return Ok(()) };
-        let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
-        lock(tx, &keys).await
+        if let Some(lock) = self.lock {
+            let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
+            lock(tx, &keys).await?;
+        }
+        if let Some(lock) = &self.lock_shared {
+            lock(tx, messages).await?;
+        }
+        Ok(())
     }
 
     /// Gives every `E` to `handler`.
     #[must_use]
     pub fn on<E: Event, H: Handler<S, E>>(mut self, handler: H) -> Self {
         let handler = Arc::new(handler);
-        let erased: Erased<S> = Arc::new(move |tx, state, id, payload| {
+        let erased: Erased<S> = Arc::new(move |tx, state, message| {
             let handler = handler.clone();
             Box::pin(async move {
-                let event: E = serde_json::from_slice(payload).map_err(|source| {
+                let event: E = serde_json::from_slice(&message.payload).map_err(|source| {
                     Failure::from(Unreadable {
                         event_type: E::TYPE,
                         source,
@@ -147,7 +177,12 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
                 if let Some(order_id) = event.order() {
                     tracing::Span::current().record("order_id", tracing::field::display(order_id));
                 }
-                handler.call(tx, state, Delivery { id, event }).await
+                let delivery = Delivery {
+                    id: message.id,
+                    time: message.published_at(),
+                    event,
+                };
+                handler.call(tx, state, delivery).await
             })
         });
         let before = self.routes.insert(E::TYPE, erased);

@@ -44,6 +44,18 @@ impl<T> Id<T> {
     }
 }
 
+/// The bits of an id's end, three hex digits, that an order has of its customer.
+const TAIL: u128 = 0xfff;
+
+impl OrderId {
+    /// A new id for an order of this customer: UUIDv7 that ends as the customer's, so that whose it is shows in any tool. The time
+    /// and the counter that make ids sort stand before these digits.
+    pub fn of(customer: UserId) -> Self {
+        let (new, customer) = (Uuid::now_v7().as_u128(), customer.0.as_u128());
+        Self::from_uuid(Uuid::from_u128((new & !TAIL) | (customer & TAIL)))
+    }
+}
+
 impl<T> Default for Id<T> {
     fn default() -> Self {
         Self::new()
@@ -151,6 +163,29 @@ mod tests {
         let id = OrderId::new();
         assert_eq!(id.to_string().parse::<OrderId>().unwrap(), id);
         assert!("not-an-id".parse::<OrderId>().is_err());
+    }
+
+    #[test]
+    fn an_order_s_id_ends_as_its_customer_s() {
+        let customers: Vec<UserId> = (0..100).map(|_| UserId::new()).collect();
+        let ids: Vec<OrderId> = customers
+            .iter()
+            .cycle()
+            .take(10_000)
+            .map(|customer| OrderId::of(*customer))
+            .collect();
+        for (id, customer) in ids.iter().zip(customers.iter().cycle()) {
+            let (id, customer) = (id.to_string(), customer.to_string());
+            assert_eq!(id[33..], customer[33..]);
+            let uuid: Uuid = id.parse().unwrap();
+            assert_eq!(
+                (uuid.get_version_num(), uuid.get_variant()),
+                (7, uuid::Variant::RFC4122)
+            );
+        }
+        assert!(ids.is_sorted());
+        let different: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
     }
 
     #[test]

@@ -18,6 +18,6 @@ pub use http::{
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
     version::{PreconditionFailed, Version},
 };
-pub use run::{Running, main, start};
+pub use run::{Running, main, start, start_by};
 pub use service::{Boot, NoSettings, Service};
 pub use settings::{KitSettings, ServiceSettings, TokenSettings};

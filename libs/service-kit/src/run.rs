@@ -63,6 +63,14 @@ impl Running {
 
 /// Migrates, opens the database, binds, consumes, serves.
 pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<Running> {
+    start_by::<S>(settings, Clock::system()).await
+}
+
+/// As [`start`], by another clock: tests have services whose clocks are wrong.
+pub async fn start_by<S: Service>(
+    settings: ServiceSettings<S::Settings>,
+    clock: Clock,
+) -> anyhow::Result<Running> {
     let ServiceSettings { kit, own } = settings;
     migrate::<S>(&kit).await?;
     telemetry::traces::export(&kit.traces);
@@ -89,7 +97,6 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
         Duration::from_millis(kit.readings_every),
         inbox_metrics.clone(),
     );
-    let clock = Clock::system();
     let boot = Boot {
         own: &own,
         kit: &kit,

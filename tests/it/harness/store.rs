@@ -4,6 +4,7 @@ use backing::{Kafka, Postgres};
 use clap::{Args, FromArgMatches, Parser};
 use connect::{KafkaSettings, PostgresSettings};
 use gateway::GatewaySettings;
+use kernel::Clock;
 use outbox_relay::RelaySettings;
 use serde_json::json;
 use service_kit::{Running, Service, ServiceSettings};
@@ -121,7 +122,7 @@ impl Store {
         for service in SERVICES {
             let database = postgres.create_database(&format!("{prefix}{service}")).await;
             let database = database.expect("a database");
-            let running = start_service(service, &database, &mut ground).await;
+            let running = start_service(service, &database, &mut ground, Clock::system()).await;
             services.insert(service, running);
             let relay = start_relay(service, &database, &ground.ways).await;
             relays.insert(service, relay);
@@ -218,8 +219,13 @@ impl Store {
 
     /// Starts a service again at its old address.
     pub async fn start_service(&mut self, service: &'static str) {
+        self.start_service_by(service, Clock::system()).await;
+    }
+
+    /// As [`Self::start_service`], by this clock.
+    pub async fn start_service_by(&mut self, service: &'static str, clock: Clock) {
         let database = &self.databases[service];
-        let running = start_service(service, database, &mut self.ground).await;
+        let running = start_service(service, database, &mut self.ground, clock).await;
         self.ops.extend([ops_of((&service, &running))]);
         self.services.insert(service, running);
     }
@@ -308,18 +314,18 @@ fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, Strin
     (service, format!("http://{}", running.ops_address))
 }
 
-async fn start_service(service: &'static str, database: &str, ground: &mut Ground) -> Running {
+async fn start_service(service: &'static str, database: &str, ground: &mut Ground, clock: Clock) -> Running {
     match service {
-        "users" => start_as::<users::Users>(database, ground).await,
-        "billing" => start_as::<billing::Billing>(database, ground).await,
-        "orders" => start_as::<orders::Orders>(database, ground).await,
-        "warehouse" => start_as::<warehouse::Warehouse>(database, ground).await,
-        "delivery" => start_as::<delivery::Delivery>(database, ground).await,
-        _ => start_as::<notifications::Notifications>(database, ground).await,
+        "users" => start_as::<users::Users>(database, ground, clock).await,
+        "billing" => start_as::<billing::Billing>(database, ground, clock).await,
+        "orders" => start_as::<orders::Orders>(database, ground, clock).await,
+        "warehouse" => start_as::<warehouse::Warehouse>(database, ground, clock).await,
+        "delivery" => start_as::<delivery::Delivery>(database, ground, clock).await,
+        _ => start_as::<notifications::Notifications>(database, ground, clock).await,
     }
 }
 
-async fn start_as<S: Service>(database: &str, ground: &mut Ground) -> Running {
+async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock) -> Running {
     let listen = ground
         .addresses
         .get(S::NAME)
@@ -340,7 +346,7 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground) -> Running {
     let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
     settings.kit.db.postgres = (ground.ways.postgres)(database);
     settings.kit.kafka = ground.ways.kafka.clone();
-    let running = service_kit::start::<S>(settings)
+    let running = service_kit::start_by::<S>(settings, clock)
         .await
         .expect("the service starts");
     ground.addresses.insert(S::NAME, running.address);

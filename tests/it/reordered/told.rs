@@ -148,6 +148,7 @@ impl Told {
                     order_id,
                     user_id,
                     reason,
+                    zone: Some(sheet.zone.clone()),
                 };
                 outbox::publish(tx, &event)
             }
@@ -205,6 +206,7 @@ impl Told {
                     name: "Listed".to_owned(),
                     price: amount,
                     currency,
+                    version: 1,
                 };
                 outbox::publish(tx, &event)
             }
@@ -218,6 +220,7 @@ fn closed(tx: &mut Tx<'_>, sheet: &OrderSheet, outcome: Verdict) -> Result<Event
         user_id: sheet.user_id,
         outcome,
         reason: "slot_full".to_owned(),
+        zone: Some(sheet.zone.clone()),
     };
     outbox::publish(tx, &event)
 }

@@ -1,4 +1,4 @@
-use db::{DbError, LockedRow, Tx, cached};
+use db::{DbError, LockedRow, Tx, UnknownValue, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -9,6 +9,9 @@ use kernel::{Money, UserId};
 
 use super::schema::accounts;
 use crate::domain::ledger::Balances;
+
+const OPEN: &str = "open";
+const CLOSED: &str = "closed";
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
@@ -22,7 +25,13 @@ pub struct Account {
 
 impl Account {
     pub fn is_closed(&self) -> bool {
-        self.status == "closed"
+        self.status == CLOSED
+    }
+
+    fn known(self) -> Result<Self, UnknownValue> {
+        let is_known = [OPEN, CLOSED].contains(&self.status.as_str());
+        UnknownValue::or(is_known.then_some(()), "the status of an account", &self.status)?;
+        Ok(self)
     }
 
     pub fn balances(&self) -> Balances {
@@ -41,7 +50,7 @@ pub async fn open(tx: &mut Tx<'_>, user_id: UserId) -> Result<bool, DbError> {
     }
     let account = Account {
         user_id,
-        status: "open".to_owned(),
+        status: OPEN.to_owned(),
         available: Money::ZERO,
         held: Money::ZERO,
     };
@@ -50,12 +59,9 @@ pub async fn open(tx: &mut Tx<'_>, user_id: UserId) -> Result<bool, DbError> {
 }
 
 pub async fn find(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, DbError> {
-    Ok(accounts::table
-        .find(user_id)
-        .select(Account::as_select())
-        .first(&mut **tx)
-        .await
-        .optional()?)
+    let row = accounts::table.find(user_id).select(Account::as_select());
+    let found: Option<Account> = row.first(&mut **tx).await.optional()?;
+    Ok(found.map(Account::known).transpose()?)
 }
 
 impl LockedRow for Account {
@@ -69,10 +75,10 @@ impl LockedRow for Account {
             .select(Self::as_select())
             .for_update();
         let found: Vec<Self> = locked.load(conn).await?;
-        Ok(found
+        let known = found
             .into_iter()
-            .map(|account| (account.user_id, account))
-            .collect())
+            .map(|account| Ok((account.user_id, account.known()?)));
+        known.collect()
     }
 
     async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(UserId, Self)>) -> Result<usize, DbError> {
@@ -119,9 +125,20 @@ pub async fn lock(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, D
     tx.lock_row(&user_id).await
 }
 
+/// Adds an account that is closed before it was opened.
+pub fn bury(tx: &mut Tx<'_>, user_id: UserId) {
+    let account = Account {
+        user_id,
+        status: CLOSED.to_owned(),
+        available: Money::ZERO,
+        held: Money::ZERO,
+    };
+    tx.save_row(user_id, account);
+}
+
 /// Closes a locked account.
 pub fn close(tx: &mut Tx<'_>, user_id: UserId) {
-    let status = "closed".to_owned();
+    let status = CLOSED.to_owned();
     let account = locked(tx, user_id);
     tx.save_row(user_id, Account { status, ..account });
 }

@@ -1,4 +1,4 @@
-use db::{DbError, LockedRow, Tx, cached};
+use db::{DbError, LockedRow, Tx, UnknownValue, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -19,16 +19,17 @@ pub struct Row {
     amount: Money,
 }
 
-// The table's CHECK allows only these.
-fn from_columns(state: &str, amount: Money) -> Hold {
-    match state {
-        "held" => Hold::Held(amount),
-        "refused" => Hold::Refused,
-        "captured" => Hold::Captured(amount),
-        "released" => Hold::Released,
-        "refunded" => Hold::Refunded,
-        _ => Hold::Settled,
-    }
+fn from_columns(state: &str, amount: Money) -> Result<Hold, UnknownValue> {
+    let hold = match state {
+        "held" => Some(Hold::Held(amount)),
+        "refused" => Some(Hold::Refused),
+        "captured" => Some(Hold::Captured(amount)),
+        "released" => Some(Hold::Released),
+        "refunded" => Some(Hold::Refunded),
+        "settled" => Some(Hold::Settled),
+        _ => None,
+    };
+    UnknownValue::or(hold, "the state of a hold", state)
 }
 
 const fn to_text(hold: Hold) -> &'static str {
@@ -54,17 +55,14 @@ impl LockedRow for Row {
             .for_update();
         let found: Vec<(OrderId, UserId, String, Money)> = locked.load(conn).await?;
         let rows = found.into_iter().map(|(id, user_id, state, amount)| {
-            let hold = from_columns(&state, amount);
-            (
-                id,
-                Self {
-                    user_id,
-                    hold,
-                    amount,
-                },
-            )
+            let row = Self {
+                user_id,
+                hold: from_columns(&state, amount)?,
+                amount,
+            };
+            Ok((id, row))
         });
-        Ok(rows.collect())
+        rows.collect()
     }
 
     async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {

@@ -16,6 +16,10 @@ use crate::{
 /// out when they end.
 pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> Result<(), BillingError> {
     let account = accounts::lock(tx, user_id).await?;
+    if account.is_none() {
+        // The tombstone that keeps a late registration from opening one.
+        accounts::bury(tx, user_id);
+    }
     let open = account.filter(|account| !account.is_closed());
     let balances = open.as_ref().map(Account::balances);
     let (Some(before), Some(Closing { paid_out, movement })) = (balances, closing::close(balances)) else {

@@ -8,7 +8,7 @@ use kernel::{OrderId, UserId};
 use super::BillingError;
 use crate::{
     State,
-    domain::hold::{self, Announcement, Decision, Input, Payer},
+    domain::hold::{self, Announcement, Decision, Hold, Input, Payer},
     store::{
         accounts::{self, Account},
         holds, ledger,
@@ -17,7 +17,7 @@ use crate::{
 
 /// An order begins: hold its total.
 pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
-    let account = accounts::lock(tx, order.user_id).await?;
+    let (before, account) = lock(tx, order.order_id, order.user_id).await?;
     let payer = match &account {
         None => Payer::Missing,
         Some(account) if account.is_closed() => Payer::Closed,
@@ -34,18 +34,18 @@ pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Res
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, subject, account.as_ref(), input).await
+    apply(tx, state, subject, (before, account.as_ref()), input)
 }
 
 /// Everything is set aside: take the money.
 pub async fn on_booked(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
-    let account = accounts::lock(tx, order.user_id).await?;
+    let (before, account) = lock(tx, order.order_id, order.user_id).await?;
     let subject = Whose {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, subject, account.as_ref(), Input::Booked).await
+    apply(tx, state, subject, (before, account.as_ref()), Input::Booked)
 }
 
 /// The verdict: give back what was taken.
@@ -55,21 +55,15 @@ pub async fn on_closed(
     order_id: OrderId,
     user_id: UserId,
 ) -> Result<(), BillingError> {
-    let account = accounts::lock(tx, user_id).await?;
+    let (before, account) = lock(tx, order_id, user_id).await?;
     let account_is_closed = account.as_ref().is_some_and(Account::is_closed);
     let subject = Whose {
         order_id,
         user_id,
         sheet: None,
     };
-    apply(
-        tx,
-        state,
-        subject,
-        account.as_ref(),
-        Input::Closed { account_is_closed },
-    )
-    .await
+    let input = Input::Closed { account_is_closed };
+    apply(tx, state, subject, (before, account.as_ref()), input)
 }
 
 /// The order that an input is about.
@@ -79,15 +73,24 @@ struct Whose {
     sheet: Option<OrderSheet>,
 }
 
-/// Locks in one order everywhere, the account and then the hold; decides; stores; tells.
-async fn apply(
+/// Locks in one order everywhere: what is the order's own, then what it shares with others.
+async fn lock(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+    user_id: UserId,
+) -> Result<(Option<Hold>, Option<Account>), BillingError> {
+    let hold = holds::lock(tx, order_id).await?;
+    Ok((hold, accounts::lock(tx, user_id).await?))
+}
+
+/// Decides; stores; tells.
+fn apply(
     tx: &mut Tx<'_>,
     state: &State,
     order: Whose,
-    account: Option<&Account>,
+    (before, account): (Option<Hold>, Option<&Account>),
     input: Input,
 ) -> Result<(), BillingError> {
-    let before = holds::lock(tx, order.order_id).await?;
     let Decision { hold, movement, say } = hold::decide(before, input);
     if hold.is_none() {
         tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");

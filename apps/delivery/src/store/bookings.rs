@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use contracts::delivery::Handover;
-use db::{DbError, LockedRow, Tx, cached};
+use db::{DbError, LockedRow, Tx, UnknownValue, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -52,17 +52,19 @@ type Columns = (
     Option<SlotId>,
 );
 
-fn from_columns((order_id, user_id, state, handover, zone, slot_id): Columns) -> (OrderId, Row) {
-    let handover = handover.as_deref().map(zones::from_text);
-    // The table's CHECK allows only these.
+fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
+    let (order_id, user_id, state, handover, zone, slot_id) = columns;
+    let handover = handover.as_deref().map(zones::from_text).transpose()?;
     let booking = match state.as_str() {
-        "refused" => Booking::Refused,
-        "booked" => Booking::Booked(handover.unwrap_or(Handover::Courier)),
-        "out_for_delivery" => Booking::OutForDelivery,
-        "delivered" => Booking::Delivered,
-        "failed" => Booking::Failed,
-        _ => Booking::Freed,
+        "refused" => Some(Booking::Refused),
+        "booked" => Some(Booking::Booked(handover.unwrap_or(Handover::Courier))),
+        "out_for_delivery" => Some(Booking::OutForDelivery),
+        "delivered" => Some(Booking::Delivered),
+        "failed" => Some(Booking::Failed),
+        "freed" => Some(Booking::Freed),
+        _ => None,
     };
+    let booking = UnknownValue::or(booking, "the state of a booking", state)?;
     let place = zone.zip(slot_id).map(|(zone, slot_id)| Place { zone, slot_id });
     let row = Row {
         user_id,
@@ -70,7 +72,7 @@ fn from_columns((order_id, user_id, state, handover, zone, slot_id): Columns) ->
         place,
         handover,
     };
-    (order_id, row)
+    Ok((order_id, row))
 }
 
 impl LockedRow for Row {
@@ -92,7 +94,7 @@ impl LockedRow for Row {
             .select(columns)
             .for_update();
         let found: Vec<Columns> = locked.load(conn).await?;
-        Ok(found.into_iter().map(from_columns).collect())
+        found.into_iter().map(from_columns).collect()
     }
 
     async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {

@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use db::{DbError, LockedRow, Tx, cached};
 use diesel::{
+    dsl,
     prelude::*,
     sql_query,
     sql_types::{Array, BigInt, Uuid},
@@ -93,17 +94,16 @@ pub async fn add(tx: &mut Tx<'_>, id: SlotId, slot: &Slot) -> Result<(), DbError
     DbError::expect_rows("adding a slot", 1, added)
 }
 
-/// Slots of a zone that end after `now`, beyond `after`, the earliest first.
+/// Slots of a zone that have not ended by the database's clock, beyond `after`, the earliest first.
 pub async fn of_zone(
     tx: &mut Tx<'_>,
     zone: &Zone,
-    now: DateTime<Utc>,
     after: Option<(DateTime<Utc>, SlotId)>,
     limit: i64,
 ) -> Result<Vec<(SlotId, Slot)>, DbError> {
     let mut found = slots::table
         .filter(slots::zone.eq(zone))
-        .filter(slots::ends_at.gt(now))
+        .filter(slots::ends_at.gt(dsl::now))
         .into_boxed();
     if let Some((starts_at, id)) = after {
         found = found.filter(

@@ -1,5 +1,5 @@
 use contracts::delivery::Handover;
-use db::{DbError, Tx};
+use db::{DbError, Tx, UnknownValue};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use kernel::Zone;
@@ -13,13 +13,11 @@ pub const fn to_text(handover: Handover) -> &'static str {
     }
 }
 
-/// The table's CHECK allows only these two.
-pub fn from_text(text: &str) -> Handover {
-    if text == to_text(Handover::Locker) {
-        Handover::Locker
-    } else {
-        Handover::Courier
-    }
+pub fn from_text(text: &str) -> Result<Handover, UnknownValue> {
+    let handover = [Handover::Locker, Handover::Courier]
+        .into_iter()
+        .find(|handover| to_text(*handover) == text);
+    UnknownValue::or(handover, "the handover of a zone", text)
 }
 
 /// How a zone is served, if it is.
@@ -30,7 +28,7 @@ pub async fn handover(tx: &mut Tx<'_>, zone: &Zone) -> Result<Option<Handover>, 
         .first(&mut **tx)
         .await
         .optional()?;
-    Ok(found.as_deref().map(from_text))
+    Ok(found.as_deref().map(from_text).transpose()?)
 }
 
 /// Serves a zone in this way; whether it was not served before.
@@ -63,8 +61,8 @@ pub async fn after(
         served = served.filter(zones::zone.gt(after));
     }
     let rows: Vec<(Zone, String)> = served.order(zones::zone).limit(limit).load(&mut **tx).await?;
-    Ok(rows
+    let known = rows
         .into_iter()
-        .map(|(zone, handover)| (zone, from_text(&handover)))
-        .collect())
+        .map(|(zone, handover)| Ok((zone, from_text(&handover)?)));
+    known.collect()
 }

@@ -52,9 +52,9 @@ pub struct AddSlot {
 }
 
 /// Adds a time slot to a zone that is served.
-pub async fn add_slot(tx: &mut Tx<'_>, state: &State, wish: &AddSlot) -> Result<SlotView, DeliveryError> {
+pub async fn add_slot(tx: &mut Tx<'_>, _: &State, wish: &AddSlot) -> Result<SlotView, DeliveryError> {
     let times = (wish.starts_at, wish.ends_at);
-    let slot = Slot::new(wish.zone.clone(), times, wish.capacity, state.clock.now())?;
+    let slot = Slot::new(wish.zone.clone(), times, wish.capacity, tx.now().await?)?;
     zones::handover(tx, &wish.zone)
         .await?
         .ok_or(DeliveryError::UnknownZone)?;

@@ -7,7 +7,6 @@ use kernel::{OrderId, UserId};
 
 use super::DeliveryError;
 use crate::{
-    State,
     domain::{
         booking::{self, Announcement, Booking, Decision, Input, PlaceMove},
         slot::{self, SlotError},
@@ -19,12 +18,13 @@ use crate::{
 };
 
 /// The goods are set aside: book the slot.
-pub async fn on_reserved(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), DeliveryError> {
+pub async fn on_reserved(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), DeliveryError> {
+    let (order_id, user_id) = (order.order_id, order.user_id);
+    // Locked in one order everywhere: what is the order's own, then what it shares with others.
+    let before = bookings::lock(tx, order_id).await?.map(|(booking, _)| booking);
     let handover = zones::handover(tx, &order.zone).await?;
     let found = slots::lock(tx, order.slot_id).await?;
-    let offered = slot::offer(&order.zone, handover, found.as_ref(), state.clock.now());
-    let (order_id, user_id) = (order.order_id, order.user_id);
-    let before = bookings::lock(tx, order_id).await?.map(|(booking, _)| booking);
+    let offered = slot::offer(&order.zone, handover, found.as_ref(), tx.now().await?);
     let decision = booking::decide(before, Input::Reserved(offered));
     let place = Place {
         zone: order.zone.clone(),

@@ -16,14 +16,14 @@ pub struct ListSlots {
 /// The slots of a zone that have not ended, the earliest first.
 pub async fn list_slots(
     tx: &mut Tx<'_>,
-    state: &State,
+    _: &State,
     query: &ListSlots,
 ) -> Result<Page<SlotView>, DeliveryError> {
     zones::handover(tx, &query.zone)
         .await?
         .ok_or(DeliveryError::UnknownZone)?;
     let limit = query.page.limit()?;
-    let found = slots::of_zone(tx, &query.zone, state.clock.now(), query.page.after()?, limit + 1).await?;
+    let found = slots::of_zone(tx, &query.zone, query.page.after()?, limit + 1).await?;
     let items = found
         .into_iter()
         .map(|(id, slot)| SlotView::of(id, slot))

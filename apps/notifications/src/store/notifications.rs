@@ -1,9 +1,9 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Gathered, Tx, cached};
+use db::{DbError, Gathered, Tx, cached, lock_class};
 use diesel::{
     prelude::*,
     sql_query,
-    sql_types::{Array, Nullable, Text, Uuid},
+    sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::{FutureExt, future::BoxFuture};
@@ -30,21 +30,54 @@ struct Unwritten {
     kinds: Vec<&'static str>,
     orders: Vec<Option<OrderId>>,
     texts: Vec<String>,
+    times: Vec<Option<DateTime<Utc>>>,
 }
+
+/// Shipment and end of an order come by different topics, so two transactions may add them at once: each must see the other's.
+const LOCK_ORDERS: &str = "SELECT pg_advisory_xact_lock($2, key) FROM (
+      SELECT DISTINCT hashtext(order_id::text) AS key FROM unnest($1) AS of (order_id) WHERE order_id IS NOT NULL ORDER BY key
+    ) AS keys";
+
+/// Each has the time of its event. These are of different databases, whose clocks may differ: whatever they say, an order has left
+/// before it ended.
+const ADD: &str = "WITH new AS (
+      SELECT id, user_id, kind, order_id, text, coalesce(at, clock_timestamp()) AS at
+      FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, user_id, kind, order_id, text, at)
+    ), shipment AS (
+      SELECT order_id, at FROM notifications WHERE order_id = ANY ($4) AND kind = 'shipped'
+      UNION ALL SELECT order_id, at FROM new WHERE kind = 'shipped'
+    ), outcome AS (
+      SELECT order_id, at FROM notifications
+      WHERE order_id = ANY ($4) AND kind IN ('delivered', 'rejected', 'cancelled', 'refunded')
+      UNION ALL SELECT order_id, at FROM new WHERE order_id IS NOT NULL AND kind <> 'shipped'
+    )
+    INSERT INTO notifications (id, user_id, kind, order_id, text, at)
+    SELECT id, user_id, kind, order_id, text, CASE
+      WHEN order_id IS NULL THEN at
+      WHEN kind = 'shipped'
+        THEN least(at, (SELECT min(o.at) - interval '1 microsecond' FROM outcome o WHERE o.order_id = new.order_id))
+      ELSE greatest(at, (SELECT max(s.at) + interval '1 microsecond' FROM shipment s WHERE s.order_id = new.order_id))
+    END FROM new
+    ON CONFLICT DO NOTHING";
 
 impl Gathered for Unwritten {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let gathered = self.ids.len();
-        let query = sql_query(
-            "INSERT INTO notifications (id, user_id, kind, order_id, text) SELECT * FROM unnest($1, $2, $3, $4, $5)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind::<Array<Uuid>, _>(self.ids)
-        .bind::<Array<Uuid>, _>(self.users)
-        .bind::<Array<Text>, _>(self.kinds)
-        .bind::<Array<Nullable<Uuid>>, _>(self.orders)
-        .bind::<Array<Text>, _>(self.texts);
+        let is_of_orders = self.orders.iter().any(Option::is_some);
+        let lock = sql_query(LOCK_ORDERS)
+            .bind::<Array<Nullable<Uuid>>, _>(self.orders.clone())
+            .bind::<Integer, _>(lock_class::TOLD_ORDER);
+        let query = sql_query(ADD)
+            .bind::<Array<Uuid>, _>(self.ids)
+            .bind::<Array<Uuid>, _>(self.users)
+            .bind::<Array<Text>, _>(self.kinds)
+            .bind::<Array<Nullable<Uuid>>, _>(self.orders)
+            .bind::<Array<Text>, _>(self.texts)
+            .bind::<Array<Nullable<Timestamptz>>, _>(self.times);
         async move {
+            if is_of_orders {
+                cached(lock).execute(conn).await?;
+            }
             let added = cached(query).execute(conn).await?;
             if added < gathered {
                 tracing::info!(notifications = gathered - added, "were told before, ignored");
@@ -55,13 +88,13 @@ impl Gathered for Unwritten {
     }
 }
 
-/// A notification's place among its user's: when it was told, and its id where that is the same.
+/// A notification's place among its user's: when it happened, and its id where that is the same.
 pub type Place = (DateTime<Utc>, EventId);
 
-/// Adds a notification when the transaction commits, unless its event, its order's shipment or its order's end was told before.
+/// Adds the notification of an event, given by its id and its time, when the transaction commits; unless this event, its order's shipment or its order's end was told before.
 pub fn add(
     tx: &mut Tx<'_>,
-    id: EventId,
+    (id, at): (EventId, Option<DateTime<Utc>>),
     user_id: UserId,
     kind: &'static str,
     order_id: Option<OrderId>,
@@ -73,6 +106,7 @@ pub fn add(
     unwritten.kinds.push(kind);
     unwritten.orders.push(order_id);
     unwritten.texts.push(text);
+    unwritten.times.push(at);
 }
 
 /// Up to `most` of a user's notifications, newest first, from behind the place `after`.

@@ -3,6 +3,7 @@
 mod events;
 mod orders;
 mod stops;
+mod verdicts;
 
 use actix_web::web::ServiceConfig;
 use service_kit::ProblemDoc;
@@ -16,7 +17,8 @@ use utoipa::OpenApi;
         orders::get_order,
         events::get_order_events,
         stops::post_cancellation,
-        stops::post_stop
+        stops::post_stop,
+        verdicts::post_verdict
     ),
     components(schemas(crate::usecases::stream_order::NewsView))
 )]
@@ -59,6 +61,11 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         meaning: "The order is over, or being undone; there is nothing to stop.",
     },
     ProblemDoc {
+        code: "no_verdict",
+        status: 409,
+        meaning: "There is no verdict on this order; it goes on, or it is delivered.",
+    },
+    ProblemDoc {
         code: "invalid_last_event_id",
         status: 400,
         meaning: "Last-Event-ID is not the id of an event of this stream.",
@@ -77,5 +84,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(orders::get_order)
         .service(events::get_order_events)
         .service(stops::post_cancellation)
-        .service(stops::post_stop);
+        .service(stops::post_stop)
+        .service(verdicts::post_verdict);
 }

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx};
+use db::{DbError, Tx, UnknownValue};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::OrderId;
+use serde::Deserialize;
 
 use super::schema::order_facts;
 use crate::domain::facts::{Fact, Facts};
@@ -29,7 +30,7 @@ pub async fn of_all(
         .await?;
     let mut facts = BTreeMap::<OrderId, Facts>::new();
     for (order_id, fact, at) in rows {
-        facts.entry(order_id).or_default().add(read(fact)?, at);
+        facts.entry(order_id).or_default().add(read(&fact)?, at);
     }
     Ok(facts)
 }
@@ -42,9 +43,9 @@ pub async fn of(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Facts, DbError> {
         .unwrap_or_default())
 }
 
-fn read(fact: serde_json::Value) -> Result<Fact, DbError> {
-    serde_json::from_value(fact)
-        .map_err(|error| DbError::Query(diesel::result::Error::DeserializationError(error.into())))
+fn read(fact: &serde_json::Value) -> Result<Fact, UnknownValue> {
+    let known = Fact::deserialize(fact).ok();
+    UnknownValue::or(known, "a fact of an order", fact.to_string())
 }
 
 /// All that is known of an order, as it was learnt.
@@ -57,7 +58,7 @@ pub async fn learnt(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<Learnt>, D
         .await?;
     rows.into_iter()
         .map(|(number, fact, at)| {
-            let fact = read(fact)?;
+            let fact = read(&fact)?;
             Ok(Learnt { number, fact, at })
         })
         .collect()

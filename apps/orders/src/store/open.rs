@@ -8,7 +8,7 @@ use diesel::{
     sql_types::{Array, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kernel::{OrderId, UserId};
+use kernel::{OrderId, UserId, Zone};
 
 use super::{
     facts::{self, Learnt},
@@ -27,10 +27,19 @@ pub struct Derived {
     pub deadline: Option<DateTime<Utc>>,
 }
 
+/// An order, whose it is and where it goes.
+#[derive(Clone)]
+pub struct Whose {
+    pub order_id: OrderId,
+    pub user_id: UserId,
+    pub zone: Zone,
+}
+
 /// An order that a transaction has locked.
 #[derive(Clone)]
 pub struct Order {
     user_id: UserId,
+    zone: Zone,
     known: Facts,
     /// What the table does not have yet.
     learnt: Vec<Learnt>,
@@ -45,14 +54,15 @@ impl LockedRow for Order {
         let locked = orders::table
             .filter(orders::id.eq_any(&ids))
             .order(orders::id)
-            .select((orders::id, orders::user_id))
+            .select((orders::id, orders::user_id, orders::zone))
             .for_update();
-        let owners: Vec<(OrderId, UserId)> = locked.load(conn).await?;
+        let owners: Vec<(OrderId, UserId, Zone)> = locked.load(conn).await?;
         // Only now: what was learnt while somebody else had the lock is seen.
         let mut facts = facts::of_all(conn, &ids).await?;
-        let orders = owners.into_iter().map(|(id, user_id)| {
+        let orders = owners.into_iter().map(|(id, user_id, zone)| {
             let order = Self {
                 user_id,
+                zone,
                 known: facts.remove(&id).unwrap_or_default(),
                 learnt: Vec::new(),
                 derived: None,
@@ -74,9 +84,19 @@ impl LockedRow for Order {
 }
 
 /// Locks an order; whose it is, and what is known of it.
-pub async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<(UserId, Facts)>, DbError> {
-    let order: Option<Order> = tx.lock_row(&id).await?;
-    Ok(order.map(|order| (order.user_id, order.known)))
+pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Whose, Facts)>, DbError> {
+    let order: Option<Order> = tx.lock_row(&order_id).await?;
+    Ok(order.map(|order| {
+        let Order {
+            user_id, zone, known, ..
+        } = order;
+        let whose = Whose {
+            order_id,
+            user_id,
+            zone,
+        };
+        (whose, known)
+    }))
 }
 
 /// Adds facts to a locked order, and what follows from all that is known of it by then.

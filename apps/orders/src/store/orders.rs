@@ -1,7 +1,8 @@
 use chrono::{DateTime, Utc};
 use contracts::{Line, OrderSheet};
-use db::{DbError, Tx, cached};
+use db::{DbError, Tx, UnknownValue, cached};
 use diesel::{
+    dsl,
     prelude::*,
     sql_query,
     sql_types::{self, Array, BigInt, Text},
@@ -58,20 +59,20 @@ pub async fn add(
     DbError::expect_rows("adding an order's lines", order.lines.len(), added)
 }
 
-/// Orders whose deadline has passed and that nobody was asked to look at, the latest first.
-pub async fn late(tx: &mut Tx<'_>, now: DateTime<Utc>, limit: i64) -> Result<Vec<OrderId>, DbError> {
+/// Orders whose deadline has passed by the database's clock and that nobody was asked to look at, the latest first.
+pub async fn late(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let late = orders::table
-        .filter(orders::deadline.lt(now))
+        .filter(orders::deadline.lt(dsl::now))
         .filter(orders::attention.is_null());
     let late = late.order(orders::deadline).limit(limit).select(orders::id);
     Ok(late.load(&mut **tx).await?)
 }
 
 /// Locks the order if it is still late and nobody else has it; whether that is so.
-pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId, now: DateTime<Utc>) -> Result<bool, DbError> {
+pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId) -> Result<bool, DbError> {
     let late = orders::table
         .find(id)
-        .filter(orders::deadline.lt(now))
+        .filter(orders::deadline.lt(dsl::now))
         .filter(orders::attention.is_null());
     let row = late.select(orders::id).for_update().skip_locked();
     let locked: Option<OrderId> = row.first(&mut **tx).await.optional()?;
@@ -108,9 +109,9 @@ pub async fn oldest_unshipped(tx: &mut Tx<'_>) -> Result<Option<DateTime<Utc>>, 
 }
 
 /// How many orders are late and wait for the sweeper.
-pub async fn count_late(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<i64, DbError> {
+pub async fn count_late(tx: &mut Tx<'_>) -> Result<i64, DbError> {
     let late = orders::table
-        .filter(orders::deadline.lt(now))
+        .filter(orders::deadline.lt(dsl::now))
         .filter(orders::attention.is_null());
     Ok(late.count().get_result(&mut **tx).await?)
 }
@@ -176,7 +177,7 @@ pub async fn of_owner(
         order_id: id,
         user_id: owner,
         lines: lines.collect(),
-        currency: currency.parse().expect("the table holds currencies only"),
+        currency: UnknownValue::or(currency.parse().ok(), "the currency of an order", currency)?,
         total,
         zone,
         slot_id,

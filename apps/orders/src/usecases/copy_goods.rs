@@ -1,10 +1,28 @@
 use contracts::warehouse::GoodsListed;
 use db::Tx;
+use inbox::Delivery;
 
 use super::OrderError;
-use crate::store::goods;
+use crate::store::goods::{self, Listing};
 
-/// Keeps the copy of names and prices. Events of one SKU come in their order, so the last one is right.
-pub async fn copy_goods(tx: &mut Tx<'_>, listed: GoodsListed) -> Result<(), OrderError> {
-    Ok(goods::copy(tx, &listed.sku, &listed.name, listed.price).await?)
+/// Keeps the copy of names and prices. An event that was overtaken, as one that an operator replays later, changes nothing.
+pub async fn copy_goods(tx: &mut Tx<'_>, listed: Delivery<GoodsListed>) -> Result<(), OrderError> {
+    let GoodsListed {
+        sku,
+        name,
+        price,
+        version,
+        ..
+    } = listed.event;
+    let listing = Listing {
+        sku: &sku,
+        name: &name,
+        price,
+        version,
+        listed_at: listed.time,
+    };
+    if !goods::copy(tx, &listing).await? {
+        tracing::info!(%sku, version, "a newer listing of these goods is known; this one changes nothing");
+    }
+    Ok(())
 }

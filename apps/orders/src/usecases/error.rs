@@ -10,6 +10,8 @@ use crate::domain::{lines::LinesError, stop::NoStop};
 pub enum OrderError {
     #[error("there is no such order")]
     UnknownOrder,
+    #[error("there is no verdict on this order; it goes on, or it is delivered")]
+    NoVerdict,
     #[error(transparent)]
     Lines(#[from] LinesError),
     #[error(transparent)]
@@ -26,6 +28,7 @@ impl Classify for OrderError {
     fn class(&self) -> Class {
         match self {
             Self::UnknownOrder => Class::NotFound,
+            Self::NoVerdict => Class::Conflict,
             Self::Lines(error) => error.class(),
             Self::NoStop(error) => error.class(),
             Self::Cursor(error) => error.class(),
@@ -36,6 +39,7 @@ impl Classify for OrderError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownOrder => "unknown_order",
+            Self::NoVerdict => "no_verdict",
             Self::Lines(error) => error.code(),
             Self::NoStop(error) => error.code(),
             Self::Cursor(error) => error.code(),

@@ -1,6 +1,6 @@
 use contracts::orders::{Closed, Finished, StopRequested};
 use db::Tx;
-use kernel::{OrderId, UserId};
+use kernel::OrderId;
 
 use super::OrderError;
 use crate::{
@@ -13,32 +13,25 @@ use crate::{
     },
     store::{
         facts::Learnt,
-        open::{self, Derived},
+        open::{self, Derived, Whose},
     },
 };
 
-/// An order, and whose it is.
-#[derive(Clone, Copy)]
-pub struct Whose {
-    pub order_id: OrderId,
-    pub user_id: UserId,
-}
-
 /// Adds a new fact to those of a locked order, and all that follows from it; tells what orders itself decided, and saves
 /// what is derived.
-pub fn go_on(
+pub async fn go_on(
     tx: &mut Tx<'_>,
     state: &State,
     order: Whose,
     mut known: Facts,
     fact: Fact,
 ) -> Result<(), OrderError> {
-    let now = state.clock.now();
+    let now = tx.now().await?;
     let before = Status::of(&known);
     let mut next = Some(fact);
     let mut news = Vec::new();
     while let Some(fact) = next {
-        tell(tx, order, &fact)?;
+        tell(tx, &order, &fact)?;
         let number = i32::try_from(known.count() + 1).expect("there are fewer kinds of facts");
         let learnt = Learnt {
             number,
@@ -72,14 +65,19 @@ pub fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts, news: Ve
 }
 
 /// What the others tell is an event already.
-fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderError> {
-    let Whose { order_id, user_id } = order;
+pub fn tell(tx: &mut Tx<'_>, order: &Whose, fact: &Fact) -> Result<(), OrderError> {
+    let Whose {
+        order_id,
+        user_id,
+        zone,
+    } = order.clone();
     match fact.clone() {
         Fact::StopRequested { reason } => {
             let stop = StopRequested {
                 order_id,
                 user_id,
                 reason,
+                zone: Some(zone),
             };
             outbox::publish(tx, &stop)?;
         }
@@ -89,6 +87,7 @@ fn tell(tx: &mut Tx<'_>, order: Whose, fact: &Fact) -> Result<(), OrderError> {
                 user_id,
                 outcome,
                 reason,
+                zone: Some(zone),
             };
             outbox::publish(tx, &closed)?;
         }

@@ -1,10 +1,7 @@
 use db::Tx;
 use kernel::OrderId;
 
-use super::{
-    OrderError,
-    go_on::{Whose, go_on},
-};
+use super::{OrderError, go_on::go_on};
 use crate::{State, domain::facts::Fact, store::open};
 
 /// Adds what was heard of an order to its facts, and does what follows.
@@ -14,10 +11,10 @@ pub async fn learn_fact(
     order_id: OrderId,
     fact: Fact,
 ) -> Result<(), OrderError> {
-    let (user_id, known) = open::lock(tx, order_id).await?.ok_or(OrderError::UnknownOrder)?;
+    let (order, known) = open::lock(tx, order_id).await?.ok_or(OrderError::UnknownOrder)?;
     if known.has(fact.kind()) {
         tracing::info!(%order_id, kind = ?fact.kind(), "is known already");
         return Ok(());
     }
-    go_on(tx, state, Whose { order_id, user_id }, known, fact)
+    go_on(tx, state, order, known, fact).await
 }

@@ -6,6 +6,7 @@ mod go_on;
 pub mod learn_fact;
 pub mod list_orders;
 pub mod place_order;
+pub mod repeat_verdict;
 pub mod request_stop;
 pub mod stream_order;
 pub mod sweep;

@@ -27,7 +27,7 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
     let prices = goods::prices(tx, wanted.keys()).await?;
     let (lines, total) = lines::price(&wanted, &prices)?;
     let order = OrderSheet {
-        order_id: OrderId::new(),
+        order_id: OrderId::of(wish.customer),
         user_id: wish.customer,
         lines,
         currency: state.currency,
@@ -35,7 +35,7 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
         zone: wish.zone.clone(),
         slot_id: wish.slot_id,
     };
-    let now = state.clock.now();
+    let now = tx.now().await?;
     let mut known = Facts::default();
     known.add(Fact::Placed, now);
     let deadline = deadline(&known, &state.patience);

@@ -19,6 +19,8 @@ use crate::{retained::Retained, services::topic_of};
 pub const NUMBER: u8 = 8;
 /// By how much an event's id may be older than its row, or a clock be wrong.
 const SLACK: TimeDelta = TimeDelta::seconds(60);
+/// What is older may be retained by its outbox and forgotten by an inbox.
+const REMEMBERED: TimeDelta = TimeDelta::days(inbox::LEAST_DAYS as i64);
 
 /// Why an order is not where its events will lead it.
 pub struct Motion {
@@ -172,7 +174,7 @@ impl Events {
             let has_it = consumer.applied.contains_key(id)
                 || consumer.parked.contains_key(id)
                 || consumer.retried.contains_key(id);
-            if has_it {
+            if has_it || consumer.at - *at >= REMEMBERED {
                 continue;
             }
             let name = consumer.service.name;

@@ -161,6 +161,20 @@ fn an_event_is_lost_only_when_it_was_there_before_its_reader_was_at_the_end() {
 }
 
 #[test]
+fn an_event_that_an_inbox_may_have_forgotten_is_not_called_lost() {
+    let (mut store, order) = (Store::new(), Uuid::now_v7());
+    store.publish::<Finished>(order, true);
+    store.of("orders").published[0].at = now() - TimeDelta::hours(47);
+    assert_eq!(
+        store.found(),
+        [(8, Outcome::Violated)],
+        "every inbox remembers it"
+    );
+    store.of("orders").published[0].at = now() - TimeDelta::hours(48);
+    assert_eq!(store.found(), []);
+}
+
+#[test]
 fn an_order_whose_events_left_the_outboxes_is_judged_when_everyone_has_read_all() {
     let (mut store, order) = (Store::new(), Uuid::now_v7());
     store.orders.insert(order, untold());

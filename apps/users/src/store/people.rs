@@ -1,5 +1,10 @@
-use db::{DbError, Tx};
-use diesel::prelude::*;
+use db::{DbError, Tx, UnknownValue};
+use diesel::{
+    deserialize::{self, FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
+    prelude::*,
+    sql_types::Text,
+};
 use diesel_async::RunQueryDsl;
 use kernel::UserId;
 use service_kit::Role;
@@ -15,14 +20,31 @@ pub struct Person {
     pub email: String,
     pub name: String,
     pub password_hash: String,
-    pub role: String,
+    #[diesel(deserialize_as = StoredRole)]
+    pub role: Role,
     pub version: i64,
 }
 
 impl Person {
-    /// The role, of which the table's CHECK allows only those we know.
     pub fn role(&self) -> Role {
-        self.role.parse().expect("the table holds known roles only")
+        self.role
+    }
+}
+
+/// A role as it lies in the table.
+#[derive(FromSqlRow)]
+pub struct StoredRole(String);
+
+impl FromSql<Text, Pg> for StoredRole {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        <String as FromSql<Text, Pg>>::from_sql(bytes).map(Self)
+    }
+}
+
+impl TryFrom<StoredRole> for Role {
+    type Error = UnknownValue;
+    fn try_from(StoredRole(role): StoredRole) -> Result<Self, UnknownValue> {
+        UnknownValue::or(role.parse().ok(), "the role of a person", role)
     }
 }
 

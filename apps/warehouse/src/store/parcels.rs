@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use db::{DbError, LockedRow, Tx, cached};
+use db::{DbError, LockedRow, Tx, UnknownValue, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -42,9 +42,9 @@ const fn to_text(parcel: Parcel) -> &'static str {
     }
 }
 
-/// The table's CHECK allows only these.
-fn from_text(text: &str) -> Option<Parcel> {
-    ALL.into_iter().find(|parcel| to_text(*parcel) == text)
+fn from_text(text: &str) -> Result<Parcel, UnknownValue> {
+    let parcel = ALL.into_iter().find(|parcel| to_text(*parcel) == text);
+    UnknownValue::or(parcel, "the state of a parcel", text)
 }
 
 impl LockedRow for Row {
@@ -59,15 +59,15 @@ impl LockedRow for Row {
             .for_update();
         let found: Vec<(OrderId, UserId, String)> = locked.load(conn).await?;
         let mut lines = lines(conn, found.iter().map(|(id, ..)| *id)).await?;
-        let rows = found.into_iter().filter_map(|(id, user_id, state)| {
+        let rows = found.into_iter().map(|(id, user_id, state)| {
             let row = Self {
                 user_id,
                 parcel: from_text(&state)?,
                 lines: lines.remove(&id).unwrap_or_default(),
             };
-            Some((id, row))
+            Ok((id, row))
         });
-        Ok(rows.collect())
+        rows.collect()
     }
 
     async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {

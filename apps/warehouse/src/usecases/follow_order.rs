@@ -19,6 +19,8 @@ use crate::{
 
 /// The order is paid for: reserve its goods.
 pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
+    // Locked in one order everywhere: what is the order's own, then what it shares with others.
+    parcels::lock(tx, order.order_id).await?;
     let shelves = goods::lock_shelves(tx, order.lines.iter().map(|line| &line.sku)).await?;
     let lines = order
         .lines

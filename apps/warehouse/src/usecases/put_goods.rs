@@ -74,6 +74,7 @@ pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Resul
                 name,
                 price,
                 currency: state.currency,
+                version: listed.version,
             },
         )?;
         listed

@@ -10,6 +10,7 @@ mod ended_at_every_await;
 mod fixture;
 mod old_rows_are_forgotten;
 mod rebalances_lose_nothing;
+mod rows_are_locked_in_one_order;
 mod servers_go_away;
 mod slow_partitions_hold_up_nobody_else;
 mod what_a_failure_means;

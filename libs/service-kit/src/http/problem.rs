@@ -145,6 +145,11 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
         "The service's database is away. Nothing was stored; try again after Retry-After with the same key.",
     ),
     doc(
+        "of_newer_release",
+        503,
+        "A newer release wrote what the request is about, and this one does not know it. Try again when that release runs again.",
+    ),
+    doc(
         "internal_error",
         500,
         "A defect of the service. Nothing was stored; the log has the cause under the trace id.",

@@ -1,0 +1,28 @@
+use kernel::{OrderId, UserId};
+use serde::Deserialize;
+
+use crate::OrderSheet;
+
+/// Whom and which order an event is about, whatever its type: it carries the order's sheet, or the ids.
+#[derive(Deserialize)]
+pub struct About {
+    #[serde(rename = "order")]
+    pub sheet: Option<OrderSheet>,
+    order_id: Option<OrderId>,
+    user_id: Option<UserId>,
+}
+
+impl About {
+    /// `None` for what is no event.
+    pub fn read(payload: &[u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+
+    pub fn order_id(&self) -> Option<OrderId> {
+        self.order_id.or(self.sheet.as_ref().map(|sheet| sheet.order_id))
+    }
+
+    pub fn user_id(&self) -> Option<UserId> {
+        self.user_id.or(self.sheet.as_ref().map(|sheet| sheet.user_id))
+    }
+}
