@@ -52,6 +52,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Makes what is missing, as soon as Kafka answers.
 pub async fn make(settings: &TopicsSettings) -> anyhow::Result<()> {
+    settings.kafka.check()?;
     let admin: AdminClient<DefaultClientContext> = settings.kafka.client_config("tovar-topics").create()?;
     let deadline = Instant::now() + Duration::from_secs(settings.patience);
     loop {

@@ -64,6 +64,7 @@ impl Running {
 /// Migrates, opens the database, binds, consumes, serves.
 pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<Running> {
     let ServiceSettings { kit, own } = settings;
+    kit.kafka.check()?;
     migrate::<S>(&kit).await?;
     telemetry::traces::export(&kit.traces);
     let mut registry = telemetry::registry("service", S::NAME);
@@ -167,6 +168,7 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
+    kit.db.postgres.check()?;
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod a_transaction_is_all_or_nothing;
+mod an_address_is_honoured;
 mod fixture;
 mod migrations_run_once;
 mod rows_are_read_and_written_once;
