@@ -94,6 +94,8 @@ pub struct Feeder {
     is_suspect: Arc<AtomicBool>,
     asked: Instant,
     unreachable_since: Option<Instant>,
+    /// How many events were acknowledged from the first on when that last changed, or nothing was in flight; and when.
+    moved: (u64, Instant),
     metrics: RelayMetrics,
     clock: Clock,
     service: String,
@@ -109,6 +111,10 @@ const ASK: Duration = Duration::from_millis(500);
 /// After so long without a broker a new client is made. One that was told of no broker forgets all it knew, and never finds
 /// one again (issue 5301 of librdkafka).
 const RENEW: Duration = Duration::from_secs(30);
+
+/// So long an event in flight may have no acknowledgement before this is an outage. The client tries again by itself what a broker
+/// refuses for the moment, and says nothing of it: NOT_ENOUGH_REPLICAS, a partition without a leader.
+const STANDSTILL: Duration = Duration::from_secs(10);
 
 impl Feeder {
     pub fn new(settings: &RelaySettings, metrics: RelayMetrics, shared: Arc<Shared>) -> KafkaResult<Self> {
@@ -127,6 +133,7 @@ impl Feeder {
             is_suspect,
             asked: Instant::now(),
             unreachable_since: None,
+            moved: (0, Instant::now()),
             metrics,
             clock: Clock::system(),
             service: settings.service().to_owned(),
@@ -153,6 +160,7 @@ impl Feeder {
             }
             self.poll();
             self.look_for_brokers();
+            self.look_for_a_standstill();
             if self.is_given_up() {
                 break;
             }
@@ -180,6 +188,8 @@ impl Feeder {
                     next = same;
                     std::thread::sleep(SHORT);
                     self.poll();
+                    self.look_for_brokers();
+                    self.look_for_a_standstill();
                     if self.is_given_up() {
                         return false;
                     }
@@ -238,6 +248,22 @@ impl Feeder {
         }
     }
 
+    /// Sees whether the oldest event in flight is still on its way although brokers answer.
+    fn look_for_a_standstill(&mut self) {
+        let (prefix, since) = self.moved;
+        if self.acks.waiting() == 0 || self.acks.prefix() != prefix {
+            self.moved = (self.acks.prefix(), Instant::now());
+            return;
+        }
+        if since.elapsed() > STANDSTILL && self.metrics.outage.set(1) == 0 {
+            tracing::warn!(
+                waiting = self.acks.waiting(),
+                "brokers answer, but do not take an event; see whether its partition has a leader and as many replicas in sync \
+                 as its topic's min.insync.replicas"
+            );
+        }
+    }
+
     fn outage_is_over(&mut self) {
         self.unreachable_since = None;
         self.is_suspect.store(false, Ordering::Release);
@@ -262,7 +288,7 @@ impl Feeder {
                 self.metrics.sent.inc();
             }
         }
-        if reports.iter().any(|report| report.outcome.is_ok()) {
+        if self.acks.prefix() != self.moved.0 {
             self.outage_is_over();
         }
         self.shared.prefix.store(self.acks.prefix(), Ordering::Release);

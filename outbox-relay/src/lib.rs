@@ -86,6 +86,8 @@ pub async fn run(settings: RelaySettings, stop: CancellationToken) -> anyhow::Re
 
 /// Starts on the runtime that calls this.
 pub async fn start(settings: RelaySettings) -> anyhow::Result<Running> {
+    settings.postgres.check()?;
+    settings.kafka.check()?;
     telemetry::traces::export(&settings.traces);
     let mut registry = telemetry::registry("relay", settings.service());
     let metrics = RelayMetrics::registered(registry.sub_registry_with_prefix("relay"));

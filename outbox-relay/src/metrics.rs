@@ -38,7 +38,7 @@ telemetry::metrics! {
         parked: Gauge = "parked_keys";
         /// 1 while this is the active relay of its database
         leader: Gauge = "leader";
-        /// 1 while no broker can be reached
+        /// 1 while no broker can be reached, or brokers have not taken the oldest event in flight for 10 s
         outage: Gauge<i64, AtomicI64> = "outage";
         /// Promotions of the database that were gone on from
         promotions: Counter<u64, AtomicU64> = "promotions";

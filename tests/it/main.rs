@@ -33,6 +33,7 @@ mod refused;
 mod relay_killed;
 mod reordered;
 mod same_key;
+mod settings;
 mod stopped;
 mod streamed;
 mod tls;

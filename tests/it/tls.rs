@@ -10,6 +10,7 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
         return;
     };
     postgres_is_reached_only_as_it_demands(&servers).await;
+    an_address_gets_what_it_asks_for_or_an_error(&servers).await;
     kafka_is_reached_only_as_it_demands(&servers).await;
 
     let store = Store::start_secure(&servers).await;
@@ -32,11 +33,13 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
 }
 
 async fn postgres_is_reached_only_as_it_demands(servers: &Secure) {
-    use SslMode::{Disable, Require, VerifyCa, VerifyFull};
+    use SslMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
     let (named, unnamed) = ("localhost", "127.0.0.1");
     let (ours, other) = (Some(servers.ca.as_path()), Some(servers.other_ca.as_path()));
     for (host, mode, ca, reached) in [
         (named, Disable, None, false),
+        (named, Prefer, None, true),
+        (named, Prefer, other, false),
         (named, Require, None, true),
         (unnamed, Require, None, true),
         (named, Require, ours, true),
@@ -53,6 +56,43 @@ async fn postgres_is_reached_only_as_it_demands(servers: &Secure) {
         let found = servers.reaches_postgres(host, mode, ca).await;
         assert_eq!(found, reached, "{mode:?} at {host} with {ca:?}");
     }
+}
+
+/// By the parameters of an address alone.
+async fn an_address_gets_what_it_asks_for_or_an_error(servers: &Secure) {
+    let (named, unnamed) = ("localhost", "127.0.0.1");
+    let (ca, other) = (servers.ca.display(), servers.other_ca.display());
+    let full = format!("sslmode=verify-full&sslrootcert={ca}");
+    for (host, parameters, reached) in [
+        (named, String::new(), false),
+        (named, "sslmode=disable".to_owned(), false),
+        (named, "sslmode=allow".to_owned(), true),
+        (named, "sslmode=prefer".to_owned(), true),
+        (named, "sslmode=require".to_owned(), true),
+        (named, format!("sslmode=require&sslrootcert={other}"), false),
+        (unnamed, format!("sslmode=verify-ca&sslrootcert={ca}"), true),
+        (named, format!("sslmode=verify-ca&sslrootcert={other}"), false),
+        (named, "sslmode=verify-ca".to_owned(), false),
+        (named, full.clone(), true),
+        (unnamed, full, false),
+    ] {
+        let parameters = format!("options=--search_path%3Dpublic&{parameters}");
+        let found = session(&servers.address(host, &parameters)).await;
+        assert_eq!(
+            found.ok(),
+            reached.then_some((true, "public".to_owned())),
+            "{parameters} at {host}"
+        );
+    }
+}
+
+/// Whether a session has TLS, and what it looks for tables in.
+async fn session(url: &str) -> anyhow::Result<(bool, String)> {
+    let client = tovar::database::open(url).await?;
+    let asked = "SELECT ssl, current_setting('search_path'), current_setting('synchronous_commit') FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let row = client.query_one(asked, &[]).await?;
+    assert_eq!(row.get::<_, &str>(2), "on");
+    Ok((row.get(0), row.get(1)))
 }
 
 async fn kafka_is_reached_only_as_it_demands(servers: &Secure) {

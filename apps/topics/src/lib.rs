@@ -7,7 +7,7 @@ use clap::Parser;
 use connect::KafkaSettings;
 use contracts::catalogue::TOPICS;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     error::RDKafkaErrorCode,
 };
@@ -26,7 +26,8 @@ pub struct TopicsSettings {
     #[arg(long, env = "TOPIC_REPLICATION", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
 
-    /// A setting of a new topic, such as min.insync.replicas=2; may be given more than once
+    /// A setting of a new topic, such as retention.ms=604800000; may be given more than once. With three copies or more
+    /// min.insync.replicas is 2 if it is not given
     #[arg(long = "setting", env = "TOPIC_SETTINGS", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = setting)]
     pub settings: Vec<(String, String)>,
 
@@ -47,11 +48,34 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// How many copies an event must have before it counts as taken.
+const MIN_INSYNC: &str = "min.insync.replicas";
+/// Copies of a topic from which on one broker may be away while two keep each event.
+const SAFE_FROM: usize = 3;
+
+impl TopicsSettings {
+    /// What new topics are made with. With one copy in sync an acknowledged event could be lost with a single disk, however many
+    /// brokers there are.
+    fn of_new_topics(&self) -> Vec<(&str, &str)> {
+        let given = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut all: Vec<_> = given.collect();
+        let is_given = all.iter().any(|(name, _)| *name == MIN_INSYNC);
+        if !is_given && usize::try_from(self.replication).is_ok_and(|copies| copies >= SAFE_FROM) {
+            all.push((MIN_INSYNC, "2"));
+        }
+        all
+    }
+}
+
 const PAUSE: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Makes what is missing, as soon as Kafka answers.
 pub async fn make(settings: &TopicsSettings) -> anyhow::Result<()> {
+    settings.kafka.check()?;
     let admin: AdminClient<DefaultClientContext> = settings.kafka.client_config("tovar-topics").create()?;
     let deadline = Instant::now() + Duration::from_secs(settings.patience);
     loop {
@@ -77,13 +101,14 @@ async fn attempt(
     settings: &TopicsSettings,
 ) -> Result<(), Refused> {
     let names = TOPICS.map(|topic| settings.kafka.topic(topic));
+    let of_new_topics = settings.of_new_topics();
     let wanted = names.iter().map(|name| {
         let topic = NewTopic::new(
             name,
             settings.partitions,
             TopicReplication::Fixed(settings.replication),
         );
-        let own = settings.settings.iter();
+        let own = of_new_topics.iter();
         own.fold(topic, |topic, (key, value)| topic.set(key, value))
     });
     let wanted: Vec<NewTopic<'_>> = wanted.collect();
@@ -100,11 +125,45 @@ async fn attempt(
         }
     }
     for name in &names {
-        compare(admin, name, settings.partitions)
+        let copies = compare(admin, name, settings.partitions)
             .with_context(|| format!("topic {name}"))
             .map_err(Refused::Now)?;
+        let found = min_insync(admin, name).await;
+        if let Some(risk) = risk(copies, found.as_ref().ok().copied()) {
+            let found = found.map_or_else(|error| format!("{error:#}"), |found| found.to_string());
+            tracing::warn!(name, copies, min_insync_replicas = found, "{risk}");
+        }
     }
     Ok(())
+}
+
+/// What a topic's `min.insync.replicas` is, its broker's default included.
+pub async fn min_insync(admin: &AdminClient<DefaultClientContext>, name: &str) -> anyhow::Result<usize> {
+    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let asked = admin
+        .describe_configs(&[ResourceSpecifier::Topic(name)], &options)
+        .await?;
+    let topic = asked.into_iter().next().context("no answer")?;
+    let topic = topic.map_err(|code| anyhow::anyhow!("cannot be read: {code}"))?;
+    let value = topic.get(MIN_INSYNC).and_then(|entry| entry.value.as_deref());
+    Ok(value.context("is not told")?.parse()?)
+}
+
+/// What is wrong with a topic of so many copies; `None` of what is found is what could not be read.
+fn risk(copies: usize, found: Option<usize>) -> Option<&'static str> {
+    match found {
+        None if copies >= SAFE_FROM => Some(
+            "min.insync.replicas cannot be read; see to it that it is 2, or an acknowledged event may be lost with one broker",
+        ),
+        Some(..2) if copies >= SAFE_FROM => Some(
+            "an acknowledged event may be lost with one broker: set the topic's min.insync.replicas to 2, with kafka-configs --alter \
+             or in its KafkaTopic",
+        ),
+        Some(found) if copies > 1 && found >= copies => Some(
+            "nothing can be sent while one broker is away: set the topic's min.insync.replicas to one less than it has copies",
+        ),
+        _ => None,
+    }
 }
 
 fn refusal(name: &str, code: RDKafkaErrorCode) -> Refused {
@@ -120,8 +179,9 @@ fn refusal(name: &str, code: RDKafkaErrorCode) -> Refused {
     }
 }
 
-/// A key's events are in order as long as its partition stays: a topic with another number of them is kept, and said.
-fn compare(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i32) -> anyhow::Result<()> {
+/// A key's events are in order as long as its partition stays: a topic with another number of them is kept, and said. Returns how
+/// many copies there are of its partition that has the fewest.
+fn compare(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i32) -> anyhow::Result<usize> {
     let metadata = admin.inner().fetch_metadata(Some(name), ANSWER)?;
     let topic = metadata.topics().first().context("is not known")?;
     let found = topic.partitions();
@@ -136,5 +196,59 @@ fn compare(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i3
             "kept with another number of partitions"
         );
     }
-    Ok(())
+    let copies = found.iter().map(|partition| partition.replicas().len());
+    Ok(copies.min().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> TopicsSettings {
+        TopicsSettings::parse_from(std::iter::once(&"topics").chain(arguments))
+    }
+
+    #[test]
+    fn three_copies_or_more_are_made_with_two_in_sync() {
+        for (arguments, wanted) in [
+            (&["--replication", "1"] as &[_], None),
+            (&["--replication", "2"], None),
+            (&["--replication", "3"], Some("2")),
+            (&["--replication", "5"], Some("2")),
+            (
+                &["--replication", "3", "--setting", "min.insync.replicas=3"],
+                Some("3"),
+            ),
+            (
+                &["--replication", "1", "--setting", "min.insync.replicas=1"],
+                Some("1"),
+            ),
+        ] {
+            let settings = settings(arguments);
+            let all = settings.of_new_topics();
+            let found: Vec<_> = all.iter().filter(|(name, _)| *name == MIN_INSYNC).collect();
+            assert_eq!(found.len(), usize::from(wanted.is_some()), "{arguments:?}");
+            assert_eq!(found.first().map(|(_, value)| *value), wanted, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_may_lose_an_event_or_stand_still_is_warned_of() {
+        for (copies, found, words) in [
+            (3, Some(1), Some("may be lost")),
+            (5, Some(1), Some("may be lost")),
+            (3, None, Some("cannot be read")),
+            (3, Some(2), None),
+            (5, Some(3), None),
+            (3, Some(3), Some("nothing can be sent")),
+            (2, Some(2), Some("nothing can be sent")),
+            (2, Some(1), None),
+            (1, Some(1), None),
+            (1, None, None),
+        ] {
+            let risk = risk(copies, found);
+            assert_eq!(risk.is_some(), words.is_some(), "{copies} copies, {found:?}");
+            assert!(risk.unwrap_or_default().contains(words.unwrap_or_default()));
+        }
+    }
 }

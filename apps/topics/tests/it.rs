@@ -8,7 +8,7 @@ use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
 };
-use topics::{TopicsSettings, make};
+use topics::{TopicsSettings, make, min_insync};
 
 fn settings(brokers: &str, arguments: &[&str]) -> TopicsSettings {
     let kafka = KafkaSettings::new(brokers, "");
@@ -48,6 +48,18 @@ async fn what_is_missing_is_made_and_what_is_there_is_kept() -> anyhow::Result<(
     for topic in &TOPICS[1..] {
         assert_eq!(partitions(&brokers, topic)?, 4);
     }
+
+    // What is set of a topic is read back, and else the broker's default.
+    let strict = "strict";
+    kafka
+        .create_topic(strict, 1, &[("min.insync.replicas", "2")])
+        .await?;
+    let admin = KafkaSettings::new(&brokers, "").client_config("test").create()?;
+    assert_eq!(min_insync(&admin, strict).await?, 2);
+    assert_eq!(min_insync(&admin, TOPICS[1]).await?, 1);
+    min_insync(&admin, "none")
+        .await
+        .expect_err("a topic that does not exist");
     kafka.stop().await
 }
 

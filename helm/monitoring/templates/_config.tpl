@@ -5,7 +5,7 @@ global:
   evaluation_interval: {{ .Values.prometheus.scrapeInterval }}
 rule_files: [/etc/prometheus/*.yaml]
 {{- $alertmanagers := .Values.prometheus.alertmanagers }}
-{{- if .Values.alertmanager.enabled }}{{ $alertmanagers = prepend $alertmanagers (printf "%s-alertmanager:9093" .Release.Name) }}{{ end }}
+{{- if .Values.alertmanager.enabled }}{{ $alertmanagers = prepend $alertmanagers (printf "%s:9093" (include "tovar.nameOf" (list . "alertmanager"))) }}{{ end }}
 {{- with $alertmanagers }}
 alerting:
   alertmanagers: [{static_configs: [{targets: {{ toJson . }}}]}]
@@ -17,7 +17,7 @@ scrape_configs:
       - refresh_interval: 10s
         names:
           {{- range $services }}
-          - _ops._tcp.{{ $.Release.Name }}-{{ . }}-ops.{{ $.Release.Namespace }}.svc
+          - _ops._tcp.{{ include "tovar.nameOf" (list $ .) }}-ops.{{ $.Release.Namespace }}.svc
           {{- end }}
   - job_name: relays
     dns_sd_configs:
@@ -25,13 +25,13 @@ scrape_configs:
         names:
           # Beside the service, or in pods of its own.
           {{- range $services }}
-          - _relay-ops._tcp.{{ $.Release.Name }}-{{ . }}-ops.{{ $.Release.Namespace }}.svc
-          - _relay-ops._tcp.{{ $.Release.Name }}-{{ . }}-relay-ops.{{ $.Release.Namespace }}.svc
+          - _relay-ops._tcp.{{ include "tovar.nameOf" (list $ .) }}-ops.{{ $.Release.Namespace }}.svc
+          - _relay-ops._tcp.{{ include "tovar.nameOf" (list $ .) }}-relay-ops.{{ $.Release.Namespace }}.svc
           {{- end }}
   - job_name: gateway
     dns_sd_configs:
       - refresh_interval: 10s
-        names: [_ops._tcp.{{ .Release.Name }}-gateway-ops.{{ .Release.Namespace }}.svc]
+        names: [_ops._tcp.{{ include "tovar.nameOf" (list . "gateway") }}-ops.{{ .Release.Namespace }}.svc]
 {{- end }}
 
 {{/* That of the repository, with receivers that tell somebody. */}}

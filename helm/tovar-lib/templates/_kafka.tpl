@@ -1,7 +1,16 @@
+{{/*
+The name of the release's Kafka. Strimzi calls a pod by the cluster, its pool, which has this name and five characters more, and a
+number: together at most 63.
+*/}}
+{{- define "tovar.kafkaName" -}}
+{{- $mode := (include "tovar.global" . | fromYaml).kafka.mode -}}
+{{- include "tovar.within" (list . "kafka" (ternary 27 43 (eq $mode "strimzi"))) -}}
+{{- end }}
+
 {{/* How the release's processes reach Kafka, whoever runs it. */}}
 {{- define "tovar.kafka" -}}
 {{- $kafka := (include "tovar.global" . | fromYaml).kafka -}}
-{{- $cluster := printf "%s-kafka" .Release.Name -}}
+{{- $cluster := include "tovar.kafkaName" . -}}
 {{- if eq $kafka.mode "strimzi" -}}
 {{- /* The operator's listener with TLS, a user of its own making, and the authority that it makes. */ -}}
 {{- $_ := set $kafka "brokers" (printf "%s-kafka-bootstrap:9093" $cluster) -}}
@@ -16,6 +25,12 @@
 {{- $sasl := hasPrefix "sasl" $kafka.security -}}
 {{- if and $sasl (not $kafka.sasl.secret) -}}
 {{- fail (printf "global.kafka.security=%s needs global.kafka.sasl.secret" $kafka.security) -}}
+{{- end -}}
+{{- if and (not $sasl) $kafka.sasl.secret -}}
+{{- fail (printf "global.kafka.sasl.secret is of no use with global.kafka.security=%s" $kafka.security) -}}
+{{- end -}}
+{{- if and $kafka.ca.secret (not (hasSuffix "ssl" $kafka.security)) -}}
+{{- fail (printf "global.kafka.ca.secret is of no use with global.kafka.security=%s" $kafka.security) -}}
 {{- end -}}
 {{- $kafka | toYaml -}}
 {{- end }}
@@ -66,7 +81,7 @@
 - to: [{podSelector: {matchLabels: {app.kubernetes.io/name: kafka, app.kubernetes.io/instance: {{ .Release.Name }}}}}]
   ports: [{port: 9092, protocol: TCP}]
 {{- else if eq $kafka.mode "strimzi" }}
-- to: [{podSelector: {matchLabels: {strimzi.io/cluster: {{ .Release.Name }}-kafka, strimzi.io/kind: Kafka}}}]
+- to: [{podSelector: {matchLabels: {strimzi.io/cluster: {{ include "tovar.kafkaName" . }}, strimzi.io/kind: Kafka}}}]
   ports: [{port: 9093, protocol: TCP}]
 {{- else }}
 - {{ with $kafka.egress.to }}to: {{- toYaml . | nindent 4 }}

@@ -10,7 +10,10 @@
 {{- define "tovar.global" -}}
 {{- $defaults := dict
   "image" (dict "prefix" "tovar" "tag" "" "pullPolicy" "IfNotPresent" "pullSecrets" list)
-  "networkPolicy" (dict "enabled" true)
+  "networkPolicy" (dict "enabled" true "dns" (dict "ports" (list 53 5353) "to" (list
+    (dict "namespaceSelector" dict "podSelector" (dict "matchExpressions" (list (dict "key" "k8s-app" "operator" "In" "values" (list "kube-dns" "coredns" "node-local-dns")))))
+    (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "dns.operator.openshift.io/daemonset-dns" "default")))
+    (dict "ipBlock" (dict "cidr" "169.254.20.10/32")))))
   "monitoring" (dict "from" list)
   "traces" (dict "endpoint" "" "egress" (dict "to" list "port" 4318))
   "kafka" (dict "mode" "statefulset" "brokers" "" "prefix" "" "security" "plaintext"
@@ -21,9 +24,32 @@
 {{- mustMergeOverwrite $defaults (.Values.global | default dict | deepCopy) | toYaml -}}
 {{- end }}
 
-{{/* The name of what a chart makes, such as tovar-orders. */}}
+{{/*
+A name in the release, such as tovar-orders, of so many characters at most: (list $ part most). Where the release's name must be cut,
+its hash follows, so that no two releases have one name.
+*/}}
+{{- define "tovar.within" -}}
+{{- $release := (first .).Release.Name -}}{{- $part := index . 1 -}}{{- $most := last . | int -}}
+{{- if not (regexMatch "^[a-zA-Z][a-zA-Z0-9-]*$" $release) -}}
+{{- fail (printf "the release's name %s begins Services' names: it must begin with a letter and have no dot" $release) -}}
+{{- end -}}
+{{- if gt (add (len $release) 1 (len $part) | int) $most -}}
+{{- $release = printf "%s-%s" ($release | trunc (sub (sub $most 10) (len $part) | int) | trimSuffix "-") ($release | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- printf "%s-%s" $release $part -}}
+{{- end }}
+
+{{/*
+The name of a part of the release, for all who make it or refer to it: (list $ part). With -postgres it is that of a StatefulSet,
+which may have 52 characters: Kubernetes adds eleven, and a label has room for 63.
+*/}}
+{{- define "tovar.nameOf" -}}
+{{- include "tovar.within" (list (first .) (last .) 43) -}}
+{{- end }}
+
+{{/* The name of what a chart makes. */}}
 {{- define "tovar.name" -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- include "tovar.nameOf" (list . .Chart.Name) -}}
 {{- end }}
 
 {{/* Labels by which pods are selected: (list $ component). */}}

@@ -1,7 +1,13 @@
 {{/* The way to the cluster's DNS. */}}
 {{- define "tovar.dnsEgress" -}}
-- to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: k8s-app, operator: In, values: [kube-dns, coredns, node-local-dns]}]}}]
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- $dns := (include "tovar.global" . | fromYaml).networkPolicy.dns }}
+- {{ with $dns.to }}to: {{- toYaml . | nindent 4 }}
+  {{ end -}}
+  ports:
+    {{- range $dns.ports }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end }}
 
 {{/* The way to the collector of traces. */}}

@@ -1,6 +1,8 @@
 {{/* The name of a service's database server. */}}
 {{- define "tovar.postgresName" -}}
-{{ include "tovar.name" . }}-postgres
+{{- $operator := (include "tovar.options" . | fromYaml).postgres.operator -}}
+{{- /* The name of a CloudNativePG cluster may have 50 characters. */ -}}
+{{- include "tovar.within" (list . .Chart.Name (ternary 41 43 (eq $operator "cnpg"))) }}-postgres
 {{- end }}
 
 {{/* Where the database's address, TLS and files are: secret, key, sslmode, ca. */}}
@@ -19,11 +21,14 @@
 {{- $mode = $mode | default "verify-full" -}}
 {{- if not $ca.secret -}}{{- $ca = dict "secret" (printf "%s-ca" $name) "key" "ca.crt" -}}{{- end -}}
 {{- end -}}
-{{- $mode = $mode | default "disable" -}}
+{{- $mode = $mode | default (ternary "verify-full" "disable" (ne $ca.secret "")) -}}
+{{- if and (eq $mode "disable") $ca.secret -}}
+{{- fail "postgres.ca.secret is of no use with postgres.sslmode=disable" -}}
+{{- end -}}
 {{- if and (hasPrefix "verify" $mode) (not $ca.secret) -}}
 {{- fail (printf "postgres.sslmode=%s needs postgres.ca.secret" $mode) -}}
 {{- end -}}
-{{- dict "secret" $secret "key" $key "sslmode" $mode "ca" (ternary $ca dict (and (ne $mode "disable") (ne $ca.secret ""))) | toYaml -}}
+{{- dict "secret" $secret "key" $key "sslmode" $mode "ca" (ternary $ca dict (ne $ca.secret "")) | toYaml -}}
 {{- end }}
 
 {{/* The settings of a process that talks to the service's database. */}}

@@ -58,7 +58,7 @@ stringData:
 - {name: HTTP_LISTEN, value: "0.0.0.0:8080"}
 - {name: OPS_LISTEN, value: "0.0.0.0:9090"}
 - {name: LOG_FORMAT, value: json}
-- {name: JWKS_URL, value: {{ $o.jwksUrl | default (printf "http://%s-users:8080/.well-known/jwks.json" $root.Release.Name) | quote }}}
+- {name: JWKS_URL, value: {{ $o.jwksUrl | default (printf "http://%s:8080/.well-known/jwks.json" (include "tovar.nameOf" (list $root "users"))) | quote }}}
 {{- include "tovar.databaseEnv" $root }}
 {{- include "tovar.kafkaEnv" $root }}
 {{- include "tovar.tracesEnv" $root }}

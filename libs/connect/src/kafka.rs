@@ -49,6 +49,41 @@ pub enum KafkaSecurity {
     SaslSsl,
 }
 
+impl KafkaSecurity {
+    /// The client's word for it, and whether it has TLS and a log-in.
+    fn parts(self) -> (&'static str, bool, bool) {
+        match self {
+            Self::Plaintext => ("plaintext", false, false),
+            Self::Ssl => ("ssl", true, false),
+            Self::SaslPlaintext => ("sasl_plaintext", false, true),
+            Self::SaslSsl => ("sasl_ssl", true, true),
+        }
+    }
+}
+
+/// Settings of Kafka that contradict each other, or that no broker could be reached with.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaSettingsError {
+    #[error(
+        "{0:?} in KAFKA_BROKERS is not of the form host:port: how brokers are spoken to is KAFKA_SECURITY"
+    )]
+    Broker(String),
+    #[error(
+        "KAFKA_PREFIX is {0:?}: a topic's name may have letters, digits, dots, underscores and hyphens only"
+    )]
+    Prefix(String),
+    #[error("KAFKA_CA is set, but KAFKA_SECURITY asks for no TLS: set it to ssl or sasl-ssl")]
+    CaUnused,
+    #[error(
+        "KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD is set, but KAFKA_SECURITY asks for no log-in: set it to sasl-ssl"
+    )]
+    LogInUnused,
+    #[error("KAFKA_SECURITY asks for a log-in: set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")]
+    LogInMissing,
+    #[error("KAFKA_SASL_MECHANISM is {0:?}: set it to SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN")]
+    Mechanism(String),
+}
+
 impl KafkaSettings {
     pub fn new(brokers: impl Into<String>, prefix: impl Into<String>) -> Self {
         Self {
@@ -67,6 +102,40 @@ impl KafkaSettings {
         format!("{}{topic}", self.kafka_prefix)
     }
 
+    /// Refuses what is weaker than a part of it asks for, and what cannot work.
+    pub fn check(&self) -> Result<(), KafkaSettingsError> {
+        use KafkaSettingsError::{Broker, CaUnused, LogInMissing, LogInUnused, Mechanism, Prefix};
+        let is_address = |broker: &&str| {
+            let parts = broker.trim().rsplit_once(':');
+            parts.is_some_and(|(host, port)| {
+                !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
+            })
+        };
+        if let Some(wrong) = self.kafka_brokers.split(',').find(|broker| !is_address(broker)) {
+            return Err(Broker(wrong.to_owned()));
+        }
+        let may_stand_in_a_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !self.kafka_prefix.chars().all(may_stand_in_a_name) {
+            return Err(Prefix(self.kafka_prefix.clone()));
+        }
+        let (_, tls, sasl) = self.kafka_security.parts();
+        if self.kafka_ca.is_some() && !tls {
+            return Err(CaUnused);
+        }
+        let (user, password) = (&self.kafka_sasl_username, &self.kafka_sasl_password);
+        if !sasl {
+            let is_unset = user.is_none() && password.is_none();
+            return if is_unset { Ok(()) } else { Err(LogInUnused) };
+        }
+        if user.is_none() || password.is_none() {
+            return Err(LogInMissing);
+        }
+        match self.kafka_sasl_mechanism.as_str() {
+            "SCRAM-SHA-512" | "SCRAM-SHA-256" | "PLAIN" => Ok(()),
+            other => Err(Mechanism(other.to_owned())),
+        }
+    }
+
     /// What every client of these brokers has in common, to be completed by the caller.
     pub fn client_config(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -83,12 +152,7 @@ impl KafkaSettings {
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.keepalive.enable", "true")
             .set("log.connection.close", "false");
-        let (protocol, tls, sasl) = match self.kafka_security {
-            KafkaSecurity::Plaintext => ("plaintext", false, false),
-            KafkaSecurity::Ssl => ("ssl", true, false),
-            KafkaSecurity::SaslPlaintext => ("sasl_plaintext", false, true),
-            KafkaSecurity::SaslSsl => ("sasl_ssl", true, true),
-        };
+        let (protocol, tls, sasl) = self.kafka_security.parts();
         config.set("security.protocol", protocol);
         if let (true, Some(ca)) = (tls, &self.kafka_ca) {
             config.set("ssl.ca.location", ca.to_string_lossy());
@@ -103,5 +167,65 @@ impl KafkaSettings {
             }
         }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_for_more_than_it_gets_is_refused_by_its_name() {
+        use KafkaSecurity::{Plaintext, SaslPlaintext, SaslSsl, Ssl};
+        let of = |security| KafkaSettings {
+            kafka_security: security,
+            kafka_sasl_mechanism: "SCRAM-SHA-512".to_owned(),
+            ..KafkaSettings::new("b1:9092, b2:9092", "shop.")
+        };
+        let with_ca = |security| KafkaSettings {
+            kafka_ca: Some("/ca".into()),
+            ..of(security)
+        };
+        let logged_in = |security| KafkaSettings {
+            kafka_sasl_username: Some("shop".to_owned()),
+            kafka_sasl_password: Some(Secret::new("hunter2")),
+            ..of(security)
+        };
+        let by = |mechanism: &str| KafkaSettings {
+            kafka_sasl_mechanism: mechanism.to_owned(),
+            ..logged_in(SaslSsl)
+        };
+        let at = |brokers, prefix| KafkaSettings::new(brokers, prefix);
+        for good in [
+            of(Plaintext),
+            of(Ssl),
+            with_ca(Ssl),
+            logged_in(SaslSsl),
+            logged_in(SaslPlaintext),
+            by("PLAIN"),
+        ] {
+            good.check().unwrap();
+        }
+        let half = KafkaSettings {
+            kafka_sasl_password: None,
+            ..logged_in(SaslSsl)
+        };
+        for (bad, named) in [
+            (with_ca(Plaintext), "KAFKA_CA"),
+            (with_ca(SaslPlaintext), "KAFKA_CA"),
+            (logged_in(Plaintext), "KAFKA_SASL_USERNAME"),
+            (logged_in(Ssl), "KAFKA_SASL_USERNAME"),
+            (of(SaslSsl), "KAFKA_SASL_USERNAME"),
+            (half, "KAFKA_SASL_PASSWORD"),
+            (by("GSSAPI"), "KAFKA_SASL_MECHANISM"),
+            (at("SSL://b:9093", ""), "KAFKA_SECURITY"),
+            (at("b", ""), "KAFKA_BROKERS"),
+            (at("b:9092,", ""), "KAFKA_BROKERS"),
+            (at("b:9092", "a b"), "KAFKA_PREFIX"),
+        ] {
+            let said = bad.check().unwrap_err().to_string();
+            assert!(said.contains(named), "{said}");
+            assert!(!said.contains("hunter2"));
+        }
     }
 }

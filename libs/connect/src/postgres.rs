@@ -1,4 +1,4 @@
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, path::PathBuf};
 
 use tokio_postgres::{
     Client, Connection, Socket,
@@ -6,29 +6,38 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Secret, tls};
+use crate::{
+    Secret,
+    address::{Address, AddressError},
+    tls,
+};
 
 /// Where a process's PostgreSQL is.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct PostgresSettings {
-    /// The database, as postgres://user:password@host:port/name, or file:/path of a file that holds this
+    /// The database, as postgres://user:password@host:port/name?parameter=value with the parameters of libpq, or file:/path of a
+    /// file that holds this
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 
-    /// How far TLS is demanded of the server, as libpq's sslmode
+    /// How far TLS is demanded of the server, as libpq's sslmode; the address may demand more by a sslmode of its own
     #[arg(long, env = "DATABASE_SSLMODE", value_enum, default_value_t = SslMode::Disable)]
     pub database_sslmode: SslMode,
 
-    /// PEM file of the authorities that may vouch for the server; needed by verify-ca and verify-full
+    /// PEM file of the authorities that may vouch for the server, as libpq's sslrootcert; needed by verify-ca and verify-full
     #[arg(long, env = "DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+/// From the weakest to the strongest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
 pub enum SslMode {
     /// No TLS
     Disable,
+    /// TLS if the server knows it; with a CA also verified in full
+    #[value(alias = "allow")]
+    Prefer,
     /// TLS with whoever answers; with a CA also verified in full
     Require,
     /// TLS with a server that the CA vouches for, under any name
@@ -39,8 +48,14 @@ pub enum SslMode {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("DATABASE_URL is not of the form postgres://user:password@host:port/name")]
-    Url(#[source] tokio_postgres::Error),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("DATABASE_CA and the sslrootcert of DATABASE_URL are different files: leave one of them out")]
+    TwoCas,
+    #[error(
+        "DATABASE_CA or sslrootcert is set, but no TLS is asked for: set DATABASE_SSLMODE to verify-full"
+    )]
+    CaUnused,
     #[error("cannot read the certificate authorities in {path}")]
     Ca { path: PathBuf, source: io::Error },
     #[error("no certificate authority: set DATABASE_CA to a PEM file that holds at least one")]
@@ -73,31 +88,51 @@ impl PostgresSettings {
         }
     }
 
-    /// Opens a session that commits synchronously and shows as `application` in `pg_stat_activity`.
+    /// Refuses what no attempt could connect with. Nothing is sent.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        self.plan().map(drop)
+    }
+
+    /// Opens a session that commits synchronously and shows as `application` in `pg_stat_activity`. It is never weaker than the
+    /// settings or the address ask for.
     pub async fn open(&self, application: &str) -> Result<Line, ConnectError> {
-        let mut config: tokio_postgres::Config =
-            self.database_url.expose().parse().map_err(ConnectError::Url)?;
-        config
-            .application_name(application)
-            // An event must never be seen before it is durable.
-            .options("-c synchronous_commit=on -c timezone=UTC")
-            .connect_timeout(Duration::from_secs(5))
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(30));
-        if self.database_sslmode == SslMode::Disable {
-            config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-            let (client, connection) = config
-                .connect(tokio_postgres::NoTls)
-                .await
-                .map_err(ConnectError::Connect)?;
+        let (mut config, tls) = self.plan()?;
+        config.application_name(application);
+        let Some(tls) = tls else {
+            let connected = config.connect(tokio_postgres::NoTls).await;
+            let (client, connection) = connected.map_err(ConnectError::Connect)?;
             return Ok(Line::Plain(client, connection));
-        }
-        config.ssl_mode(tokio_postgres::config::SslMode::Require);
-        let tls = tls::client_config(self.database_sslmode, self.database_ca.as_deref())?;
-        let connector = MakeRustlsConnect::new(tls);
-        let (client, connection) = config.connect(connector).await.map_err(ConnectError::Connect)?;
+        };
+        let connected = config.connect(MakeRustlsConnect::new(tls)).await;
+        let (client, connection) = connected.map_err(ConnectError::Connect)?;
         Ok(Line::Tls(client, connection))
+    }
+
+    /// How to connect; without TLS's part where none is asked for.
+    fn plan(&self) -> Result<(tokio_postgres::Config, Option<rustls::ClientConfig>), ConnectError> {
+        let Address {
+            mut config,
+            sslmode,
+            sslrootcert,
+        } = Address::parse(self.database_url.expose())?;
+        // An event must never be seen before it is durable.
+        let own = "-c synchronous_commit=on -c timezone=UTC";
+        let options = config.get_options().map(|theirs| format!("{theirs} {own}"));
+        config.options(options.unwrap_or_else(|| own.to_owned()));
+        let ca = match (&self.database_ca, &sslrootcert) {
+            (Some(one), Some(other)) if one != other => return Err(ConnectError::TwoCas),
+            (one, other) => one.as_deref().or(other.as_deref()),
+        };
+        let mode = self.database_sslmode.max(sslmode);
+        config.ssl_mode(match mode {
+            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
+            SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+            _ => tokio_postgres::config::SslMode::Require,
+        });
+        match (mode, ca) {
+            (SslMode::Disable, Some(_)) => Err(ConnectError::CaUnused),
+            (SslMode::Disable, None) => Ok((config, None)),
+            _ => Ok((config, Some(tls::client_config(mode, ca)?))),
+        }
     }
 }

@@ -21,7 +21,7 @@ pub fn client_config(mode: SslMode, ca: Option<&Path>) -> Result<ClientConfig, C
         .map_err(ConnectError::Tls)?;
     let roots = match ca {
         Some(path) => read_roots(path)?,
-        None if mode == SslMode::Require => return Ok(unverified(builder, provider)),
+        None if mode <= SslMode::Require => return Ok(unverified(builder, provider)),
         None => return Err(ConnectError::CaMissing),
     };
     let config = match mode {

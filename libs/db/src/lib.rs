@@ -1,5 +1,6 @@
 //! The one way to a service's database: a pool, and transactions that cannot be had in any other way.
 
+mod blockers;
 mod cached;
 mod error;
 mod metrics;
@@ -9,6 +10,7 @@ mod postgres;
 mod rows;
 mod transaction;
 
+pub use blockers::{Blocker, Blockers};
 pub use cached::{Cached, cached};
 pub use error::{DbError, UnknownValue};
 pub use migrate::{MigrateError, Migrations, migrate};

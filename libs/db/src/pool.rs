@@ -35,6 +35,10 @@ pub struct DbSettings {
         help_heading = "PostgreSQL"
     )]
     pub database_pool_timeout: u64,
+
+    /// Seconds that migrations wait for locks of others before they fail
+    #[arg(long, env = "MIGRATION_PATIENCE", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "PostgreSQL")]
+    pub migration_patience: u64,
 }
 
 impl DbSettings {
@@ -43,6 +47,7 @@ impl DbSettings {
             postgres: PostgresSettings::new(url),
             database_pool_size: 10,
             database_pool_timeout: 5,
+            migration_patience: 120,
         }
     }
 }

@@ -72,6 +72,7 @@ pub async fn start_by<S: Service>(
     clock: Clock,
 ) -> anyhow::Result<Running> {
     let ServiceSettings { kit, own } = settings;
+    kit.kafka.check()?;
     migrate::<S>(&kit).await?;
     telemetry::traces::export(&kit.traces);
     let mut registry = telemetry::registry("service", S::NAME);
@@ -174,6 +175,7 @@ pub async fn start_by<S: Service>(
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
+    kit.db.postgres.check()?;
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![

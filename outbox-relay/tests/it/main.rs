@@ -14,5 +14,6 @@ mod late_commits;
 mod parked;
 mod process;
 mod sleep_gate;
+mod standstill;
 mod store;
 mod takeover;

@@ -103,6 +103,12 @@ impl Secure {
         let settings = postgres(host, self.postgres.port(), "postgres", mode, ca);
         settings.open("a test").await.is_ok()
     }
+
+    /// PostgreSQL at a host's name, by an address alone.
+    pub fn address(&self, host: &str, parameters: &str) -> String {
+        let settings = postgres(host, self.postgres.port(), "postgres", SslMode::Disable, None);
+        format!("{}?{parameters}", settings.database_url.expose())
+    }
 }
 
 fn postgres(host: &str, port: u16, database: &str, mode: SslMode, ca: Option<&Path>) -> PostgresSettings {

@@ -1,13 +1,23 @@
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use anyhow::Context;
-use tokio::{net::TcpStream, process::Command, task::JoinHandle, time::timeout};
+use anyhow::{Context, bail};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+    process::Command,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 
 use super::Kubectl;
-use crate::client::wait_for;
 
 const PAUSE: Duration = Duration::from_millis(500);
-const OPEN_WITHIN: Duration = Duration::from_secs(120);
+/// Between two words about what is waited for.
+const SAY: Duration = Duration::from_secs(5);
 /// A pod that takes this long for one word is no use either.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -15,8 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Forward {
     to: String,
     ports: Vec<(u16, u16)>,
+    asked: Option<u16>,
+    said: Said,
     keeper: JoinHandle<()>,
 }
+
+/// What the program that forwards has said last.
+type Said = Arc<Mutex<String>>;
 
 impl Forward {
     /// Forwards each first port of a pair to the second one of a pod of `to`. When that pod ends, the next is taken. The same when
@@ -28,19 +43,64 @@ impl Forward {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             kubectl.command(&arguments)
         };
-        let keeper = tokio::spawn(keep_up(command, asked, PATIENCE));
-        Self { to, ports, keeper }
+        Self::by(command, to, ports, asked)
     }
 
-    /// Waits until all ports take connections.
-    pub async fn until_open(&self) -> anyhow::Result<()> {
-        for (here, _) in &self.ports {
-            wait_for("a forward to open", OPEN_WITHIN, async || {
-                TcpStream::connect(("127.0.0.1", *here)).await?;
-                Ok(true)
-            })
-            .await
-            .with_context(|| format!("{} cannot be forwarded to", self.to))?;
+    fn by(
+        command: impl Fn() -> Command + Send + 'static,
+        to: String,
+        ports: Vec<(u16, u16)>,
+        asked: Option<u16>,
+    ) -> Self {
+        let said = Said::default();
+        Self {
+            keeper: tokio::spawn(keep_up(command, said.clone(), asked, PATIENCE)),
+            to,
+            ports,
+            asked,
+            said,
+        }
+    }
+
+    /// Waits until all ports take connections, and the one that is asked answers. Says now and then what it waits for, and why.
+    pub async fn until_open(&self, within: Duration) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let mut say = began + SAY;
+        loop {
+            let Err(error) = self.answers().await else {
+                return Ok(());
+            };
+            let why = || {
+                let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                match said.trim() {
+                    "" => format!("{error:#}; kubectl says nothing"),
+                    said => format!("{error:#}; kubectl says: {said}"),
+                }
+            };
+            if began.elapsed() >= within {
+                let (to, seconds) = (&self.to, within.as_secs());
+                bail!(
+                    "{to} was not reached within {seconds} s: {}; see whether `kubectl port-forward` to it works",
+                    why()
+                );
+            }
+            if Instant::now() >= say {
+                eprintln!("waiting for {}: {}", self.to, why());
+                say = Instant::now() + SAY;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn answers(&self) -> anyhow::Result<()> {
+        for (here, there) in &self.ports {
+            TcpStream::connect(("127.0.0.1", *here))
+                .await
+                .with_context(|| format!("port {there} is not open"))?;
+        }
+        if let Some(port) = self.asked {
+            let answer = timeout(SAY, reqwest::get(alive(port))).await;
+            answer.context("no answer comes")?.context("no answer comes")?;
         }
         Ok(())
     }
@@ -52,22 +112,41 @@ impl Drop for Forward {
     }
 }
 
-async fn keep_up(command: impl Fn() -> Command, asked: Option<u16>, patience: Duration) {
+async fn keep_up(command: impl Fn() -> Command, said: Said, asked: Option<u16>, patience: Duration) {
     loop {
-        // Its words are about single connections; what matters shows where they are used.
-        let ended = command()
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .status();
         // kubectl carries all connections over one. When that gets stuck, as after a client that left in the midst of an answer,
         // it goes on to take connections, and none of them leads anywhere (kubernetes/kubectl#1620).
         tokio::select! {
-            _ = ended => {}
+            () = run(command(), &said) => {}
             () = silence(asked, patience) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
+}
+
+/// Runs a program to its end, and keeps its last words.
+async fn run(mut command: Command, said: &Said) {
+    let keep = |words: String| *said.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return keep(format!("it cannot be run: {error}")),
+    };
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            keep(line);
+        }
+    }
+    // However it ended, it is started again.
+    let _ = child.wait().await;
+}
+
+fn alive(port: u16) -> String {
+    format!("http://127.0.0.1:{port}/health/live")
 }
 
 /// Returns when a port has answered no request for so long.
@@ -75,16 +154,16 @@ async fn silence(port: Option<u16>, patience: Duration) {
     let Some(port) = port else {
         return std::future::pending().await;
     };
-    let url = format!("http://127.0.0.1:{port}/health/live");
+    let url = alive(port);
     // Whatever the answer is, it came through.
     let answer = async || {
         // By a client of its own, so over a new connection: those that are open may go on when no other can be made.
         while reqwest::Client::new().get(&url).send().await.is_err() {
-            tokio::time::sleep(PAUSE).await;
+            sleep(PAUSE).await;
         }
     };
     while timeout(patience, answer()).await.is_ok() {
-        tokio::time::sleep(PAUSE * 4).await;
+        sleep(PAUSE * 4).await;
     }
 }
 
@@ -129,8 +208,56 @@ mod tests {
             program.arg("60");
             program
         };
-        let _ = timeout(Duration::from_secs(2), keep_up(program, Some(port), PATIENCE)).await;
+        let _ = timeout(
+            Duration::from_secs(2),
+            keep_up(program, Said::default(), Some(port), PATIENCE),
+        )
+        .await;
         started.load(Ordering::Relaxed)
+    }
+
+    fn program(script: &'static str) -> impl Fn() -> Command + Send + 'static {
+        move || {
+            let mut program = Command::new("sh");
+            program.args(["-c", script]);
+            program
+        }
+    }
+
+    /// Why a forward was given up that was given a second.
+    async fn given_up(script: &'static str, ports: Vec<(u16, u16)>, asked: Option<u16>) -> String {
+        let forward = Forward::by(program(script), "service/shop".to_owned(), ports, asked);
+        let began = Instant::now();
+        let error = forward.until_open(Duration::from_secs(1)).await.unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_forward_that_does_not_open_is_given_up_with_the_reason() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let refused = "echo 'Unable to connect to the server: no route to host' >&2; exit 1";
+        let why = given_up(refused, vec![(port, 8080)], None).await;
+        for part in [
+            "service/shop",
+            "within 1 s",
+            "port 8080 is not open",
+            "no route to host",
+        ] {
+            assert!(why.contains(part), "{part} in: {why}");
+        }
+        let why = given_up("sleep 60", vec![(port, 8080)], None).await;
+        assert!(why.contains("kubectl says nothing"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_forward_that_leads_nowhere_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let why = given_up("sleep 60", vec![(port, 9090)], Some(port)).await;
+        assert!(why.contains("no answer comes"), "{why}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, process::Stdio};
+use std::{collections::BTreeMap, fmt, process::Stdio};
 
 use anyhow::{Context, bail};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,6 +9,16 @@ use tokio::process::Command;
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     namespace: String,
+}
+
+impl fmt::Display for Kubectl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the namespace {} of the cluster of kubectl's context",
+            self.namespace
+        )
+    }
 }
 
 impl Kubectl {
@@ -43,15 +53,21 @@ impl Kubectl {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// A question to the API server, which is not waited for any longer than a person would.
+    async fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run(&[arguments, &["--request-timeout", "15s"]].concat())
+            .await
+    }
+
     /// An object, such as `deployment/tovar-users`.
     pub async fn get(&self, object: &str) -> anyhow::Result<Value> {
-        let json = self.run(&["get", object, "--output", "json"]).await?;
+        let json = self.ask(&["get", object, "--output", "json"]).await?;
         Ok(serde_json::from_str(&json)?)
     }
 
     pub async fn exists(&self, object: &str) -> anyhow::Result<bool> {
         let found = self
-            .run(&["get", object, "--ignore-not-found", "--output", "name"])
+            .ask(&["get", object, "--ignore-not-found", "--output", "name"])
             .await?;
         Ok(!found.trim().is_empty())
     }

@@ -3,10 +3,12 @@
 mod forward;
 mod kubectl;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail, ensure};
+use sha2::{Digest, Sha256};
 use telemetry::{Shutdown, ShutdownSettings};
+use tokio::time::Instant;
 
 use self::forward::Forward;
 pub use self::kubectl::Kubectl;
@@ -33,6 +35,9 @@ pub struct ConnectArgs {
     #[command(flatten)]
     shutdown: ShutdownSettings,
 }
+
+/// For all forwards together.
+const OPEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// Forwards until Ctrl-C or SIGTERM.
 pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
@@ -65,36 +70,32 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Says what it waits for, and gives up after a while.
     pub async fn open(kubectl: Kubectl, release: &str) -> anyhow::Result<Self> {
+        eprintln!("looking for the release {release} in {kubectl}");
         let mut ports = FreePorts::default();
         // What is forwarded to, its ports, and the one that answers to HTTP without being counted as a part of the store's work.
         let mut wanted = Vec::new();
         let (mut databases, mut readers, mut ops) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for service in SERVICES {
             let name = service.name;
+            let full = name_of(release, name);
             let secret = kubectl
-                .secret(&format!("{release}-{name}-postgres"))
+                .secret(&format!("{full}-postgres"))
                 .await
                 .context("only a store whose databases the chart runs can be connected to")?;
             let port = ports.take()?;
             databases.insert(name.to_owned(), at(&secret, "url", port)?);
             readers.insert(name.to_owned(), at(&secret, "reader-url", port)?);
-            wanted.push((
-                format!("service/{release}-{name}-postgres"),
-                vec![(port, 5432)],
-                None,
-            ));
+            wanted.push((format!("service/{full}-postgres"), vec![(port, 5432)], None));
             let (own, relay) = (ports.take()?, ports.take()?);
             ops.insert(name.to_owned(), format!("http://127.0.0.1:{own}"));
             ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay}"));
-            let pods = format!("deployment/{release}-{name}");
-            if kubectl
-                .exists(&format!("deployment/{release}-{name}-relay"))
-                .await?
-            {
+            let pods = format!("deployment/{full}");
+            if kubectl.exists(&format!("deployment/{full}-relay")).await? {
                 wanted.push((pods, vec![(own, 9090)], Some(own)));
                 wanted.push((
-                    format!("deployment/{release}-{name}-relay"),
+                    format!("deployment/{full}-relay"),
                     vec![(relay, 9091)],
                     Some(relay),
                 ));
@@ -104,28 +105,29 @@ impl Connection {
         }
         let (http, gateway_ops) = (ports.take()?, ports.take()?);
         ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{gateway_ops}"));
-        let gateway = format!("deployment/{release}-gateway");
+        let gateway = format!("deployment/{}", name_of(release, "gateway"));
         wanted.push((
             gateway,
             vec![(http, 8080), (gateway_ops, 9090)],
             Some(gateway_ops),
         ));
         let kafka = kafka_port(&kubectl, release).await?;
-        wanted.push((format!("statefulset/{release}-kafka"), vec![(kafka, kafka)], None));
+        wanted.push((
+            format!("statefulset/{}", name_of(release, "kafka")),
+            vec![(kafka, kafka)],
+            None,
+        ));
 
-        let manager = kubectl.secret(&format!("{release}-users")).await?;
+        let users = name_of(release, "users");
+        let manager = kubectl.secret(&users).await?;
         let email = kubectl
-            .variable(
-                &format!("deployment/{release}-users"),
-                "service",
-                "FIRST_MANAGER_EMAIL",
-            )
+            .variable(&format!("deployment/{users}"), "service", "FIRST_MANAGER_EMAIL")
             .await?;
         let store = StoreFile {
             base_url: format!("http://127.0.0.1:{http}"),
             kafka_brokers: format!("127.0.0.1:{kafka}"),
             kafka_prefix: kubectl
-                .variable(&format!("deployment/{release}-users"), "service", "KAFKA_PREFIX")
+                .variable(&format!("deployment/{users}"), "service", "KAFKA_PREFIX")
                 .await?
                 .unwrap_or_default(),
             databases,
@@ -144,8 +146,12 @@ impl Connection {
             .into_iter()
             .map(|(to, ports, asked)| Forward::start(kubectl.clone(), to, ports, asked))
             .collect();
+        eprintln!("opening {} forwards", forwards.len());
+        let deadline = Instant::now() + OPEN_WITHIN;
         for forward in &forwards {
-            forward.until_open().await?;
+            forward
+                .until_open(deadline.saturating_duration_since(Instant::now()))
+                .await?;
         }
         Ok(Self {
             store,
@@ -154,11 +160,27 @@ impl Connection {
     }
 }
 
+/// The name of a part of a release, as the charts give it (`tovar.nameOf`): where it is too long, a hash is in the place of the end of
+/// the release's name.
+fn name_of(release: &str, part: &str) -> String {
+    const MOST: usize = 43;
+    if release.len() + 1 + part.len() <= MOST {
+        return format!("{release}-{part}");
+    }
+    let hash: String = Sha256::digest(release)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let begin: String = release.chars().take(MOST - 10 - part.len()).collect();
+    format!("{}-{hash}-{part}", begin.strip_suffix('-').unwrap_or(&begin))
+}
+
 /// The port under which the broker knows itself at 127.0.0.1.
 async fn kafka_port(kubectl: &Kubectl, release: &str) -> anyhow::Result<u16> {
     let listeners = kubectl
         .variable(
-            &format!("statefulset/{release}-kafka"),
+            &format!("statefulset/{}", name_of(release, "kafka")),
             "kafka",
             "KAFKA_ADVERTISED_LISTENERS",
         )
@@ -192,6 +214,25 @@ fn at(secret: &BTreeMap<String, String>, key: &str, port: u16) -> anyhow::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the charts give for the same, by `helm template`.
+    #[test]
+    fn a_long_name_is_cut_as_the_charts_do() {
+        let long = "r".repeat(53);
+        assert_eq!(name_of("tovar", "orders"), "tovar-orders");
+        assert_eq!(
+            name_of(&"r".repeat(36), "orders"),
+            format!("{}-orders", "r".repeat(36))
+        );
+        assert_eq!(
+            name_of(&long, "orders"),
+            "rrrrrrrrrrrrrrrrrrrrrrrrrrr-432e4992-orders"
+        );
+        assert_eq!(
+            name_of(&long, "notifications"),
+            "rrrrrrrrrrrrrrrrrrrr-432e4992-notifications"
+        );
+    }
 
     #[test]
     fn an_address_in_the_cluster_is_led_over_this_machine() {

@@ -133,7 +133,7 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
     fs::set_permissions(data, fs::Permissions::from_mode(0o755))?;
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut rig = Rig::start(data, plan.program.clone()).await?;
-    let writers = Writers::start(&rig.places.url, plan.seed);
+    let writers = Writers::start(&rig.places.url, plan.seed).await?;
     let mut topic = Topic::default();
     let mut report = Report {
         seed: plan.seed,

@@ -9,21 +9,20 @@ use std::{
     time::Duration,
 };
 
-use kernel::Event;
+use db::{Db, DbError, DbSettings, Tx};
+use outbox::PublishError;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::consumer::Noted;
-use crate::database;
 
-const WRITERS: u64 = 4;
+const WRITERS: u32 = 4;
 const KEYS: usize = 12;
-/// How long a transaction may take before its line is given up.
+/// How long a transaction may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What writers know of their events. Of those whose commit was asked for and not answered they know nothing.
@@ -40,18 +39,24 @@ pub struct Writers {
 }
 
 impl Writers {
-    pub fn start(url: &str, seed: u64) -> Self {
+    pub async fn start(url: &str, seed: u64) -> anyhow::Result<Self> {
         let told = Arc::new(Mutex::new(Told::default()));
         let numbers = Arc::new(AtomicI64::new(0));
-        let tasks = (0..WRITERS).map(|writer| {
-            let (url, told, numbers) = (url.to_owned(), told.clone(), numbers.clone());
-            let random = StdRng::seed_from_u64(seed.wrapping_mul(WRITERS) + writer);
-            tokio::spawn(write(url, random, told, numbers))
+        let settings = DbSettings {
+            database_pool_size: WRITERS,
+            database_pool_timeout: PATIENCE.as_secs(),
+            ..DbSettings::new(url)
+        };
+        let db = Db::open(&settings, "prove-writer").await?;
+        let tasks = (0..u64::from(WRITERS)).map(|writer| {
+            let (db, told, numbers) = (db.clone(), told.clone(), numbers.clone());
+            let random = StdRng::seed_from_u64(seed.wrapping_mul(u64::from(WRITERS)) + writer);
+            tokio::spawn(write(db, random, told, numbers))
         });
-        Self {
+        Ok(Self {
             tasks: tasks.collect(),
             told,
-        }
+        })
     }
 
     pub fn told(&self) -> Told {
@@ -69,16 +74,28 @@ fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An event and its id.
-type Given = (Uuid, Noted);
-
 /// What one transaction is to do, and how far it came.
 struct Plan {
-    events: Vec<Given>,
+    /// Of these all but the last are kept if there is a savepoint, which is given up with the last.
+    events: Vec<Noted>,
     savepoint: bool,
     roll_back: bool,
     pause: Duration,
+    /// Published, by their ids.
+    kept: Vec<Uuid>,
+    given_up: Vec<Uuid>,
     asked_to_commit: bool,
+}
+
+/// Why a transaction was not committed.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("as it was planned")]
+    Planned,
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 impl Plan {
@@ -87,12 +104,9 @@ impl Plan {
         let mut keys = index::sample(random, KEYS, count).into_vec();
         // In one order for all, or they would wait for each other in a circle.
         keys.sort_unstable();
-        let events = keys.into_iter().map(|key| {
-            let noted = Noted {
-                key: format!("key-{key}"),
-                n: numbers.fetch_add(1, Ordering::Relaxed),
-            };
-            (Uuid::now_v7(), noted)
+        let events = keys.into_iter().map(|key| Noted {
+            key: format!("key-{key}"),
+            n: numbers.fetch_add(1, Ordering::Relaxed),
         });
         Self {
             events: events.collect(),
@@ -103,72 +117,55 @@ impl Plan {
             } else {
                 0
             }),
+            kept: Vec::new(),
+            given_up: Vec::new(),
             asked_to_commit: false,
         }
     }
-
-    /// Events of this plan that are in the log if it is committed, and those that are not.
-    fn kept(&self) -> (&[Given], &[Given]) {
-        self.events
-            .split_at(self.events.len() - usize::from(self.savepoint))
-    }
 }
 
-async fn write(url: String, mut random: StdRng, told: Arc<Mutex<Told>>, numbers: Arc<AtomicI64>) {
-    let mut line = None;
+async fn write(db: Db, mut random: StdRng, told: Arc<Mutex<Told>>, numbers: Arc<AtomicI64>) {
     loop {
         sleep(Duration::from_millis(random.random_range(10..70))).await;
-        let mut client = match line.take() {
-            Some(client) => client,
-            None => match timeout(PATIENCE, database::open(&url)).await {
-                Ok(Ok(client)) => client,
-                _ => continue,
-            },
-        };
         let mut plan = Plan::new(&mut random, &numbers);
-        let done = timeout(PATIENCE, transact(&mut client, &mut plan)).await;
-        if matches!(done, Ok(Ok(()))) {
-            line = Some(client);
-        }
+        let done = timeout(PATIENCE, transact(&db, &mut plan)).await;
         let mut told = lock(&told);
-        let (kept, dropped) = plan.kept();
-        told.aborted.extend(dropped.iter().map(|(id, _)| *id));
+        told.aborted.extend(plan.given_up);
         if !plan.asked_to_commit {
-            told.aborted.extend(kept.iter().map(|(id, _)| *id));
-        } else if line.is_some() {
-            told.committed.extend(kept.iter().map(|(id, _)| *id));
+            told.aborted.extend(plan.kept);
+        } else if matches!(done, Ok(Ok(()))) {
+            told.committed.extend(plan.kept);
         }
     }
 }
 
-async fn transact(client: &mut Client, plan: &mut Plan) -> anyhow::Result<()> {
-    let mut transaction = client.transaction().await?;
-    let (kept, dropped) = plan.kept();
-    for (id, noted) in kept {
-        publish(transaction.client(), *id, noted).await?;
-    }
-    for (id, noted) in dropped {
-        let savepoint = transaction.savepoint("given_up").await?;
-        publish(savepoint.client(), *id, noted).await?;
-        savepoint.rollback().await?;
-    }
-    sleep(plan.pause).await;
-    if plan.roll_back {
-        return Ok(transaction.rollback().await?);
-    }
-    plan.asked_to_commit = true;
-    Ok(transaction.commit().await?)
-}
-
-async fn publish(client: &Client, id: Uuid, noted: &Noted) -> anyhow::Result<()> {
-    let sql = format!(
-        "SELECT outbox_publish($1, $2, $3, $4, $5, NULL, {}, {})",
-        db::lock_class::OUTBOX_SLEEP,
-        db::lock_class::OUTBOX_KEY
-    );
-    let payload = serde_json::to_string(noted)?;
-    client
-        .execute(&sql, &[&id, &Noted::TOPIC, &noted.key, &Noted::TYPE, &payload])
-        .await?;
-    Ok(())
+/// One transaction, by the code that services run.
+async fn transact(db: &Db, plan: &mut Plan) -> Result<(), Ended> {
+    db.transaction("prove.write", async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
+        let kept = plan.events.len() - usize::from(plan.savepoint);
+        for noted in &plan.events[..kept] {
+            plan.kept.push(outbox::publish(tx, noted)?);
+        }
+        for noted in &plan.events[kept..] {
+            let given_up = &mut plan.given_up;
+            let savepoint = tx.savepoint(async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
+                given_up.push(outbox::publish(tx, noted)?);
+                tx.flush().await?;
+                Err(Ended::Planned)
+            });
+            match savepoint.await {
+                Err(Ended::Planned) => {}
+                other => other?,
+            }
+        }
+        // A relay must also get along with who takes their time afterwards.
+        tx.flush().await?;
+        sleep(plan.pause).await;
+        if plan.roll_back {
+            return Err(Ended::Planned);
+        }
+        plan.asked_to_commit = true;
+        Ok(())
+    })
+    .await
 }

@@ -42,6 +42,25 @@ impl Fixture {
         }
     }
 
+    /// Another session beside the pool.
+    pub async fn another(&self) -> tokio_postgres::Client {
+        let name: String = self
+            .sql
+            .query_one("SELECT current_database()::text", &[])
+            .await
+            .unwrap()
+            .get(0);
+        let postgres = &backing::shared().await.unwrap().postgres;
+        postgres.connect(&name).await.unwrap()
+    }
+
+    /// The process of the one session of this database that has this name.
+    pub async fn pid_of(&self, application: &str) -> i32 {
+        let sql =
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
+        self.sql.query_one(sql, &[&application]).await.unwrap().get(0)
+    }
+
     /// Carries out statements in a transaction.
     pub async fn work(&self, statements: &str) -> Result<(), WorkError> {
         self.db

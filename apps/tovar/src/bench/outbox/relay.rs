@@ -43,11 +43,13 @@ impl Kind {
         }
     }
 
-    /// How a writer publishes: id, topic, key, type, payload. Peers are spared what only our relay needs.
+    /// How a writer publishes: id, topic, key, type, payload. Ours as a service does, by the same function of the database. Peers
+    /// are spared what only our relay needs.
     pub fn publish_sql(self) -> String {
         match self {
             Self::Tovar => format!(
-                "SELECT outbox_publish($1, $2, $3, $4, $5, NULL, {}, {})",
+                "SELECT outbox_publish_all(ARRAY[$1::uuid], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::text], \
+                 ARRAY[NULL::text], {}, {})",
                 db::lock_class::OUTBOX_SLEEP,
                 db::lock_class::OUTBOX_KEY
             ),
@@ -103,7 +105,7 @@ impl Kind {
                     .env("DATABASE_URL", &run.url)
                     .env("KAFKA_BROKERS", &run.kafka.kafka_brokers)
                     .env("KAFKA_PREFIX", &run.kafka.kafka_prefix)
-                    .env("OPS_PORT", "0");
+                    .env("OPS_LISTEN", "127.0.0.1:0");
                 command
             }
             Self::Naive => {

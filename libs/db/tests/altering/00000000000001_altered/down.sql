@@ -1,0 +1,2 @@
+ALTER TABLE numbers DROP COLUMN note;
+DROP TABLE begun;

@@ -1,0 +1,2 @@
+CREATE TABLE begun (n integer);
+ALTER TABLE numbers ADD COLUMN note text;

@@ -1,0 +1,53 @@
+//! Brokers that answer and take nothing are an outage. They are librdkafka's own mock: a real broker that has one replica says
+//! NOT_ENOUGH_REPLICAS of none.
+
+use outbox_relay::Running;
+use rdkafka::{
+    mocking::MockCluster,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::store::{Store, until};
+
+/// More than the client can be told of in the time of this test.
+const LONG: usize = 5_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough() {
+    let mut store = Store::new().await;
+    let brokers = MockCluster::new(1).unwrap();
+    brokers.create_topic(&store.topic_name(), 2, 1).unwrap();
+    store.brokers = brokers.bootstrap_servers();
+    let mut relay = store.relay().await;
+    let first = store.publish("key", "before").await;
+    store.topic().until_has([first]).await;
+    assert_eq!(outage(&relay).await, "0");
+
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; LONG];
+    brokers.request_errors(RDKafkaApiKey::Produce, &refusals);
+    let second = store.publish("key", "while too few are in sync").await;
+    until("the outage", async || outage(&relay).await == "1").await;
+    assert_eq!(store.unacknowledged().await, 1);
+
+    brokers.clear_request_errors(RDKafkaApiKey::Produce);
+    store.topic().until_has([second]).await;
+    until("the end of the outage", async || outage(&relay).await == "0").await;
+    relay.stop().await.unwrap();
+    assert_eq!(store.unacknowledged().await, 0);
+}
+
+/// What the relay shows at its second port.
+async fn outage(relay: &Running) -> String {
+    let mut line = TcpStream::connect(relay.ops_address).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n";
+    line.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).await.unwrap();
+    let outage = answer.lines().find(|line| line.starts_with("tovar_relay_outage"));
+    let value = outage.and_then(|line| line.rsplit(' ').next());
+    value.expect("the metric is there").to_owned()
+}
