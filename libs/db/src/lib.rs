@@ -31,4 +31,6 @@ pub mod lock_class {
     pub const IDEMPOTENCY_KEY: i32 = 5;
     /// A parked key of a consumer.
     pub const INBOX_KEY: i32 = 6;
+    /// Of the service users: one transaction at a time prepares addresses, one gives or takes roles.
+    pub const USERS: i32 = 20;
 }

@@ -3,7 +3,10 @@ use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
 use outbox::PublishError;
 
-use crate::{State, store::people};
+use crate::{
+    State,
+    store::{login_failures, people},
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
@@ -28,15 +31,16 @@ impl Classify for DeleteError {
     }
 }
 
-/// Deletes a person with all that is kept of them here; billing hears of it and closes the account. Once more changes
-/// nothing.
+/// Deletes a person with all that is kept of them here; billing hears of it and closes the account.
+/// Once more changes nothing.
 pub async fn delete_person(tx: &mut Tx<'_>, _: &State, id: &UserId) -> Result<(), DeleteError> {
-    let Some(email) = people::delete(tx, *id).await? else {
+    let Some(person) = people::delete(tx, *id).await? else {
         return Ok(());
     };
     // Their kept answers hold name and address.
-    idempotency::forget(tx, &format!("email:{email}")).await?;
+    idempotency::forget(tx, &format!("email:{}", person.address())).await?;
     idempotency::forget(tx, &id.to_string()).await?;
+    login_failures::forget(tx, person.address()).await?;
     outbox::publish(tx, &UserDeleted { user_id: *id })?;
     Ok(())
 }
