@@ -73,6 +73,11 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         meaning: "The key's answer expired while it was looked for. Try again.",
     },
     ProblemDoc {
+        code: "last_manager",
+        status: 409,
+        meaning: "The store must have a manager. Make another one first.",
+    },
+    ProblemDoc {
         code: "unknown_user",
         status: 404,
         meaning: "There is no such user.",

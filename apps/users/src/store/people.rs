@@ -1,5 +1,5 @@
-use db::{DbError, Tx};
-use diesel::prelude::*;
+use db::{DbError, Tx, lock_class};
+use diesel::{prelude::*, sql_query, sql_types::Integer};
 use diesel_async::RunQueryDsl;
 use kernel::UserId;
 use service_kit::Role;
@@ -130,6 +130,17 @@ pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Re
 pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
     let deleted = diesel::delete(users::table.find(id)).returning(Person::as_returning());
     Ok(deleted.get_result(&mut **tx).await.optional()?)
+}
+
+/// Keeps others from giving and taking roles until the transaction ends; the managers there are, as far as two.
+pub async fn lock_roles(tx: &mut Tx<'_>) -> Result<Vec<UserId>, DbError> {
+    sql_query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind::<Integer, _>(lock_class::USERS)
+        .bind::<Integer, _>(2)
+        .execute(&mut **tx)
+        .await?;
+    let managers = users::table.filter(users::role.eq(Role::Manager.as_str()));
+    Ok(managers.select(users::id).limit(2).load(&mut **tx).await?)
 }
 
 pub async fn has_manager(tx: &mut Tx<'_>) -> Result<bool, DbError> {

@@ -43,6 +43,8 @@ pub enum ChangeError {
     Unknown,
     #[error("current_password is wrong")]
     WrongPassword,
+    #[error("this is the last manager: make another one first, or the store has none")]
+    LastManager,
     #[error(transparent)]
     TooMany(#[from] TooManyAttempts),
     #[error(transparent)]
@@ -58,6 +60,7 @@ impl Classify for ChangeError {
         match self {
             Self::Unknown => Class::NotFound,
             Self::WrongPassword => Class::Denied,
+            Self::LastManager => Class::Conflict,
             Self::TooMany(error) => error.class(),
             Self::Precondition(error) => error.class(),
             Self::Password(error) => error.class(),
@@ -68,6 +71,7 @@ impl Classify for ChangeError {
         match self {
             Self::Unknown => "unknown_user",
             Self::WrongPassword => "wrong_password",
+            Self::LastManager => "last_manager",
             Self::TooMany(error) => error.code(),
             Self::Precondition(error) => error.code(),
             Self::Password(error) => error.code(),
@@ -79,7 +83,7 @@ impl Classify for ChangeError {
             Self::TooMany(error) => error.retry_after(),
             Self::Password(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
-            Self::Unknown | Self::WrongPassword | Self::Precondition(_) => None,
+            Self::Unknown | Self::WrongPassword | Self::LastManager | Self::Precondition(_) => None,
         }
     }
 }

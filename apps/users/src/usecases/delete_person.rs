@@ -10,6 +10,8 @@ use crate::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
+    #[error("you are the last manager: make another one first, or the store has none")]
+    LastManager,
     #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
@@ -19,21 +21,26 @@ pub enum DeleteError {
 impl Classify for DeleteError {
     fn class(&self) -> Class {
         match self {
+            Self::LastManager => Class::Conflict,
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
         }
     }
     fn code(&self) -> &'static str {
         match self {
+            Self::LastManager => "last_manager",
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
         }
     }
 }
 
-/// Deletes a person with all that is kept of them here; billing hears of it and closes the account.
+/// Deletes a person with all that is kept of them here, but for the last manager; billing hears of it and closes the account.
 /// Once more changes nothing.
 pub async fn delete_person(tx: &mut Tx<'_>, _: &State, id: &UserId) -> Result<(), DeleteError> {
+    if people::lock_roles(tx).await? == [*id] {
+        return Err(DeleteError::LastManager);
+    }
     let Some(person) = people::delete(tx, *id).await? else {
         return Ok(());
     };
