@@ -135,12 +135,7 @@ async fn among(
     let right = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let began = Instant::now();
-        let mut answer = users.log_in(BOB, PASSWORD).await;
-        // On a machine that is busy enough the server does not come to read it.
-        while answer.status == StatusCode::REQUEST_TIMEOUT {
-            answer = users.log_in(BOB, PASSWORD).await;
-        }
-        assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
+        users.token(BOB, PASSWORD).await;
         began.elapsed()
     };
     let (flood, took) = tokio::join!(flood, right);
@@ -167,10 +162,8 @@ async fn a_flood_of_wrong_log_ins_does_not_make_a_right_one_wait() {
             took < alone * 40 + Duration::from_secs(3),
             "flood {number}: {took:?}, alone {alone:?}"
         );
-        let read = |answer: &&Answer| answer.status != StatusCode::REQUEST_TIMEOUT;
         let (hashed, refused): (Vec<_>, Vec<_>) = flood
             .iter()
-            .filter(read)
             .partition(|answer| answer.status == StatusCode::UNAUTHORIZED);
         assert!(hashed.len() < 120, "flood {number}: {} hashed", hashed.len());
         assert!(!refused.is_empty());
