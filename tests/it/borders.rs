@@ -171,6 +171,10 @@ async fn text_of_every_kind_comes_back_as_it_was_or_is_refused() {
         "a\u{7}b",
         "a\u{1b}[31mb",
         "line\nbreak",
+        "line\u{2028}break",
+        "\u{200b}",
+        "\u{301}",
+        "\u{202e}\u{202c}",
         &"x".repeat(101),
     ] {
         let refused = rename(name).await;

@@ -17,8 +17,12 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use crate::{
-    domain::passwords::Passwords,
-    usecases::issue_token::{self, TokenIssuer},
+    domain::{passwords::Passwords, turns::Turns},
+    usecases::{
+        issue_token::{self, TokenIssuer},
+        keep_tidy::keep_tidy,
+        prepare_emails::prepare_emails,
+    },
 };
 
 pub struct Users;
@@ -49,11 +53,16 @@ pub struct UsersSettings {
     /// Passwords that are hashed at the same time; each takes one core and 19 MiB
     #[arg(long, env = "PASSWORD_HASHES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub password_hashes: u32,
+
+    /// Passwords that wait to be hashed; who finds no place is told to come back. One network has half of them
+    #[arg(long, env = "PASSWORD_QUEUE", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub password_queue: u32,
 }
 
 #[derive(Clone)]
 pub struct State {
     passwords: Arc<Passwords>,
+    turns: Arc<Turns>,
     issuer: Arc<TokenIssuer>,
 }
 
@@ -67,8 +76,9 @@ impl Service for Users {
     type State = State;
 
     async fn state(boot: Boot<'_, UsersSettings>) -> anyhow::Result<State> {
-        let passwords = Passwords::new(boot.own.password_hashes)?;
         let own = boot.own;
+        let passwords = Passwords::new(own.password_hashes, own.password_queue)?;
+        prepare_emails(boot.db).await?;
         let policy = issue_token::policy(own.token_key_lifetime, own.token_key_ahead, own.token_lifetime);
         let issuer = TokenIssuer::load(boot.db, &boot.kit.tokens, policy, boot.clock.clone()).await?;
         if let (Some(email), Some(password)) =
@@ -78,6 +88,7 @@ impl Service for Users {
         }
         Ok(State {
             passwords,
+            turns: Turns::new(own.password_queue / 2),
             issuer: Arc::new(issuer),
         })
     }
@@ -95,6 +106,9 @@ impl Service for Users {
     }
 
     async fn background(state: State, db: Db, stop: CancellationToken) {
-        state.issuer.keep_rotating(&db, stop).await;
+        tokio::join!(
+            state.issuer.keep_rotating(&db, stop.clone()),
+            keep_tidy(&db, stop)
+        );
     }
 }

@@ -35,4 +35,6 @@ pub mod lock_class {
     pub const INBOX_KEY: i32 = 6;
     /// One transaction at a time adds what users are told of an order.
     pub const TOLD_ORDER: i32 = 7;
+    /// Of the service users: one transaction at a time prepares addresses, one gives or takes roles.
+    pub const USERS: i32 = 20;
 }

@@ -10,7 +10,9 @@ mod once;
 
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use key::{IdempotencyKey, InvalidKey};
-pub use once::{Begun, IdempotencyError, KeyedRequest, Reservation, StoredAnswer, begin, forget, purge};
+pub use once::{
+    Begun, IdempotencyError, KeyedRequest, Reservation, StoredAnswer, begin, forget, is_used, purge,
+};
 
 use diesel_migrations::embed_migrations;
 

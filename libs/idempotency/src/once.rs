@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use db::{DbError, Tx, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
-    sql_types::{Binary, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz},
+    sql_types::{Binary, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz},
 };
 use diesel_async::RunQueryDsl;
 use kernel::{Class, Classify};
@@ -34,6 +34,10 @@ pub enum IdempotencyError {
     Mismatch,
     #[error("a request with this Idempotency-Key is still in work; try again for its answer")]
     InProgress,
+    #[error(
+        "the request with this Idempotency-Key took effect, and its answer was forgotten; use a new key for a new request"
+    )]
+    Forgotten,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -43,6 +47,7 @@ impl Classify for IdempotencyError {
         match self {
             Self::Mismatch => Class::Invalid,
             Self::InProgress => Class::Conflict,
+            Self::Forgotten => Class::Gone,
             Self::Db(error) => error.class(),
         }
     }
@@ -51,13 +56,14 @@ impl Classify for IdempotencyError {
         match self {
             Self::Mismatch => "idempotency_key_reused",
             Self::InProgress => "idempotency_key_in_progress",
+            Self::Forgotten => "answer_forgotten",
             Self::Db(error) => error.code(),
         }
     }
 
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Mismatch => None,
+            Self::Mismatch | Self::Forgotten => None,
             Self::InProgress => Some(1),
             Self::Db(error) => error.retry_after(),
         }
@@ -106,9 +112,14 @@ pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Beg
         "new" => Ok(Begun::New(Reservation(request))),
         "busy" => Err(IdempotencyError::InProgress),
         "mismatch" => Err(IdempotencyError::Mismatch),
+        _ if known.status == Some(FORGOTTEN) => Err(IdempotencyError::Forgotten),
         _ => Ok(Begun::Replay(known.into_answer()?)),
     }
 }
+
+/// The status of an answer that was forgotten, which no request that took effect is answered with. A version that does not know
+/// of it answers with it as it stands.
+const FORGOTTEN: i16 = 410;
 
 impl Known {
     fn into_answer(self) -> Result<StoredAnswer, DbError> {
@@ -144,13 +155,35 @@ impl Reservation<'_> {
     }
 }
 
-/// Forgets every answer that a caller got; says how many.
+/// Forgets every answer that a caller got, and who they are; says how many. Their keys stay used up: a request that is late is
+/// told that it took effect.
 pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
-    let forgotten = sql_query("DELETE FROM idempotency_keys WHERE caller = $1")
-        .bind::<Text, _>(caller)
-        .execute(&mut **tx)
-        .await?;
+    let forgotten = sql_query(
+        "UPDATE idempotency_keys SET caller = 'forgotten', key = idempotency_forgotten_key(caller, key),
+           status = $2, headers = '[]', body = ''
+         WHERE caller = $1",
+    )
+    .bind::<Text, _>(caller)
+    .bind::<SmallInt, _>(FORGOTTEN)
+    .execute(&mut **tx)
+    .await?;
     Ok(forgotten)
+}
+
+/// Whether a caller's key was used up, by any request.
+pub async fn is_used(tx: &mut Tx<'_>, caller: &str, key: &str, keep_hours: u32) -> Result<bool, DbError> {
+    let query = sql_query("SELECT idempotency_is_used($1, $2, $3) AS is_used")
+        .bind::<Text, _>(caller)
+        .bind::<Text, _>(key)
+        .bind::<Double, _>(f64::from(keep_hours) * 3600.0);
+    let used: Used = cached(query).get_result(&mut **tx).await?;
+    Ok(used.is_used)
+}
+
+#[derive(QueryableByName)]
+struct Used {
+    #[diesel(sql_type = Bool)]
+    is_used: bool,
 }
 
 /// Forgets up to `limit` answers that are older than `keep_hours`; says how many.

@@ -14,6 +14,8 @@ pub enum Class {
     NotFound,
     /// The state of the resource does not allow it now: 409.
     Conflict,
+    /// What the request is about was forgotten, and will not come back: 410.
+    Gone,
     /// The resource changed since the caller last read it: 412.
     Precondition,
     /// The request exceeds a size limit: 413.
@@ -30,12 +32,13 @@ pub enum Class {
 
 impl Class {
     /// Every class, for metrics whose labels exist from the start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Unauthenticated,
         Self::Denied,
         Self::NotFound,
         Self::Conflict,
+        Self::Gone,
         Self::Precondition,
         Self::TooLarge,
         Self::Invalid,
@@ -52,6 +55,7 @@ impl Class {
             Self::Denied => "denied",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
+            Self::Gone => "gone",
             Self::Precondition => "precondition",
             Self::TooLarge => "too_large",
             Self::Invalid => "invalid",

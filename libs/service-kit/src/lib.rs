@@ -14,6 +14,7 @@ pub use http::{
     body::NoBody,
     call::{Call, Responded, UseCase},
     events::{EventStream, Gone},
+    limit::network,
     page::{InvalidCursor, Page, PageQuery},
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
     version::{PreconditionFailed, Version},

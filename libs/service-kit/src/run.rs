@@ -238,6 +238,8 @@ fn serve<S: Service>(
             }))
     })
     .workers(usize::from(kit.http_workers))
+    // A client that closes its side is gone: what waits for it ends. What changes something runs on, in a task of its own.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(kit.shutdown_grace)
     .disable_signals()
     .listen(listener)?

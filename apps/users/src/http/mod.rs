@@ -30,12 +30,12 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "invalid_name",
         status: 422,
-        meaning: "A name has 1 to 100 characters.",
+        meaning: "A name has 1 to 100 characters in one line, and shows something.",
     },
     ProblemDoc {
         code: "invalid_password",
         status: 422,
-        meaning: "A password has 8 to 128 characters.",
+        meaning: "A password has 8 to 128 characters, none of them a control character.",
     },
     ProblemDoc {
         code: "email_taken",
@@ -56,6 +56,26 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         code: "current_password_missing",
         status: 422,
         meaning: "A new password needs the current one beside it.",
+    },
+    ProblemDoc {
+        code: "too_many_attempts",
+        status: 429,
+        meaning: "Too many attempts to log in to this account, or from this network, failed or are under way. Go on after Retry-After.",
+    },
+    ProblemDoc {
+        code: "passwords_busy",
+        status: 503,
+        meaning: "Too many passwords are being checked. Nothing was stored; try again after Retry-After with the same key.",
+    },
+    ProblemDoc {
+        code: "answer_expired",
+        status: 503,
+        meaning: "The key's answer expired while it was looked for. Try again.",
+    },
+    ProblemDoc {
+        code: "last_manager",
+        status: 409,
+        meaning: "The store must have a manager. Make another one first.",
     },
     ProblemDoc {
         code: "unknown_user",

@@ -1,12 +1,12 @@
-use actix_web::post;
-use connect::Secret;
+use actix_web::{HttpRequest, post};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Responded};
+use service_kit::{Answer, Call, Responded, network};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::{
     State,
-    domain::person::Email,
+    domain::{email::TypedEmail, password::Password},
     usecases::log_in::{LogIn, SessionView, log_in},
 };
 
@@ -20,10 +20,15 @@ struct Credentials {
 /// Log in. Changes nothing, so it takes no Idempotency-Key.
 #[utoipa::path(tag = "sessions", request_body = Credentials, responses((status = 200, body = SessionView)))]
 #[post("/api/sessions")]
-pub async fn post_session(call: Call<State, Credentials>) -> Responded {
+pub async fn post_session(request: HttpRequest, call: Call<State, Credentials>) -> Responded {
+    let left = CancellationToken::new();
+    // Dropped with this handler when the client goes away.
+    let _here = left.clone().drop_guard();
     call.map(|body| LogIn {
-        email: Email::parse(&body.email).ok(),
-        password: Secret::new(body.password),
+        email: TypedEmail::parse(&body.email),
+        password: Password::typed(&body.password),
+        network: network(&request),
+        left,
     })
     .apart(log_in, Answer::ok)
     .await

@@ -1,18 +1,18 @@
-use actix_web::{delete, get, patch, post, put, web::Path};
-use connect::Secret;
+use actix_web::{HttpRequest, delete, get, patch, post, put, web::Path};
 use kernel::{Class, Classify, UserId};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Responded, Role};
+use service_kit::{Answer, Call, Responded, Role, network};
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::{
     State,
-    domain::person::{Email, check_password, parse_name},
+    domain::{email::Email, password::Password, person::parse_name},
     usecases::{
         change_person::{ChangePerson, NewPassword, change_person},
         change_role::{ChangeRole, change_role},
         delete_person::delete_person,
-        register::{Register, register},
+        register::{Asked, Register, is_new, register},
         view_person::{PersonView, view_person},
     },
 };
@@ -26,7 +26,7 @@ struct NewUser {
         pattern = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
     )]
     email: String,
-    #[schema(min_length = 8, max_length = 128)]
+    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     password: String,
     #[schema(example = "Ada Lovelace", min_length = 1, max_length = 100)]
     name: String,
@@ -35,16 +35,26 @@ struct NewUser {
 /// Register. The Idempotency-Key belongs to the e-mail address, since there is no caller yet.
 #[utoipa::path(tag = "users", request_body = NewUser, responses((status = 201, body = PersonView)))]
 #[post("/api/users")]
-pub async fn post_user(call: Call<State, NewUser>) -> Responded {
+pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Responded {
     let email = Email::parse(&call.body.email)?;
     let name = parse_name(&call.body.name)?;
-    check_password(&call.body.password)?;
-    let password_hash = call
-        .state()
-        .passwords
-        .hash(Secret::new(&call.body.password))
-        .await?;
-    call.keyed_by(format!("email:{}", email.as_str()))
+    let password = Password::parse(&call.body.password)?;
+    let owner = format!("email:{}", email.as_str());
+    let asked = Asked {
+        email: email.clone(),
+        owner: owner.clone(),
+        key: call.key()?,
+        keep_hours: call.keep_hours(),
+    };
+    let password_hash = if call.before("users.is_new", is_new, asked).await? {
+        let passwords = &call.state().passwords;
+        let _turn = call.state().turns.take(email.as_str(), network(&request))?;
+        // A client that goes away takes this handler with it.
+        Some(passwords.hash(&password, &CancellationToken::new()).await?)
+    } else {
+        None
+    };
+    call.keyed_by(owner)
         .map(|_| Register {
             email,
             name,
@@ -72,7 +82,7 @@ pub async fn get_me(call: Call<State>) -> Responded {
 struct ProfileChange {
     #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
-    #[schema(min_length = 8, max_length = 128)]
+    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     password: Option<String>,
     /// Needed with a new password.
     current_password: Option<String>,
@@ -94,15 +104,23 @@ impl Classify for CurrentPasswordMissing {
 /// Change your name or your password. With If-Match only if nobody else changed it meanwhile.
 #[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = ProfileChange, responses((status = 200, body = PersonView)))]
 #[patch("/api/users/me")]
-pub async fn patch_me(call: Call<State, ProfileChange>) -> Responded {
+pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) -> Responded {
+    let left = CancellationToken::new();
+    // Dropped with this handler when the client goes away.
+    let _here = left.clone().drop_guard();
     let id = call.caller()?.user_id;
     let seen = call.if_match();
     let name = call.body.name.as_deref().map(parse_name).transpose()?;
     let password = match (&call.body.password, &call.body.current_password) {
         (Some(new), Some(current)) => {
-            check_password(new)?;
-            let (new, current) = (Secret::new(new), Secret::new(current));
-            Some(NewPassword { new, current })
+            let (new, current) = (Password::parse(new)?, Password::typed(current));
+            let network = network(&request);
+            Some(NewPassword {
+                new,
+                current,
+                network,
+                left,
+            })
         }
         (Some(_), None) => return Err(CurrentPasswordMissing.into()),
         (None, _) => None,

@@ -1,16 +1,17 @@
-use db::{DbError, Tx, UnknownValue};
+use db::{DbError, Tx, UnknownValue, lock_class};
 use diesel::{
     deserialize::{self, FromSql, FromSqlRow},
     pg::{Pg, PgValue},
     prelude::*,
-    sql_types::Text,
+    sql_query,
+    sql_types::{Integer, Text},
 };
 use diesel_async::RunQueryDsl;
 use kernel::UserId;
 use service_kit::Role;
 
 use super::schema::users;
-use crate::domain::person::Email;
+use crate::domain::email::{Email, TypedEmail};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
@@ -23,9 +24,20 @@ pub struct Person {
     #[diesel(deserialize_as = StoredRole)]
     pub role: Role,
     pub version: i64,
+    /// `None` until it is prepared.
+    pub email_prepared: Option<String>,
 }
 
 impl Person {
+    /// The one spelling of their address.
+    pub fn address(&self) -> &str {
+        let prepared = self
+            .email_prepared
+            .as_deref()
+            .filter(|prepared| prepared.contains('@'));
+        prepared.unwrap_or(&self.email)
+    }
+
     pub fn role(&self) -> Role {
         self.role
     }
@@ -52,7 +64,9 @@ impl TryFrom<StoredRole> for Role {
 #[diesel(table_name = users)]
 pub struct NewPerson<'p> {
     pub id: UserId,
+    /// Prepared, as `email_prepared` is: older rows have it as it was written.
     pub email: &'p str,
+    pub email_prepared: &'p str,
     pub name: &'p str,
     pub password_hash: &'p str,
     pub role: &'p str,
@@ -62,11 +76,19 @@ pub struct NewPerson<'p> {
 pub async fn add(tx: &mut Tx<'_>, person: &NewPerson<'_>) -> Result<bool, DbError> {
     let added = diesel::insert_into(users::table)
         .values(person)
-        .on_conflict(users::email)
-        .do_nothing()
+        .on_conflict_do_nothing()
         .execute(&mut **tx)
         .await?;
     Ok(added == 1)
+}
+
+/// Whether this address is taken, in any spelling.
+pub async fn is_taken(tx: &mut Tx<'_>, email: &Email) -> Result<bool, DbError> {
+    let has_it = users::email_prepared.eq(email.as_str());
+    let taken = users::table.filter(has_it.or(users::email.eq(email.as_str())));
+    Ok(diesel::select(diesel::dsl::exists(taken))
+        .get_result(&mut **tx)
+        .await?)
 }
 
 pub async fn by_id(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
@@ -78,9 +100,12 @@ pub async fn by_id(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbErro
         .optional()?)
 }
 
-pub async fn by_email(tx: &mut Tx<'_>, email: &Email) -> Result<Option<Person>, DbError> {
+/// Whose address this is. Where two have spellings of one address, from before they were compared, each is found by their own.
+pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Person>, DbError> {
+    let is_spelt_so = users::email.eq(email.spelling());
     let found = users::table
-        .filter(users::email.eq(email.as_str()))
+        .filter(users::email_prepared.eq(email.key()).or(is_spelt_so))
+        .order(is_spelt_so.desc())
         .select(Person::as_select());
     Ok(found.first(&mut **tx).await.optional()?)
 }
@@ -115,10 +140,30 @@ pub async fn change(
     Ok(changed.get_result(&mut **tx).await.optional()?)
 }
 
-/// Removes a person; their address, or `None` if there is no such person.
-pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<Option<String>, DbError> {
-    let deleted = diesel::delete(users::table.find(id)).returning(users::email);
+/// Replaces a hash by another one of the same password, unless there is a new password by now. Nothing that shows is changed.
+pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Result<(), DbError> {
+    diesel::update(users::table.find(id).filter(users::password_hash.eq(old)))
+        .set(users::password_hash.eq(new))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Removes a person; who they were, or `None` if there is no such person.
+pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
+    let deleted = diesel::delete(users::table.find(id)).returning(Person::as_returning());
     Ok(deleted.get_result(&mut **tx).await.optional()?)
+}
+
+/// Keeps others from giving and taking roles until the transaction ends; the managers there are, as far as two.
+pub async fn lock_roles(tx: &mut Tx<'_>) -> Result<Vec<UserId>, DbError> {
+    sql_query("SELECT pg_advisory_xact_lock($1, $2)")
+        .bind::<Integer, _>(lock_class::USERS)
+        .bind::<Integer, _>(2)
+        .execute(&mut **tx)
+        .await?;
+    let managers = users::table.filter(users::role.eq(Role::Manager.as_str()));
+    Ok(managers.select(users::id).limit(2).load(&mut **tx).await?)
 }
 
 pub async fn has_manager(tx: &mut Tx<'_>) -> Result<bool, DbError> {

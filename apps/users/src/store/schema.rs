@@ -9,6 +9,7 @@ diesel::table! {
         role -> Text,
         registered_at -> Timestamptz,
         version -> BigInt,
+        email_prepared -> Nullable<Text>,
     }
 }
 

@@ -1,13 +1,22 @@
-use connect::Secret;
+use std::net::IpAddr;
+
 use db::{Db, DbError};
 use kernel::{Class, Classify, UserId};
 use service_kit::{PreconditionFailed, Version};
+use tokio_util::sync::CancellationToken;
 
-use super::view_person::PersonView;
+use super::{log_in::may_try, view_person::PersonView};
 use crate::{
     State,
-    domain::passwords::PasswordError,
-    store::people::{self, Person},
+    domain::{
+        password::Password,
+        passwords::{Fit, PasswordError},
+        turns::TooManyAttempts,
+    },
+    store::{
+        login_failures,
+        people::{self, Person},
+    },
 };
 
 /// What somebody wants to be different about themselves.
@@ -20,8 +29,12 @@ pub struct ChangePerson {
 }
 
 pub struct NewPassword {
-    pub new: Secret,
-    pub current: Secret,
+    pub new: Password,
+    pub current: Password,
+    /// Where they call from.
+    pub network: Option<IpAddr>,
+    /// Cancelled when they are gone.
+    pub left: CancellationToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +43,10 @@ pub enum ChangeError {
     Unknown,
     #[error("current_password is wrong")]
     WrongPassword,
+    #[error("this is the last manager: make another one first, or the store has none")]
+    LastManager,
+    #[error(transparent)]
+    TooMany(#[from] TooManyAttempts),
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
     #[error(transparent)]
@@ -43,6 +60,8 @@ impl Classify for ChangeError {
         match self {
             Self::Unknown => Class::NotFound,
             Self::WrongPassword => Class::Denied,
+            Self::LastManager => Class::Conflict,
+            Self::TooMany(error) => error.class(),
             Self::Precondition(error) => error.class(),
             Self::Password(error) => error.class(),
             Self::Db(error) => error.class(),
@@ -52,9 +71,19 @@ impl Classify for ChangeError {
         match self {
             Self::Unknown => "unknown_user",
             Self::WrongPassword => "wrong_password",
+            Self::LastManager => "last_manager",
+            Self::TooMany(error) => error.code(),
             Self::Precondition(error) => error.code(),
             Self::Password(error) => error.code(),
             Self::Db(error) => error.code(),
+        }
+    }
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::TooMany(error) => error.retry_after(),
+            Self::Password(error) => error.retry_after(),
+            Self::Db(error) => error.retry_after(),
+            Self::Unknown | Self::WrongPassword | Self::LastManager | Self::Precondition(_) => None,
         }
     }
 }
@@ -75,7 +104,7 @@ pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<P
     }
     let hash = match wish.password {
         None => None,
-        Some(password) => Some(new_hash(&state, &person, password).await?),
+        Some(password) => Some(new_hash(&state, &db, &person, password).await?),
     };
     let (name, seen) = (wish.name.unwrap_or(person.name), person.version);
     let hash = hash.unwrap_or(person.password_hash);
@@ -90,14 +119,45 @@ pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<P
     Ok(changed.ok_or(PreconditionFailed)?.into())
 }
 
-async fn new_hash(state: &State, person: &Person, password: NewPassword) -> Result<String, ChangeError> {
+/// Who guesses a password here is counted as one who guesses it to log in.
+async fn new_hash(
+    state: &State,
+    db: &Db,
+    person: &Person,
+    password: NewPassword,
+) -> Result<String, ChangeError> {
+    let NewPassword {
+        new,
+        current,
+        network,
+        left,
+    } = password;
+    let account = person.address();
+    let turn = state.turns.take(account, network)?;
+    let has_failed = db
+        .transaction("users.may_try", async |tx| {
+            may_try::<ChangeError>(tx, account).await
+        })
+        .await?;
     let known = || Some(person.password_hash.clone());
-    if state.passwords.verify(password.current, known()).await? {
-        return Ok(state.passwords.hash(password.new).await?);
-    }
-    // A retry of a change that was made.
-    if state.passwords.verify(password.new, known()).await? {
+    let hash = if state.passwords.verify(&current, known(), &left).await? != Fit::No {
+        state.passwords.hash(&new, &left).await?
+    } else if state.passwords.verify(&new, known(), &left).await? != Fit::No {
+        // A retry of a change that was made.
         return Ok(person.password_hash.clone());
+    } else {
+        turn.failed();
+        db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
+            login_failures::add(tx, account).await
+        })
+        .await?;
+        return Err(ChangeError::WrongPassword);
+    };
+    if has_failed {
+        db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {
+            login_failures::forget(tx, account).await
+        })
+        .await?;
     }
-    Err(ChangeError::WrongPassword)
+    Ok(hash)
 }

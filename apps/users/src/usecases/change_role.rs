@@ -12,8 +12,12 @@ pub struct ChangeRole {
     pub seen: Option<Version>,
 }
 
-/// Gives somebody another role. Tokens that are out keep the old one until they expire.
+/// Gives somebody another role, as long as there is a manager. Tokens that are out keep the old one until they expire.
 pub async fn change_role(tx: &mut Tx<'_>, _: &State, change: &ChangeRole) -> Result<PersonView, ChangeError> {
+    let managers = people::lock_roles(tx).await?;
+    if change.role != Role::Manager && managers == [change.user_id] {
+        return Err(ChangeError::LastManager);
+    }
     let changed = people::set_role(tx, change.user_id, change.role).await?;
     let changed = changed.ok_or(ChangeError::Unknown)?;
     if let Some(seen) = change.seen {

@@ -1,7 +1,4 @@
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -57,10 +54,8 @@ impl TokenIssuer {
 
     /// Lets keys come and go until `stop`. Every replica does so, and takes what another one has made.
     pub async fn keep_rotating(&self, db: &Db, stop: CancellationToken) {
-        let ahead = self.policy.ahead.to_std().unwrap_or_default();
-        let every = (ahead / 10).clamp(Duration::from_millis(100), Duration::from_secs(30));
         while stop
-            .run_until_cancelled(tokio::time::sleep(every))
+            .run_until_cancelled(tokio::time::sleep(self.policy.look_every()))
             .await
             .is_some()
         {

@@ -1,19 +1,33 @@
-use connect::Secret;
-use db::{Db, DbError};
+use std::net::IpAddr;
+
+use db::{Db, DbError, Tx};
 use kernel::{Class, Classify};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::{
     State,
-    domain::{passwords::PasswordError, person::Email},
-    store::people::{self, Person},
+    domain::{
+        email::TypedEmail,
+        password::Password,
+        passwords::{Fit, PasswordError},
+        turns::TooManyAttempts,
+    },
+    store::{
+        login_failures,
+        people::{self, Person},
+    },
 };
 
 pub struct LogIn {
-    /// `None` if what was sent is no address; nobody has it, and finding that out takes as long.
-    pub email: Option<Email>,
-    pub password: Secret,
+    /// `None` if what was sent is no address.
+    pub email: Option<TypedEmail>,
+    pub password: Password,
+    /// Where they call from.
+    pub network: Option<IpAddr>,
+    /// Cancelled when they are gone.
+    pub left: CancellationToken,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -30,6 +44,8 @@ pub enum LogInError {
     #[error("the e-mail address or the password is wrong")]
     Wrong,
     #[error(transparent)]
+    TooMany(#[from] TooManyAttempts),
+    #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -41,39 +57,85 @@ impl Classify for LogInError {
     fn class(&self) -> Class {
         match self {
             Self::Wrong => Class::Unauthenticated,
+            Self::TooMany(error) => error.class(),
             Self::Db(error) => error.class(),
-            Self::Password(_) | Self::Sign(_) => Class::Bug,
+            Self::Password(error) => error.class(),
+            Self::Sign(_) => Class::Bug,
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::Wrong => "wrong_credentials",
+            Self::TooMany(error) => error.code(),
             Self::Db(error) => error.code(),
-            Self::Password(_) | Self::Sign(_) => "internal_error",
+            Self::Password(error) => error.code(),
+            Self::Sign(_) => "internal_error",
+        }
+    }
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::TooMany(error) => error.retry_after(),
+            Self::Db(error) => error.retry_after(),
+            Self::Password(error) => error.retry_after(),
+            Self::Wrong | Self::Sign(_) => None,
         }
     }
 }
 
 /// An access token for whoever knows the password. Says the same, after the same time, whether the address or
-/// the password is wrong.
+/// the password is wrong. What is cheap is looked at first: most of what is refused costs no hash.
 pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, LogInError> {
-    let email = who.email;
-    let person = db
-        .transaction("users.log_in", async |tx| -> Result<Option<Person>, DbError> {
-            match &email {
-                Some(email) => people::by_email(tx, email).await,
-                None => Ok(None),
-            }
-        })
+    let email = who.email.ok_or(LogInError::Wrong)?;
+    let turn = state.turns.take(email.key(), who.network)?;
+    let (has_failed, person) = db
+        .transaction(
+            "users.log_in",
+            async |tx| -> Result<(bool, Option<Person>), LogInError> {
+                Ok((
+                    may_try::<LogInError>(tx, email.key()).await?,
+                    people::by_email(tx, &email).await?,
+                ))
+            },
+        )
         .await?;
     let known = person.as_ref().map(|person| person.password_hash.clone());
-    let fits = state.passwords.verify(who.password, known).await?;
-    match person {
-        Some(person) if fits => Ok(SessionView {
-            access_token: state.issuer.issue(person.id, person.role())?,
-            token_type: "Bearer",
-            expires_in: state.issuer.lifetime(),
-        }),
-        _ => Err(LogInError::Wrong),
+    let fit = state.passwords.verify(&who.password, known, &who.left).await?;
+    let Some(person) = person.filter(|_| fit != Fit::No) else {
+        turn.failed();
+        db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
+            login_failures::add(tx, email.key()).await
+        })
+        .await?;
+        return Err(LogInError::Wrong);
+    };
+    let renewed = match fit {
+        // Who cannot be served now keeps the hash until they come back.
+        Fit::AsTyped => state.passwords.hash(&who.password, &who.left).await.ok(),
+        Fit::Yes | Fit::No => None,
+    };
+    if has_failed || renewed.is_some() {
+        db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {
+            if let Some(renewed) = &renewed {
+                people::renew_hash(tx, person.id, &person.password_hash, renewed).await?;
+            }
+            login_failures::forget(tx, email.key()).await
+        })
+        .await?;
+    }
+    Ok(SessionView {
+        access_token: state.issuer.issue(person.id, person.role())?,
+        token_type: "Bearer",
+        expires_in: state.issuer.lifetime(),
+    })
+}
+
+/// Whether log-ins to an account have failed, be there one or not; an error while it waits for so many.
+pub async fn may_try<E>(tx: &mut Tx<'_>, email: &str) -> Result<bool, E>
+where
+    E: From<DbError> + From<TooManyAttempts>,
+{
+    match login_failures::wait(tx, email).await? {
+        Some(seconds) if seconds > 0 => Err(TooManyAttempts { seconds }.into()),
+        failures => Ok(failures.is_some()),
     }
 }

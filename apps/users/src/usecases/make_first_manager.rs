@@ -4,10 +4,11 @@ use anyhow::Context;
 use connect::Secret;
 use db::{Db, DbError};
 use service_kit::Role;
+use tokio_util::sync::CancellationToken;
 
 use super::register::{self, Register, RegisterError};
 use crate::{
-    domain::{passwords::Passwords, person::Email},
+    domain::{email::Email, password::Password, passwords::Passwords},
     store::people,
 };
 
@@ -26,10 +27,11 @@ pub async fn make_first_manager(
     if has_manager {
         return Ok(());
     }
+    let password = Password::typed(password.expose());
     let manager = Register {
         email: Email::parse(email).context("FIRST_MANAGER_EMAIL")?,
         name: "First manager".to_owned(),
-        password_hash: passwords.hash(password.clone()).await?,
+        password_hash: Some(passwords.hash(&password, &CancellationToken::new()).await?),
         role: Role::Manager,
     };
     let made = db

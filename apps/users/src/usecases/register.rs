@@ -7,7 +7,7 @@ use service_kit::Role;
 use super::view_person::PersonView;
 use crate::{
     State,
-    domain::person::Email,
+    domain::email::Email,
     store::people::{self, NewPerson},
 };
 
@@ -15,8 +15,8 @@ use crate::{
 pub struct Register {
     pub email: Email,
     pub name: String,
-    /// In PHC form. Hashing takes long, so it is done before the transaction.
-    pub password_hash: String,
+    /// In PHC form. Hashing takes long, so it is done before the transaction; `None` for a retry, whose answer is known.
+    pub password_hash: Option<String>,
     pub role: Role,
 }
 
@@ -24,6 +24,9 @@ pub struct Register {
 pub enum RegisterError {
     #[error("this e-mail address is registered already; log in with it")]
     EmailTaken,
+    /// Between the look for it and its use.
+    #[error("the answer to this Idempotency-Key expired just now; try again")]
+    Expired,
     #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
@@ -34,6 +37,7 @@ impl Classify for RegisterError {
     fn class(&self) -> Class {
         match self {
             Self::EmailTaken => Class::Conflict,
+            Self::Expired => Class::Unavailable,
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
         }
@@ -41,10 +45,30 @@ impl Classify for RegisterError {
     fn code(&self) -> &'static str {
         match self {
             Self::EmailTaken => "email_taken",
+            Self::Expired => "answer_expired",
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
         }
     }
+}
+
+/// A person who wants to register, and the key under which they ask.
+pub struct Asked {
+    pub email: Email,
+    pub owner: String,
+    pub key: String,
+    pub keep_hours: u32,
+}
+
+/// Whether this is no retry; an error if the address is taken. Cheaper than to hash a password first.
+pub async fn is_new(tx: &mut Tx<'_>, _: &State, asked: &Asked) -> Result<bool, RegisterError> {
+    if idempotency::is_used(tx, &asked.owner, &asked.key, asked.keep_hours).await? {
+        return Ok(false);
+    }
+    if people::is_taken(tx, &asked.email).await? {
+        return Err(RegisterError::EmailTaken);
+    }
+    Ok(true)
 }
 
 pub async fn register(tx: &mut Tx<'_>, _: &State, new: &Register) -> Result<PersonView, RegisterError> {
@@ -57,8 +81,9 @@ pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, Register
     let person = NewPerson {
         id,
         email: new.email.as_str(),
+        email_prepared: new.email.as_str(),
         name: &new.name,
-        password_hash: &new.password_hash,
+        password_hash: new.password_hash.as_deref().ok_or(RegisterError::Expired)?,
         role: new.role.as_str(),
     };
     if !people::add(tx, &person).await? {

@@ -2,7 +2,7 @@ use kernel::{Class, Classify, Money};
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GoodsError {
-    #[error("name: 1 to 200 characters, without control characters, and not only blanks")]
+    #[error("name: 1 to 200 characters in one line, of which at least one is visible")]
     Name,
     #[error("price: 1 to 100000000000 minor units")]
     Price,
@@ -24,13 +24,8 @@ impl Classify for GoodsError {
 }
 
 pub fn parse_name(text: &str) -> Result<String, GoodsError> {
-    let name = text.trim();
-    let fits = (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    if fits {
-        Ok(name.to_owned())
-    } else {
-        Err(GoodsError::Name)
-    }
+    let name = kernel::label(text, 200);
+    name.map(ToOwned::to_owned).ok_or(GoodsError::Name)
 }
 
 pub fn check_price(price: Money) -> Result<Money, GoodsError> {
@@ -57,6 +52,7 @@ mod tests {
     fn what_makes_no_goods_is_refused() {
         assert_eq!(parse_name(" Green tea ").unwrap(), "Green tea");
         assert!(parse_name(" ").is_err());
+        assert!(parse_name("\u{200b}").is_err());
         assert!(check_price(Money::ZERO).is_err());
         assert!(check_quantity(0).is_err());
         assert!(check_quantity(1_000_001).is_err());

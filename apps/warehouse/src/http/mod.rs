@@ -25,7 +25,7 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "invalid_name",
         status: 422,
-        meaning: "A name has 1 to 200 characters.",
+        meaning: "A name has 1 to 200 characters in one line, and shows something.",
     },
     ProblemDoc {
         code: "invalid_price",

@@ -88,6 +88,8 @@ async fn initialise(
             "--encoding=UTF8",
             "--no-instructions",
         ])
+        // Which letters are which in small, as in the official image: by the C library, for all of Unicode.
+        .arg(format!("--lc-ctype={}", ctype().await))
         .arg(format!("--pwfile={}", secret.display()))
         .arg("-D")
         .arg(&draft)
@@ -103,6 +105,19 @@ async fn initialise(
     }
     fs::rename(&draft, cluster)?;
     Ok(())
+}
+
+/// The image's locale if the machine has it, or the one of Unicode without a language.
+async fn ctype() -> &'static str {
+    let output = Command::new("locale").arg("-a").output().await;
+    let known = output.map(|output| String::from_utf8_lossy(&output.stdout).to_lowercase());
+    let known = known.unwrap_or_default();
+    let has = |name: &str| known.lines().any(|line| line.replace('-', "") == name);
+    match () {
+        () if has("en_us.utf8") => "en_US.UTF-8",
+        () if has("c.utf8") => "C.UTF-8",
+        () => "C",
+    }
 }
 
 fn refuse_if_running(cluster: &Path) -> anyhow::Result<()> {

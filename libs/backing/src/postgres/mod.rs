@@ -210,6 +210,14 @@ impl Postgres {
         Ok(self.url(name))
     }
 
+    /// A new empty database for its superuser whose text is read by this locale: options of CREATE DATABASE, such as
+    /// `LOCALE 'C'`; its address.
+    pub async fn create_database_with(&self, name: &str, locale: &str) -> anyhow::Result<String> {
+        let statement = format!("CREATE DATABASE %1$I TEMPLATE template0 ENCODING 'UTF8' {locale}");
+        run(&self.connect("postgres").await?, &statement, &[name]).await?;
+        Ok(self.url(name))
+    }
+
     /// A copy of a database that nobody is connected to; its address.
     pub async fn clone_database(&self, template: &str, name: &str) -> anyhow::Result<String> {
         run(

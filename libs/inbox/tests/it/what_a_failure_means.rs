@@ -22,7 +22,7 @@ async fn the_class_decides_between_another_attempt_and_parking() {
     assert_eq!(fixture.number("SELECT count(*) FROM inbox").await, 0);
     let reasons =
         "SELECT count(*) FROM inbox_parked WHERE code = 'wanted' AND reason = 'the test wants it so'";
-    assert_eq!(fixture.number(reasons).await, 9);
+    assert_eq!(fixture.number(reasons).await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

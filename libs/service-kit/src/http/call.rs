@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::{
     answer::Answer,
     body::{self, NoBody},
-    limit::{Counted, Limits, address},
+    limit::{Counted, Limits, network},
     problem::ApiError,
     version::Version,
 };
@@ -117,7 +117,7 @@ where
             let caller = who(&request, &kit.tokens).await;
             let counted = match &caller {
                 Ok(caller) => Some(Counted::User(caller.user_id)),
-                Err(_) => address(&request).map(Counted::Address),
+                Err(_) => network(&request).map(Counted::Network),
             };
             if let Some(counted) = counted {
                 kit.limits.check(counted)?;
@@ -181,6 +181,11 @@ impl<S, B> Call<S, B> {
     /// The caller's Idempotency-Key; 400 without one.
     pub fn key(&self) -> Result<String, ApiError> {
         Ok(self.key.clone()?.as_str().to_owned())
+    }
+
+    /// Hours for which a key is kept.
+    pub fn keep_hours(&self) -> u32 {
+        self.kit.keep_hours
     }
 
     /// The version that the caller has seen, if they say so: an update must fail if it is another one by now.
@@ -276,6 +281,27 @@ where
         in_own_task(&self.kit.runtime, job)
             .await
             .map(Answer::into_response)
+    }
+
+    /// Carries out `work` in the transaction `name` before the call itself: for what is cheaper to look at first.
+    pub async fn before<I, V>(
+        &self,
+        name: &'static str,
+        work: impl UseCase<S, I, V>,
+        input: I,
+    ) -> Result<V, ApiError>
+    where
+        I: Send + Sync + 'static,
+        V: Send + 'static,
+    {
+        let kit = self.kit.clone().into_inner();
+        let runtime = kit.runtime.clone();
+        let job = async move {
+            kit.db
+                .transaction(name, async |tx| work.call(tx, &kit.state, &input).await)
+                .await
+        };
+        in_own_task(&runtime, job).await
     }
 
     /// Carries out `work` in the transaction `name`, for a route that makes its own answer of what it finds.

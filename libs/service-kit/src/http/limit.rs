@@ -1,4 +1,7 @@
-use std::{net::IpAddr, num::NonZeroU32};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+};
 
 use actix_web::HttpRequest;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
@@ -9,7 +12,7 @@ use kernel::{Class, Classify, UserId};
 pub enum Counted {
     User(UserId),
     /// Somebody who is not logged in.
-    Address(IpAddr),
+    Network(IpAddr),
 }
 
 /// How many requests a caller may send: some at once, and so many a second in the long run.
@@ -64,8 +67,17 @@ impl Limits {
     }
 }
 
+/// The network from which a request comes, by its first address: one of version 6 has 2^64 of them, which its owner gives out
+/// as they like, one of version 4 is an address.
+pub fn network(request: &HttpRequest) -> Option<IpAddr> {
+    address(request).map(|address| match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    })
+}
+
 /// Where a request comes from: what the gateway says, which it appends to whatever its client says.
-pub fn address(request: &HttpRequest) -> Option<IpAddr> {
+fn address(request: &HttpRequest) -> Option<IpAddr> {
     let forwarded = request.headers().get_all("x-forwarded-for").last();
     let forwarded =
         forwarded.and_then(|header| header.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
@@ -98,5 +110,17 @@ mod tests {
             .append_header(("x-forwarded-for", "10.0.0.2, 10.0.0.3"))
             .to_http_request();
         assert_eq!(address(&request), Some("10.0.0.3".parse().unwrap()));
+    }
+
+    #[test]
+    fn who_has_many_addresses_of_one_network_is_one() {
+        let of = |address: &str| {
+            let request = TestRequest::default().append_header(("x-forwarded-for", address));
+            network(&request.to_http_request()).unwrap()
+        };
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff:1:2:3"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     }
 }

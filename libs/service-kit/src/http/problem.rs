@@ -114,6 +114,11 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
         "The first request with this key is still in work. Try again after Retry-After for its answer.",
     ),
     doc(
+        "answer_forgotten",
+        410,
+        "The request with this key took effect, and its answer was forgotten with the person it was about. Use a new key for a new request.",
+    ),
+    doc(
         "token_missing",
         401,
         "Log in with POST /api/sessions and send the token as Authorization: Bearer.",
@@ -168,6 +173,7 @@ pub const fn status_of(class: Class) -> StatusCode {
         Class::Denied => StatusCode::FORBIDDEN,
         Class::NotFound => StatusCode::NOT_FOUND,
         Class::Conflict => StatusCode::CONFLICT,
+        Class::Gone => StatusCode::GONE,
         Class::Precondition => StatusCode::PRECONDITION_FAILED,
         Class::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Class::Invalid => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,0 +1,43 @@
+use std::time::Duration;
+
+use db::{Db, DbError};
+use kernel::cause_chain;
+use tokio_util::sync::CancellationToken;
+
+use super::prepare_emails::prepare_emails;
+use crate::store::login_failures;
+
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Until `stop`: prepares the addresses that a replica of the version before adds, and forgets old failures.
+pub async fn keep_tidy(db: &Db, stop: CancellationToken) {
+    loop {
+        if let Err(error) = prepare_emails(db).await {
+            tracing::warn!(error = cause_chain(&error), "e-mail addresses not prepared");
+        }
+        if let Err(error) = purge(db).await {
+            tracing::warn!(error = cause_chain(&error), "old failures to log in not purged");
+        }
+        if stop
+            .run_until_cancelled(tokio::time::sleep(EVERY))
+            .await
+            .is_none()
+        {
+            return;
+        }
+    }
+}
+
+async fn purge(db: &Db) -> Result<(), DbError> {
+    const BATCH: i64 = 1000;
+    loop {
+        let purged = db
+            .transaction("users.purge_failures", async |tx| {
+                login_failures::purge(tx, login_failures::KEPT, BATCH).await
+            })
+            .await?;
+        if purged == 0 {
+            return Ok(());
+        }
+    }
+}

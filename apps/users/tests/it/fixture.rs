@@ -1,0 +1,188 @@
+use std::{net::SocketAddr, time::Duration};
+
+use backing::{Means, Postgres, PostgresOptions};
+use clap::{Args, FromArgMatches};
+use connect::{KafkaSettings, PostgresSettings};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use service_kit::{Running, ServiceSettings};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+use users::{Users, UsersSettings};
+use uuid::Uuid;
+
+pub const PASSWORD: &str = "the first password";
+pub const MANAGER: &str = "manager@example.org";
+
+static SERVER: OnceCell<Postgres> = OnceCell::const_new();
+
+/// The server that all tests share.
+pub async fn server() -> &'static Postgres {
+    let start = async || Postgres::start(Means::detect().await?, PostgresOptions::default(), &|_| {}).await;
+    SERVER.get_or_try_init(start).await.unwrap()
+}
+
+/// users with a database of its own.
+pub struct Fixture {
+    running: Option<Running>,
+    database: String,
+    address: SocketAddr,
+    settings: Vec<String>,
+    http: reqwest::Client,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub retry_after: Option<u64>,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        Self::with("", &[]).await
+    }
+
+    /// In a database of this locale, with these settings.
+    pub async fn with(locale: &str, settings: &[&str]) -> Self {
+        let name = format!("users-{}", Uuid::new_v4().simple());
+        let database = server().await.create_database_with(&name, locale).await.unwrap();
+        Self::on(database, settings).await
+    }
+
+    /// In this database, which may be one that was used before.
+    pub async fn on(database: String, settings: &[&str]) -> Self {
+        let mut fixture = Self {
+            running: None,
+            database,
+            address: ([127, 0, 0, 1], 0).into(),
+            settings: settings.iter().map(ToString::to_string).collect(),
+            http: reqwest::Client::new(),
+        };
+        fixture.start().await;
+        fixture
+    }
+
+    async fn start(&mut self) {
+        let mut arguments = vec![
+            "users".to_owned(),
+            "--http-listen=127.0.0.1:0".to_owned(),
+            "--http-workers=1".to_owned(),
+            "--rate-limit=0".to_owned(),
+            // A busy machine is not what these tests are about.
+            "--database-pool-timeout=60".to_owned(),
+            "--database-url=postgres://".to_owned(),
+            "--idempotency-secret=a secret of the tests".to_owned(),
+            "--kafka-brokers=127.0.0.1:1".to_owned(),
+            "--ops-listen=127.0.0.1:0".to_owned(),
+            format!("--first-manager-email={MANAGER}"),
+            format!("--first-manager-password={PASSWORD}"),
+        ];
+        arguments.extend(self.settings.iter().cloned());
+        let command = ServiceSettings::<UsersSettings>::augment_args(clap::Command::new("users"));
+        let matches = command.try_get_matches_from(arguments).unwrap();
+        let mut settings = ServiceSettings::<UsersSettings>::from_arg_matches(&matches).unwrap();
+        settings.kit.db.postgres = PostgresSettings::new(&self.database);
+        settings.kit.kafka = KafkaSettings::new("127.0.0.1:1", "");
+        let running = service_kit::start::<Users>(settings).await.unwrap();
+        self.address = running.address;
+        self.running = Some(running);
+    }
+
+    pub async fn restart(&mut self) {
+        self.running.take().unwrap().stop().await;
+        self.start().await;
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn sql(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.database, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Sends a request with these headers.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method, self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        // A flood may be more connections than the system takes at once, or than a busy machine reads in time.
+        let mut tries = 0;
+        let response = loop {
+            match request.try_clone().unwrap().send().await {
+                Ok(response) if response.status() != StatusCode::REQUEST_TIMEOUT => break response,
+                told => assert!(tries < 100, "{told:?}"),
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let retry_after = response.headers().get("retry-after");
+        Answer {
+            status: response.status(),
+            retry_after: retry_after.map(|seconds| seconds.to_str().unwrap().parse().unwrap()),
+            body: response.json().await.unwrap_or_default(),
+        }
+    }
+
+    pub async fn register(&self, email: &str, password: &str) -> Answer {
+        self.register_with(email, password, &Uuid::new_v4().to_string())
+            .await
+    }
+
+    pub async fn register_with(&self, email: &str, password: &str, key: &str) -> Answer {
+        let body = json!({ "email": email, "password": password, "name": "Ada" });
+        self.send(
+            Method::POST,
+            "/api/users",
+            Some(&body),
+            &[("Idempotency-Key", key)],
+        )
+        .await
+    }
+
+    pub async fn log_in(&self, email: &str, password: &str) -> Answer {
+        self.log_in_from("10.0.0.1", email, password).await
+    }
+
+    pub async fn log_in_from(&self, address: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        let headers = [("X-Forwarded-For", address)];
+        self.send(Method::POST, "/api/sessions", Some(&body), &headers)
+            .await
+    }
+
+    /// Logs in; the header that says so.
+    pub async fn token(&self, email: &str, password: &str) -> String {
+        let session = self.log_in(email, password).await;
+        assert_eq!(session.status, StatusCode::OK, "{email}: {:?}", session.body);
+        format!("Bearer {}", session.body["access_token"].as_str().unwrap())
+    }
+
+    /// As one who is logged in.
+    pub async fn send_as(&self, token: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.send(method, path, body, &[("Authorization", token)]).await
+    }
+
+    pub async fn stop(mut self) {
+        self.running.take().unwrap().stop().await;
+    }
+}
