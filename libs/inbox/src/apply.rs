@@ -88,7 +88,7 @@ pub(crate) async fn put_aside(
     if !is_new {
         return Ok(Outcome::Duplicate);
     }
-    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key, code, reason, "event is parked");
+    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), code, reason, "event is parked");
     Ok(Outcome::Parked)
 }
 
@@ -140,7 +140,7 @@ async fn park_behind(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Resu
         "an earlier event of its key is parked",
     )
     .await?;
-    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key, "event is parked behind another");
+    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), "event is parked behind another");
     Ok(Outcome::Parked)
 }
 
@@ -186,7 +186,7 @@ async fn handle<S: Send + Sync + 'static>(
         "event",
         event_id = %message.id,
         event_type = message.event_type,
-        key = message.key,
+        key = message.key.name(),
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
@@ -203,7 +203,7 @@ async fn handle<S: Send + Sync + 'static>(
         .with("messaging.destination.name", &message.topic)
         .with("messaging.destination.partition.id", message.partition)
         .with("messaging.kafka.offset", message.offset)
-        .with("messaging.kafka.message.key", &message.key)
+        .with("messaging.kafka.message.key", message.key.name())
         .with("messaging.message.id", message.id)
         .with("cloudevents.event_type", &message.event_type);
     match &result {
@@ -221,7 +221,7 @@ async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Resul
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
-    let keys: Vec<_> = messages.iter().map(|message| &message.key).collect();
+    let keys: Vec<_> = messages.iter().map(|message| message.key.name()).collect();
     let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted")
         .bind::<Text, _>(consumer)
         .bind::<Array<Uuid>, _>(ids)

@@ -73,7 +73,7 @@ pub(crate) async fn note(
         .bind::<Integer, _>(message.partition)
         .bind::<Uuid, _>(message.id)
         .bind::<Text, _>(&message.event_type)
-        .bind::<Text, _>(&message.key)
+        .bind::<Text, _>(message.key.name())
         .bind::<Integer, _>(attempts)
         .bind::<Text, _>(cause)
         .execute(&mut **tx)

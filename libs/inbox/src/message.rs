@@ -3,6 +3,8 @@ use kernel::{EventId, TraceParent};
 use rdkafka::message::Headers;
 use uuid::Uuid;
 
+use crate::key::Key;
+
 /// The type of a message that does not say its type.
 pub(crate) const UNREADABLE: &str = "unreadable";
 
@@ -15,7 +17,7 @@ pub struct Message {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    pub key: String,
+    pub key: Key,
     /// When it was published.
     pub time: Option<DateTime<Utc>>,
     pub trace: Option<TraceParent>,
@@ -33,8 +35,9 @@ impl Message {
         };
         let id = header("ce_id").and_then(|id| id.parse::<Uuid>().ok());
         let event_type = header("ce_type");
-        let key = raw.key().and_then(|key| std::str::from_utf8(key).ok());
-        let unreadable = match (id, event_type, key, raw.payload()) {
+        let key = raw.key();
+        let is_text = key.and_then(|key| std::str::from_utf8(key).ok());
+        let unreadable = match (id, event_type, is_text, raw.payload()) {
             (None, ..) => Some("the header ce_id is missing or no UUID"),
             (_, None, ..) => Some("the header ce_type is missing"),
             (_, _, None, _) => Some("the key is missing or no text"),
@@ -47,7 +50,7 @@ impl Message {
             topic: raw.topic().to_owned(),
             partition: raw.partition(),
             offset: raw.offset(),
-            key: key.unwrap_or_default().to_owned(),
+            key: Key::new(key.unwrap_or_default()),
             time: header("ce_time").and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
             trace: header("traceparent").and_then(|trace| trace.parse().ok()),
             payload: raw.payload().unwrap_or_default().to_vec(),
@@ -57,7 +60,7 @@ impl Message {
 
     /// Bytes of memory, about.
     pub(crate) fn weight(&self) -> usize {
-        1024 + self.payload.len()
+        1024 + self.key.bytes().len() + self.payload.len()
     }
 }
 
@@ -118,7 +121,7 @@ mod tests {
         assert_eq!(message.id.to_string(), ID);
         assert_eq!(message.event_type, "orders.placed.v1");
         assert_eq!(
-            (message.key.as_str(), message.partition, message.offset),
+            (message.key.name(), message.partition, message.offset),
             ("key", 3, 7)
         );
         assert_eq!(message.time.unwrap().timestamp_micros(), 1_767_323_045_678_901);

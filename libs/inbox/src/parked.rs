@@ -18,8 +18,13 @@ pub struct ParkedEvent {
     pub event_id: EventId,
     #[diesel(sql_type = Text)]
     pub topic: String,
+    /// The key, or a name for it if it is long or no text that can be printed.
     #[diesel(sql_type = Text)]
     pub key: String,
+    /// The bytes of a key that has such a name, in hexadecimal.
+    #[diesel(sql_type = Nullable<Text>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_hex: Option<String>,
     #[diesel(sql_type = Text)]
     #[serde(rename = "type")]
     pub event_type: String,
@@ -59,8 +64,8 @@ pub(crate) async fn park(
     reason: &str,
 ) -> Result<bool, DbError> {
     let added = sql_query(
-        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, traceparent, code, reason, state)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, key_bytes, type, payload, traceparent, code, reason, state)
+         VALUES ($1, $2, $3, $4, $5, $6, $12, $7, $8, $9, $10, $11,
            CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
                 THEN 'replay' ELSE 'parked' END)
          ON CONFLICT (consumer, event_id) DO NOTHING",
@@ -70,12 +75,13 @@ pub(crate) async fn park(
     .bind::<Text, _>(&message.topic)
     .bind::<Integer, _>(message.partition)
     .bind::<BigInt, _>(message.offset)
-    .bind::<Text, _>(&message.key)
+    .bind::<Text, _>(message.key.name())
     .bind::<Text, _>(&message.event_type)
     .bind::<Binary, _>(&message.payload)
     .bind::<Nullable<Text>, _>(message.trace.map(|trace| trace.to_string()))
     .bind::<Text, _>(code)
     .bind::<Text, _>(reason)
+    .bind::<Nullable<Binary>, _>(message.key.other_bytes())
     .execute(&mut **tx)
     .await?;
     Ok(added == 1)
@@ -96,7 +102,7 @@ pub(crate) async fn lock_key(tx: &mut Tx<'_>, topic: &str, key: &str) -> Result<
 /// Every event that is parked, in replay or discarded, in the order of their arrival.
 pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> {
     db.transaction("inbox.parked", async |tx| -> Result<Vec<ParkedEvent>, DbError> {
-        let sql = "SELECT event_id, topic, key, type AS event_type, code, reason, parked_at, state
+        let sql = "SELECT event_id, topic, key, encode(key_bytes, 'hex') AS key_hex, type AS event_type, code, reason, parked_at, state
                    FROM inbox_parked WHERE consumer = $1 AND state <> 'applied' ORDER BY seq";
         Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
     })

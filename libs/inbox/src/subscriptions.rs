@@ -127,7 +127,7 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
 
     pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {
         let Some(lock) = self.lock else { return Ok(()) };
-        let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
+        let keys: Vec<&str> = messages.iter().map(|message| message.key.name()).collect();
         lock(tx, &keys).await
     }
 

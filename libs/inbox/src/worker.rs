@@ -203,7 +203,7 @@ fn backoff(settings: &InboxSettings, attempts: i32) -> Duration {
 }
 
 fn log_retry(message: &Message, retry: &Retry, attempts: i32) {
-    let (event_id, event_type, key) = (message.id, &message.event_type, &message.key);
+    let (event_id, event_type, key) = (message.id, &message.event_type, message.key.name());
     let Retry { class, code, cause } = retry;
     match class {
         Class::Bug => {

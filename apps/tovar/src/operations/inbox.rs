@@ -42,7 +42,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_blocked(&db, args.service, args.event).await?;
             let question = format!(
                 "Put {} of key {} aside, and the later events of its key behind it",
-                event.event_type, event.key
+                event.event_type,
+                show::short(&event.key)
             );
             if args.confirm(&question)? {
                 let done = park(&db, args.service, args.event, &args.who()?).await?;
@@ -55,7 +56,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
                 "Replay what is put aside of key {} of topic {}",
-                event.key, event.topic
+                show::short(&event.key),
+                event.topic
             );
             if args.confirm(&question)? {
                 let done = replay(&db, args.service, args.event, &args.who()?).await?;
@@ -68,7 +70,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
                 "Give up what is parked of key {} of topic {}",
-                event.key, event.topic
+                show::short(&event.key),
+                event.topic
             );
             if args.confirm(&question)? {
                 let done = discard(&db, args.service, args.event, &args.who()?).await?;
@@ -230,7 +233,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
                     show::time(event.since),
                     event.event_type,
                     event.event_id,
-                    event.key,
+                    show::short(&event.key),
                     event.attempts,
                     event.error
                 );
@@ -263,11 +266,11 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
                 (*service).to_owned(),
                 found.event_id.to_string(),
                 found.event_type.clone(),
-                found.key.clone(),
+                show::short(&found.key),
                 found.state.clone(),
                 show::time(found.parked_at),
                 found.code.clone(),
-                found.reason.clone(),
+                show::long(&found.reason),
             ]
         };
         show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>())

@@ -5,6 +5,7 @@ mod a_batch_with_one_failure;
 mod a_blocked_event_is_parked_on_request;
 mod a_duplicate_has_one_effect;
 mod a_parked_key_keeps_its_order;
+mod any_bytes_can_be_parked;
 mod brokers_are_lost;
 mod ended_at_every_await;
 mod fixture;
