@@ -151,18 +151,22 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     state: &S,
     message: &Message,
 ) -> Result<Outcome, Failure> {
-    let added =
-        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind::<Text, _>(subscriptions.name())
-            .bind::<Uuid, _>(message.id)
-            .bind::<Text, _>(&message.event_type)
-            .execute(&mut **tx)
-            .await
-            .map_err(DbError::from)?;
-    if added == 0 {
+    if !claim(tx, subscriptions.name(), message).await? {
         return Ok(Outcome::Duplicate);
     }
     handle(tx, subscriptions, state, message).await
+}
+
+/// Takes a message for this transaction; `false` if it was applied before. Another transaction that takes it has its turn first.
+async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<bool, DbError> {
+    let added =
+        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind::<Text, _>(consumer)
+            .bind::<Uuid, _>(message.id)
+            .bind::<Text, _>(&message.event_type)
+            .execute(&mut **tx)
+            .await?;
+    Ok(added == 1)
 }
 
 /// Runs the handler inside the event's trace.

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use kernel::EventId;
 use serde::Serialize;
 
-use crate::Message;
+use crate::{Message, hands::Place};
 
 /// An event that a partition waits for, as an operator sees it.
 #[derive(Clone, Debug, Serialize, QueryableByName)]
@@ -90,13 +90,13 @@ pub(crate) async fn note(
     .await
 }
 
-/// Notes that the partition of `message` goes on.
-pub(crate) async fn clear(db: &Db, consumer: &str, message: &Message) -> Result<(), DbError> {
+/// Notes that a partition goes on.
+pub(crate) async fn clear(db: &Db, consumer: &str, Place(topic, partition): &Place) -> Result<(), DbError> {
     db.transaction("inbox.clear_blocked", async |tx| -> Result<(), DbError> {
         sql_query("DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3")
             .bind::<Text, _>(consumer)
-            .bind::<Text, _>(&message.topic)
-            .bind::<Integer, _>(message.partition)
+            .bind::<Text, _>(topic)
+            .bind::<Integer, _>(*partition)
             .execute(&mut **tx)
             .await?;
         Ok(())

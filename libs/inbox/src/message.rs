@@ -3,10 +3,12 @@ use kernel::{EventId, TraceParent};
 use rdkafka::message::Headers;
 use uuid::Uuid;
 
-use crate::key::Key;
+use crate::{hands::Place, key::Key};
 
 /// The type of a message that does not say its type.
 pub(crate) const UNREADABLE: &str = "unreadable";
+/// The type of what a partition waits for that Kafka's client cannot read.
+pub const UNREADABLE_PLACE: &str = "unreadable_place";
 
 /// An event as it came from Kafka: CloudEvents 1.0, Kafka binding, binary mode.
 #[derive(Clone, Debug)]
@@ -55,6 +57,22 @@ impl Message {
             trace: header("traceparent").and_then(|trace| trace.parse().ok()),
             payload: raw.payload().unwrap_or_default().to_vec(),
             unreadable,
+        }
+    }
+
+    /// Stands for whatever is at a place and cannot be read.
+    pub(crate) fn unreadable_at(Place(topic, partition): &Place, offset: i64) -> Self {
+        Self {
+            id: id_of_place(topic, *partition, offset),
+            event_type: UNREADABLE_PLACE.to_owned(),
+            topic: topic.clone(),
+            partition: *partition,
+            offset,
+            key: Key::new(b""),
+            time: None,
+            trace: None,
+            payload: Vec::new(),
+            unreadable: Some("Kafka's client cannot read it"),
         }
     }
 

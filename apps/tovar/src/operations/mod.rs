@@ -37,7 +37,7 @@ pub struct LookArgs {
 /// What an act is about and who does it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ActArgs {
-    /// The event's id
+    /// The event's id, or the gap's
     event: Uuid,
 
     /// In the database of this service
