@@ -62,6 +62,10 @@ pub struct InboxSettings {
     #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub inbox_days: u16,
 
+    /// Seconds for which an event is tried again whose handler has a defect; then it is parked, and its partition goes on
+    #[arg(long, env = "INBOX_BUG_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub inbox_bug_seconds: u64,
+
     /// Name of this replica that outlives its restarts; with it a restart does not wait for the old one's
     /// membership to expire
     #[arg(long, env = "INBOX_INSTANCE")]
@@ -76,6 +80,7 @@ impl Default for InboxSettings {
             inbox_retry_first: 100,
             inbox_retry_most: 10_000,
             inbox_days: 14,
+            inbox_bug_seconds: 60,
             inbox_instance: None,
         }
     }

@@ -322,6 +322,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     async fn deliver_until_done(&mut self, message: &Message) -> bool {
         let mut attempts = 0;
         let mut blocked = None;
+        let mut defect = Defect::default();
         let outcome = loop {
             let retry = match self.deliver(message).await {
                 Ok(outcome) => break outcome,
@@ -331,6 +332,11 @@ impl<S: Send + Sync + 'static> Worker<S> {
             blocked.get_or_insert_with(|| self.shared.metrics.block());
             self.shared.metrics.retried(&message.event_type);
             log_retry(message, &retry, attempts);
+            if defect.lasts(&retry, &self.shared.settings)
+                && let Some(outcome) = self.park_for_its_defect(message, &retry).await
+            {
+                break outcome;
+            }
             if let Some(outcome) = self.wait_noted(message, &retry, attempts).await {
                 break outcome;
             }
@@ -365,6 +371,14 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 .ok(),
             _ => None,
         }
+    }
+
+    /// A defect that lasts is of this event alone, by all that is known: its partition goes on.
+    async fn park_for_its_defect(&self, message: &Message, retry: &Retry) -> Option<Outcome> {
+        let (db, consumer) = (&self.shared.db, self.shared.consumer());
+        let reason = format!("{}: {}", retry.code, retry.cause);
+        // If the database is away, it is tried again as before.
+        apply::put_aside(db, consumer, message, "bug", &reason).await.ok()
     }
 
     /// The partition goes on: nobody must read any more that it waits.
@@ -403,6 +417,24 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 }
 
+/// Since when an event has met nothing but a defect.
+#[derive(Default)]
+struct Defect {
+    since: Option<Instant>,
+}
+
+impl Defect {
+    /// Whether it is time to put the event aside.
+    fn lasts(&mut self, retry: &Retry, settings: &InboxSettings) -> bool {
+        if retry.class != Class::Bug {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        since.elapsed() >= Duration::from_secs(settings.inbox_bug_seconds)
+    }
+}
+
 /// Twice as long each time, up to a limit; half of it by chance, so that partitions do not retry in step.
 pub(crate) fn backoff(settings: &InboxSettings, attempts: i32) -> Duration {
     let doubled = settings
@@ -428,6 +460,25 @@ fn log_retry(message: &Message, retry: &Retry, attempts: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_defect_that_nothing_interrupts_lasts() {
+        let retry = |class| Retry {
+            class,
+            code: "code",
+            cause: String::new(),
+        };
+        let lasting = |inbox_bug_seconds| InboxSettings {
+            inbox_bug_seconds,
+            ..InboxSettings::default()
+        };
+        let mut defect = Defect::default();
+        assert!(!defect.lasts(&retry(Class::Unavailable), &lasting(0)));
+        assert!(!defect.lasts(&retry(Class::Bug), &lasting(60)));
+        assert!(defect.lasts(&retry(Class::Bug), &lasting(0)));
+        assert!(!defect.lasts(&retry(Class::Unavailable), &lasting(0)));
+        assert!(defect.since.is_none());
+    }
 
     #[test]
     fn pauses_grow_to_their_limit() {
