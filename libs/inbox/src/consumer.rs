@@ -36,6 +36,11 @@ pub enum StartError {
     Kafka(#[from] KafkaError),
     #[error("the consumer's thread cannot be made")]
     Thread(#[source] std::io::Error),
+    #[error(
+        "INBOX_PARKED_DAYS={parked} is less than INBOX_DAYS={days}: a discarded event would be forgotten while Kafka may still \
+         deliver it again; set it to {days} or more"
+    )]
+    Days { days: u16, parked: u16 },
 }
 
 /// A consumer that was started.
@@ -81,6 +86,12 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
     settings: &InboxSettings,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
+    if settings.inbox_parked_days < settings.inbox_days {
+        return Err(StartError::Days {
+            days: settings.inbox_days,
+            parked: settings.inbox_parked_days,
+        });
+    }
     metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
     let topics = subscriptions.topics().into_iter().map(|topic| kafka.topic(topic));

@@ -62,6 +62,11 @@ pub struct InboxSettings {
     #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub inbox_days: u16,
 
+    /// Days for which an event that was parked is remembered after it was applied or discarded, so that it is not applied when Kafka
+    /// delivers it again; at least INBOX_DAYS
+    #[arg(long, env = "INBOX_PARKED_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub inbox_parked_days: u16,
+
     /// Seconds for which an event is tried again whose handler has a defect; then it is parked, and its partition goes on
     #[arg(long, env = "INBOX_BUG_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub inbox_bug_seconds: u64,
@@ -80,6 +85,7 @@ impl Default for InboxSettings {
             inbox_retry_first: 100,
             inbox_retry_most: 10_000,
             inbox_days: 14,
+            inbox_parked_days: 30,
             inbox_bug_seconds: 60,
             inbox_instance: None,
         }

@@ -17,4 +17,5 @@ mod rebalances_lose_nothing;
 mod servers_go_away;
 mod slow_partitions_hold_up_nobody_else;
 mod what_a_failure_means;
+mod what_is_done_with_costs_nothing;
 mod what_kafka_deleted_is_told;
