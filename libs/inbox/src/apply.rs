@@ -72,7 +72,8 @@ pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     .await
 }
 
-/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back.
+/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back. Unless it was applied
+/// meanwhile: who loses a partition may fail at an event that the next owner applies.
 pub(crate) async fn put_aside(
     db: &Db,
     consumer: &str,
@@ -81,8 +82,13 @@ pub(crate) async fn put_aside(
     reason: &str,
 ) -> Result<Outcome, DbError> {
     let is_new = db
-        .transaction("inbox.park", async |tx| {
-            parked::park(tx, consumer, message, code, reason).await
+        .transaction("inbox.park", async |tx| -> Result<bool, DbError> {
+            if !claim(tx, consumer, message).await? {
+                return Ok(false);
+            }
+            let is_new = parked::park(tx, consumer, message, code, reason).await?;
+            give_back(tx, consumer, message).await?;
+            Ok(is_new)
         })
         .await?;
     if !is_new {
@@ -167,6 +173,16 @@ async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<boo
             .execute(&mut **tx)
             .await?;
     Ok(added == 1)
+}
+
+/// Undoes [`claim`].
+async fn give_back(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<(), DbError> {
+    let removed = sql_query("DELETE FROM inbox WHERE consumer = $1 AND event_id = $2")
+        .bind::<Text, _>(consumer)
+        .bind::<Uuid, _>(message.id)
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("giving a claimed event back", 1, removed)
 }
 
 /// Runs the handler inside the event's trace.

@@ -119,21 +119,23 @@ pub async fn discard(db: &Db, consumer: &str, topic: &str, key: &str, who: &str)
     change(db, consumer, (topic, key), who, &DISCARD).await
 }
 
-/// Has a blocked event parked at its next retry.
-pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<(), DbError> {
-    db.transaction("inbox.park_request", async |tx| -> Result<(), DbError> {
-        sql_query(
-            "WITH audit AS (INSERT INTO inbox_operations (who, operation, details)
-               VALUES ($3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid)))
-             INSERT INTO inbox_park_requests (consumer, event_id, requested_by) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
+/// Has a blocked event parked at its next retry. `false` if no partition waits for it, or not any more.
+pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<bool, DbError> {
+    db.transaction("inbox.park_request", async |tx| -> Result<bool, DbError> {
+        // The note that the partition goes on uses the request up.
+        let requested = sql_query(
+            "WITH blocked AS (SELECT FROM inbox_blocked WHERE consumer = $1 AND event_id = $2 FOR UPDATE),
+             request AS (INSERT INTO inbox_park_requests (consumer, event_id, requested_by)
+               SELECT $1, $2, $3 FROM blocked ON CONFLICT DO NOTHING)
+             INSERT INTO inbox_operations (who, operation, details)
+             SELECT $3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid) FROM blocked",
         )
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(event_id)
         .bind::<Text, _>(who)
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(requested > 0)
     })
     .await
 }

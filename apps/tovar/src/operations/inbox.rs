@@ -112,7 +112,12 @@ pub async fn park(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyh
         blocked.event_type != UNREADABLE_PLACE,
         "what cannot be read cannot be put aside; see docs/operations.md, \"A partition cannot be read\""
     );
-    parked::request(db, service.name, event, who).await?;
+    let waits = parked::request(db, service.name, event, who).await?;
+    ensure!(
+        waits,
+        "no partition of {} waits for event {event} any more",
+        service.name
+    );
     Ok(done(service, "park", (blocked.topic, blocked.key), 1, who))
 }
 
