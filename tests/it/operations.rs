@@ -300,6 +300,50 @@ async fn what_is_typed_is_done_and_recorded() {
     store.stop().await;
 }
 
+/// What Kafka deleted before it was read is told until an operator has seen to it, and what cannot be read is no event to put aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
+    let store = Store::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (gap, place) = (Uuid::new_v4(), Uuid::new_v4());
+    let billing = store.sql("billing").await;
+    billing
+        .batch_execute(&format!(
+            "INSERT INTO inbox_gaps (id, consumer, topic, partition, first, next) VALUES ('{gap}', 'billing', 'orders', 3, 12, 15);
+             INSERT INTO inbox_blocked (consumer, topic, partition, event_id, type, key, error)
+             VALUES ('billing', 'elsewhere', 0, '{place}', 'unreadable_place', '', 'failed CRC32C check')"
+        ))
+        .await
+        .unwrap();
+    for command in ["inbox status", "inbox status --json --service billing"] {
+        tovar(&store, &folder, command).await.unwrap();
+    }
+    let told = "SELECT count(*)::text FROM inbox_gaps WHERE acknowledged_at IS NULL";
+    until_said(&store, "billing", told, "1").await;
+    let refused = tovar(
+        &store,
+        &folder,
+        &format!("inbox park {place} --service billing --yes"),
+    )
+    .await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("A partition cannot be read")
+    );
+    let acknowledge = format!("inbox acknowledge-gap {gap} --service billing --as ada --yes");
+    tovar(&store, &folder, &acknowledge).await.unwrap();
+    until_said(&store, "billing", told, "0").await;
+    let again = tovar(&store, &folder, &acknowledge).await.unwrap_err();
+    assert!(again.to_string().contains("there is no gap"), "{again}");
+    assert_eq!(
+        recorded(&store, "billing", "inbox_operations").await,
+        [("ada".to_owned(), "acknowledge".to_owned())]
+    );
+    store.stop().await;
+}
+
 /// Whose machine this is, as `id` says.
 fn os_user() -> String {
     let said = std::process::Command::new("id").arg("-un").output().unwrap();

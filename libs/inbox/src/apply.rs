@@ -75,7 +75,8 @@ pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     .await
 }
 
-/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back.
+/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back. Unless it was applied
+/// meanwhile: who loses a partition may fail at an event that the next owner applies.
 pub(crate) async fn put_aside(
     db: &Db,
     consumer: &str,
@@ -84,14 +85,19 @@ pub(crate) async fn put_aside(
     reason: &str,
 ) -> Result<Outcome, DbError> {
     let is_new = db
-        .transaction("inbox.park", async |tx| {
-            parked::park(tx, consumer, message, code, reason).await
+        .transaction("inbox.park", async |tx| -> Result<bool, DbError> {
+            if !claim(tx, consumer, message).await? {
+                return Ok(false);
+            }
+            let is_new = parked::park(tx, consumer, message, code, reason).await?;
+            give_back(tx, consumer, message).await?;
+            Ok(is_new)
         })
         .await?;
     if !is_new {
         return Ok(Outcome::Duplicate);
     }
-    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key, code, reason, "event is parked");
+    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), code, reason, "event is parked");
     Ok(Outcome::Parked)
 }
 
@@ -143,7 +149,7 @@ async fn park_behind(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Resu
         "an earlier event of its key is parked",
     )
     .await?;
-    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key, "event is parked behind another");
+    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), "event is parked behind another");
     Ok(Outcome::Parked)
 }
 
@@ -154,20 +160,34 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     state: &S,
     message: &Message,
 ) -> Result<Outcome, Failure> {
-    let added =
-        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind::<Text, _>(subscriptions.name())
-            .bind::<Uuid, _>(message.id)
-            .bind::<Text, _>(&message.event_type)
-            .execute(&mut **tx)
-            .await
-            .map_err(DbError::from)?;
-    if added == 0 {
+    if !claim(tx, subscriptions.name(), message).await? {
         return Ok(Outcome::Duplicate);
     }
     // As of those that come from Kafka: the order's own row first.
     subscriptions.lock_rows(tx, &[message]).await?;
     handle(tx, subscriptions, state, message).await
+}
+
+/// Takes a message for this transaction; `false` if it was applied before. Another transaction that takes it has its turn first.
+async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<bool, DbError> {
+    let added =
+        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind::<Text, _>(consumer)
+            .bind::<Uuid, _>(message.id)
+            .bind::<Text, _>(&message.event_type)
+            .execute(&mut **tx)
+            .await?;
+    Ok(added == 1)
+}
+
+/// Undoes [`claim`].
+async fn give_back(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<(), DbError> {
+    let removed = sql_query("DELETE FROM inbox WHERE consumer = $1 AND event_id = $2")
+        .bind::<Text, _>(consumer)
+        .bind::<Uuid, _>(message.id)
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("giving a claimed event back", 1, removed)
 }
 
 /// Runs the handler inside the event's trace.
@@ -191,7 +211,7 @@ async fn handle<S: Send + Sync + 'static>(
         "event",
         event_id = %message.id,
         event_type = message.event_type,
-        key = message.key,
+        key = message.key.name(),
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
@@ -208,7 +228,7 @@ async fn handle<S: Send + Sync + 'static>(
         .with("messaging.destination.name", &message.topic)
         .with("messaging.destination.partition.id", message.partition)
         .with("messaging.kafka.offset", message.offset)
-        .with("messaging.kafka.message.key", &message.key)
+        .with("messaging.kafka.message.key", message.key.name())
         .with("messaging.message.id", message.id)
         .with("cloudevents.event_type", &message.event_type);
     match &result {
@@ -226,7 +246,7 @@ async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Resul
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
-    let keys: Vec<_> = messages.iter().map(|message| &message.key).collect();
+    let keys: Vec<_> = messages.iter().map(|message| message.key.name()).collect();
     let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted, now() AS began_at")
         .bind::<Text, _>(consumer)
         .bind::<Array<Uuid>, _>(ids)

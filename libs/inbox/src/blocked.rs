@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use kernel::EventId;
 use serde::Serialize;
 
-use crate::Message;
+use crate::{Message, hands::Place};
 
 /// An event that a partition waits for, as an operator sees it.
 #[derive(Clone, Debug, Serialize, QueryableByName)]
@@ -73,7 +73,7 @@ pub(crate) async fn note(
         .bind::<Integer, _>(message.partition)
         .bind::<Uuid, _>(message.id)
         .bind::<Text, _>(&message.event_type)
-        .bind::<Text, _>(&message.key)
+        .bind::<Text, _>(message.key.name())
         .bind::<Integer, _>(attempts)
         .bind::<Text, _>(cause)
         .execute(&mut **tx)
@@ -90,15 +90,19 @@ pub(crate) async fn note(
     .await
 }
 
-/// Notes that the partition of `message` goes on.
-pub(crate) async fn clear(db: &Db, consumer: &str, message: &Message) -> Result<(), DbError> {
+/// Notes that a partition goes on. What an operator asked for while it waited is then of no use any more.
+pub(crate) async fn clear(db: &Db, consumer: &str, Place(topic, partition): &Place) -> Result<(), DbError> {
     db.transaction("inbox.clear_blocked", async |tx| -> Result<(), DbError> {
-        sql_query("DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3")
-            .bind::<Text, _>(consumer)
-            .bind::<Text, _>(&message.topic)
-            .bind::<Integer, _>(message.partition)
-            .execute(&mut **tx)
-            .await?;
+        sql_query(
+            "WITH gone AS (DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3 RETURNING event_id)
+             DELETE FROM inbox_park_requests USING gone
+             WHERE inbox_park_requests.consumer = $1 AND inbox_park_requests.event_id = gone.event_id",
+        )
+        .bind::<Text, _>(consumer)
+        .bind::<Text, _>(topic)
+        .bind::<Integer, _>(*partition)
+        .execute(&mut **tx)
+        .await?;
         Ok(())
     })
     .await

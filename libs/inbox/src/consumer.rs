@@ -1,4 +1,8 @@
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use connect::KafkaSettings;
 use db::Db;
@@ -11,14 +15,15 @@ use rdkafka::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, mpsc},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     InboxSettings, Metrics, Subscriptions,
     brokers::Brokers,
-    hands::{Context, Hands},
+    hands::{Arrivals, Context, Hands, Place},
     pump::{Ended, Pump},
     purge, replay,
     together::{Together, together},
@@ -31,6 +36,11 @@ pub enum StartError {
     Kafka(#[from] KafkaError),
     #[error("the consumer's thread cannot be made")]
     Thread(#[source] std::io::Error),
+    #[error(
+        "INBOX_PARKED_DAYS={parked} is less than INBOX_DAYS={days}: a discarded event would be forgotten while Kafka may still \
+         deliver it again; set it to {days} or more"
+    )]
+    Days { days: u16, parked: u16 },
 }
 
 /// A consumer that was started.
@@ -76,6 +86,12 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
     settings: &InboxSettings,
     metrics: Metrics,
 ) -> Result<Running, StartError> {
+    if settings.inbox_parked_days < settings.inbox_days {
+        return Err(StartError::Days {
+            days: settings.inbox_days,
+            parked: settings.inbox_parked_days,
+        });
+    }
     metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
     let topics = subscriptions.topics().into_iter().map(|topic| kafka.topic(topic));
@@ -136,6 +152,13 @@ struct Member {
 }
 
 const BEFORE_A_NEW_CLIENT: Duration = Duration::from_secs(1);
+/// The longest pause before a new client.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A client that has worked for so long is none of a row of failures.
+const LONG_LIFE: Duration = Duration::from_secs(120);
+
+/// A client that has joined the group, and what its workers say to it.
+type Joined<S> = (Arc<Pump<S>>, mpsc::UnboundedReceiver<Place>);
 
 impl Member {
     /// A new client, which joins the group.
@@ -143,51 +166,88 @@ impl Member {
         &self,
         shared: &Arc<Shared<S>>,
         together: &Together,
-    ) -> Result<Pump<S>, KafkaError> {
-        let (hands, brokers) = (Hands::default(), Arc::<Brokers>::default());
+    ) -> Result<Joined<S>, KafkaError> {
+        let (hands, arrivals, brokers) = (
+            Hands::default(),
+            Arc::<Arrivals>::default(),
+            Arc::<Brokers>::default(),
+        );
         let context = Context {
             hands: hands.clone(),
+            arrivals: arrivals.clone(),
+            consumer: OnceLock::new(),
+            said: Mutex::default(),
             brokers: brokers.clone(),
             metrics: shared.metrics.clone(),
             prefix: self.prefix.clone(),
         };
         let consumer: StreamConsumer<Context> =
             StreamConsumer::from_config_and_context(&self.config, context)?;
+        let consumer = Arc::new(consumer);
+        consumer.context().belong_to(&consumer);
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
-        Ok(Pump {
-            consumer: Arc::new(consumer),
+        let (resume, resumed) = mpsc::unbounded_channel();
+        let pump = Pump {
+            consumer,
             hands,
+            arrivals,
             shared: shared.clone(),
             together: together.clone(),
             brokers,
             renew: self.renew.clone(),
             runtime: Handle::current(),
-        })
+            resume,
+            failed: Notify::new(),
+        };
+        Ok((Arc::new(pump), resumed))
     }
 
     /// Takes messages until stopped, with one client after the other if need be.
     async fn pump<S: Send + Sync + 'static>(
         self,
-        first: Pump<S>,
+        first: Joined<S>,
         shared: &Arc<Shared<S>>,
         together: &Together,
         stop: CancellationToken,
     ) {
-        let mut pump = Some(first);
+        let mut joined = Some(first);
+        let mut failures = 0;
         loop {
-            if let Some(pump) = pump.take() {
-                match pump.run(stop.clone()).await {
+            let mut pause = Duration::ZERO;
+            if let Some((pump, resumed)) = joined.take() {
+                let began = Instant::now();
+                match pump.run(resumed, stop.clone()).await {
                     Ended::Stopped => return,
                     Ended::Lost => tracing::warn!(
                         "Kafka's client has lost all brokers; a new one begins from the stored offsets"
                     ),
+                    Ended::Failed(reason) => {
+                        failures = if began.elapsed() > LONG_LIFE {
+                            1
+                        } else {
+                            failures + 1
+                        };
+                        pause = pause_after(failures);
+                        tracing::error!(
+                            reason,
+                            pause_seconds = pause.as_secs(),
+                            "Kafka's client has failed for good; a new one begins from the stored offsets"
+                        );
+                    }
                 }
                 // It may wait for a broker before it ends.
                 std::thread::spawn(move || drop(pump));
             }
+            if stop
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_none()
+            {
+                return;
+            }
             match self.join(shared, together) {
-                Ok(next) => pump = Some(next),
+                Ok(next) => joined = Some(next),
                 Err(error) => {
                     tracing::warn!(%error, "no Kafka client can be made at the moment");
                     let pause = tokio::time::sleep(BEFORE_A_NEW_CLIENT);
@@ -200,11 +260,22 @@ impl Member {
     }
 }
 
+/// Before a new client, after so many in a row that failed: two processes of one name each end the other's client.
+fn pause_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    (BEFORE_A_NEW_CLIENT * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
 fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -> ClientConfig {
     let mut config = kafka.client_config(group);
     config
         .set("group.id", group)
+        // Also after a deletion of what was not read, which is noted as a gap.
         .set("auto.offset.reset", "earliest")
+        // A broker hands on what lies on its disk without looking at it. The checksum of a batch costs little beside its handlers.
+        .set("check.crcs", "true")
+        // What a transaction of another producer has not committed is nothing that happened.
+        .set("isolation.level", "read_committed")
         // An offset is stored when its event is done, and committed a little later.
         .set("enable.auto.offset.store", "false")
         .set("enable.auto.commit", "true")
@@ -223,10 +294,27 @@ fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -
         // When so many wait here already, it asks again a moment later, not the second that is the default: a backlog would be
         // worked off at a queue a second.
         .set("fetch.queue.backoff.ms", "10")
+        // Of each partition, which has a queue of its own.
         .set("queued.min.messages", "1000")
-        .set("queued.max.messages.kbytes", "4096");
+        .set("queued.max.messages.kbytes", "512");
     if let Some(instance) = &settings.inbox_instance {
         config.set("group.instance.id", format!("{group}-{instance}"));
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_clients_fail_in_a_row_the_longer_is_the_pause() {
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (5, 16), (6, 30), (u32::MAX, 30)] {
+            assert_eq!(
+                pause_after(failures),
+                Duration::from_secs(seconds),
+                "{failures} failures"
+            );
+        }
+    }
 }

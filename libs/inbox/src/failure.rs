@@ -1,7 +1,10 @@
 use std::any::Any;
 
 use db::DbError;
-use kernel::{Class, Classify, cause_chain};
+use kernel::{Class, Classify, cause_chain, shown};
+
+/// Characters of a cause at most. It may quote whatever an event contains.
+const MOST: usize = 1000;
 
 /// What a handler's error means. This is the one place that decides it.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub struct Retry {
 
 impl<E: Classify> From<E> for Failure {
     fn from(error: E) -> Self {
-        let (class, code, cause) = (error.class(), error.code(), cause_chain(&error));
+        let (class, code, cause) = (error.class(), error.code(), cause_of(&error));
         if class.is_retried() {
             Self::Retry(Retry { class, code, cause })
         } else {
@@ -49,7 +52,10 @@ impl Failure {
         Self::Retry(Retry {
             class: Class::Bug,
             code: "internal_error",
-            cause: format!("the handler panicked: {}", text.unwrap_or("without a message")),
+            cause: format!(
+                "the handler panicked: {}",
+                shown(text.unwrap_or("without a message").as_bytes(), MOST)
+            ),
         })
     }
 }
@@ -60,14 +66,45 @@ impl From<DbError> for Retry {
         Self {
             class: error.class(),
             code: error.code(),
-            cause: cause_chain(&error),
+            cause: cause_of(&error),
         }
     }
+}
+
+/// What can be stored, logged and printed.
+fn cause_of(error: &dyn std::error::Error) -> String {
+    shown(cause_chain(error).as_bytes(), MOST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_quotes_an_event_so_that_it_can_be_stored() {
+        #[derive(Debug, serde::Deserialize)]
+        enum Known {}
+        #[derive(Debug, thiserror::Error)]
+        #[error("not known")]
+        struct NotKnown(#[source] serde_json::Error);
+        impl Classify for NotKnown {
+            fn class(&self) -> Class {
+                Class::Malformed
+            }
+            fn code(&self) -> &'static str {
+                "not_known"
+            }
+        }
+        let text = format!("\"a\\u0000{}\"", "b".repeat(1 << 20));
+        let error = serde_json::from_str::<Known>(&text).unwrap_err();
+        let Failure::Park { reason, .. } = Failure::from(NotKnown(error)) else {
+            panic!("retried");
+        };
+        assert!(
+            reason.chars().count() < MOST + 30 && reason.contains(r"a\x00bbb"),
+            "{reason}"
+        );
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("failed")]

@@ -9,10 +9,13 @@ pub mod blocked;
 mod brokers;
 mod consumer;
 mod failure;
+pub mod gaps;
 mod hands;
+mod key;
 mod message;
 mod metrics;
 pub mod parked;
+mod partition;
 mod pump;
 mod purge;
 mod replay;
@@ -26,7 +29,8 @@ use diesel_migrations::embed_migrations;
 pub use apply::{Outcome, deliver};
 pub use consumer::{Running, StartError, start};
 pub use failure::{Failure, Retry};
-pub use message::Message;
+pub use key::Key;
+pub use message::{Message, UNREADABLE_PLACE};
 pub use metrics::Metrics;
 pub use status::{InboxStatus, status};
 pub use subscriptions::{Delivery, Handler, Subscriptions};
@@ -79,6 +83,15 @@ pub struct InboxSettings {
     #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = days)]
     pub inbox_days: u16,
 
+    /// Days for which an event that was parked is remembered after it was applied or discarded, so that it is not applied when Kafka
+    /// delivers it again; at least INBOX_DAYS
+    #[arg(long, env = "INBOX_PARKED_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub inbox_parked_days: u16,
+
+    /// Seconds for which an event is tried again whose handler has a defect; then it is parked, and its partition goes on
+    #[arg(long, env = "INBOX_BUG_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub inbox_bug_seconds: u64,
+
     /// Name of this replica that outlives its restarts; with it a restart does not wait for the old one's
     /// membership to expire
     #[arg(long, env = "INBOX_INSTANCE")]
@@ -93,6 +106,8 @@ impl Default for InboxSettings {
             inbox_retry_first: 100,
             inbox_retry_most: 10_000,
             inbox_days: 14,
+            inbox_parked_days: 30,
+            inbox_bug_seconds: 60,
             inbox_instance: None,
         }
     }

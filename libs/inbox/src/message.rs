@@ -3,8 +3,12 @@ use kernel::{EventId, TraceParent};
 use rdkafka::message::Headers;
 use uuid::Uuid;
 
+use crate::{hands::Place, key::Key};
+
 /// The type of a message that does not say its type.
 pub(crate) const UNREADABLE: &str = "unreadable";
+/// The type of what a partition waits for that Kafka's client cannot read.
+pub const UNREADABLE_PLACE: &str = "unreadable_place";
 
 /// An event as it came from Kafka: CloudEvents 1.0, Kafka binding, binary mode.
 #[derive(Clone, Debug)]
@@ -15,7 +19,7 @@ pub struct Message {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    pub key: String,
+    pub key: Key,
     /// When it was published.
     pub time: Option<DateTime<Utc>>,
     pub trace: Option<TraceParent>,
@@ -33,8 +37,9 @@ impl Message {
         };
         let id = header("ce_id").and_then(|id| id.parse::<Uuid>().ok());
         let event_type = header("ce_type");
-        let key = raw.key().and_then(|key| std::str::from_utf8(key).ok());
-        let unreadable = match (id, event_type, key, raw.payload()) {
+        let key = raw.key();
+        let is_text = key.and_then(|key| std::str::from_utf8(key).ok());
+        let unreadable = match (id, event_type, is_text, raw.payload()) {
             (None, ..) => Some("the header ce_id is missing or no UUID"),
             (_, None, ..) => Some("the header ce_type is missing"),
             (_, _, None, _) => Some("the key is missing or no text"),
@@ -47,7 +52,7 @@ impl Message {
             topic: raw.topic().to_owned(),
             partition: raw.partition(),
             offset: raw.offset(),
-            key: key.unwrap_or_default().to_owned(),
+            key: Key::new(key.unwrap_or_default()),
             time: header("ce_time").and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
             trace: header("traceparent").and_then(|trace| trace.parse().ok()),
             payload: raw.payload().unwrap_or_default().to_vec(),
@@ -64,9 +69,25 @@ impl Message {
         self.time.or_else(of_id)
     }
 
+    /// Stands for whatever is at a place and cannot be read.
+    pub(crate) fn unreadable_at(Place(topic, partition): &Place, offset: i64) -> Self {
+        Self {
+            id: id_of_place(topic, *partition, offset),
+            event_type: UNREADABLE_PLACE.to_owned(),
+            topic: topic.clone(),
+            partition: *partition,
+            offset,
+            key: Key::new(b""),
+            time: None,
+            trace: None,
+            payload: Vec::new(),
+            unreadable: Some("Kafka's client cannot read it"),
+        }
+    }
+
     /// Bytes of memory, about.
     pub(crate) fn weight(&self) -> usize {
-        1024 + self.payload.len()
+        1024 + self.key.bytes().len() + self.payload.len()
     }
 }
 
@@ -127,7 +148,7 @@ mod tests {
         assert_eq!(message.id.to_string(), ID);
         assert_eq!(message.event_type, "orders.placed.v1");
         assert_eq!(
-            (message.key.as_str(), message.partition, message.offset),
+            (message.key.name(), message.partition, message.offset),
             ("key", 3, 7)
         );
         assert_eq!(message.time.unwrap().timestamp_micros(), 1_767_323_045_678_901);

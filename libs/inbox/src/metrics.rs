@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{Outcome, message::UNREADABLE, parked};
+use crate::{Outcome, gaps, message::UNREADABLE, parked};
 
 /// The type of whatever nobody here listens to: others may publish what they like.
 const OTHER: &str = "other";
@@ -62,6 +62,10 @@ telemetry::metrics! {
         ages: Ages = "inbox_event_age" in Seconds, Ages::new_with_constructor(|| Histogram::new(AGE_EDGES));
         /// Partitions that wait for a retry
         blocked: Gauge = "inbox_blocked_partitions";
+        /// Partitions that wait because Kafka's client cannot read them; they count as blocked, too
+        unreadable: Gauge = "inbox_unreadable_partitions";
+        /// Stretches of messages that Kafka deleted before they were read, until an operator acknowledges them
+        gaps: Gauge = "inbox_gaps";
         /// Messages that this replica has still to read, by topic; Kafka's client reckons it every five seconds
         lag: Family<OfTopic, Gauge> = "inbox_lag_messages";
         /// Events that wait for an operator, by themselves or behind an earlier one of their key
@@ -74,9 +78,10 @@ impl Metrics {
         Self::registered(registry)
     }
 
-    /// Reads what is parked.
+    /// Reads what is parked, and what Kafka deleted.
     pub async fn read(&self, db: &Db, consumer: &str) -> Result<(), DbError> {
         self.parked.set(parked::count(db, consumer).await?);
+        self.gaps.set(gaps::count(db, consumer).await?);
         Ok(())
     }
 
@@ -138,13 +143,33 @@ impl Metrics {
 
     /// A partition waits until the answer is dropped.
     pub(crate) fn block(&self) -> Blocked {
-        self.blocked.inc();
-        Blocked(self.blocked.clone())
+        Blocked::count(&self.blocked)
     }
+
+    /// A partition cannot be read until the answer is dropped.
+    pub(crate) fn cannot_read(&self) -> Unreadable {
+        Unreadable {
+            _blocked: self.block(),
+            _unreadable: Blocked::count(&self.unreadable),
+        }
+    }
+}
+
+/// A partition that cannot be read.
+pub(crate) struct Unreadable {
+    _blocked: Blocked,
+    _unreadable: Blocked,
 }
 
 /// A partition that waits, also if its worker is cut off meanwhile.
 pub(crate) struct Blocked(Gauge);
+
+impl Blocked {
+    fn count(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
 
 impl Drop for Blocked {
     fn drop(&mut self) {
@@ -192,5 +217,15 @@ mod tests {
         assert!(shown(&registry).contains("inbox_blocked_partitions 1"));
         drop(blocked);
         assert!(shown(&registry).contains("inbox_blocked_partitions 0"));
+        let unreadable = metrics.cannot_read();
+        let text = shown(&registry);
+        assert!(
+            text.contains("inbox_blocked_partitions 1") && text.contains("inbox_unreadable_partitions 1")
+        );
+        drop(unreadable);
+        let text = shown(&registry);
+        assert!(
+            text.contains("inbox_blocked_partitions 0") && text.contains("inbox_unreadable_partitions 0")
+        );
     }
 }

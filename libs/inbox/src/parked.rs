@@ -18,8 +18,13 @@ pub struct ParkedEvent {
     pub event_id: EventId,
     #[diesel(sql_type = Text)]
     pub topic: String,
+    /// The key, or a name for it if it is long or no text that can be printed.
     #[diesel(sql_type = Text)]
     pub key: String,
+    /// The bytes of a key that has such a name, in hexadecimal.
+    #[diesel(sql_type = Nullable<Text>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_hex: Option<String>,
     #[diesel(sql_type = Text)]
     #[serde(rename = "type")]
     pub event_type: String,
@@ -59,8 +64,8 @@ pub(crate) async fn park(
     reason: &str,
 ) -> Result<bool, DbError> {
     let added = sql_query(
-        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, traceparent, code, reason, state)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, key_bytes, type, payload, traceparent, code, reason, state)
+         VALUES ($1, $2, $3, $4, $5, $6, $12, $7, $8, $9, $10, $11,
            CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
                 THEN 'replay' ELSE 'parked' END)
          ON CONFLICT (consumer, event_id) DO NOTHING",
@@ -70,12 +75,13 @@ pub(crate) async fn park(
     .bind::<Text, _>(&message.topic)
     .bind::<Integer, _>(message.partition)
     .bind::<BigInt, _>(message.offset)
-    .bind::<Text, _>(&message.key)
+    .bind::<Text, _>(message.key.name())
     .bind::<Text, _>(&message.event_type)
     .bind::<Binary, _>(&message.payload)
     .bind::<Nullable<Text>, _>(message.trace.map(|trace| trace.to_string()))
     .bind::<Text, _>(code)
     .bind::<Text, _>(reason)
+    .bind::<Nullable<Binary>, _>(message.key.other_bytes())
     .execute(&mut **tx)
     .await?;
     Ok(added == 1)
@@ -96,7 +102,7 @@ pub(crate) async fn lock_key(tx: &mut Tx<'_>, topic: &str, key: &str) -> Result<
 /// Every event that is parked, in replay or discarded, in the order of their arrival.
 pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> {
     db.transaction("inbox.parked", async |tx| -> Result<Vec<ParkedEvent>, DbError> {
-        let sql = "SELECT event_id, topic, key, type AS event_type, code, reason, parked_at, state
+        let sql = "SELECT event_id, topic, key, encode(key_bytes, 'hex') AS key_hex, type AS event_type, code, reason, parked_at, state
                    FROM inbox_parked WHERE consumer = $1 AND state <> 'applied' ORDER BY seq";
         Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
     })
@@ -113,21 +119,23 @@ pub async fn discard(db: &Db, consumer: &str, topic: &str, key: &str, who: &str)
     change(db, consumer, (topic, key), who, &DISCARD).await
 }
 
-/// Has a blocked event parked at its next retry.
-pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<(), DbError> {
-    db.transaction("inbox.park_request", async |tx| -> Result<(), DbError> {
-        sql_query(
-            "WITH audit AS (INSERT INTO inbox_operations (who, operation, details)
-               VALUES ($3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid)))
-             INSERT INTO inbox_park_requests (consumer, event_id, requested_by) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
+/// Has a blocked event parked at its next retry. `false` if no partition waits for it, or not any more.
+pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<bool, DbError> {
+    db.transaction("inbox.park_request", async |tx| -> Result<bool, DbError> {
+        // The note that the partition goes on uses the request up.
+        let requested = sql_query(
+            "WITH blocked AS (SELECT FROM inbox_blocked WHERE consumer = $1 AND event_id = $2 FOR UPDATE),
+             request AS (INSERT INTO inbox_park_requests (consumer, event_id, requested_by)
+               SELECT $1, $2, $3 FROM blocked ON CONFLICT DO NOTHING)
+             INSERT INTO inbox_operations (who, operation, details)
+             SELECT $3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid) FROM blocked",
         )
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(event_id)
         .bind::<Text, _>(who)
         .execute(&mut **tx)
         .await?;
-        Ok(())
+        Ok(requested > 0)
     })
     .await
 }

@@ -30,6 +30,8 @@ struct ParkedRow {
     partition: i32,
     #[diesel(sql_type = BigInt)]
     message_offset: i64,
+    #[diesel(sql_type = Nullable<Binary>)]
+    key_bytes: Option<Vec<u8>>,
     #[diesel(sql_type = Binary)]
     payload: Vec<u8>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -138,7 +140,7 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, r
 
 /// The key's first event, if it is one to replay. One that is still parked is never overtaken.
 async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<ParkedRow>, DbError> {
-    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, payload, traceparent, state
+    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, key_bytes, payload, traceparent, state
                FROM inbox_parked WHERE consumer = $1 AND topic = $2 AND key = $3 AND state IN ('parked', 'replay')
                ORDER BY seq LIMIT 1 FOR UPDATE";
     let first = sql_query(sql)
@@ -170,7 +172,7 @@ impl ParkedRow {
             topic: key.topic.clone(),
             partition: self.partition,
             offset: self.message_offset,
-            key: key.key.clone(),
+            key: crate::Key::stored(key.key.clone(), self.key_bytes),
             time: None,
             trace: self.traceparent.and_then(|trace| trace.parse().ok()),
             payload: self.payload,

@@ -24,12 +24,16 @@ pub struct InboxStatus {
     pub in_replay: i64,
     #[diesel(sql_type = BigInt)]
     pub discarded: i64,
+    /// Stretches of messages that Kafka deleted before they were read, and that no operator has acknowledged.
+    #[diesel(sql_type = BigInt)]
+    pub gaps: i64,
 }
 
 /// Where the inbox of `consumer` stands.
 pub async fn status(db: &Db, consumer: &str) -> Result<InboxStatus, DbError> {
     db.transaction("inbox.status", async |tx| -> Result<InboxStatus, DbError> {
-        let sql = "SELECT (SELECT max(applied_at) FROM inbox WHERE consumer = $1) AS last_applied_at, b.*, p.* FROM
+        let sql = "SELECT (SELECT max(applied_at) FROM inbox WHERE consumer = $1) AS last_applied_at, b.*, p.*,
+              (SELECT count(*) FROM inbox_gaps WHERE consumer = $1 AND acknowledged_at IS NULL) AS gaps FROM
             (SELECT count(*) AS blocked, min(since) AS blocked_since FROM inbox_blocked WHERE consumer = $1) b,
             (SELECT count(*) FILTER (WHERE state = 'parked') AS parked, count(*) FILTER (WHERE state = 'replay') AS in_replay,
                count(*) FILTER (WHERE state = 'discarded') AS discarded FROM inbox_parked WHERE consumer = $1) p";

@@ -152,7 +152,7 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
 
     pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {
         if let Some(lock) = self.lock {
-            let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
+            let keys: Vec<&str> = messages.iter().map(|message| message.key.name()).collect();
             lock(tx, &keys).await?;
         }
         if let Some(lock) = &self.lock_shared {

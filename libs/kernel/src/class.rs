@@ -67,7 +67,7 @@ impl Class {
 
     /// Whether the same work may succeed later without anybody changing it.
     ///
-    /// A bug is retried too: the next release may mend it, and until then nothing is lost.
+    /// A bug is retried too, for a while: it may have met a state that passes.
     pub const fn is_retried(self) -> bool {
         matches!(self, Self::Unavailable | Self::Bug)
     }

@@ -6,6 +6,7 @@ mod event;
 mod id;
 mod money;
 mod names;
+mod shown;
 mod text;
 mod trace;
 
@@ -16,4 +17,5 @@ pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};
 pub use money::{Currency, InvalidCurrency, Money};
 pub use names::{InvalidName, Sku, Zone};
 pub use text::label;
+pub use shown::shown;
 pub use trace::{InvalidTraceParent, TraceParent};

@@ -62,6 +62,8 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
         .set("auto.offset.reset", "earliest")
+        // What was changed on a broker's disk counts as missing.
+        .set("check.crcs", "true")
         // A question for the ends waits behind a fetch.
         .set("fetch.wait.max.ms", "10")
         .create()?;

@@ -1,11 +1,12 @@
 //! `cargo tovar inbox`: what was not applied, and what an operator does about it.
 
 use ::inbox::{
-    InboxStatus,
+    InboxStatus, UNREADABLE_PLACE,
     blocked::{self, BlockedEvent},
+    gaps::{self, Gap},
     parked::{self, ParkedEvent},
 };
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Subcommand;
 use connect::KafkaSettings;
 use db::{Db, DbSettings};
@@ -31,6 +32,8 @@ pub enum InboxCommand {
     Replay(ActArgs),
     /// Give up all of an event's key that is parked, so that later events go on; it can still be replayed
     Discard(ActArgs),
+    /// Say that you have seen to what Kafka deleted before it was read: a gap, by the id that `status` shows
+    AcknowledgeGap(ActArgs),
 }
 
 pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
@@ -42,7 +45,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_blocked(&db, args.service, args.event).await?;
             let question = format!(
                 "Put {} of key {} aside, and the later events of its key behind it",
-                event.event_type, event.key
+                event.event_type,
+                show::short(&event.key)
             );
             if args.confirm(&question)? {
                 let done = park(&db, args.service, args.event, &args.who()?).await?;
@@ -55,7 +59,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
                 "Replay what is put aside of key {} of topic {}",
-                event.key, event.topic
+                show::short(&event.key),
+                event.topic
             );
             if args.confirm(&question)? {
                 let done = replay(&db, args.service, args.event, &args.who()?).await?;
@@ -68,11 +73,21 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
                 "Give up what is parked of key {} of topic {}",
-                event.key, event.topic
+                show::short(&event.key),
+                event.topic
             );
             if args.confirm(&question)? {
                 let done = discard(&db, args.service, args.event, &args.who()?).await?;
                 args.report(&done, "They can still be replayed.")?;
+            }
+            Ok(())
+        }
+        InboxCommand::AcknowledgeGap(args) => {
+            let db = open(&args.url()?).await?;
+            let gap = find_gap(&db, args.service, args.event).await?;
+            if args.confirm(&format!("Acknowledge that {} were never read", missing(&gap)))? {
+                let gap = acknowledge_gap(&db, args.service, args.event, &args.who()?).await?;
+                args.print(&gap, |gap| format!("acknowledged: {}\n", missing(gap)))?;
             }
             Ok(())
         }
@@ -93,7 +108,16 @@ pub async fn open(url: &str) -> anyhow::Result<Db> {
 /// Has a blocked event put aside.
 pub async fn park(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
     let blocked = find_blocked(db, service, event).await?;
-    parked::request(db, service.name, event, who).await?;
+    ensure!(
+        blocked.event_type != UNREADABLE_PLACE,
+        "what cannot be read cannot be put aside; see docs/operations.md, \"A partition cannot be read\""
+    );
+    let waits = parked::request(db, service.name, event, who).await?;
+    ensure!(
+        waits,
+        "no partition of {} waits for event {event} any more",
+        service.name
+    );
     Ok(done(service, "park", (blocked.topic, blocked.key), 1, who))
 }
 
@@ -109,6 +133,39 @@ pub async fn discard(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> a
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::discard(db, service.name, &topic, &key, who).await?;
     Ok(done(service, "discard", (topic, key), events, who))
+}
+
+/// Says that an operator has seen to a gap, which is then told no more.
+pub async fn acknowledge_gap(db: &Db, service: ServiceInfo, id: Uuid, who: &str) -> anyhow::Result<Gap> {
+    let gap = find_gap(db, service, id).await?;
+    let acknowledged = gaps::acknowledge(db, service.name, id, who).await?;
+    ensure!(acknowledged, "gap {id} has been acknowledged meanwhile");
+    Ok(gap)
+}
+
+async fn find_gap(db: &Db, service: ServiceInfo, id: Uuid) -> anyhow::Result<Gap> {
+    let all = gaps::list(db, service.name).await?;
+    all.into_iter().find(|gap| gap.id == id).with_context(|| {
+        format!(
+            "there is no gap {id} to acknowledge in the inbox of {}",
+            service.name
+        )
+    })
+}
+
+/// What a gap is about, for people.
+fn missing(gap: &Gap) -> String {
+    let Gap {
+        topic,
+        partition,
+        first,
+        next,
+        ..
+    } = gap;
+    format!(
+        "the messages from offset {first} to {} of partition {partition} of {topic}",
+        next - 1
+    )
 }
 
 async fn find_parked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Result<ParkedEvent> {
@@ -150,6 +207,8 @@ struct Found {
     /// What it has still to read; none if Kafka does not answer.
     unread: Option<Vec<Unread>>,
     blocked_events: Vec<BlockedEvent>,
+    /// What Kafka deleted before it was read, and no operator has acknowledged.
+    missing: Vec<Gap>,
 }
 
 async fn open_reader(store: &StoreFile, service: &ServiceInfo) -> anyhow::Result<Db> {
@@ -188,6 +247,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
             inbox: ::inbox::status(&db, service.name).await?,
             unread: unread.as_mut().and_then(|unread| unread.remove(service.name)),
             blocked_events: blocked::list(&db, service.name).await?,
+            missing: gaps::list(&db, service.name).await?,
         };
         all.push(OfService {
             service: service.name,
@@ -222,22 +282,43 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
         let mut text = show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>());
         for OfService { service, found } in all {
             for event in &found.blocked_events {
+                text += &format!("\n{service}: {}\n", waiting(event));
+            }
+            for gap in &found.missing {
                 text += &format!(
-                    "\n{}: partition {} of {} waits since {} for {} {} of key {}, {} attempts: {}\n",
-                    service,
-                    event.partition,
-                    event.topic,
-                    show::time(event.since),
-                    event.event_type,
-                    event.event_id,
-                    event.key,
-                    event.attempts,
-                    event.error
+                    "\n{service}: Kafka deleted {} before they were read, noticed at {}; when you have seen to it: \
+                     cargo tovar inbox acknowledge-gap {} --service {service}\n",
+                    missing(gap),
+                    show::time(gap.noticed_at),
+                    gap.id,
                 );
             }
         }
         text
     })
+}
+
+/// What a partition waits for, for people.
+fn waiting(event: &BlockedEvent) -> String {
+    let BlockedEvent {
+        partition,
+        topic,
+        event_type,
+        event_id,
+        attempts,
+        error,
+        ..
+    } = event;
+    let since = show::time(event.since);
+    if event_type == UNREADABLE_PLACE {
+        return format!(
+            "partition {partition} of {topic} cannot be read since {since}, {attempts} attempts: {error}"
+        );
+    }
+    format!(
+        "partition {partition} of {topic} waits since {since} for {event_type} {event_id} of key {}, {attempts} attempts: {error}",
+        show::short(&event.key),
+    )
 }
 
 async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
@@ -263,11 +344,11 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
                 (*service).to_owned(),
                 found.event_id.to_string(),
                 found.event_type.clone(),
-                found.key.clone(),
+                show::short(&found.key),
                 found.state.clone(),
                 show::time(found.parked_at),
                 found.code.clone(),
-                found.reason.clone(),
+                show::long(&found.reason),
             ]
         };
         show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>())

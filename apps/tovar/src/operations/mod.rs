@@ -37,7 +37,7 @@ pub struct LookArgs {
 /// What an act is about and who does it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ActArgs {
-    /// The event's id
+    /// The event's id, or the gap's
     event: Uuid,
 
     /// In the database of this service
@@ -114,20 +114,22 @@ impl ActArgs {
     }
 
     fn report(&self, done: &Done, what_follows: &str) -> anyhow::Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(done)?);
-        } else {
+        self.print(done, |done| {
             let Done {
                 operation,
                 topic,
-                key,
                 events,
                 who,
                 ..
             } = done;
-            println!("{operation}: {events} events of key {key} of topic {topic}, by {who}. {what_follows}");
-        }
-        Ok(())
+            let key = show::short(&done.key);
+            format!("{operation}: {events} events of key {key} of topic {topic}, by {who}. {what_follows}\n")
+        })
+    }
+
+    /// Prints what was done as text, or as JSON if that is wanted.
+    fn print<T: Serialize>(&self, done: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        show::print(self.json, done, text)
     }
 }
 

@@ -27,6 +27,16 @@ pub fn table_text(titles: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(line(titles.to_vec())).chain(rows).collect()
 }
 
+/// A key or another name, which is seldom longer than a UUID, in a cell of a table.
+pub fn short(text: &str) -> String {
+    kernel::shown(text.as_bytes(), 64)
+}
+
+/// A reason, which may quote what others have written.
+pub fn long(text: &str) -> String {
+    kernel::shown(text.as_bytes(), 300)
+}
+
 /// To the second, which is enough for people.
 pub fn time(at: DateTime<Utc>) -> String {
     at.format("%F %T").to_string()

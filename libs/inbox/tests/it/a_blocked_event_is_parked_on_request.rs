@@ -22,10 +22,9 @@ async fn an_operator_moves_it_out_of_the_way() {
     assert_eq!(event.event_type, Noted::TYPE);
     assert_eq!(event.error, "the test wants it so");
 
-    parked::request(&fixture.db, CONSUMER, EventId::now_v7(), "me")
-        .await
-        .unwrap();
-    parked::request(&fixture.db, CONSUMER, id, "me").await.unwrap();
+    let nothing_waits_for_it = parked::request(&fixture.db, CONSUMER, EventId::now_v7(), "me").await;
+    assert!(!nothing_waits_for_it.unwrap());
+    assert!(parked::request(&fixture.db, CONSUMER, id, "me").await.unwrap());
     until("the other key", async || {
         fixture.effects().await == [("b".to_owned(), 1)]
     })
@@ -38,7 +37,7 @@ async fn an_operator_moves_it_out_of_the_way() {
     assert_eq!(codes, ["wanted", "behind"]);
     assert_eq!(fixture.metric("inbox_blocked_partitions"), "0");
     let audit = "SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'park'";
-    assert_eq!(fixture.number(audit).await, 2);
+    assert_eq!(fixture.number(audit).await, 1);
 
     fixture.mend();
     parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
@@ -70,4 +69,57 @@ async fn a_note_does_not_outlive_the_wait() {
     .await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, [1]);
+}
+
+/// It need not be put aside any more, and must not be when it fails another time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_used_up_when_the_event_recovers() {
+    let fixture = Fixture::new(1).await;
+    fixture.make("a", 1, Act::Fail(Class::Unavailable));
+    let id = fixture.send(0, "a", 1).await;
+    let running = fixture.consume().await;
+    until("the note", async || {
+        !blocked::list(&fixture.db, CONSUMER).await.unwrap().is_empty()
+    })
+    .await;
+    running.stop().await;
+    // No consumer is there to see it before the event recovers.
+    assert!(parked::request(&fixture.db, CONSUMER, id, "me").await.unwrap());
+    fixture.mend();
+    let running = fixture.consume().await;
+    until("the event", async || fixture.effects_of("a").await == [1]).await;
+    until("the note to go", async || {
+        blocked::list(&fixture.db, CONSUMER).await.unwrap().is_empty()
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(
+        fixture.number("SELECT count(*) FROM inbox_park_requests").await,
+        0
+    );
+    assert!(!parked::request(&fixture.db, CONSUMER, id, "me").await.unwrap());
+    assert_eq!(fixture.parked().await, []);
+}
+
+/// Parked it is out of the way, and what was asked for is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_used_up_when_it_is_fulfilled() {
+    let fixture = Fixture::new(1).await;
+    fixture.make("a", 1, Act::Fail(Class::Unavailable));
+    let id = fixture.send(0, "a", 1).await;
+    let running = fixture.consume().await;
+    until("the note", async || {
+        !blocked::list(&fixture.db, CONSUMER).await.unwrap().is_empty()
+    })
+    .await;
+    assert!(parked::request(&fixture.db, CONSUMER, id, "me").await.unwrap());
+    until("the event to be parked", async || {
+        fixture.parked().await.len() == 1
+    })
+    .await;
+    until("the request to go", async || {
+        fixture.number("SELECT count(*) FROM inbox_park_requests").await == 0
+    })
+    .await;
+    running.stop().await;
 }

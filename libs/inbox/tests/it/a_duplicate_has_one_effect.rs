@@ -1,5 +1,5 @@
 use inbox::Outcome;
-use kernel::EventId;
+use kernel::{Class, EventId};
 
 use crate::fixture::{Act, Fixture, until};
 
@@ -53,4 +53,50 @@ async fn of_two_deliveries_at_once_one_has_the_effect() {
     outcomes.sort_by_key(|outcome| *outcome == Outcome::Duplicate);
     assert_eq!(outcomes, [Outcome::Applied, Outcome::Duplicate]);
     assert_eq!(fixture.effects_of("a").await, [1]);
+}
+
+/// Two owners of a partition for a moment: the one that has lost it fails at an event that the other one applies, who comes at each
+/// await of the first.
+#[tokio::test]
+async fn an_event_is_applied_or_parked_and_never_both() {
+    let fixture = Fixture::new(1).await;
+    let refusing = fixture.state_of_its_own();
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for n in 0.. {
+        refusing.make("a", n, Act::Fail(Class::Invalid));
+        let message = fixture.message("a", n, EventId::now_v7());
+        let mut first = Box::pin(fixture.deliver_with(&refusing, &message));
+        if backing::cut(&mut first, usize::try_from(n).unwrap())
+            .await
+            .is_some()
+        {
+            break;
+        }
+        // It comes to its end by itself, unless it has to wait for what the first has locked.
+        let mut second = Box::pin(fixture.deliver(&message));
+        let alone = tokio::select! {
+            outcome = &mut second => Some(outcome),
+            () = until("a lock", async || fixture.number(waiting).await == 1) => None,
+        };
+        let (first, second) = if let Some(second) = alone {
+            (first.await, second)
+        } else {
+            tokio::join!(first, second)
+        };
+        let mut outcomes = [first.unwrap(), second.unwrap()];
+        outcomes.sort_by_key(|outcome| *outcome == Outcome::Duplicate);
+        assert!(
+            [
+                [Outcome::Applied, Outcome::Duplicate],
+                [Outcome::Parked, Outcome::Duplicate]
+            ]
+            .contains(&outcomes),
+            "at await {n}: {outcomes:?}"
+        );
+    }
+    let both = "SELECT count(*) FROM inbox JOIN inbox_parked USING (consumer, event_id)";
+    assert_eq!(fixture.number(both).await, 0);
+    let (applied, parked) = (fixture.effects().await.len(), fixture.parked().await.len());
+    assert!(applied > 0 && parked > 0, "{applied} applied, {parked} parked");
 }

@@ -10,11 +10,13 @@ use connect::KafkaSettings;
 use db::{Db, DbError, DbSettings, Tx};
 use diesel::{sql_query, sql_types};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
-use inbox::{Delivery, InboxSettings, Message, Metrics, Running, Subscriptions};
+use inbox::{Delivery, InboxSettings, Message, Metrics, Running, StartError, Subscriptions};
 use kernel::{Class, Classify, Event, EventId};
 use prometheus_client::registry::Registry;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
@@ -99,8 +101,24 @@ async fn note(tx: &mut Tx<'_>, state: &State, noted: Delivery<Noted>) -> Result<
     }
 }
 
+impl State {
+    /// From now on the handler does this about an event.
+    pub fn make(&self, key: &str, n: i32, act: Act) {
+        self.acts.lock().unwrap().insert((key.to_owned(), n), act);
+    }
+}
+
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(CONSUMER).on(note)
+}
+
+/// Impatient ones.
+pub fn settings() -> InboxSettings {
+    InboxSettings {
+        inbox_retry_first: 20,
+        inbox_retry_most: 200,
+        ..InboxSettings::default()
+    }
 }
 
 /// A database and a topic of a test's own.
@@ -170,7 +188,7 @@ impl Fixture {
 
     /// From now on the handler does this about an event.
     pub fn make(&self, key: &str, n: i32, act: Act) {
-        self.state.acts.lock().unwrap().insert((key.to_owned(), n), act);
+        self.state.make(key, n, act);
     }
 
     /// From now on the handler does nothing special.
@@ -193,25 +211,46 @@ impl Fixture {
 
     /// Starts one that listens in a way of its own.
     pub async fn consume_with(&self, subscriptions: Subscriptions<State>, who: &'static str) -> Running {
-        let settings = InboxSettings {
-            inbox_retry_first: 20,
-            inbox_retry_most: 200,
-            ..InboxSettings::default()
-        };
+        self.consume_set(subscriptions, who, &settings()).await
+    }
+
+    /// Starts one with settings of its own.
+    pub async fn consume_set(
+        &self,
+        subscriptions: Subscriptions<State>,
+        who: &'static str,
+        settings: &InboxSettings,
+    ) -> Running {
         let state = State {
             who,
             ..self.state.clone()
         };
+        self.start(subscriptions, state, settings).await.unwrap()
+    }
+
+    pub async fn try_consume(
+        &self,
+        subscriptions: Subscriptions<State>,
+        settings: &InboxSettings,
+    ) -> Result<Running, StartError> {
+        self.start(subscriptions, self.state.clone(), settings).await
+    }
+
+    async fn start(
+        &self,
+        subscriptions: Subscriptions<State>,
+        state: State,
+        settings: &InboxSettings,
+    ) -> Result<Running, StartError> {
         inbox::start(
             subscriptions,
             state,
             self.db.clone(),
             &self.kafka,
-            &settings,
+            settings,
             self.metrics.clone(),
         )
         .await
-        .unwrap()
     }
 
     /// Sends event `n` of a key, under an id that is new.
@@ -222,11 +261,7 @@ impl Fixture {
     }
 
     pub async fn send_again(&self, partition: i32, key: &str, n: i32, id: EventId) {
-        let headers = headers(&[
-            ("ce_id", id.to_string()),
-            ("ce_type", Noted::TYPE.to_owned()),
-            ("ce_time", "2026-01-01T00:00:00Z".to_owned()),
-        ]);
+        let headers = event_headers(id, Noted::TYPE);
         self.send_raw(partition, Some(key), &payload(key, n), headers)
             .await;
     }
@@ -238,6 +273,26 @@ impl Fixture {
             .payload(payload)
             .headers(headers);
         record.key = key;
+        self.producer
+            .send(record, WITHIN)
+            .await
+            .map_err(|(error, _)| error)
+            .unwrap();
+    }
+
+    /// Sends a message as anybody may write it.
+    pub async fn send_bytes(
+        &self,
+        partition: i32,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: OwnedHeaders,
+    ) {
+        let topic = self.topic();
+        let mut record = FutureRecord::<[u8], [u8]>::to(&topic)
+            .partition(partition)
+            .headers(headers);
+        (record.key, record.payload) = (key, payload);
         self.producer
             .send(record, WITHIN)
             .await
@@ -278,6 +333,10 @@ impl Fixture {
     }
 
     pub async fn number(&self, sql: &str) -> i64 {
+        self.sql.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    pub async fn text(&self, sql: &str) -> String {
         self.sql.query_one(sql, &[]).await.unwrap().get(0)
     }
 
@@ -322,6 +381,33 @@ impl Fixture {
         }
     }
 
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.kafka.client_config("test").create().unwrap()
+    }
+
+    /// Deletes all before an offset, as Kafka does with what is old.
+    pub async fn delete_until(&self, partition: i32, offset: i64) {
+        let mut until = TopicPartitionList::new();
+        until
+            .add_partition_offset(&self.topic(), partition, Offset::Offset(offset))
+            .unwrap();
+        let options = AdminOptions::new();
+        let deleted = self.admin().delete_records(&until, &options).await.unwrap();
+        deleted.elements()[0].error().unwrap();
+    }
+
+    /// Has Kafka forget the group and what it committed, as it does by itself after a week without members.
+    pub async fn forget_group(&self) {
+        let group = self.kafka.topic(CONSUMER);
+        let forgotten = self.admin().delete_groups(&[&group], &AdminOptions::new()).await;
+        forgotten.unwrap().remove(0).unwrap();
+    }
+
+    /// As a service does every few seconds.
+    pub async fn read_metrics(&self) {
+        self.metrics.read(&self.db, CONSUMER).await.unwrap();
+    }
+
     /// How many replicas the group has.
     pub async fn members(&self) -> usize {
         let consumer: BaseConsumer = self.kafka.client_config("test").create().unwrap();
@@ -347,7 +433,7 @@ impl Fixture {
             topic: self.topic(),
             partition: 0,
             offset: 0,
-            key: key.to_owned(),
+            key: key.into(),
             time: None,
             trace: None,
             payload: payload(key, n).into_bytes(),
@@ -356,12 +442,37 @@ impl Fixture {
     }
 
     pub async fn deliver(&self, message: &Message) -> Result<inbox::Outcome, inbox::Retry> {
-        inbox::deliver(&self.db, &subscriptions(), &self.state, message).await
+        self.deliver_with(&self.state, message).await
+    }
+
+    /// As a process does whose handler has a mind of its own.
+    pub async fn deliver_with(
+        &self,
+        state: &State,
+        message: &Message,
+    ) -> Result<inbox::Outcome, inbox::Retry> {
+        inbox::deliver(&self.db, &subscriptions(), state, message).await
+    }
+
+    pub fn state_of_its_own(&self) -> State {
+        State {
+            who: "another",
+            acts: Arc::default(),
+            gate: self.state.gate.clone(),
+        }
     }
 }
 
 pub fn payload(key: &str, n: i32) -> String {
     format!(r#"{{"key":"{key}","n":{n}}}"#)
+}
+
+pub fn event_headers(id: EventId, event_type: &str) -> OwnedHeaders {
+    headers(&[
+        ("ce_id", id.to_string()),
+        ("ce_type", event_type.to_owned()),
+        ("ce_time", "2026-01-01T00:00:00Z".to_owned()),
+    ])
 }
 
 pub fn headers(all: &[(&str, String)]) -> OwnedHeaders {

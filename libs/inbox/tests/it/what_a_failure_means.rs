@@ -1,7 +1,7 @@
-use inbox::Outcome;
+use inbox::{InboxSettings, Outcome, parked};
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, Fixture, Noted, headers, payload, until};
+use crate::fixture::{Act, CONSUMER, Fixture, Noted, headers, payload, settings, subscriptions, until};
 use kernel::Event;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +62,77 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
         assert_eq!(fixture.metric("inbox_blocked_partitions"), "0");
         assert_eq!(fixture.parked().await, []);
     }
+}
+
+/// A defect of a handler that meets one event is of that event alone: it holds up the others only for a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key() {
+    for act in [Act::Fail(Class::Bug), Act::Panic] {
+        let fixture = Fixture::new(1).await;
+        fixture.make("a", 1, act);
+        for n in 1..=3 {
+            fixture.send(0, "a", n).await;
+            fixture.send(0, "b", n).await;
+        }
+        let patient = InboxSettings {
+            inbox_bug_seconds: 2,
+            ..settings()
+        };
+        let running = fixture.consume_set(subscriptions(), "first", &patient).await;
+        until("some attempts", async || {
+            fixture
+                .number("SELECT count(*) FROM inbox_blocked WHERE attempts > 4")
+                .await
+                == 1
+        })
+        .await;
+        assert_eq!(fixture.effects().await, [], "the next release may correct it");
+        until("the others", async || fixture.effects_of("b").await == [1, 2, 3]).await;
+        until("the note to go", async || {
+            fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
+        })
+        .await;
+        let parked = parked::list(&fixture.db, CONSUMER).await.unwrap();
+        let codes: Vec<_> = parked.iter().map(|event| event.code.as_str()).collect();
+        assert_eq!(codes, ["bug", "behind", "behind"]);
+        assert!(
+            parked[0].reason.contains("the test wants it so"),
+            "{}",
+            parked[0].reason
+        );
+        assert_eq!(fixture.metric("inbox_blocked_partitions"), "0");
+        // With the release that has no such defect.
+        fixture.mend();
+        parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
+            .await
+            .unwrap();
+        until("its key", async || fixture.effects_of("a").await == [1, 2, 3]).await;
+        running.stop().await;
+    }
+}
+
+/// It says nothing of the event.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_at_the_moment_is_waited_for_however_long_that_is() {
+    let fixture = Fixture::new(1).await;
+    fixture.make("a", 1, Act::Fail(Class::Unavailable));
+    fixture.send(0, "a", 1).await;
+    let impatient = InboxSettings {
+        inbox_bug_seconds: 1,
+        ..settings()
+    };
+    let running = fixture.consume_set(subscriptions(), "first", &impatient).await;
+    until("many attempts", async || {
+        fixture
+            .number("SELECT count(*) FROM inbox_blocked WHERE since < now() - interval '3 s'")
+            .await
+            == 1
+    })
+    .await;
+    assert_eq!(fixture.parked().await, []);
+    fixture.mend();
+    until("the event", async || fixture.effects_of("a").await == [1]).await;
+    running.stop().await;
 }
 
 /// Nobody can read the first six; nobody here listens to the seventh.

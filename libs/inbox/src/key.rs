@@ -1,0 +1,117 @@
+use kernel::shown;
+use sha2::{Digest, Sha256};
+
+/// Of an ordinary key at most. PostgreSQL's indexes take no more than 2704 bytes of a row.
+const MOST: usize = 512;
+/// What the names of other keys begin with. An ordinary key does not.
+const MARK: char = '\\';
+/// Characters of such a name that are for people.
+const SHOWN: usize = 80;
+
+/// A message's key: any bytes, which Kafka allows, under a name that is text, which can be stored, indexed and printed.
+///
+/// An ordinary key is its own name. The name of any other one tells it from all others by its SHA-256, and ends with what people
+/// see of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    name: String,
+    /// If it is not its own name.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Key {
+    pub fn new(bytes: &[u8]) -> Self {
+        if let Ok(text) = std::str::from_utf8(bytes)
+            && bytes.len() <= MOST
+            && !text.starts_with(MARK)
+            && shown(bytes, MOST) == text
+        {
+            return Self::stored(text.to_owned(), None);
+        }
+        let hash = Sha256::digest(bytes);
+        Self {
+            name: format!("{MARK}{hash:x} {}", shown(bytes, SHOWN)),
+            bytes: Some(bytes.to_vec()),
+        }
+    }
+
+    /// As it was stored: its name, and its bytes if they are others.
+    pub(crate) fn stored(name: String, bytes: Option<Vec<u8>>) -> Self {
+        Self { name, bytes }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or(self.name.as_bytes())
+    }
+
+    /// Its bytes, if it is not its own name.
+    pub(crate) fn other_bytes(&self) -> Option<&[u8]> {
+        self.bytes.as_deref()
+    }
+}
+
+impl From<&str> for Key {
+    fn from(text: &str) -> Self {
+        Self::new(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_key_is_its_own_name() {
+        for text in [
+            "0197a1b2-0000-7000-8000-000000000001",
+            "",
+            "a key",
+            &"k".repeat(MOST),
+        ] {
+            let key = Key::from(text);
+            assert_eq!(
+                (key.name(), key.bytes(), key.other_bytes()),
+                (text, text.as_bytes(), None)
+            );
+        }
+    }
+
+    #[test]
+    fn any_other_key_has_a_short_name_of_its_own() {
+        let forged = Key::new(b"a\0b").name().to_owned();
+        let keys: Vec<Vec<u8>> = [
+            &b"a\0b"[..],
+            b"a\0c",
+            b"\xff",
+            b"\x1b[2J",
+            b"a\nb",
+            b"\\",
+            forged.as_bytes(),
+        ]
+        .map(<[u8]>::to_vec)
+        .into_iter()
+        .chain([vec![b'k'; MOST + 1], vec![b'k'; MOST + 2], vec![0; 1 << 20]])
+        .collect();
+        let mut names: Vec<String> = keys
+            .iter()
+            .map(|bytes| {
+                let key = Key::new(bytes);
+                assert_eq!(key.bytes(), bytes);
+                assert_eq!(key.other_bytes(), Some(&bytes[..]));
+                assert!(
+                    key.name().len() < 500 && !key.name().contains(char::is_control),
+                    "{}",
+                    key.name()
+                );
+                key.name().to_owned()
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), keys.len());
+    }
+}
