@@ -6,6 +6,7 @@ mod cloudevents;
 mod database_crash;
 mod drain;
 mod ended_at_every_await;
+mod frozen;
 mod guards;
 mod kafka;
 mod key_order;

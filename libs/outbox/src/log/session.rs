@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use connect::{ConnectError, Line, PostgresSettings};
 use db::lock_class;
 use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, Client, Connection, Statement};
+use tokio_postgres::{AsyncMessage, Client, Connection, Statement, error::DbError};
 
 use super::read;
 
@@ -44,10 +44,23 @@ pub enum LogError {
 }
 
 /// Without these an unanalysed table is scanned from end to end. Commits need not wait for the disk: a cursor that a
-/// crash takes back only sends again. A relay that is frozen loses its session, and with it the lock.
+/// crash takes back only sends again.
 const SETUP: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
-    SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET idle_session_timeout = '15s';
-    SET statement_timeout = '60s'; LISTEN outbox;";
+    SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET statement_timeout = '60s'; LISTEN outbox;";
+
+/// A relay that is frozen, or whose host is gone, loses its session and with it the lock, wherever that happens:
+/// between two statements, inside a transaction, or in the middle of an answer that it does not take. For the last of
+/// these only the server's system can tell (`tcp_user_timeout`); the look at the connection ends a statement whose
+/// relay is gone. A server that does not have one of these is told so in the log, and is used without.
+const LOSE_THE_LEAD: [&str; 7] = [
+    "SET idle_session_timeout = '15s'",
+    "SET idle_in_transaction_session_timeout = '15s'",
+    "SET tcp_user_timeout = '15s'",
+    "SET tcp_keepalives_idle = '5s'",
+    "SET tcp_keepalives_interval = '5s'",
+    "SET tcp_keepalives_count = 2",
+    "SET client_connection_check_interval = '5s'",
+];
 
 impl Session {
     pub async fn open(settings: &PostgresSettings, application: &str) -> Result<Self, LogError> {
@@ -57,6 +70,17 @@ impl Session {
             Line::Tls(client, connection) => drive(client, connection, woken.clone()),
         };
         client.batch_execute(SETUP).await?;
+        for setting in LOSE_THE_LEAD {
+            if let Err(error) = client.batch_execute(setting).await {
+                // Only what the server said about the setting: a lost connection is no reason to go on.
+                let reason = error.as_db_error().map(DbError::to_string).ok_or(error)?;
+                tracing::warn!(
+                    setting,
+                    reason,
+                    "this PostgreSQL does not have a setting of the relay's"
+                );
+            }
+        }
         let statements = Statements {
             tick: client.prepare(&read::tick_sql()).await?,
             lowest: client.prepare(read::LOWEST_SQL).await?,
