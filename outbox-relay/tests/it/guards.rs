@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     kafka::Topic,
-    store::{Abort, Store, noted, publish, until},
+    process::Process,
+    store::{Abort, Store, connect, noted, publish, until},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -131,4 +132,46 @@ async fn an_operator_says_that_all_is_sent_again() {
     assert_eq!(topic.received.len(), 3);
     assert_eq!(topic.received[1].id(), topic.received[0].id());
     assert_eq!(store.unacknowledged().await, 0);
+}
+
+/// A publisher that takes its time holds up the restart, and the operator hears for whom it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn going_on_as_told_waits_for_open_transactions_and_says_so() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let publisher = connect(&store.url).await;
+    let open = "SET application_name = 'a slow service'; BEGIN;
+                SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+    publisher.batch_execute(open).await.unwrap();
+    let relay = Process::start_with(&store, &[("RELAY_GO_ON_FROM", "now")]);
+    until("it says for whom it waits", async || {
+        relay.log().contains("a slow service")
+    })
+    .await;
+    // Others are not held up meanwhile.
+    let other = tokio::time::timeout(Duration::from_secs(10), store.publish("other key", "meanwhile"));
+    other.await.expect("publishers wait for the restart");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    publisher.batch_execute("COMMIT").await.unwrap();
+    until("the cursor is from here", async || {
+        store.number("SELECT system_identifier FROM outbox_cursor").await != 1
+    })
+    .await;
+    let after = store.publish("key", "after").await;
+    topic.until_has([after]).await;
+}
+
+/// What is restored may be large, and a role may have a limit for its statements that none of these keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_of_any_size_is_gone_on_from_whatever_limit_statements_have() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let many = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100, 'notes.noted.v1', '{}', NULL, 3, 2))
+                FROM generate_series(1, 30000) n";
+    store.number(many).await;
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 10', current_database()); END $$";
+    store.client.batch_execute(limit).await.unwrap();
+    let mut settings = store.settings();
+    settings.go_on_from = Some(GoOnFrom::All);
+    let _relay = outbox_relay::start(settings).await.unwrap();
+    let all = store.committed().await.into_iter().map(|(_, id)| id);
+    topic.until_has(all).await;
 }

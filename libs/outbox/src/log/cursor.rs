@@ -1,4 +1,6 @@
-use tokio_postgres::Row;
+use std::time::Duration;
+
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::session::{LogError, Session};
 
@@ -52,6 +54,8 @@ pub enum Restart {
 pub(crate) const SAVE_SQL: &str = "UPDATE outbox_cursor SET acknowledged = $1::text::pg_snapshot,
     target = $2::text::pg_snapshot, position = $3, saved_at = now()";
 
+const SAVE_ORIGIN_SQL: &str = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2";
+
 /// The timeline is the first part of the current WAL file's name.
 const ORIGIN_SQL: &str = "SELECT system_identifier,
     ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int FROM pg_control_system()";
@@ -90,9 +94,8 @@ impl Session {
 
     /// Notes which cluster the cursor is from.
     pub async fn save_origin(&self, origin: Origin) -> Result<(), LogError> {
-        let sql = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2";
         self.client
-            .execute(sql, &[&origin.system_identifier, &origin.timeline])
+            .execute(SAVE_ORIGIN_SQL, &[&origin.system_identifier, &origin.timeline])
             .await?;
         Ok(())
     }
@@ -106,12 +109,28 @@ impl Session {
         Ok(())
     }
 
-    /// Starts over in a cluster that the cursor is not from; see [`Restart`].
-    pub async fn restart(&mut self, from: Restart) -> Result<(), LogError> {
+    /// Starts over in a cluster that the cursor is not from, see [`Restart`], and notes that it is from here now. It
+    /// waits until nobody else uses the outbox, and says for whom.
+    pub async fn restart(&mut self, from: Restart, here: Origin) -> Result<(), LogError> {
+        loop {
+            match self.try_restart(from, here).await {
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    self.tell_who_uses_the_outbox().await?;
+                    // Publishers wait behind whoever waits for all of the table: they have a turn.
+                    tokio::time::sleep(RESTART_WAITS).await;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    async fn try_restart(&mut self, from: Restart, here: Origin) -> Result<(), tokio_postgres::Error> {
         let transaction = self.client.transaction().await?;
-        transaction
-            .batch_execute("SET LOCAL synchronous_commit = on; LOCK TABLE outbox IN EXCLUSIVE MODE")
-            .await?;
+        let lock = format!(
+            "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {}; LOCK TABLE outbox IN EXCLUSIVE MODE",
+            RESTART_WAITS.as_millis()
+        );
+        transaction.batch_execute(&lock).await?;
         let now =
             "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL";
         transaction.execute(now, &[]).await?;
@@ -128,7 +147,33 @@ impl Session {
             }
         };
         transaction.batch_execute(rows).await?;
-        transaction.commit().await?;
+        let origin = [&here.system_identifier as &(dyn ToSql + Sync), &here.timeline];
+        transaction.execute(SAVE_ORIGIN_SQL, &origin).await?;
+        transaction.commit().await
+    }
+
+    async fn tell_who_uses_the_outbox(&self) -> Result<(), LogError> {
+        for row in self.client.query(USERS_SQL, &[]).await? {
+            let (pid, application): (i32, String) = (row.get(0), row.get(1));
+            let (state, seconds): (Option<String>, Option<i64>) = (row.get(2), row.get(3));
+            tracing::warn!(
+                pid,
+                application,
+                state,
+                seconds,
+                "going on as told waits for this session's transaction, which uses the outbox"
+            );
+        }
         Ok(())
     }
 }
+
+/// How long publishers wait behind a restart that waits for others, at a time.
+const RESTART_WAITS: Duration = Duration::from_secs(1);
+
+/// Whose transactions hold locks on the outbox, and for how many seconds they have been open; the oldest first.
+const USERS_SQL: &str = "SELECT pid, coalesce(application_name, ''), state, extract(epoch FROM clock_timestamp() - xact_start)::bigint
+    FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN (
+      SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE granted AND datname = current_database()
+        AND relation IN (SELECT relid FROM pg_partition_tree('outbox')))
+    ORDER BY xact_start";

@@ -44,9 +44,11 @@ pub enum LogError {
 }
 
 /// Without these an unanalysed table is scanned from end to end. Commits need not wait for the disk: a cursor that a
-/// crash takes back only sends again.
+/// crash takes back only sends again. What is read may be a backlog of any size, so nothing is ended for taking long,
+/// whatever the role has by default; what waits for a lock gives up after a minute and says so.
 const SETUP: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
-    SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off; SET statement_timeout = '60s'; LISTEN outbox;";
+    SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;
+    SET statement_timeout = 0; SET lock_timeout = '60s'; LISTEN outbox;";
 
 /// A relay that is frozen, or whose host is gone, loses its session and with it the lock, wherever that happens:
 /// between two statements, inside a transaction, or in the middle of an answer that it does not take. For the last of
