@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use connect::{KafkaSettings, PostgresSettings};
+use outbox::log::{BUCKET_SECONDS, BUCKETS};
 use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least once.
@@ -12,8 +13,8 @@ pub struct RelaySettings {
     #[arg(long, env = "RELAY_SOURCE", default_value = "/tovar")]
     pub source: String,
 
-    /// Hours for which acknowledged events can be republished: at most 30, five of the log's six buckets
-    #[arg(long, env = "RELAY_RETENTION_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=30))]
+    /// Hours for which acknowledged events can be republished: at most 29, after which a bucket of the log has an hour to be emptied
+    #[arg(long, env = "RELAY_RETENTION_HOURS", default_value_t = 24, value_parser = retention_hours)]
     pub retention_hours: u64,
 
     /// Rows that are read at a time
@@ -72,6 +73,21 @@ pub enum GoOnFrom {
     Now,
     /// All of it is sent again
     All,
+}
+
+/// A bucket is written to for 6 hours, and again 30 hours after these have ended: emptied it can be in between.
+const MOST_RETENTION_HOURS: u64 = (BUCKETS as u64 - 1) * BUCKET_SECONDS as u64 / 3600 - 1;
+
+fn retention_hours(text: &str) -> Result<u64, String> {
+    let hours = text.parse().map_err(|_| "not a number of hours".to_owned())?;
+    if hours <= MOST_RETENTION_HOURS {
+        return Ok(hours);
+    }
+    Err(format!(
+        "at most {MOST_RETENTION_HOURS} hours: events lie in {BUCKETS} buckets by the time of day, and each is written to anew {} hours after it \
+         was full; it must be old enough to be emptied an hour before that, or the outbox grows without end",
+        MOST_RETENTION_HOURS + 1
+    ))
 }
 
 impl RelaySettings {
