@@ -7,7 +7,7 @@ use std::{
 };
 
 use outbox::{
-    log::{Cursor, Difference, Record, Session},
+    log::{Cursor, Difference, Portion, Record, Session},
     parked::TopicKey,
 };
 use tokio::time::Instant;
@@ -54,6 +54,7 @@ pub struct Reader<'s> {
     settings: &'s RelaySettings,
     metrics: &'s RelayMetrics,
     progress: Progress,
+    portion: Portion,
     /// When the first event of each stretch that is in flight was recorded.
     recorded: VecDeque<(u64, i64)>,
     saved_at: Instant,
@@ -79,6 +80,7 @@ impl<'s> Reader<'s> {
             settings,
             metrics,
             progress: Progress::new(cursor),
+            portion: settings.portion(),
             recorded: VecDeque::new(),
             saved_at: now,
             parked: HashMap::new(),
@@ -146,14 +148,16 @@ impl<'s> Reader<'s> {
 
     /// Reads on. What it gives back is all there is at the moment, or a page of it.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
-        let wanted = self.settings.page;
         loop {
             let Cursor {
                 acknowledged,
                 towards,
             } = self.progress.read().clone();
             if let Some((target, after)) = towards {
-                let records = self.session.page(&acknowledged, &target, after, wanted).await?;
+                let records = self
+                    .session
+                    .page(&acknowledged, &target, after, &mut self.portion)
+                    .await?;
                 let last = records.last().map(Record::position);
                 self.progress.reading().paged(last);
                 if last.is_some() {
@@ -161,7 +165,7 @@ impl<'s> Reader<'s> {
                 }
                 continue;
             }
-            match self.session.tick(&acknowledged, wanted).await? {
+            match self.session.tick(&acknowledged, &mut self.portion).await? {
                 Difference::Whole { now, records } => {
                     self.progress.reading().reached(now);
                     return Ok(self.or_settled(records));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use connect::{KafkaSettings, PostgresSettings};
-use outbox::log::{BUCKET_SECONDS, BUCKETS};
+use outbox::log::{BUCKET_SECONDS, BUCKETS, Portion};
 use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least once.
@@ -20,6 +20,10 @@ pub struct RelaySettings {
     /// Rows that are read at a time
     #[arg(long, env = "RELAY_PAGE", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     pub page: i64,
+
+    /// KiB of rows that are read at a time, if there are fewer of them than a page has; a larger event goes alone
+    #[arg(long, env = "RELAY_PAGE_KIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    pub page_kib: u32,
 
     /// KiB of events that may wait for Kafka's acknowledgement
     #[arg(long, env = "RELAY_BUFFER_KIB", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1024..=2_000_000))]
@@ -106,6 +110,11 @@ impl RelaySettings {
     /// The service whose events these are: the last part of the source.
     pub(crate) fn service(&self) -> &str {
         self.source.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// How much is read at a time.
+    pub fn portion(&self) -> Portion {
+        Portion::new(self.page, self.page_kib as usize * 1024)
     }
 
     pub(crate) fn retention(&self) -> Duration {

@@ -11,6 +11,7 @@ mod guards;
 mod kafka;
 mod key_order;
 mod killed_at_random;
+mod large_events;
 mod late_commits;
 mod parked;
 mod process;
