@@ -106,7 +106,7 @@ impl<'s> Reader<'s> {
                 quiet_since = Instant::now();
             }
             // What comes a moment later is cheaper to take together; a backlog need not be waited for.
-            if self.progress.read().towards.is_some() {
+            if self.is_inside_a_difference() {
                 continue;
             }
             if quiet_since.elapsed() >= self.quiet() {
@@ -125,46 +125,47 @@ impl<'s> Reader<'s> {
         Duration::from_millis(self.settings.quiet_ms)
     }
 
-    /// One look at the log; whether there was anything.
+    /// One look at the log; whether there was anything, or may be more.
     async fn step(&mut self) -> Result<bool, RelayError> {
         self.note_progress().await?;
         self.see_to_parked().await?;
+        let is_inside = self.is_inside_a_difference();
         let records = self.next().await?;
         if records.is_empty() {
-            return Ok(false);
+            return Ok(is_inside);
         }
         self.metrics.batches.inc();
         self.send(records).await?;
         Ok(true)
     }
 
-    /// Everything that is committed by now, acknowledged and saved.
+    /// Everything that was committed before it was told to stop, acknowledged and saved. What others publish meanwhile
+    /// is left for the next start: they may be faster than this one.
     async fn drain(mut self) -> Result<(), RelayError> {
-        while self.step().await? {}
+        self.reach_the_target().await?;
+        self.step().await?;
+        self.reach_the_target().await?;
         self.settle().await?;
         self.note_progress().await?;
         self.save_unsaved().await
     }
 
-    /// Reads on. What it gives back is all there is at the moment, or a page of it.
+    async fn reach_the_target(&mut self) -> Result<(), RelayError> {
+        while self.is_inside_a_difference() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a difference that is too large for one look is being read.
+    fn is_inside_a_difference(&self) -> bool {
+        self.progress.read().towards.is_some()
+    }
+
+    /// Reads on: all there is at the moment, or a page of it. The page behind the last one is empty.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
-        loop {
-            let Cursor {
-                acknowledged,
-                towards,
-            } = self.progress.read().clone();
-            if let Some((target, after)) = towards {
-                let records = self
-                    .session
-                    .page(&acknowledged, &target, after, &mut self.portion)
-                    .await?;
-                let last = records.last().map(Record::position);
-                self.progress.reading().paged(last);
-                if last.is_some() {
-                    return Ok(records);
-                }
-                continue;
-            }
+        let acknowledged = self.progress.read().acknowledged.clone();
+        if !self.is_inside_a_difference() {
             match self.session.tick(&acknowledged, &mut self.portion).await? {
                 Difference::Whole { now, records } => {
                     self.progress.reading().reached(now);
@@ -173,6 +174,17 @@ impl<'s> Reader<'s> {
                 Difference::Large { now, before } => self.progress.reading().begins(now, before),
             }
         }
+        let Some((target, after)) = self.progress.read().towards.clone() else {
+            return Ok(Vec::new());
+        };
+        let records = self
+            .session
+            .page(&acknowledged, &target, after, &mut self.portion)
+            .await?;
+        self.progress
+            .reading()
+            .paged(records.last().map(Record::position));
+        Ok(self.or_settled(records))
     }
 
     /// A look that found nothing still moves the cursor, behind all that is in flight.
@@ -321,7 +333,7 @@ impl<'s> Reader<'s> {
             if self.step().await? {
                 in_a_row = if waited < self.quiet() { in_a_row + 1 } else { 0 };
             }
-            if in_a_row >= BUSY || stop.is_cancelled() || self.progress.read().towards.is_some() {
+            if in_a_row >= BUSY || stop.is_cancelled() || self.is_inside_a_difference() {
                 return Ok(self.session.wake().await?);
             }
             let all_is_saved = self.progress.is_settled() && self.progress.to_save().is_none();
