@@ -39,6 +39,10 @@ const LONGEST_REST: Duration = Duration::from_millis(10);
 /// Between looks whether Kafka has taken something.
 const WAIT: Duration = Duration::from_millis(2);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
+/// The next save waits so many times as long as the last one took: it goes through all versions of the cursor that an old
+/// snapshot keeps, and makes one more.
+const REST_OF_SAVE: u32 = 50;
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(2);
 /// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The session would be ended if it were idle for long.
@@ -58,6 +62,8 @@ pub struct Reader<'s> {
     /// When the first event of each stretch that is in flight was recorded.
     recorded: VecDeque<(u64, i64)>,
     saved_at: Instant,
+    /// Until it is saved again.
+    save_pause: Duration,
     parked: HashMap<TopicKey, bool>,
     parked_at: Instant,
     pinged: Instant,
@@ -83,6 +89,7 @@ impl<'s> Reader<'s> {
             portion: settings.portion(),
             recorded: VecDeque::new(),
             saved_at: now,
+            save_pause: SAVE_EVERY,
             parked: HashMap::new(),
             parked_at: now,
             pinged: now,
@@ -306,7 +313,7 @@ impl<'s> Reader<'s> {
             return Err(trouble.into());
         }
         let since = self.saved_at.elapsed();
-        if (since >= SAVE_EVERY && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
+        if (since >= self.save_pause && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
             self.save_unsaved().await?;
         }
         Ok(())
@@ -317,6 +324,8 @@ impl<'s> Reader<'s> {
         if let Some(cursor) = self.progress.unsaved().cloned() {
             self.session.save_cursor(&cursor).await?;
             self.progress.saved(cursor);
+            let took = self.saved_at.elapsed();
+            self.save_pause = (took * REST_OF_SAVE).clamp(SAVE_EVERY, LONGEST_SAVE_PAUSE);
         }
         Ok(())
     }
