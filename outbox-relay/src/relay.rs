@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use connect::ConnectError;
 use kernel::cause_chain;
 use outbox::log::{LogError, Origin, Restart, Session};
 use rand::Rng;
@@ -29,7 +30,12 @@ impl RelayError {
     fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Log(LogError::OtherCluster { .. } | LogError::Promoted { .. })
+            Self::Log(
+                LogError::OtherCluster { .. }
+                    | LogError::Promoted { .. }
+                    | LogError::UnknownCluster { .. }
+                    | LogError::Connect(ConnectError::Pooler(_))
+            )
         )
     }
 }

@@ -14,6 +14,7 @@ mod killed_at_random;
 mod large_events;
 mod late_commits;
 mod parked;
+mod pooled;
 mod process;
 mod sleep_gate;
 mod store;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio_postgres::{Row, error::SqlState, types::ToSql};
+use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::session::{LogError, Session};
 
@@ -52,13 +52,15 @@ pub enum Restart {
 }
 
 pub(crate) const SAVE_SQL: &str = "UPDATE outbox_cursor SET acknowledged = $1::text::pg_snapshot,
-    target = $2::text::pg_snapshot, position = $3, saved_at = now()";
+    target = $2::text::pg_snapshot, position = $3, saved_at = now(), saved_by = pg_current_xact_id()";
 
-const SAVE_ORIGIN_SQL: &str = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2";
+const SAVE_ORIGIN_SQL: &str =
+    "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2, saved_by = pg_current_xact_id()";
 
 /// The timeline is the first part of the current WAL file's name.
-const ORIGIN_SQL: &str = "SELECT system_identifier,
-    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int FROM pg_control_system()";
+const TIMELINE_SQL: &str = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
+/// The cursor's row names the transaction that wrote it: in a copy by a dump it is another one that did.
+const IS_FROM_HERE_SQL: &str = "saved_by::text::numeric % 4294967296 = outbox_cursor.xmin::text::numeric";
 
 impl Session {
     /// The saved cursor, and the cluster that it is from (`None` before the first relay).
@@ -83,11 +85,28 @@ impl Session {
         ))
     }
 
-    /// The cluster that this session is on.
+    /// The cluster that this session is on. Where it may not be asked for its identifier, 0 or 1 stand for it, and the
+    /// cursor's row tells whether it was written here.
     pub async fn origin(&self) -> Result<Origin, LogError> {
-        let row: Row = self.client.query_one(ORIGIN_SQL, &[]).await?;
+        let asked = format!(
+            "SELECT CASE WHEN c.system_identifier IN (0, 1) AND c.is_from_here THEN c.system_identifier ELSE s.system_identifier END,
+               {TIMELINE_SQL} FROM pg_control_system() s, (SELECT system_identifier, {IS_FROM_HERE_SQL} AS is_from_here FROM outbox_cursor) c"
+        );
+        let told = format!(
+            "SELECT CASE WHEN system_identifier IS NULL THEN 0 WHEN {IS_FROM_HERE_SQL} THEN system_identifier
+               WHEN saved_by IS NOT NULL THEN (system_identifier = 0)::int::bigint END, {TIMELINE_SQL}, current_user::text FROM outbox_cursor"
+        );
+        let row = match self.client.query_one(&asked, &[]).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                self.client.query_one(&told, &[]).await?
+            }
+            asked => asked?,
+        };
+        let Some(system_identifier) = row.get(0) else {
+            return Err(LogError::UnknownCluster { role: row.get(2) });
+        };
         Ok(Origin {
-            system_identifier: row.get(0),
+            system_identifier,
             timeline: row.get(1),
         })
     }
@@ -110,13 +129,13 @@ impl Session {
     }
 
     /// Starts over in a cluster that the cursor is not from, see [`Restart`], and notes that it is from here now. It
-    /// waits until nobody else uses the outbox, and says for whom.
+    /// waits until no other transaction uses the outbox, and says for which.
     pub async fn restart(&mut self, from: Restart, here: Origin) -> Result<(), LogError> {
         loop {
             match self.try_restart(from, here).await {
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     self.tell_who_uses_the_outbox().await?;
-                    // Publishers wait behind whoever waits for all of the table: they have a turn.
+                    // Publishers wait behind a lock on all of the table that is waited for: they have a turn.
                     tokio::time::sleep(RESTART_WAITS).await;
                 }
                 outcome => return Ok(outcome?),
@@ -132,7 +151,8 @@ impl Session {
         );
         transaction.batch_execute(&lock).await?;
         let now =
-            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL";
+            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL,
+            saved_by = pg_current_xact_id()";
         transaction.execute(now, &[]).await?;
         // The rows' transaction ids are the other cluster's: here they may be still to come.
         let rows = match from {

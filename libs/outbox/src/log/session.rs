@@ -31,6 +31,11 @@ pub enum LogError {
     #[error("the outbox cannot be read")]
     Query(#[from] tokio_postgres::Error),
     #[error(
+        "the relay's role {role} may not call pg_control_system(), which tells on which cluster a database is, and the cursor does not \
+         tell it either; as a superuser, in this database: GRANT EXECUTE ON FUNCTION pg_control_system() TO {role}"
+    )]
+    UnknownCluster { role: String },
+    #[error(
         "this outbox was read on the database cluster {saved} and is now on {found}: it was copied or restored elsewhere, and the \
          saved position means nothing here; start the relay once with --go-on-from now (what is in the outbox counts as \
          sent) or --go-on-from all (all of it is sent again; consumers drop what they know)"
@@ -67,10 +72,8 @@ const LOSE_THE_LEAD: [&str; 7] = [
 impl Session {
     pub async fn open(settings: &PostgresSettings, application: &str) -> Result<Self, LogError> {
         let woken = Arc::new(Notify::new());
-        let client = match settings.open(application).await? {
-            Line::Plain(client, connection) => drive(client, connection, woken.clone()),
-            Line::Tls(client, connection) => drive(client, connection, woken.clone()),
-        };
+        let client = open(settings, application, &woken).await?;
+        refuse_a_pooler(&client, settings, application).await?;
         client.batch_execute(SETUP).await?;
         for setting in LOSE_THE_LEAD {
             if let Err(error) = client.batch_execute(setting).await {
@@ -136,6 +139,35 @@ impl Session {
     pub async fn ping(&self) -> Result<(), LogError> {
         Ok(self.client.batch_execute("").await?)
     }
+}
+
+async fn open(
+    settings: &PostgresSettings,
+    application: &str,
+    woken: &Arc<Notify>,
+) -> Result<Client, ConnectError> {
+    Ok(match settings.open(application).await? {
+        Line::Plain(client, connection) => drive(client, connection, woken.clone()),
+        Line::Tls(client, connection) => drive(client, connection, woken.clone()),
+    })
+}
+
+/// A pooler that lends a server's session for one transaction at a time gives it to the next who asks. The lock that makes
+/// a relay the only one would be anyone's.
+async fn refuse_a_pooler(
+    client: &Client,
+    settings: &PostgresSettings,
+    application: &str,
+) -> Result<(), LogError> {
+    let other = open(settings, application, &Arc::default()).await?;
+    let of = async |client: &Client| -> Result<i32, tokio_postgres::Error> {
+        Ok(client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0))
+    };
+    let (ours, others) = (of(client).await?, of(&other).await?);
+    if ours == others || ours != of(client).await? {
+        return Err(ConnectError::Pooler(None).into());
+    }
+    Ok(())
 }
 
 fn drive<S, T>(client: Client, mut connection: Connection<S, T>, woken: Arc<Notify>) -> Client
