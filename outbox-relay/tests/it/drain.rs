@@ -1,20 +1,14 @@
 use std::{collections::HashSet, time::Duration};
 
 use connect::PostgresSettings;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     kafka::by_key,
     parked::{parked, raise_the_limit},
+    slow_line::over_a_slow_line,
     store::{Store, connect, until},
 };
 
@@ -135,31 +129,4 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterw
     let unsent: i64 = store.client.query_one(sql, &[&told]).await.unwrap().get(0);
     assert_eq!(unsent, 0, "what was committed by then is sent");
     assert_ne!(store.unacknowledged().await, 0, "nothing was published meanwhile");
-}
-
-/// The same database, on a line that takes its time with whatever goes over it.
-async fn over_a_slow_line(url: &str) -> String {
-    let port = url.parse::<tokio_postgres::Config>().unwrap().get_ports()[0];
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let slow = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (from, _) = listener.accept().await.unwrap();
-            let to = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
-            tokio::spawn(slowly(from_read, to_write));
-            tokio::spawn(slowly(to_read, from_write));
-        }
-    });
-    url.replace(&format!(":{port}/"), &format!(":{slow}/"))
-}
-
-async fn slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    let mut bytes = vec![0; 1 << 20];
-    while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        if to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
 }

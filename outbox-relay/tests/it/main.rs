@@ -17,5 +17,6 @@ mod parked;
 mod pooled;
 mod process;
 mod sleep_gate;
+mod slow_line;
 mod store;
 mod takeover;

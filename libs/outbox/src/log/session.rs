@@ -75,16 +75,8 @@ impl Session {
         let client = open(settings, application, &woken).await?;
         refuse_a_pooler(&client, settings, application).await?;
         client.batch_execute(SETUP).await?;
-        for setting in LOSE_THE_LEAD {
-            if let Err(error) = client.batch_execute(setting).await {
-                // Only what the server said about the setting: a lost connection is no reason to go on.
-                let reason = error.as_db_error().map(DbError::to_string).ok_or(error)?;
-                tracing::warn!(
-                    setting,
-                    reason,
-                    "this PostgreSQL does not have a setting of the relay's"
-                );
-            }
+        if client.batch_execute(&LOSE_THE_LEAD.join("; ")).await.is_err() {
+            set_what_is_there(&client).await?;
         }
         let statements = Statements {
             tick: client.prepare(&read::tick_sql()).await?,
@@ -150,6 +142,22 @@ async fn open(
         Line::Plain(client, connection) => drive(client, connection, woken.clone()),
         Line::Tls(client, connection) => drive(client, connection, woken.clone()),
     })
+}
+
+/// Each setting by itself: one that is not there takes those beside it along.
+async fn set_what_is_there(client: &Client) -> Result<(), LogError> {
+    for setting in LOSE_THE_LEAD {
+        if let Err(error) = client.batch_execute(setting).await {
+            // Only what the server says of the setting: a lost connection is no reason to go on.
+            let reason = error.as_db_error().map(DbError::to_string).ok_or(error)?;
+            tracing::warn!(
+                setting,
+                reason,
+                "this PostgreSQL does not have a setting of the relay's"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A pooler that lends a server's session for one transaction at a time gives it to the next who asks. The lock that makes
