@@ -77,7 +77,7 @@ async fn restored_elsewhere() -> (Store, Topic) {
     topic.until_has([sent]).await;
     relay.stop().await.unwrap();
     let restored = "UPDATE outbox_cursor SET system_identifier = 1, acknowledged = '3000000000:3000000000:';
-                    UPDATE outbox SET xid = ((SELECT max(xid) FROM outbox)::text::bigint + 100)::text::xid8";
+                    UPDATE outbox SET xid = ((SELECT xid FROM outbox ORDER BY xid DESC LIMIT 1)::text::bigint + 100)::text::xid8";
     store.client.batch_execute(restored).await.unwrap();
     (store, topic)
 }
