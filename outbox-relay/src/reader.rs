@@ -7,7 +7,7 @@ use std::{
 };
 
 use outbox::{
-    log::{Cursor, Difference, Record, Session},
+    log::{Cursor, Difference, Portion, Record, Session},
     parked::TopicKey,
 };
 use tokio::time::Instant;
@@ -39,6 +39,10 @@ const LONGEST_REST: Duration = Duration::from_millis(10);
 /// Between looks whether Kafka has taken something.
 const WAIT: Duration = Duration::from_millis(2);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
+/// The next save waits so many times as long as the last one took: it goes through all versions of the cursor that an old
+/// snapshot keeps, and makes one more.
+const REST_OF_SAVE: u32 = 50;
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(2);
 /// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The session would be ended if it were idle for long.
@@ -54,9 +58,12 @@ pub struct Reader<'s> {
     settings: &'s RelaySettings,
     metrics: &'s RelayMetrics,
     progress: Progress,
+    portion: Portion,
     /// When the first event of each stretch that is in flight was recorded.
     recorded: VecDeque<(u64, i64)>,
     saved_at: Instant,
+    /// Until it is saved again.
+    save_pause: Duration,
     parked: HashMap<TopicKey, bool>,
     parked_at: Instant,
     pinged: Instant,
@@ -79,8 +86,10 @@ impl<'s> Reader<'s> {
             settings,
             metrics,
             progress: Progress::new(cursor),
+            portion: settings.portion(),
             recorded: VecDeque::new(),
             saved_at: now,
+            save_pause: SAVE_EVERY,
             parked: HashMap::new(),
             parked_at: now,
             pinged: now,
@@ -104,7 +113,7 @@ impl<'s> Reader<'s> {
                 quiet_since = Instant::now();
             }
             // What comes a moment later is cheaper to take together; a backlog need not be waited for.
-            if self.progress.read().towards.is_some() {
+            if self.is_inside_a_difference() {
                 continue;
             }
             if quiet_since.elapsed() >= self.quiet() {
@@ -123,45 +132,48 @@ impl<'s> Reader<'s> {
         Duration::from_millis(self.settings.quiet_ms)
     }
 
-    /// One look at the log; whether there was anything.
+    /// One look at the log; whether there was anything, or may be more.
     async fn step(&mut self) -> Result<bool, RelayError> {
         self.note_progress().await?;
         self.see_to_parked().await?;
+        let is_inside = self.is_inside_a_difference();
         let records = self.next().await?;
         if records.is_empty() {
-            return Ok(false);
+            return Ok(is_inside);
         }
         self.metrics.batches.inc();
         self.send(records).await?;
         Ok(true)
     }
 
-    /// Everything that is committed by now, acknowledged and saved.
+    /// Everything that was committed before it was told to stop, acknowledged and saved. What others publish meanwhile
+    /// is left for the next start: they may be faster than this one.
     async fn drain(mut self) -> Result<(), RelayError> {
-        while self.step().await? {}
+        self.reach_the_target().await?;
+        self.step().await?;
+        self.reach_the_target().await?;
         self.settle().await?;
         self.note_progress().await?;
         self.save_unsaved().await
     }
 
-    /// Reads on. What it gives back is all there is at the moment, or a page of it.
+    async fn reach_the_target(&mut self) -> Result<(), RelayError> {
+        while self.is_inside_a_difference() {
+            self.step().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a difference that is too large for one look is being read.
+    fn is_inside_a_difference(&self) -> bool {
+        self.progress.read().towards.is_some()
+    }
+
+    /// Reads on: all there is at the moment, or a page of it. The page behind the last one is empty.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
-        let wanted = self.settings.page;
-        loop {
-            let Cursor {
-                acknowledged,
-                towards,
-            } = self.progress.read().clone();
-            if let Some((target, after)) = towards {
-                let records = self.session.page(&acknowledged, &target, after, wanted).await?;
-                let last = records.last().map(Record::position);
-                self.progress.reading().paged(last);
-                if last.is_some() {
-                    return Ok(records);
-                }
-                continue;
-            }
-            match self.session.tick(&acknowledged, wanted).await? {
+        let acknowledged = self.progress.read().acknowledged.clone();
+        if !self.is_inside_a_difference() {
+            match self.session.tick(&acknowledged, &mut self.portion).await? {
                 Difference::Whole { now, records } => {
                     self.progress.reading().reached(now);
                     return Ok(self.or_settled(records));
@@ -169,6 +181,17 @@ impl<'s> Reader<'s> {
                 Difference::Large { now, before } => self.progress.reading().begins(now, before),
             }
         }
+        let Some((target, after)) = self.progress.read().towards.clone() else {
+            return Ok(Vec::new());
+        };
+        let records = self
+            .session
+            .page(&acknowledged, &target, after, &mut self.portion)
+            .await?;
+        self.progress
+            .reading()
+            .paged(records.last().map(Record::position));
+        Ok(self.or_settled(records))
     }
 
     /// A look that found nothing still moves the cursor, behind all that is in flight.
@@ -290,7 +313,7 @@ impl<'s> Reader<'s> {
             return Err(trouble.into());
         }
         let since = self.saved_at.elapsed();
-        if (since >= SAVE_EVERY && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
+        if (since >= self.save_pause && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
             self.save_unsaved().await?;
         }
         Ok(())
@@ -301,6 +324,8 @@ impl<'s> Reader<'s> {
         if let Some(cursor) = self.progress.unsaved().cloned() {
             self.session.save_cursor(&cursor).await?;
             self.progress.saved(cursor);
+            let took = self.saved_at.elapsed();
+            self.save_pause = (took * REST_OF_SAVE).clamp(SAVE_EVERY, LONGEST_SAVE_PAUSE);
         }
         Ok(())
     }
@@ -317,7 +342,7 @@ impl<'s> Reader<'s> {
             if self.step().await? {
                 in_a_row = if waited < self.quiet() { in_a_row + 1 } else { 0 };
             }
-            if in_a_row >= BUSY || stop.is_cancelled() || self.progress.read().towards.is_some() {
+            if in_a_row >= BUSY || stop.is_cancelled() || self.is_inside_a_difference() {
                 return Ok(self.session.wake().await?);
             }
             let all_is_saved = self.progress.is_settled() && self.progress.to_save().is_none();

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use connect::ConnectError;
 use kernel::cause_chain;
 use outbox::log::{LogError, Origin, Restart, Session};
 use rand::Rng;
@@ -29,7 +30,12 @@ impl RelayError {
     fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Log(LogError::OtherCluster { .. } | LogError::Promoted { .. })
+            Self::Log(
+                LogError::OtherCluster { .. }
+                    | LogError::Promoted { .. }
+                    | LogError::UnknownCluster { .. }
+                    | LogError::Connect(ConnectError::Pooler(_))
+            )
         )
     }
 }
@@ -136,6 +142,8 @@ async fn lead(
         }
     }
     check_origin(&mut session, settings, metrics).await?;
+    // It was meant for this cluster, and counts once.
+    settings.go_on_from = None;
     // Only now: a cursor that was read before the lock was had may be old.
     let (cursor, _) = session.load_cursor().await?;
     metrics.leader.set(1);
@@ -152,7 +160,7 @@ async fn lead(
 /// Refuses to go on in a cluster that the cursor is not from.
 async fn check_origin(
     session: &mut Session,
-    settings: &mut RelaySettings,
+    settings: &RelaySettings,
     metrics: &RelayMetrics,
 ) -> Result<(), LogError> {
     let found = session.origin().await?;
@@ -161,45 +169,47 @@ async fn check_origin(
         return Ok(());
     }
     if let Some(saved) = saved {
-        accept(session, settings, metrics, saved, found).await?;
+        if saved.system_identifier != found.system_identifier {
+            return start_over(session, settings, saved, found).await;
+        }
+        accept_promotion(settings, metrics, saved, found)?;
     }
     session.save_origin(found).await
 }
 
-async fn accept(
+/// Goes on in another cluster, as the operator says.
+async fn start_over(
     session: &mut Session,
-    settings: &mut RelaySettings,
+    settings: &RelaySettings,
+    saved: Origin,
+    here: Origin,
+) -> Result<(), LogError> {
+    let (saved, found) = (saved.system_identifier, here.system_identifier);
+    let from = match settings.go_on_from {
+        Some(GoOnFrom::Now) => Restart::Now,
+        Some(GoOnFrom::All) => Restart::All,
+        None => return Err(LogError::OtherCluster { saved, found }),
+    };
+    tracing::warn!(
+        saved,
+        found,
+        ?from,
+        "the database is on another cluster; going on as told"
+    );
+    session.restart(from, here).await
+}
+
+fn accept_promotion(
+    settings: &RelaySettings,
     metrics: &RelayMetrics,
     saved: Origin,
     found: Origin,
 ) -> Result<(), LogError> {
-    if saved.system_identifier != found.system_identifier {
-        let (saved, found) = (saved.system_identifier, found.system_identifier);
-        // Taken, so that it counts once.
-        let from = match settings.go_on_from.take() {
-            Some(GoOnFrom::Now) => Restart::Now,
-            Some(GoOnFrom::All) => Restart::All,
-            None => return Err(LogError::OtherCluster { saved, found }),
-        };
-        tracing::warn!(
-            saved,
-            found,
-            ?from,
-            "the database is on another cluster; going on as told"
-        );
-        return session.restart(from).await;
-    }
+    let (saved, found) = (saved.timeline, found.timeline);
     if settings.on_promotion == OnPromotion::Stop {
-        return Err(LogError::Promoted {
-            saved: saved.timeline,
-            found: found.timeline,
-        });
+        return Err(LogError::Promoted { saved, found });
     }
-    tracing::warn!(
-        saved = saved.timeline,
-        found = found.timeline,
-        "the database was promoted; going on"
-    );
+    tracing::warn!(saved, found, "the database was promoted; going on");
     metrics.promotions.inc();
     Ok(())
 }

@@ -2,6 +2,7 @@ use std::{io, path::PathBuf};
 
 use tokio_postgres::{
     Client, Connection, Socket,
+    error::DbError,
     tls::{MakeTlsConnect, NoTlsStream},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -64,6 +65,23 @@ pub enum ConnectError {
     Tls(#[source] rustls::Error),
     #[error("cannot connect to PostgreSQL")]
     Connect(#[source] tokio_postgres::Error),
+    #[error(
+        "DATABASE_URL leads to a connection pooler such as PgBouncer, which does not keep a session's settings, locks and \
+         notifications; give it PostgreSQL's own address (services pool their connections themselves)"
+    )]
+    Pooler(#[source] Option<tokio_postgres::Error>),
+}
+
+impl ConnectError {
+    /// PostgreSQL knows the parameters that a session begins with; a pooler does not.
+    fn connecting(error: tokio_postgres::Error) -> Self {
+        let refused = |error: &DbError| error.message().contains("unsupported startup parameter");
+        if error.as_db_error().is_some_and(refused) {
+            Self::Pooler(Some(error))
+        } else {
+            Self::Connect(error)
+        }
+    }
 }
 
 /// An open line to PostgreSQL: the client, and the connection that somebody has to drive.
@@ -100,11 +118,11 @@ impl PostgresSettings {
         config.application_name(application);
         let Some(tls) = tls else {
             let connected = config.connect(tokio_postgres::NoTls).await;
-            let (client, connection) = connected.map_err(ConnectError::Connect)?;
+            let (client, connection) = connected.map_err(ConnectError::connecting)?;
             return Ok(Line::Plain(client, connection));
         };
         let connected = config.connect(MakeRustlsConnect::new(tls)).await;
-        let (client, connection) = connected.map_err(ConnectError::Connect)?;
+        let (client, connection) = connected.map_err(ConnectError::connecting)?;
         Ok(Line::Tls(client, connection))
     }
 

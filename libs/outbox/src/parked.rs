@@ -84,10 +84,11 @@ impl Session {
         Ok(self.client.query_opt(sql, &[&position]).await?.is_some())
     }
 
-    /// The rows of a key that are to be sent again, by position.
+    /// The next rows of a key that are to be sent again, by position.
     pub async fn in_replay(&self, key: &TopicKey) -> Result<Vec<Record>, LogError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay' ORDER BY position"
+            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay' ORDER BY position
+             LIMIT {IN_REPLAY}"
         );
         let rows = self.client.query(&sql, &[&key.topic, &key.key]).await?;
         Ok(rows.into_iter().map(Record::new).collect())
@@ -107,6 +108,8 @@ impl Session {
     }
 }
 
+/// They are sent one by one, and each may have a megabyte.
+const IN_REPLAY: i64 = 4;
 const PARKED: &str = "parked";
 const REPLAY: &str = "replay";
 

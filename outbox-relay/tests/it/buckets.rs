@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use clap::Parser;
 use db::Tx;
-use outbox::log::{BUCKETS, empty_bucket};
+use outbox::log::{BUCKET_SECONDS, BUCKETS, empty_bucket};
+use outbox_relay::RelaySettings;
 use tokio::sync::oneshot;
 
 use crate::store::{Abort, Store, noted, publish, until};
@@ -70,4 +72,65 @@ async fn a_bucket_that_a_transaction_writes_to_is_left_for_later() {
     open.await.unwrap();
     assert_eq!(emptied(&store, Duration::ZERO).await, 0);
     assert_eq!(store.committed().await.len(), 2);
+}
+
+fn with_retention(hours: u64) -> Result<RelaySettings, clap::Error> {
+    let hours = hours.to_string();
+    RelaySettings::try_parse_from([
+        "outbox-relay",
+        "--database-url",
+        "postgres://",
+        "--retention-hours",
+        &hours,
+    ])
+}
+
+#[test]
+fn a_retention_after_which_no_bucket_could_be_emptied_is_refused() {
+    assert_eq!(with_retention(29).unwrap().retention_hours, 29);
+    let error = with_retention(30).unwrap_err().to_string();
+    assert!(error.contains("at most 29 hours"), "{error}");
+    assert!(error.contains("grows without end"), "{error}");
+}
+
+/// Events come all the time, and once a minute it is looked which buckets can be emptied: at any time of the day each one
+/// was emptied since it was written to before.
+#[test]
+fn with_each_retention_that_is_allowed_every_bucket_is_emptied_in_its_turn() {
+    for hours in (0..=48).filter(|hours| with_retention(*hours).is_ok()) {
+        let retention = i64::try_from(hours).unwrap() * 60;
+        let bucket_minutes = BUCKET_SECONDS / 60;
+        let buckets = usize::try_from(BUCKETS).unwrap();
+        let (mut oldest, mut newest) = (vec![None; buckets], vec![None; buckets]);
+        for minute in 0..5 * 24 * 60 {
+            let bucket = usize::try_from(minute / bucket_minutes).unwrap() % buckets;
+            oldest[bucket].get_or_insert(minute);
+            newest[bucket] = Some(minute);
+            for bucket in 0..buckets {
+                if newest[bucket].is_some_and(|newest| minute - newest > retention) {
+                    (oldest[bucket], newest[bucket]) = (None, None);
+                }
+                let age = oldest[bucket].map_or(0, |oldest| minute - oldest);
+                assert!(age < 36 * 60, "with {hours} hours a row is {age} minutes old");
+            }
+        }
+    }
+}
+
+/// The last minutes before a bucket is written to anew, at whatever time of the day that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_longest_retention_a_bucket_is_emptied_before_it_is_written_to_anew() {
+    let store = Store::new().await;
+    let id = store.publish("key", "one").await;
+    let _relay = store.relay().await;
+    store.topic().until_has([id]).await;
+    let old = "UPDATE outbox SET recorded_at = now() - interval '29 hours 50 minutes'";
+    store.client.batch_execute(old).await.unwrap();
+    let longest = u32::try_from(with_retention(29).unwrap().retention_hours).unwrap();
+    until("it is emptied", async || {
+        // A snapshot that others keep open may not prove at once that it is acknowledged.
+        emptied(&store, HOUR * longest).await == 1
+    })
+    .await;
+    assert!(store.committed().await.is_empty());
 }

@@ -1,11 +1,15 @@
 use std::{collections::HashSet, time::Duration};
 
+use connect::PostgresSettings;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     kafka::by_key,
     parked::{parked, raise_the_limit},
-    store::{Store, until},
+    slow_line::over_a_slow_line,
+    store::{Store, connect, until},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,4 +95,38 @@ async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_
     kafka.start_again().await.unwrap();
     stopping.await.unwrap().unwrap();
     assert_eq!(store.unacknowledged().await, 0, "something was left behind");
+}
+
+/// Others publish faster than it reads: what it has to send before it ends is fixed when it is told to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterwards() {
+    let store = Store::new().await;
+    let mut settings = store.settings();
+    settings.postgres = PostgresSettings::new(over_a_slow_line(&store.url).await);
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    let publishing = CancellationToken::new();
+    let publisher = tokio::spawn({
+        let (client, publishing) = (connect(&store.url).await, publishing.clone());
+        async move {
+            let sql = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+            while !publishing.is_cancelled() {
+                client.query_one(sql, &[]).await.unwrap();
+            }
+        }
+    });
+    let sent = "SELECT count(*) FROM outbox, outbox_cursor WHERE pg_visible_in_snapshot(xid, acknowledged)";
+    until("it sends", async || store.number(sent).await > 0).await;
+    let now = "SELECT pg_current_snapshot()::text";
+    let told: String = store.client.query_one(now, &[]).await.unwrap().get(0);
+    let began = Instant::now();
+    relay.stop().await.unwrap();
+    let took = began.elapsed();
+    publishing.cancel();
+    publisher.await.unwrap();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let sql = "SELECT count(*) FROM outbox, outbox_cursor
+               WHERE pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, acknowledged)";
+    let unsent: i64 = store.client.query_one(sql, &[&told]).await.unwrap().get(0);
+    assert_eq!(unsent, 0, "what was committed by then is sent");
+    assert_ne!(store.unacknowledged().await, 0, "nothing was published meanwhile");
 }

@@ -1,15 +1,17 @@
 use std::time::Duration;
 
+use connect::PostgresSettings;
 use db::{DbError, Tx};
 use diesel_async::SimpleAsyncConnection;
 use kernel::{Class, Classify, Event, cause_chain};
 use outbox::PublishError;
-use outbox_relay::GoOnFrom;
+use outbox_relay::{GoOnFrom, RelaySettings};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     kafka::Topic,
-    store::{Abort, Store, noted, publish, until},
+    process::Process,
+    store::{Abort, Store, connect, noted, publish, until},
 };
 
 #[derive(Serialize, Deserialize)]
@@ -75,7 +77,7 @@ async fn restored_elsewhere() -> (Store, Topic) {
     topic.until_has([sent]).await;
     relay.stop().await.unwrap();
     let restored = "UPDATE outbox_cursor SET system_identifier = 1, acknowledged = '3000000000:3000000000:';
-                    UPDATE outbox SET xid = ((SELECT max(xid) FROM outbox)::text::bigint + 100)::text::xid8";
+                    UPDATE outbox SET xid = ((SELECT xid FROM outbox ORDER BY xid DESC LIMIT 1)::text::bigint + 100)::text::xid8";
     store.client.batch_execute(restored).await.unwrap();
     (store, topic)
 }
@@ -131,4 +133,117 @@ async fn an_operator_says_that_all_is_sent_again() {
     assert_eq!(topic.received.len(), 3);
     assert_eq!(topic.received[1].id(), topic.received[0].id());
     assert_eq!(store.unacknowledged().await, 0);
+}
+
+/// A publisher that takes its time holds up the restart, and the operator hears for whom it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn going_on_as_told_waits_for_open_transactions_and_says_so() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let publisher = connect(&store.url).await;
+    let open = "SET application_name = 'a slow service'; BEGIN;
+                SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+    publisher.batch_execute(open).await.unwrap();
+    let relay = Process::start_with(&store, &[("RELAY_GO_ON_FROM", "now")]);
+    until("it says for whom it waits", async || {
+        relay.log().contains("a slow service")
+    })
+    .await;
+    // Others are not held up meanwhile.
+    let other = tokio::time::timeout(Duration::from_secs(10), store.publish("other key", "meanwhile"));
+    other.await.expect("publishers wait for the restart");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    publisher.batch_execute("COMMIT").await.unwrap();
+    until("the cursor is from here", async || {
+        store.number("SELECT system_identifier FROM outbox_cursor").await != 1
+    })
+    .await;
+    let after = store.publish("key", "after").await;
+    topic.until_has([after]).await;
+}
+
+/// What is restored may be large, and a role may have a limit for its statements that none of these keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outbox_of_any_size_is_gone_on_from_whatever_limit_statements_have() {
+    let (store, mut topic) = restored_elsewhere().await;
+    let many = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100, 'notes.noted.v1', '{}', NULL, 3, 2))
+                FROM generate_series(1, 30000) n";
+    store.number(many).await;
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 10', current_database()); END $$";
+    store.client.batch_execute(limit).await.unwrap();
+    let mut settings = store.settings();
+    settings.go_on_from = Some(GoOnFrom::All);
+    let _relay = outbox_relay::start(settings).await.unwrap();
+    let all = store.committed().await.into_iter().map(|(_, id)| id);
+    topic.until_has(all).await;
+}
+
+/// A store whose relay has a role of its own, which may not ask for the cluster's identifier.
+async fn without_the_identifier() -> (Store, RelaySettings) {
+    let store = Store::new().await;
+    let role = format!("role{}", uuid::Uuid::now_v7().simple());
+    let granted = format!(
+        "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC; CREATE ROLE {role} LOGIN PASSWORD 'relay';
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+    );
+    store.client.batch_execute(&granted).await.unwrap();
+    let mut settings = store.settings();
+    let url = store.url.replace("postgres:postgres@", &format!("{role}:relay@"));
+    settings.postgres = PostgresSettings::new(url);
+    (store, settings)
+}
+
+/// A relay with these settings sends what is published.
+async fn sends(store: &Store, settings: RelaySettings) {
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    let sent = store.publish("key", "text").await;
+    let mut topic = store.topic();
+    tokio::select! {
+        () = topic.until_has([sent]) => {}
+        ended = relay.ended() => panic!("{ended:?}"),
+    }
+    relay.stop().await.unwrap();
+}
+
+async fn refusal(settings: RelaySettings) -> String {
+    let mut relay = outbox_relay::start(settings).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), relay.ended());
+    format!("{:#}", ended.await.expect("it goes on").unwrap_err())
+}
+
+/// Without the right to ask for it the cursor tells by itself whether it was written here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_may_not_ask_for_the_clusters_identifier_leads() {
+    let (store, mut settings) = without_the_identifier().await;
+    sends(&store, settings.clone()).await;
+    sends(&store, settings.clone()).await;
+    // It is not taken for another cluster when it may ask.
+    sends(&store, store.settings()).await;
+    // As a restored dump would: another transaction wrote the row.
+    let restored = "UPDATE outbox_cursor SET saved_at = saved_at";
+    store.client.batch_execute(restored).await.unwrap();
+    let refused = refusal(settings.clone()).await;
+    assert!(refused.contains("--go-on-from"), "{refused}");
+    settings.go_on_from = Some(GoOnFrom::Now);
+    let mut relay = outbox_relay::start(settings.clone()).await.unwrap();
+    until("the cursor is from here", async || {
+        store.number("SELECT system_identifier FROM outbox_cursor").await == 1
+    })
+    .await;
+    relay.stop().await.unwrap();
+    settings.go_on_from = None;
+    sends(&store, settings).await;
+}
+
+/// A cursor of the version before does not tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_cannot_know_its_cluster_says_which_right_it_needs() {
+    let (store, settings) = without_the_identifier().await;
+    sends(&store, store.settings()).await;
+    let version_before = "UPDATE outbox_cursor SET saved_by = NULL";
+    store.client.batch_execute(version_before).await.unwrap();
+    let refused = refusal(settings).await;
+    assert!(
+        refused.contains("GRANT EXECUTE ON FUNCTION pg_control_system() TO role"),
+        "{refused}"
+    );
 }

@@ -8,7 +8,7 @@ use outbox::PublishError;
 use outbox_relay::{RelaySettings, Running};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 use crate::kafka::Topic;
@@ -132,6 +132,13 @@ impl Store {
     pub async fn number(&self, sql: &str) -> i64 {
         self.client.query_one(sql, &[]).await.unwrap().get(0)
     }
+}
+
+/// Another session of a store's database.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 /// Publishes, and writes it at once: a relay must also get along with who takes their time afterwards.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connect::PostgresSettings;
 use db::{DbSettings, lock_class};
-use outbox::log::{BUCKETS, Cursor, Difference, Record, Session, empty_bucket};
+use outbox::log::{BUCKETS, Cursor, Difference, Portion, Record, Session, empty_bucket};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio_postgres::Client;
 
@@ -138,7 +138,9 @@ impl Twins {
         for (acknowledged, text) in &self.instants {
             let (now, rows) = log::tick(&self.model, *acknowledged);
             let expected: Vec<i64> = rows.iter().map(|row| row.position).collect();
-            let Difference::Whole { records, .. } = self.session.tick(text, 1_000).await.unwrap() else {
+            let Difference::Whole { records, .. } =
+                self.session.tick(text, &mut rows_at_most(1_000)).await.unwrap()
+            else {
                 panic!("a thousand rows");
             };
             assert_eq!(positions(&records), expected);
@@ -148,7 +150,7 @@ impl Twins {
             let Difference::Large {
                 before,
                 now: text_now,
-            } = self.session.tick(text, 0).await.unwrap()
+            } = self.session.tick(text, &mut rows_at_most(0)).await.unwrap()
             else {
                 panic!("no rows");
             };
@@ -156,7 +158,11 @@ impl Twins {
             let targets = [&self.instants[..], &[(now, text_now)]].concat();
             let (target, text_target) = targets.choose(random).unwrap();
             let (after, wanted) = (before + random.random_range(0..4), random.random_range(1..4));
-            let found = self.session.page(text, text_target, after, wanted).await.unwrap();
+            let found = self
+                .session
+                .page(text, text_target, after, &mut rows_at_most(wanted))
+                .await
+                .unwrap();
             let many = usize::try_from(wanted).unwrap();
             let rows = log::page(&self.model, *acknowledged, *target, after, many);
             let expected: Vec<i64> = rows.iter().map(|row| row.position).collect();
@@ -167,6 +173,10 @@ impl Twins {
             );
         }
     }
+}
+
+fn rows_at_most(rows: i64) -> Portion {
+    Portion::new(rows, usize::MAX)
 }
 
 fn positions(records: &[Record]) -> Vec<i64> {

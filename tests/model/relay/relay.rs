@@ -54,13 +54,12 @@ impl Relay {
                 return;
             }
             self.progress.reading().reached(now);
-            if rows.is_empty() {
-                self.progress.expect(false);
-                self.progress.acknowledged(self.acks.prefix());
-            }
             rows
         };
-        if !rows.is_empty() {
+        if rows.is_empty() {
+            self.progress.expect(false);
+            self.progress.acknowledged(self.acks.prefix());
+        } else {
             self.send(&rows);
         }
     }

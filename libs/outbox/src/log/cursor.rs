@@ -1,4 +1,6 @@
-use tokio_postgres::Row;
+use std::time::Duration;
+
+use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::session::{LogError, Session};
 
@@ -50,11 +52,15 @@ pub enum Restart {
 }
 
 pub(crate) const SAVE_SQL: &str = "UPDATE outbox_cursor SET acknowledged = $1::text::pg_snapshot,
-    target = $2::text::pg_snapshot, position = $3, saved_at = now()";
+    target = $2::text::pg_snapshot, position = $3, saved_at = now(), saved_by = pg_current_xact_id()";
+
+const SAVE_ORIGIN_SQL: &str =
+    "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2, saved_by = pg_current_xact_id()";
 
 /// The timeline is the first part of the current WAL file's name.
-const ORIGIN_SQL: &str = "SELECT system_identifier,
-    ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int FROM pg_control_system()";
+const TIMELINE_SQL: &str = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
+/// The cursor's row names the transaction that wrote it: in a copy by a dump it is another one that did.
+const IS_FROM_HERE_SQL: &str = "saved_by::text::numeric % 4294967296 = outbox_cursor.xmin::text::numeric";
 
 impl Session {
     /// The saved cursor, and the cluster that it is from (`None` before the first relay).
@@ -79,20 +85,36 @@ impl Session {
         ))
     }
 
-    /// The cluster that this session is on.
+    /// The cluster that this session is on. Where it may not be asked for its identifier, 0 or 1 stand for it, and the
+    /// cursor's row tells whether it was written here.
     pub async fn origin(&self) -> Result<Origin, LogError> {
-        let row: Row = self.client.query_one(ORIGIN_SQL, &[]).await?;
+        let asked = format!(
+            "SELECT CASE WHEN c.system_identifier IN (0, 1) AND c.is_from_here THEN c.system_identifier ELSE s.system_identifier END,
+               {TIMELINE_SQL} FROM pg_control_system() s, (SELECT system_identifier, {IS_FROM_HERE_SQL} AS is_from_here FROM outbox_cursor) c"
+        );
+        let told = format!(
+            "SELECT CASE WHEN system_identifier IS NULL THEN 0 WHEN {IS_FROM_HERE_SQL} THEN system_identifier
+               WHEN saved_by IS NOT NULL THEN (system_identifier = 0)::int::bigint END, {TIMELINE_SQL}, current_user::text FROM outbox_cursor"
+        );
+        let row = match self.client.query_one(&asked, &[]).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                self.client.query_one(&told, &[]).await?
+            }
+            asked => asked?,
+        };
+        let Some(system_identifier) = row.get(0) else {
+            return Err(LogError::UnknownCluster { role: row.get(2) });
+        };
         Ok(Origin {
-            system_identifier: row.get(0),
+            system_identifier,
             timeline: row.get(1),
         })
     }
 
     /// Notes which cluster the cursor is from.
     pub async fn save_origin(&self, origin: Origin) -> Result<(), LogError> {
-        let sql = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2";
         self.client
-            .execute(sql, &[&origin.system_identifier, &origin.timeline])
+            .execute(SAVE_ORIGIN_SQL, &[&origin.system_identifier, &origin.timeline])
             .await?;
         Ok(())
     }
@@ -106,14 +128,31 @@ impl Session {
         Ok(())
     }
 
-    /// Starts over in a cluster that the cursor is not from; see [`Restart`].
-    pub async fn restart(&mut self, from: Restart) -> Result<(), LogError> {
+    /// Starts over in a cluster that the cursor is not from, see [`Restart`], and notes that it is from here now. It
+    /// waits until no other transaction uses the outbox, and says for which.
+    pub async fn restart(&mut self, from: Restart, here: Origin) -> Result<(), LogError> {
+        loop {
+            match self.try_restart(from, here).await {
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                    self.tell_who_uses_the_outbox().await?;
+                    // Publishers wait behind a lock on all of the table that is waited for: they have a turn.
+                    tokio::time::sleep(RESTART_WAITS).await;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    async fn try_restart(&mut self, from: Restart, here: Origin) -> Result<(), tokio_postgres::Error> {
         let transaction = self.client.transaction().await?;
-        transaction
-            .batch_execute("SET LOCAL synchronous_commit = on; LOCK TABLE outbox IN EXCLUSIVE MODE")
-            .await?;
+        let lock = format!(
+            "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {}; LOCK TABLE outbox IN EXCLUSIVE MODE",
+            RESTART_WAITS.as_millis()
+        );
+        transaction.batch_execute(&lock).await?;
         let now =
-            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL";
+            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL,
+            saved_by = pg_current_xact_id()";
         transaction.execute(now, &[]).await?;
         // The rows' transaction ids are the other cluster's: here they may be still to come.
         let rows = match from {
@@ -128,7 +167,33 @@ impl Session {
             }
         };
         transaction.batch_execute(rows).await?;
-        transaction.commit().await?;
+        let origin = [&here.system_identifier as &(dyn ToSql + Sync), &here.timeline];
+        transaction.execute(SAVE_ORIGIN_SQL, &origin).await?;
+        transaction.commit().await
+    }
+
+    async fn tell_who_uses_the_outbox(&self) -> Result<(), LogError> {
+        for row in self.client.query(USERS_SQL, &[]).await? {
+            let (pid, application): (i32, String) = (row.get(0), row.get(1));
+            let (state, seconds): (Option<String>, Option<i64>) = (row.get(2), row.get(3));
+            tracing::warn!(
+                pid,
+                application,
+                state,
+                seconds,
+                "going on as told waits for this session's transaction, which uses the outbox"
+            );
+        }
         Ok(())
     }
 }
+
+/// How long publishers wait behind a restart that waits for others, at a time.
+const RESTART_WAITS: Duration = Duration::from_secs(1);
+
+/// Whose transactions hold locks on the outbox, and for how many seconds they have been open; the oldest first.
+const USERS_SQL: &str = "SELECT pid, coalesce(application_name, ''), state, extract(epoch FROM clock_timestamp() - xact_start)::bigint
+    FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN (
+      SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE granted AND datname = current_database()
+        AND relation IN (SELECT relid FROM pg_partition_tree('outbox')))
+    ORDER BY xact_start";

@@ -9,6 +9,7 @@
 
 mod cursor;
 mod maintain;
+mod portion;
 mod read;
 mod record;
 mod session;
@@ -16,6 +17,7 @@ mod status;
 
 pub use cursor::{Cursor, Origin, Restart};
 pub use maintain::{BUCKET_SECONDS, BUCKETS, empty_bucket, publish_again};
+pub use portion::Portion;
 pub use read::Difference;
 pub use record::Record;
 pub use session::{LogError, Session};

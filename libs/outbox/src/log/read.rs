@@ -1,4 +1,10 @@
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+use tokio_postgres::{Row, Statement, types::ToSql};
+
 use super::{
+    portion::Portion,
     record::{COLUMNS, Record},
     session::{LogError, Session},
 };
@@ -62,11 +68,11 @@ pub(crate) fn page_sql() -> String {
 }
 
 impl Session {
-    /// Takes a new snapshot and reads what it sees beyond `acknowledged`, if that is at most `wanted` rows.
-    pub async fn tick(&self, acknowledged: &str, wanted: i64) -> Result<Difference, LogError> {
-        let mut rows = self
-            .client
-            .query(&self.statements.tick, &[&acknowledged, &wanted])
+    /// Takes a new snapshot and reads what it sees beyond `acknowledged`, if that is at most a `portion`.
+    pub async fn tick(&self, acknowledged: &str, portion: &mut Portion) -> Result<Difference, LogError> {
+        let wanted = portion.rows();
+        let Answer { rows, is_whole } = self
+            .read(&self.statements.tick, &[&acknowledged, &wanted], portion)
             .await?;
         let first = rows.first();
         let now: String = first.map_or_else(|| acknowledged.to_owned(), |row| row.get(8));
@@ -76,8 +82,8 @@ impl Session {
                 records: Vec::new(),
             });
         }
-        if i64::try_from(rows.len()).is_ok_and(|found| found > wanted) {
-            rows.clear();
+        if !is_whole || i64::try_from(rows.len()).is_ok_and(|found| found > wanted) {
+            drop(rows);
             let before = self
                 .client
                 .query_one(&self.statements.lowest, &[&acknowledged, &now])
@@ -91,18 +97,50 @@ impl Session {
         })
     }
 
-    /// The next rows of a large difference, by position.
+    /// The next rows of a large difference, by position: a `portion` at most.
     pub async fn page(
         &self,
         acknowledged: &str,
         target: &str,
         after: i64,
-        wanted: i64,
+        portion: &mut Portion,
     ) -> Result<Vec<Record>, LogError> {
-        let rows = self
-            .client
-            .query(&self.statements.page, &[&acknowledged, &target, &after, &wanted])
+        let wanted = portion.rows();
+        let answer = self
+            .read(
+                &self.statements.page,
+                &[&acknowledged, &target, &after, &wanted],
+                portion,
+            )
             .await?;
-        Ok(rows.into_iter().map(Record::new).collect())
+        Ok(answer.rows.into_iter().map(Record::new).collect())
     }
+
+    /// The first rows of an answer, as far as they fit. What comes behind them is let go at once.
+    async fn read(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+        portion: &mut Portion,
+    ) -> Result<Answer, tokio_postgres::Error> {
+        let parameters = parameters.iter().map(|parameter| *parameter as &dyn ToSql);
+        let mut stream = pin!(self.client.query_raw(statement, parameters).await?);
+        let (mut rows, mut bytes, mut is_whole) = (Vec::new(), 0, true);
+        while let Some(row) = stream.try_next().await? {
+            let size = row.raw_size_bytes();
+            is_whole = is_whole && portion.fits(rows.len(), bytes, size);
+            if is_whole {
+                bytes += size;
+                rows.push(row);
+            }
+        }
+        portion.came(rows.len(), bytes);
+        Ok(Answer { rows, is_whole })
+    }
+}
+
+struct Answer {
+    rows: Vec<Row>,
+    /// Whether there were no more than fit.
+    is_whole: bool,
 }

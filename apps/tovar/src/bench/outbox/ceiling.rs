@@ -51,14 +51,15 @@ async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
     let (cursor, _) = session.load_cursor().await?;
     let settings = settings(run);
     let began = Instant::now();
-    let Difference::Large { now, mut before } = session.tick(&cursor.acknowledged, settings.page).await?
+    let mut portion = settings.portion();
+    let Difference::Large { now, mut before } = session.tick(&cursor.acknowledged, &mut portion).await?
     else {
         anyhow::bail!("the backlog is smaller than a page");
     };
     let mut read = 0;
     loop {
         let records = session
-            .page(&cursor.acknowledged, &now, before, settings.page)
+            .page(&cursor.acknowledged, &now, before, &mut portion)
             .await?;
         let Some(last) = records.last() else { break };
         before = last.position();

@@ -1,0 +1,1 @@
+ALTER TABLE outbox_cursor DROP COLUMN saved_by;
