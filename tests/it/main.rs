@@ -24,6 +24,7 @@ mod order_shown;
 mod outages;
 mod pages;
 mod people;
+mod poison;
 mod postgres_restarted;
 mod proofs;
 mod redelivered;

@@ -6,6 +6,7 @@ mod event;
 mod id;
 mod money;
 mod names;
+pub mod time;
 mod trace;
 
 pub use class::{Class, Classify, cause_chain};
@@ -14,4 +15,5 @@ pub use event::{Event, EventId};
 pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};
 pub use money::{Currency, InvalidCurrency, Money};
 pub use names::{InvalidName, Sku, Zone};
+pub use time::{InvalidTimestamp, Timestamp};
 pub use trace::{InvalidTraceParent, TraceParent};

@@ -14,7 +14,7 @@ pub use http::{
     body::NoBody,
     call::{Call, Responded, UseCase},
     events::{EventStream, Gone},
-    page::{InvalidCursor, Page, PageQuery},
+    page::{CursorKey, InvalidCursor, Page, PageQuery},
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
     version::{PreconditionFailed, Version},
 };

@@ -6,7 +6,7 @@ mod secure;
 mod shop;
 mod store;
 
-pub use operations::{Operation, operations};
+pub use operations::{Operation, Place, body_of, operations};
 pub use prometheus::{Prometheus, Samples};
 pub use secure::{Secure, greets};
 pub use shop::{Shop, WITHIN};

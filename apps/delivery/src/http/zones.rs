@@ -2,9 +2,8 @@ use actix_web::{
     get, post, put,
     web::{Path, Query},
 };
-use chrono::{DateTime, Utc};
 use contracts::delivery::Handover;
-use kernel::Zone;
+use kernel::{Timestamp, Zone};
 use serde::Deserialize;
 use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::ToSchema;
@@ -72,8 +71,8 @@ pub async fn get_slots(call: Call<State>, zone: Path<Zone>, page: Query<PageQuer
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSlot {
-    starts_at: DateTime<Utc>,
-    ends_at: DateTime<Utc>,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
     #[schema(minimum = 1, maximum = 100_000)]
     capacity: i64,
 }
@@ -87,8 +86,8 @@ pub async fn post_slot(call: Call<State, NewSlot>, zone: Path<Zone>) -> Responde
     let answer = |slot: &SlotView| Answer::created(format!("/api/zones/{}/slots", slot.zone), slot);
     call.map(|body| AddSlot {
         zone: zone.into_inner(),
-        starts_at: body.starts_at,
-        ends_at: body.ends_at,
+        starts_at: body.starts_at.get(),
+        ends_at: body.ends_at.get(),
         capacity: body.capacity,
     })
     .once("delivery.add_slot", add_slot, answer)
