@@ -27,6 +27,7 @@ mod people;
 mod poison;
 mod postgres_restarted;
 mod proofs;
+mod readiness;
 mod redelivered;
 mod refused;
 mod relay_killed;

@@ -6,6 +6,7 @@ mod metrics;
 mod migrate;
 mod pool;
 mod postgres;
+mod pulse;
 mod rows;
 mod transaction;
 
@@ -14,6 +15,7 @@ pub use error::DbError;
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;
+pub use pulse::Pulse;
 pub use rows::LockedRow;
 pub use transaction::{Gathered, Tx, Work, WorkOn};
 

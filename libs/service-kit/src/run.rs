@@ -13,7 +13,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
-use db::{Db, Migrations};
+use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::FingerprintKey;
 use kernel::{Class, Classify, Clock, cause_chain};
@@ -153,7 +153,9 @@ pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow
             .await?,
         )
     };
-    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db)).await?;
+    let watch = db.pulse().watch(kit.db.postgres.clone(), S::NAME);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(watch));
+    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db.pulse())).await?;
     tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
     Ok(Running {
         address,
@@ -264,11 +266,18 @@ impl Classify for BadAddress {
     }
 }
 
-/// Ready while the database answers. Kafka does not count: requests are served without it.
-fn readiness(db: Db) -> Readiness {
+/// Ready while the database answers anyone, however busy this process is with it: all replicas have the same one, and what
+/// is slow for one would take all of them out. Kafka does not count: requests are served without it.
+fn readiness(pulse: Pulse) -> Readiness {
     Arc::new(move || {
-        let db = db.clone();
-        Box::pin(async move { db.ping().await.map_err(|error| cause_chain(&error)) })
+        let silence = pulse.silent_for();
+        let ready = silence.map_or(Ok(()), |silence| {
+            Err(format!(
+                "the database has been silent for {} s",
+                silence.as_secs()
+            ))
+        });
+        Box::pin(std::future::ready(ready))
     })
 }
 
