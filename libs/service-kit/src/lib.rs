@@ -16,7 +16,7 @@ pub use http::{
     events::{EventStream, Gone},
     page::{CursorKey, InvalidCursor, Page, PageQuery},
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
-    version::{PreconditionFailed, Version},
+    version::{PreconditionFailed, Preconditions, Version},
 };
 pub use run::{Running, main, start};
 pub use service::{Boot, NoSettings, Service};

@@ -27,6 +27,7 @@ use crate::{
         call::Kit,
         docs,
         limit::Limits,
+        methods::{self, Methods},
         observe::{self, HttpMetrics, Observer},
     },
     readings::Readings,
@@ -211,11 +212,12 @@ fn serve<S: Service>(
         limits,
         runtime: Handle::current(),
     });
-    let observer = Data::new(observer);
+    let (observer, methods) = (Data::new(observer), Data::new(Methods::of(&api)));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
             .app_data(observer.clone())
+            .app_data(methods.clone())
             .app_data(
                 web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
             )
@@ -224,11 +226,10 @@ fn serve<S: Service>(
                     .error_handler(|error, _| ApiError::from(BadAddress::Query(error.to_string())).into()),
             )
             .wrap(from_fn(observe::observe))
+            .wrap(from_fn(methods::head_as_get))
             .configure(S::routes)
             .configure(|config| docs::routes(config, &api, S::PROBLEMS))
-            .default_service(web::to(async || -> Result<actix_web::HttpResponse, ApiError> {
-                Err(BadAddress::NoRoute.into())
-            }))
+            .default_service(web::to(methods::no_route))
     })
     .workers(usize::from(kit.http_workers))
     .shutdown_timeout(kit.shutdown_grace)
@@ -246,14 +247,12 @@ enum BadAddress {
     Path,
     #[error("the query cannot be read: {0}")]
     Query(String),
-    #[error("there is nothing at this address")]
-    NoRoute,
 }
 
 impl Classify for BadAddress {
     fn class(&self) -> Class {
         match self {
-            Self::Path | Self::NoRoute => Class::NotFound,
+            Self::Path => Class::NotFound,
             Self::Query(_) => Class::Malformed,
         }
     }
@@ -261,7 +260,6 @@ impl Classify for BadAddress {
         match self {
             Self::Path => "invalid_path",
             Self::Query(_) => "invalid_query",
-            Self::NoRoute => "no_such_route",
         }
     }
 }

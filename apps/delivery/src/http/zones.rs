@@ -35,8 +35,8 @@ struct HowServed {
     handover: Handover,
 }
 
-/// Serve a zone, or serve it in another way; for managers.
-#[utoipa::path(tag = "zones", params(("zone" = Zone, Path)), request_body = HowServed, security(("token" = [])),
+/// Serve a zone, or serve it in another way; for managers. With `If-None-Match: *` only if it is not served yet.
+#[utoipa::path(tag = "zones", params(("zone" = Zone, Path), ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = HowServed, security(("token" = [])),
     responses((status = 200, body = ZoneView), (status = 201, body = ZoneView)))]
 #[put("/api/zones/{zone}")]
 pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> Responded {
@@ -48,9 +48,11 @@ pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> R
             Answer::ok(&put.zone)
         }
     };
+    let preconditions = call.preconditions();
     call.map(|body| PutZone {
         zone: zone.into_inner(),
         handover: body.handover,
+        preconditions,
     })
     .run("delivery.put_zone", put_zone, answer)
     .await

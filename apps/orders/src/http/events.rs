@@ -54,6 +54,7 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
     let owner = call.caller()?.user_id;
     let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
     let (streams, runtime) = (call.state().streams.clone(), call.runtime());
+    let is_head = call.is_head();
     let wish = call.map(|_| FollowOrder {
         order_id,
         owner,
@@ -61,6 +62,9 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
     });
     if !wish.read("orders.follow_order", follow_order).await? {
         return Ok(HttpResponse::NoContent().finish());
+    }
+    if is_head {
+        return Ok(EventStream::head());
     }
     let follower = streams.follow(order_id)?;
     Ok(EventStream::answer(&runtime, |stream| {

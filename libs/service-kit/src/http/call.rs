@@ -1,6 +1,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Data};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::{Method, header},
+    web::Data,
+};
 use db::{Db, Tx, WorkOn};
 use futures_util::{
     FutureExt, TryFutureExt,
@@ -16,8 +21,9 @@ use super::{
     answer::Answer,
     body::{self, NoBody},
     limit::{Counted, Limits, address},
+    methods,
     problem::ApiError,
-    version::Version,
+    version::Preconditions,
 };
 use crate::{AuthError, Caller, Role, Tokens};
 
@@ -45,9 +51,19 @@ pub struct Call<S, B = NoBody> {
     caller: Result<Caller, AuthError>,
     key: Result<IdempotencyKey, KeyError>,
     key_owner: Option<String>,
-    if_match: Option<Version>,
+    preconditions: Preconditions,
+    form: Form,
     fingerprint: Fingerprint,
     kit: Data<Kit<S>>,
+}
+
+/// What kind of request it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Read,
+    /// A read of which only the answer's head is wanted.
+    Head,
+    Change,
 }
 
 /// One operation of a service: any `async fn(&mut Tx, &State, &Input) -> Result<View, impl Classify>`.
@@ -123,6 +139,14 @@ where
                 kit.limits.check(counted)?;
             }
             let key = key_of(&request);
+            let preconditions = Preconditions::of(request.headers())?;
+            let form = if request.method() != Method::GET {
+                Form::Change
+            } else if methods::is_head(&request) {
+                Form::Head
+            } else {
+                Form::Read
+            };
             let json = body::read(&request, payload, kit.body_limit, kit.body_timeout).await?;
             let method = request.method().as_str();
             let fingerprint =
@@ -133,7 +157,8 @@ where
                 caller,
                 key,
                 key_owner: None,
-                if_match: Version::from_if_match(request.headers()),
+                preconditions,
+                form,
                 fingerprint,
                 kit,
             })
@@ -183,9 +208,14 @@ impl<S, B> Call<S, B> {
         Ok(self.key.clone()?.as_str().to_owned())
     }
 
-    /// The version that the caller has seen, if they say so: an update must fail if it is another one by now.
-    pub fn if_match(&self) -> Option<Version> {
-        self.if_match
+    /// What the caller makes a change depend on: the use case fails if it does not hold.
+    pub fn preconditions(&self) -> Preconditions {
+        self.preconditions.clone()
+    }
+
+    /// Whether only the head of the answer is wanted.
+    pub fn is_head(&self) -> bool {
+        self.form == Form::Head
     }
 
     /// The runtime of the service's background work, for streams.
@@ -204,7 +234,8 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
-            if_match,
+            preconditions,
+            form,
             fingerprint,
             kit,
         } = self;
@@ -213,7 +244,8 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
-            if_match,
+            preconditions,
+            form,
             fingerprint,
             kit,
         }
@@ -306,6 +338,7 @@ where
     {
         let (kit, body) = (self.kit.into_inner(), self.body);
         let runtime = kit.runtime.clone();
+        let (preconditions, form) = (self.preconditions, self.form);
         let job = async move {
             let mut attempts = 0;
             loop {
@@ -332,6 +365,7 @@ where
                     Err(error) if error.class() == Class::Unavailable && attempts < ATTEMPTS => {
                         tokio::time::sleep(BETWEEN_ATTEMPTS * attempts).await;
                     }
+                    Ok(answer) if form != Form::Change => return Ok(answer.for_reader(&preconditions)?),
                     outcome => return outcome,
                 }
             }
