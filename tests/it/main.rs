@@ -18,6 +18,7 @@ mod keyed_routes;
 mod labels;
 mod limits;
 mod lists;
+mod lost_answers;
 mod methods;
 mod metrics;
 mod one_trace;

@@ -11,7 +11,7 @@ mod rows;
 mod transaction;
 
 pub use cached::{Cached, cached};
-pub use error::DbError;
+pub use error::{DbError, OUTCOME_UNKNOWN};
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;

@@ -217,7 +217,7 @@ impl Tx<'_> {
 
     async fn commit(mut self) -> Result<Vec<Announcement>, DbError> {
         self.flush().await?;
-        commit(self.conn).await?;
+        commit(self.conn).await.map_err(DbError::of_commit)?;
         Ok(self.when_committed)
     }
 

@@ -321,6 +321,7 @@ where
             kit.db
                 .transaction(name, async |tx| work.call(tx, &kit.state, &body).await)
                 .await
+                .map_err(of_read)
         };
         in_own_task(&runtime, job).await
     }
@@ -341,6 +342,8 @@ where
         let (preconditions, form) = (self.preconditions, self.form);
         let job = async move {
             let mut attempts = 0;
+            // An attempt of which it is not known what became of it. Another that fails as well says nothing of it.
+            let mut unknown = None;
             loop {
                 let outcome = kit
                     .db
@@ -362,7 +365,21 @@ where
                 attempts += 1;
                 match outcome {
                     // A deadlock or a lost connection: the key makes it safe to try again.
-                    Err(error) if error.class() == Class::Unavailable && attempts < ATTEMPTS => {
+                    Err(error) if error.class() == Class::Unavailable => {
+                        let is_unknown = error.code() == db::OUTCOME_UNKNOWN;
+                        let is_last = attempts == ATTEMPTS || is_unknown && preconditions.forbid_repetition();
+                        let error = match unknown.take() {
+                            Some(unknown) if !is_unknown => unknown,
+                            _ => error,
+                        };
+                        if is_last {
+                            return Err(if form == Form::Change {
+                                error
+                            } else {
+                                of_read(error)
+                            });
+                        }
+                        unknown = Some(error).filter(|error| error.code() == db::OUTCOME_UNKNOWN);
                         tokio::time::sleep(BETWEEN_ATTEMPTS * attempts).await;
                     }
                     Ok(answer) if form != Form::Change => return Ok(answer.for_reader(&preconditions)?),
@@ -371,6 +388,28 @@ where
             }
         };
         in_own_task(&runtime, job).await.map(Answer::into_response)
+    }
+}
+
+/// What became of a read is never unknown: nothing.
+fn of_read(error: ApiError) -> ApiError {
+    if error.code() != db::OUTCOME_UNKNOWN {
+        return error;
+    }
+    tracing::debug!(%error, "a read was lost");
+    ReadLost.into()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the database cannot be reached at the moment")]
+struct ReadLost;
+
+impl Classify for ReadLost {
+    fn class(&self) -> Class {
+        Class::Unavailable
+    }
+    fn code(&self) -> &'static str {
+        "database_unavailable"
     }
 }
 

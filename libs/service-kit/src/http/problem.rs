@@ -159,6 +159,11 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
         "The service's database is away. Nothing was stored; try again after Retry-After with the same key.",
     ),
     doc(
+        "outcome_unknown",
+        503,
+        "The service lost its database while the change was being stored. It may have been stored; send it again after Retry-After with the same key.",
+    ),
+    doc(
         "internal_error",
         500,
         "A defect of the service. Nothing was stored; the log has the cause under the trace id.",

@@ -96,6 +96,11 @@ impl Preconditions {
         self.check_none_match(true, Some(&etag(current)))
     }
 
+    /// Whether the request must not be made again when it is not known what became of it: it would meet what it has made.
+    pub(crate) fn forbid_repetition(&self) -> bool {
+        self.if_none_match.is_some()
+    }
+
     fn check_match(&self, exists: bool, etag: Option<&str>) -> Result<(), PreconditionFailed> {
         match &self.if_match {
             None => Ok(()),
