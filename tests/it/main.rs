@@ -30,6 +30,7 @@ mod people;
 mod poison;
 mod postgres_restarted;
 mod preconditions;
+mod prices;
 mod proofs;
 mod readiness;
 mod redelivered;

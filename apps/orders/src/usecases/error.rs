@@ -1,5 +1,5 @@
 use db::DbError;
-use kernel::{Class, Classify};
+use kernel::{Class, Classify, Money};
 use outbox::PublishError;
 use service_kit::InvalidCursor;
 
@@ -10,6 +10,12 @@ use crate::domain::{lines::LinesError, stop::NoStop};
 pub enum OrderError {
     #[error("there is no such order")]
     UnknownOrder,
+    #[error(
+        "the order costs {total} minor units by now; send it again with this expected_total if that is all right"
+    )]
+    PriceChanged { total: Money },
+    #[error("expected_total: 1 to 100000000000 minor units")]
+    ExpectedTotal,
     #[error(transparent)]
     Lines(#[from] LinesError),
     #[error(transparent)]
@@ -26,6 +32,8 @@ impl Classify for OrderError {
     fn class(&self) -> Class {
         match self {
             Self::UnknownOrder => Class::NotFound,
+            Self::PriceChanged { .. } => Class::Conflict,
+            Self::ExpectedTotal => Class::Invalid,
             Self::Lines(error) => error.class(),
             Self::NoStop(error) => error.class(),
             Self::Cursor(error) => error.class(),
@@ -36,11 +44,20 @@ impl Classify for OrderError {
     fn code(&self) -> &'static str {
         match self {
             Self::UnknownOrder => "unknown_order",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::ExpectedTotal => "invalid_expected_total",
             Self::Lines(error) => error.code(),
             Self::NoStop(error) => error.code(),
             Self::Cursor(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
+        }
+    }
+
+    fn total(&self) -> Option<i64> {
+        match self {
+            Self::PriceChanged { total } => Some(total.minor()),
+            _ => None,
         }
     }
 }

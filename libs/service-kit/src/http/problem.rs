@@ -49,6 +49,9 @@ pub struct Problem {
     pub detail: String,
     /// The trace under which the service's log has more.
     pub trace_id: Option<String>,
+    /// With `price_changed` only: the order's total at today's prices, in minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
 }
 
 /// One code on the page that explains them.
@@ -217,7 +220,11 @@ impl ResponseError for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        Problem::new(status, self.0.code(), detail).answer(response)
+        let problem = Problem {
+            total: self.0.total(),
+            ..Problem::new(status, self.0.code(), detail)
+        };
+        problem.answer(response)
     }
 }
 
@@ -235,6 +242,7 @@ impl Problem {
             code: code.to_owned(),
             detail,
             trace_id: TraceParent::current().map(TraceParent::trace_id),
+            total: None,
         }
     }
 
