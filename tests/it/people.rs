@@ -62,6 +62,51 @@ async fn a_profile_is_changed_by_who_knows_the_password_and_the_version() {
     store.stop().await;
 }
 
+/// A password takes long to be hashed, and there is much that may change meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_names_no_version_is_not_refused_for_one() {
+    let store = Store::start().await;
+    let (email, ada) = register(&store).await;
+    let patch = async |body| {
+        let answer = ada.send_with(Method::PATCH, "/api/users/me", Some(&body), &[]);
+        answer.await.unwrap()
+    };
+    let mut current = PASSWORD.to_owned();
+    for round in 0..5 {
+        let next = format!("password {round}");
+        let (change, rename) = (
+            json!({ "password": next, "current_password": current }),
+            async || {
+                for number in 0..10 {
+                    let renamed = patch(json!({ "name": format!("Ada {round}.{number}") })).await;
+                    assert_eq!(renamed.status, StatusCode::OK, "{:?}", renamed.body);
+                }
+            },
+        );
+        let (changed, ()) = tokio::join!(patch(change), rename());
+        assert_eq!(changed.status, StatusCode::OK, "{:?}", changed.body);
+        let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+        assert_eq!(me["name"], format!("Ada {round}.9"), "no name is lost");
+        current = next;
+    }
+    // Of two passwords one is set, and the other one's caller no longer knows the current one.
+    let race = |next: &str| patch(json!({ "password": next, "current_password": current }));
+    let (one, other) = tokio::join!(race("the one password"), race("the other password"));
+    let mut codes = [
+        one.code().map(ToOwned::to_owned),
+        other.code().map(ToOwned::to_owned),
+    ];
+    codes.sort();
+    assert_eq!(codes, [None, Some("wrong_password".to_owned())]);
+    let set = if one.status == StatusCode::OK {
+        "the one password"
+    } else {
+        "the other password"
+    };
+    store.guest.log_in(&email, set).await.unwrap();
+    store.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
     let store = Store::start().await;

@@ -62,6 +62,9 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     assert_eq!(before.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(before[2].data["status"], "reserved");
 
+    let told = tokio::time::timeout(Duration::from_secs(10), read(watch(&order, Some("99")).await, 3)).await;
+    assert_eq!(told.expect("no silence").len(), 3);
+
     let second = watch(&order, Some("3")).await;
     store.start_service("delivery").await;
     let after = read(second, usize::MAX).await;
@@ -82,6 +85,13 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     assert_eq!(watch(&order, Some("8")).await.status(), StatusCode::NO_CONTENT);
     assert_eq!(watch(&order, Some("x")).await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(read(watch(&order, Some("6")).await, usize::MAX).await.len(), 2);
+    // An id that this stream has not given is from elsewhere: everything is told, instead of nothing.
+    for unknown in ["9", "4000000000"] {
+        assert_eq!(
+            read(watch(&order, Some(unknown)).await, usize::MAX).await.len(),
+            8
+        );
+    }
     let eve = store.guest.new_customer(0).await.unwrap();
     let foreign = eve
         .stream(&format!("/api/orders/{order}/events"), None)

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tovar::client::{Answer, Client};
 
-use crate::harness::{Operation, Shop, Store, operations};
+use crate::harness::{Operation, Shop, Store, body_of, operations};
 
 /// Who may use an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,25 +58,6 @@ fn who_may(operation: &Operation) -> Who {
     }
 }
 
-/// A body that fits the operation.
-fn body(operation: &Operation) -> serde_json::Value {
-    match operation.path.as_str() {
-        path if path.ends_with("/role") => json!({ "role": "customer" }),
-        path if path.ends_with("/outcome") => json!({ "outcome": "delivered" }),
-        path if path.ends_with("/receipts") => json!({ "quantity": 1 }),
-        path if path.ends_with("/slots") => {
-            json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": 1 })
-        }
-        "/api/goods/{sku}" => json!({ "name": "Mine", "price": 1 }),
-        "/api/zones/{zone}" => json!({ "handover": "locker" }),
-        "/api/orders" => {
-            json!({ "lines": [{ "sku": "tea", "quantity": 1 }], "zone": "lockers", "slot_id": uuid::Uuid::nil() })
-        }
-        path if path.ends_with("-ups") || path.ends_with("withdrawals") => json!({ "amount": 1 }),
-        _ => json!({}),
-    }
-}
-
 /// What belongs to Ada.
 struct Hers {
     order: String,
@@ -97,7 +78,7 @@ async fn send(caller: &Client, operation: &Operation, hers: &Hers) -> Answer {
         .replace("{id}", id)
         .replace("{sku}", "tea")
         .replace("{zone}", "lockers");
-    let body = operation.takes_body.then(|| body(operation));
+    let body = operation.takes_body.then(|| body_of(operation));
     let key = uuid::Uuid::new_v4().to_string();
     let key = operation.takes_key.then_some(key.as_str());
     caller

@@ -3,7 +3,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Either, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
-    Request, Response, StatusCode, Uri,
+    Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
@@ -125,10 +125,21 @@ impl Proxy {
                 Some(answer) => answer,
                 None => return (unreachable(service), None),
             },
+            Route::Server if request.method() == Method::OPTIONS => own(options(EVERY_METHOD)),
+            Route::DocsIndex | Route::Problems | Route::Redirect(_)
+                if request.method() == Method::OPTIONS =>
+            {
+                own(options(OF_PAGES))
+            }
+            Route::DocsIndex | Route::Problems | Route::Redirect(_)
+                if ![Method::GET, Method::HEAD].contains(request.method()) =>
+            {
+                own(not_allowed())
+            }
             Route::DocsIndex => own(docs::index()),
             Route::Problems => own(docs::problems(&self.settings).await),
             Route::Redirect(location) => own(docs::redirect(&location)),
-            Route::Unknown => own(problem(
+            Route::Server | Route::Unknown => own(problem(
                 StatusCode::NOT_FOUND,
                 "no_such_route",
                 "there is nothing at this address; /api/docs/ shows what there is",
@@ -219,6 +230,26 @@ fn unreachable(service: Service) -> Answer {
         "service_unavailable",
         &format!("{service} does not answer at the moment; try again, with the same Idempotency-Key"),
     ))
+}
+
+/// What the gateway's own pages have.
+const OF_PAGES: &str = "GET, HEAD, OPTIONS";
+const EVERY_METHOD: &str = "GET, PUT, POST, PATCH, DELETE, HEAD, OPTIONS";
+
+fn options(allowed: &'static str) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header(header::ALLOW, allowed)
+        .body(Full::default())
+        .expect("constant headers always make a response")
+}
+
+fn not_allowed() -> Response<Full<Bytes>> {
+    let detail = format!("this address has the methods {OF_PAGES}");
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+    let allow = HeaderValue::from_static(OF_PAGES);
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
 }
 
 fn own(response: Response<Full<Bytes>>) -> Answer {

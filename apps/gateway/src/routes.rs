@@ -51,6 +51,8 @@ pub enum Route<'p> {
     Problems,
     /// A page's relative links only work with a slash at the end.
     Redirect(String),
+    /// `*`: the server as a whole, which only OPTIONS can ask about.
+    Server,
     Unknown,
 }
 
@@ -70,6 +72,9 @@ const OWNERS: [(&str, Service); 9] = [
 pub fn route(path: &str) -> Route<'_> {
     if path == "/.well-known/jwks.json" {
         return Route::To(Service::Users, path.into());
+    }
+    if path == "*" {
+        return Route::Server;
     }
     match path.strip_prefix("/api/docs") {
         Some("") => return Route::Redirect("/api/docs/".to_owned()),

@@ -51,8 +51,9 @@ pub const TEMPLATES: [Template; 32] = [
 /// The gateway's own pages, and whatever is no route.
 pub const OTHER: Template = template("other", "other");
 
-/// The template of a request.
+/// The template of a request. A HEAD counts as the GET that it stands for.
 pub fn of(method: &str, path: &str) -> Template {
+    let method = if method == "HEAD" { "GET" } else { method };
     let found = TEMPLATES
         .iter()
         .find(|template| template.method == method && matches(template.route, path));
@@ -86,9 +87,11 @@ mod tests {
                 "/api/orders/{id}/cancellation",
             ),
             ("GET", "/api/users/me", "/api/users/me"),
+            ("HEAD", "/api/users/me", "/api/users/me"),
             ("GET", "/api/users/7", "/api/users/{id}"),
         ] {
-            assert_eq!(of(method, path), template_of(method, route), "{path}");
+            let counted = if method == "HEAD" { "GET" } else { method };
+            assert_eq!(of(method, path), template_of(counted, route), "{path}");
         }
         for (method, path) in [
             ("GET", "/api/orders/"),

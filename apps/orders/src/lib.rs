@@ -29,19 +29,19 @@ pub struct Orders;
 #[command(next_help_heading = "Orders")]
 pub struct OrdersSettings {
     /// Seconds that an order may take for each step before its shipment
-    #[arg(long, env = "DEADLINE_BEFORE_SHIPMENT", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "DEADLINE_BEFORE_SHIPMENT", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub deadline_before_shipment: i64,
 
     /// Seconds within which the money of an order that does not go on must be settled
-    #[arg(long, env = "DEADLINE_CLOSING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "DEADLINE_CLOSING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub deadline_closing: i64,
 
     /// Seconds within which the goods of a failed delivery must be back
-    #[arg(long, env = "DEADLINE_RETURNING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "DEADLINE_RETURNING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub deadline_returning: i64,
 
     /// Seconds after the end of its slot within which a courier must report
-    #[arg(long, env = "DEADLINE_COURIER", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "DEADLINE_COURIER", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub deadline_courier: i64,
 
     /// Milliseconds between two looks for orders that are late

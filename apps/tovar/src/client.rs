@@ -139,12 +139,18 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// A request that is still to be completed, for [`Client::carry_out`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
+    }
+
+    /// Sends a request that was made elsewhere.
+    pub async fn carry_out(&self, request: reqwest::Request) -> reqwest::Result<Answer> {
+        Answer::of(self.http.execute(request).await?).await
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Result<Answer> {

@@ -43,7 +43,7 @@ pub struct UsersSettings {
     pub token_lifetime: i64,
 
     /// Seconds after which a token key is followed by a new one
-    #[arg(long, env = "TOKEN_KEY_LIFETIME", default_value_t = 7_776_000, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, env = "TOKEN_KEY_LIFETIME", default_value_t = 7_776_000, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub token_key_lifetime: i64,
 
     /// Seconds for which a new token key is shown before it signs

@@ -8,6 +8,11 @@ pub enum DbError {
     Pool(#[from] diesel_async::pooled_connection::bb8::RunError),
     #[error("the database did not carry out a query")]
     Query(#[source] QueryError),
+    /// The connection broke between COMMIT and its answer.
+    #[error(
+        "the database was lost while the change was being stored; it may have been stored: send it again, with the same key if it had one"
+    )]
+    OutcomeUnknown(#[source] QueryError),
     /// A newer release wrote it, before this one was rolled back to: what waits is right again with that release.
     #[error("the database holds something that this release does not know")]
     OfNewerRelease(#[from] UnknownValue),
@@ -51,8 +56,19 @@ impl From<QueryError> for DbError {
         }
     }
 }
+/// The code of an error after which it is not known whether the transaction was committed.
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
 impl DbError {
+    /// Why a COMMIT failed. Only what PostgreSQL itself has refused was certainly not stored.
+    pub(crate) fn of_commit(error: QueryError) -> Self {
+        if is_lost(&error) {
+            Self::OutcomeUnknown(error)
+        } else {
+            Self::Query(error)
+        }
+    }
+
     /// Checks that a write changed what it was meant to.
     pub fn expect_rows(what: &'static str, expected: usize, changed: usize) -> Result<(), Self> {
         if changed == expected {
@@ -70,7 +86,7 @@ impl DbError {
 impl Classify for DbError {
     fn class(&self) -> Class {
         match self {
-            Self::Pool(_) | Self::OfNewerRelease(_) => Class::Unavailable,
+            Self::Pool(_) | Self::OfNewerRelease(_) | Self::OutcomeUnknown(_) => Class::Unavailable,
             Self::Query(error) if is_transient(error) => Class::Unavailable,
             Self::Query(_) | Self::Language(_) | Self::RowCount { .. } => Class::Bug,
         }
@@ -79,6 +95,7 @@ impl Classify for DbError {
     fn code(&self) -> &'static str {
         match (self, self.class()) {
             (Self::OfNewerRelease(_), _) => "of_newer_release",
+            (Self::OutcomeUnknown(_), _) => OUTCOME_UNKNOWN,
             (_, Class::Unavailable) => "database_unavailable",
             _ => "internal_error",
         }
@@ -107,6 +124,25 @@ fn is_transient(error: &QueryError) -> bool {
         _ => false,
     }
 }
+
+/// Whether the connection ended before the server's answer, or with it.
+fn is_lost(error: &QueryError) -> bool {
+    match error {
+        QueryError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+            _,
+        )
+        | QueryError::BrokenTransactionManager => true,
+        QueryError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            let message = info.message();
+            ENDING_MESSAGES.iter().any(|known| message.starts_with(known))
+        }
+        _ => false,
+    }
+}
+
+/// With these the server ends a connection, also one whose transaction it has committed a moment ago.
+const ENDING_MESSAGES: [&str; 2] = ["terminating connection", "the database system is"];
 
 const TRANSIENT_MESSAGES: [&str; 9] = [
     "deadlock detected",               // 40P01

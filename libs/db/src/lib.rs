@@ -7,15 +7,17 @@ mod metrics;
 mod migrate;
 mod pool;
 mod postgres;
+mod pulse;
 mod rows;
 mod transaction;
 
 pub use blockers::{Blocker, Blockers};
 pub use cached::{Cached, cached};
-pub use error::{DbError, UnknownValue};
+pub use error::{DbError, OUTCOME_UNKNOWN, UnknownValue};
 pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;
+pub use pulse::Pulse;
 pub use rows::LockedRow;
 pub use transaction::{Gathered, Tx, Work, WorkOn};
 

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use crate::{
     DbError,
     metrics::{DbMetrics, PoolMetrics},
+    pulse::Pulse,
 };
 
 /// Where a service's database is, and how many connections it may have.
@@ -58,6 +59,7 @@ pub struct Db {
     pool: Pool<AsyncPgConnection>,
     pub(crate) application: &'static str,
     pub(crate) metrics: Option<DbMetrics>,
+    pub(crate) pulse: Pulse,
 }
 
 impl Db {
@@ -91,6 +93,7 @@ impl Db {
             pool,
             application,
             metrics: None,
+            pulse: Pulse::new(),
         };
         db.check_language().await?;
         Ok(db)
@@ -118,11 +121,9 @@ impl Db {
         self.pool.get().await.map_err(DbError::Pool)
     }
 
-    /// Asks the database for a sign of life.
-    pub async fn ping(&self) -> Result<(), DbError> {
-        let mut conn = self.connection().await?;
-        conn.batch_execute("SELECT 1").await?;
-        Ok(())
+    /// When the database last gave a sign of life.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// The same database, whose pool and transactions `registry` shows from now on.

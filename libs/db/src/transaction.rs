@@ -134,10 +134,12 @@ impl Db {
         AnsiTransactionManager::begin_transaction_sql(&mut *conn, opening)
             .await
             .map_err(|error| E::from(DbError::Query(error)))?;
+        self.pulse.beat();
         let mut tx = self.tx(&mut conn);
         let failed = match work(&mut tx).await {
             Ok(value) => match tx.commit().await {
                 Ok(when_committed) => {
+                    self.pulse.beat();
                     self.observe(true, began.elapsed());
                     for announce in when_committed {
                         announce();
@@ -238,7 +240,7 @@ impl Tx<'_> {
 
     async fn commit(mut self) -> Result<Vec<Announcement>, DbError> {
         self.flush().await?;
-        commit(self.conn).await?;
+        commit(self.conn).await.map_err(DbError::of_commit)?;
         Ok(self.when_committed)
     }
 

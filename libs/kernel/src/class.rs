@@ -87,6 +87,11 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
     fn retry_after(&self) -> Option<u32> {
         matches!(self.class(), Class::Unavailable | Class::Limited).then_some(1)
     }
+
+    /// The total that an order has now, in minor units, where the error is that it is another one than its customer expects.
+    fn total(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// The error and everything that caused it, in one line for the operator.

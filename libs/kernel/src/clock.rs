@@ -2,6 +2,8 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
+use crate::time::to_microseconds;
+
 /// Where the time comes from. Injected, so that a test can set it; `Utc::now` is banned everywhere else.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
@@ -21,13 +23,27 @@ impl Clock {
         Self(Arc::new(now))
     }
 
+    /// In microseconds: what is answered now is what the database says later.
     pub fn now(&self) -> DateTime<Utc> {
-        (self.0)()
+        to_microseconds((self.0)())
     }
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_microseconds() {
+        let precise = DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap();
+        let shown = Clock::from_fn(move || precise).now();
+        assert_eq!(shown.timestamp_subsec_nanos(), 123_456_000);
+        assert_eq!(Clock::system().now().timestamp_subsec_nanos() % 1000, 0);
     }
 }

@@ -8,6 +8,7 @@ mod money;
 mod names;
 mod shown;
 mod text;
+pub mod time;
 mod trace;
 
 pub use class::{Class, Classify, cause_chain};
@@ -16,6 +17,7 @@ pub use event::{Event, EventId};
 pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};
 pub use money::{Currency, InvalidCurrency, Money};
 pub use names::{InvalidName, Sku, Zone};
-pub use text::label;
 pub use shown::shown;
+pub use text::label;
+pub use time::{InvalidTimestamp, Timestamp};
 pub use trace::{InvalidTraceParent, TraceParent};

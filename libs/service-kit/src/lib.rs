@@ -15,9 +15,9 @@ pub use http::{
     call::{Call, Responded, UseCase},
     events::{EventStream, Gone},
     limit::network,
-    page::{InvalidCursor, Page, PageQuery},
+    page::{CursorKey, InvalidCursor, Page, PageQuery},
     problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
-    version::{PreconditionFailed, Version},
+    version::{PreconditionFailed, Preconditions, Version},
 };
 pub use run::{Running, main, start, start_by};
 pub use service::{Boot, NoSettings, Service};

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
-use db::{Db, Migrations};
+use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::FingerprintKey;
 use kernel::{Class, Classify, Clock, cause_chain};
@@ -27,6 +27,7 @@ use crate::{
         call::Kit,
         docs,
         limit::Limits,
+        methods::{self, Methods},
         observe::{self, HttpMetrics, Observer},
     },
     readings::Readings,
@@ -161,7 +162,9 @@ pub async fn start_by<S: Service>(
             .await?,
         )
     };
-    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db)).await?;
+    let watch = db.pulse().watch(kit.db.postgres.clone(), S::NAME);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(watch));
+    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db.pulse())).await?;
     tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
     Ok(Running {
         address,
@@ -218,11 +221,12 @@ fn serve<S: Service>(
         limits,
         runtime: Handle::current(),
     });
-    let observer = Data::new(observer);
+    let (observer, methods) = (Data::new(observer), Data::new(Methods::of(&api)));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
             .app_data(observer.clone())
+            .app_data(methods.clone())
             .app_data(
                 web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
             )
@@ -231,11 +235,10 @@ fn serve<S: Service>(
                     .error_handler(|error, _| ApiError::from(BadAddress::Query(error.to_string())).into()),
             )
             .wrap(from_fn(observe::observe))
+            .wrap(from_fn(methods::head_as_get))
             .configure(S::routes)
             .configure(|config| docs::routes(config, &api, S::PROBLEMS))
-            .default_service(web::to(async || -> Result<actix_web::HttpResponse, ApiError> {
-                Err(BadAddress::NoRoute.into())
-            }))
+            .default_service(web::to(methods::no_route))
     })
     .workers(usize::from(kit.http_workers))
     // A client that closes its side is gone: what waits for it ends. What changes something runs on, in a task of its own.
@@ -255,14 +258,12 @@ enum BadAddress {
     Path,
     #[error("the query cannot be read: {0}")]
     Query(String),
-    #[error("there is nothing at this address")]
-    NoRoute,
 }
 
 impl Classify for BadAddress {
     fn class(&self) -> Class {
         match self {
-            Self::Path | Self::NoRoute => Class::NotFound,
+            Self::Path => Class::NotFound,
             Self::Query(_) => Class::Malformed,
         }
     }
@@ -270,16 +271,22 @@ impl Classify for BadAddress {
         match self {
             Self::Path => "invalid_path",
             Self::Query(_) => "invalid_query",
-            Self::NoRoute => "no_such_route",
         }
     }
 }
 
-/// Ready while the database answers. Kafka does not count: requests are served without it.
-fn readiness(db: Db) -> Readiness {
+/// Ready while the database answers anyone, however busy this process is with it: all replicas have the same one, and what
+/// is slow for one would take all of them out. Kafka does not count: requests are served without it.
+fn readiness(pulse: Pulse) -> Readiness {
     Arc::new(move || {
-        let db = db.clone();
-        Box::pin(async move { db.ping().await.map_err(|error| cause_chain(&error)) })
+        let silence = pulse.silent_for();
+        let ready = silence.map_or(Ok(()), |silence| {
+            Err(format!(
+                "the database has been silent for {} s",
+                silence.as_secs()
+            ))
+        });
+        Box::pin(std::future::ready(ready))
     })
 }
 

@@ -1,12 +1,14 @@
 //! A store for one test: databases and topics of its own, services, relays and gateway in this process.
 
+mod lossy;
 mod operations;
 mod prometheus;
 mod secure;
 mod shop;
 mod store;
 
-pub use operations::{Operation, operations};
+pub use lossy::Lossy;
+pub use operations::{Operation, Place, body_of, operations};
 pub use prometheus::{Prometheus, Samples};
 pub use secure::{Secure, greets};
 pub use shop::{Shop, WITHIN};

@@ -18,7 +18,7 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use super::{WITHIN, secure::Secure};
+use super::{WITHIN, lossy::Lossy, secure::Secure};
 
 pub const PARTITIONS: i32 = 4;
 /// For all that is under way, on a machine that does other things too.
@@ -74,13 +74,7 @@ impl Store {
 
     /// On servers of the test's own, with settings of single services.
     pub async fn start_on_with(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
-        let prefix = new_prefix();
-        let topics: Vec<String> = contracts::catalogue::TOPICS
-            .iter()
-            .map(|topic| format!("{prefix}{topic}"))
-            .collect();
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        kafka.create_topics(&topics, PARTITIONS).await.expect("topics");
+        let prefix = new_topics(kafka).await;
         let ways = Ways {
             kafka: KafkaSettings::new(kafka.bootstrap(), prefix),
             postgres: Box::new(|url| PostgresSettings::new(url)),
@@ -97,6 +91,20 @@ impl Store {
             ..TopicsSettings::parse_from(arguments)
         };
         topics::make(&topics).await.expect("topics");
+        Self::set_up(&servers.postgres, ways, &[]).await
+    }
+
+    /// On the servers that all tests share, with a way to PostgreSQL that loses answers.
+    pub async fn start_through(lossy: &Lossy) -> Self {
+        let servers = backing::shared().await.expect("the shared servers start");
+        let prefix = new_topics(&servers.kafka).await;
+        let (from, to) = (servers.postgres.port(), lossy.port);
+        let ways = Ways {
+            kafka: KafkaSettings::new(servers.kafka.bootstrap(), prefix),
+            postgres: Box::new(move |url| {
+                PostgresSettings::new(url.replace(&format!(":{from}/"), &format!(":{to}/")))
+            }),
+        };
         Self::set_up(&servers.postgres, ways, &[]).await
     }
 
@@ -366,6 +374,16 @@ async fn start_relay(service: &str, database: &str, ways: &Ways) -> outbox_relay
     let source = format!("/tovar/{service}");
     let settings = RelaySettings::new(&source, (ways.postgres)(database), ways.kafka.clone());
     outbox_relay::start(settings).await.expect("the relay starts")
+}
+
+/// Topics of the store's own; their prefix.
+async fn new_topics(kafka: &Kafka) -> String {
+    let prefix = new_prefix();
+    let topics = contracts::catalogue::TOPICS.iter();
+    let topics: Vec<String> = topics.map(|topic| format!("{prefix}{topic}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    kafka.create_topics(&topics, PARTITIONS).await.expect("topics");
+    prefix
 }
 
 fn new_prefix() -> String {

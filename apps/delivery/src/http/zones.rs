@@ -2,9 +2,8 @@ use actix_web::{
     get, post, put,
     web::{Path, Query},
 };
-use chrono::{DateTime, Utc};
 use contracts::delivery::Handover;
-use kernel::Zone;
+use kernel::{Timestamp, Zone};
 use serde::Deserialize;
 use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::ToSchema;
@@ -36,8 +35,8 @@ struct HowServed {
     handover: Handover,
 }
 
-/// Serve a zone, or serve it in another way; for managers.
-#[utoipa::path(tag = "zones", params(("zone" = Zone, Path)), request_body = HowServed, security(("token" = [])),
+/// Serve a zone, or serve it in another way; for managers. With `If-None-Match: *` only if it is not served yet.
+#[utoipa::path(tag = "zones", params(("zone" = Zone, Path), ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = HowServed, security(("token" = [])),
     responses((status = 200, body = ZoneView), (status = 201, body = ZoneView)))]
 #[put("/api/zones/{zone}")]
 pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> Responded {
@@ -49,9 +48,11 @@ pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> R
             Answer::ok(&put.zone)
         }
     };
+    let preconditions = call.preconditions();
     call.map(|body| PutZone {
         zone: zone.into_inner(),
         handover: body.handover,
+        preconditions,
     })
     .run("delivery.put_zone", put_zone, answer)
     .await
@@ -72,8 +73,8 @@ pub async fn get_slots(call: Call<State>, zone: Path<Zone>, page: Query<PageQuer
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSlot {
-    starts_at: DateTime<Utc>,
-    ends_at: DateTime<Utc>,
+    starts_at: Timestamp,
+    ends_at: Timestamp,
     #[schema(minimum = 1, maximum = 100_000)]
     capacity: i64,
 }
@@ -87,8 +88,8 @@ pub async fn post_slot(call: Call<State, NewSlot>, zone: Path<Zone>) -> Responde
     let answer = |slot: &SlotView| Answer::created(format!("/api/zones/{}/slots", slot.zone), slot);
     call.map(|body| AddSlot {
         zone: zone.into_inner(),
-        starts_at: body.starts_at,
-        ends_at: body.ends_at,
+        starts_at: body.starts_at.get(),
+        ends_at: body.ends_at.get(),
         capacity: body.capacity,
     })
     .once("delivery.add_slot", add_slot, answer)

@@ -31,23 +31,24 @@ pub async fn handover(tx: &mut Tx<'_>, zone: &Zone) -> Result<Option<Handover>, 
     Ok(found.as_deref().map(from_text).transpose()?)
 }
 
-/// Serves a zone in this way; whether it was not served before.
-pub async fn put(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<bool, DbError> {
-    let text = to_text(handover);
-    let new = (zones::zone.eq(zone), zones::handover.eq(text));
+/// Serves a zone in this way; `false` if it is served already.
+pub async fn add(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<bool, DbError> {
+    let new = (zones::zone.eq(zone), zones::handover.eq(to_text(handover)));
     let added = diesel::insert_into(zones::table)
         .values(new)
         .on_conflict_do_nothing()
         .execute(&mut **tx)
         .await?;
-    if added == 0 {
-        let changed = diesel::update(zones::table.find(zone))
-            .set(zones::handover.eq(text))
-            .execute(&mut **tx)
-            .await?;
-        DbError::expect_rows("changing a zone", 1, changed)?;
-    }
     Ok(added == 1)
+}
+
+/// Serves a zone in another way.
+pub async fn change(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<(), DbError> {
+    let changed = diesel::update(zones::table.find(zone))
+        .set(zones::handover.eq(to_text(handover)))
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("changing a zone", 1, changed)
 }
 
 /// Zones after `after`, by name.

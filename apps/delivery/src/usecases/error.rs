@@ -1,7 +1,7 @@
 use db::DbError;
 use kernel::{Class, Classify};
 use outbox::PublishError;
-use service_kit::InvalidCursor;
+use service_kit::{InvalidCursor, PreconditionFailed};
 
 use crate::domain::{booking::NotOutForDelivery, slot::SlotError};
 
@@ -19,6 +19,8 @@ pub enum DeliveryError {
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
     #[error(transparent)]
+    Precondition(#[from] PreconditionFailed),
+    #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -31,6 +33,7 @@ impl Classify for DeliveryError {
             Self::NotOut(error) => error.class(),
             Self::Slot(error) => error.class(),
             Self::Cursor(error) => error.class(),
+            Self::Precondition(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
         }
@@ -42,6 +45,7 @@ impl Classify for DeliveryError {
             Self::NotOut(error) => error.code(),
             Self::Slot(error) => error.code(),
             Self::Cursor(error) => error.code(),
+            Self::Precondition(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
         }

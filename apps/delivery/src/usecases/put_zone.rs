@@ -2,6 +2,7 @@ use contracts::delivery::Handover;
 use db::Tx;
 use kernel::Zone;
 use serde::Serialize;
+use service_kit::Preconditions;
 use utoipa::ToSchema;
 
 use super::DeliveryError;
@@ -19,6 +20,7 @@ pub struct ZoneView {
 pub struct PutZone {
     pub zone: Zone,
     pub handover: Handover,
+    pub preconditions: Preconditions,
 }
 
 pub struct PutView {
@@ -28,7 +30,11 @@ pub struct PutView {
 
 /// Serves a zone, or serves it in another way. Bookings keep the way in which they were made.
 pub async fn put_zone(tx: &mut Tx<'_>, _: &State, wish: &PutZone) -> Result<PutView, DeliveryError> {
-    let is_new = zones::put(tx, &wish.zone, wish.handover).await?;
+    let is_new = zones::add(tx, &wish.zone, wish.handover).await?;
+    wish.preconditions.check_existence(!is_new)?;
+    if !is_new {
+        zones::change(tx, &wish.zone, wish.handover).await?;
+    }
     Ok(PutView {
         zone: ZoneView {
             zone: wish.zone.clone(),

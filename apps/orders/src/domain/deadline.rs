@@ -1,5 +1,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::delivery::Handover;
+use kernel::time::after;
 
 use super::{
     facts::{Fact, Facts, Kind},
@@ -35,7 +36,7 @@ pub fn deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>> {
         Status::Returning if facts.has(Kind::Failed) => (Kind::Failed, patience.returning),
         Status::Returning => (Kind::Returned, patience.returning),
     };
-    facts.at(since).map(|since| since + allowed)
+    facts.at(since).map(|since| after(since, allowed))
 }
 
 /// A courier has until after the slot; a locker takes a parcel at once.
@@ -47,9 +48,43 @@ fn shipped_deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>>
         Some(Fact::Booked {
             ends_at,
             handover: Handover::Courier,
-        }) => since.max(*ends_at) + patience.courier,
-        Some(_) => since + patience.before_shipment,
+        }) => after(since.max(*ends_at), patience.courier),
+        Some(_) => after(since, patience.before_shipment),
         // The booking is still under way to us.
-        None => since + patience.courier,
+        None => after(since, patience.courier),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot may end later than any time that can be reckoned with.
+    #[test]
+    fn a_slot_at_the_end_of_all_times_has_a_deadline() {
+        let patience = Patience {
+            before_shipment: TimeDelta::seconds(1),
+            closing: TimeDelta::seconds(1),
+            returning: TimeDelta::seconds(1),
+            courier: TimeDelta::hours(1),
+        };
+        let last = DateTime::<Utc>::MAX_UTC;
+        for handover in [Handover::Locker, Handover::Courier] {
+            let mut known = Facts::default();
+            for fact in [
+                Fact::Placed,
+                Fact::Held,
+                Fact::Reserved,
+                Fact::Booked {
+                    ends_at: last,
+                    handover,
+                },
+                Fact::Captured,
+                Fact::Shipped,
+            ] {
+                known.add(fact, last);
+                assert!(deadline(&known, &patience).is_some(), "{known:?}");
+            }
+        }
+    }
 }

@@ -35,7 +35,8 @@ struct OrderEvent {
     data: String,
 }
 
-/// One of your orders, live: each step as a server-sent event, from the first one or from the one after Last-Event-ID.
+/// One of your orders, live: each step as a server-sent event, from the first one or from the one after Last-Event-ID. A
+/// Last-Event-ID beyond the last event is not of this stream, which then begins with the first one.
 /// The stream ends when the order does; after that 204 says that there is nothing more.
 #[utoipa::path(
     tag = "orders",
@@ -54,13 +55,17 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
     let owner = call.caller()?.user_id;
     let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
     let (streams, runtime) = (call.state().streams.clone(), call.runtime());
+    let is_head = call.is_head();
     let wish = call.map(|_| FollowOrder {
         order_id,
         owner,
         after,
     });
-    if !wish.read("orders.follow_order", follow_order).await? {
+    let Some(after) = wish.read("orders.follow_order", follow_order).await? else {
         return Ok(HttpResponse::NoContent().finish());
+    };
+    if is_head {
+        return Ok(EventStream::head());
     }
     let follower = streams.follow(order_id)?;
     Ok(EventStream::answer(&runtime, |stream| {
@@ -72,6 +77,10 @@ fn last_event_id(request: &HttpRequest) -> Result<i32, InvalidLastEventId> {
     let Some(header) = request.headers().get("last-event-id") else {
         return Ok(0);
     };
-    let number = header.to_str().ok().and_then(|text| text.parse().ok());
-    number.filter(|number| *number >= 0).ok_or(InvalidLastEventId)
+    let text = header.to_str().map_err(|_| InvalidLastEventId)?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(InvalidLastEventId);
+    }
+    // A number that no event can have is greater than all.
+    Ok(text.parse().unwrap_or(i32::MAX))
 }

@@ -51,6 +51,16 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         meaning: "The total is more than an order may cost.",
     },
     ProblemDoc {
+        code: "invalid_expected_total",
+        status: 422,
+        meaning: "expected_total is 1 to 100000000000 minor units.",
+    },
+    ProblemDoc {
+        code: "price_changed",
+        status: 409,
+        meaning: "The order has another total than expected_total by now; the problem's total says which. Ask the customer, and send it again with the same key.",
+    },
+    ProblemDoc {
         code: "already_shipped",
         status: 409,
         meaning: "The parcel has left; the order cannot be stopped any more.",
@@ -68,7 +78,7 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "invalid_last_event_id",
         status: 400,
-        meaning: "Last-Event-ID is not the id of an event of this stream.",
+        meaning: "Last-Event-ID is a number.",
     },
     ProblemDoc {
         code: "too_many_streams",

@@ -2,7 +2,7 @@ use actix_web::{
     get, post,
     web::{Path, Query},
 };
-use kernel::{OrderId, Sku, SlotId, Zone};
+use kernel::{Money, OrderId, Sku, SlotId, Zone};
 use serde::Deserialize;
 use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::{IntoParams, ToSchema};
@@ -26,6 +26,9 @@ struct NewOrder {
     lines: Vec<NewLine>,
     zone: Zone,
     slot_id: SlotId,
+    /// The total that you have seen, in minor units: if the order costs something else by now, nothing is ordered.
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 100_000_000_000_i64)]
+    expected_total: Option<Money>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -36,7 +39,7 @@ struct NewLine {
     quantity: u32,
 }
 
-/// Place an order, at today's prices.
+/// Place an order, at today's prices. With expected_total only if that is what it costs.
 #[utoipa::path(tag = "orders", request_body = NewOrder, security(("token" = [])), responses((status = 201, body = OrderView)))]
 #[post("/api/orders")]
 pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
@@ -55,6 +58,7 @@ pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
             .collect(),
         zone: body.zone,
         slot_id: body.slot_id,
+        expected_total: body.expected_total,
     })
     .once("orders.place_order", place_order, |order| {
         Answer::created(format!("/api/orders/{}", order.id), order)

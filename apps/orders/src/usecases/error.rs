@@ -1,5 +1,5 @@
 use db::DbError;
-use kernel::{Class, Classify};
+use kernel::{Class, Classify, Money};
 use outbox::PublishError;
 use service_kit::InvalidCursor;
 
@@ -12,6 +12,12 @@ pub enum OrderError {
     UnknownOrder,
     #[error("there is no verdict on this order; it goes on, or it is delivered")]
     NoVerdict,
+    #[error(
+        "the order costs {total} minor units by now; send it again with this expected_total if that is all right"
+    )]
+    PriceChanged { total: Money },
+    #[error("expected_total: 1 to 100000000000 minor units")]
+    ExpectedTotal,
     #[error(transparent)]
     Lines(#[from] LinesError),
     #[error(transparent)]
@@ -29,6 +35,8 @@ impl Classify for OrderError {
         match self {
             Self::UnknownOrder => Class::NotFound,
             Self::NoVerdict => Class::Conflict,
+            Self::PriceChanged { .. } => Class::Conflict,
+            Self::ExpectedTotal => Class::Invalid,
             Self::Lines(error) => error.class(),
             Self::NoStop(error) => error.class(),
             Self::Cursor(error) => error.class(),
@@ -40,11 +48,20 @@ impl Classify for OrderError {
         match self {
             Self::UnknownOrder => "unknown_order",
             Self::NoVerdict => "no_verdict",
+            Self::PriceChanged { .. } => "price_changed",
+            Self::ExpectedTotal => "invalid_expected_total",
             Self::Lines(error) => error.code(),
             Self::NoStop(error) => error.code(),
             Self::Cursor(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
+        }
+    }
+
+    fn total(&self) -> Option<i64> {
+        match self {
+            Self::PriceChanged { total } => Some(total.minor()),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 use contracts::{OrderSheet, orders::Placed};
 use db::Tx;
-use kernel::{OrderId, SlotId, UserId, Zone};
+use kernel::{Money, OrderId, SlotId, UserId, Zone};
 
 use super::{OrderError, view_order::OrderView};
 use crate::{
@@ -19,13 +19,24 @@ pub struct PlaceOrder {
     pub lines: Vec<Wish>,
     pub zone: Zone,
     pub slot_id: SlotId,
+    /// The total that the customer has seen, if they say so.
+    pub expected_total: Option<Money>,
 }
 
 /// Takes an order at today's prices. Whether it can be paid, is in stock and can be delivered is for the others to say.
 pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> Result<OrderView, OrderError> {
+    if wish
+        .expected_total
+        .is_some_and(|expected| !expected.is_valid_input())
+    {
+        return Err(OrderError::ExpectedTotal);
+    }
     let wanted = lines::sum(&wish.lines)?;
     let prices = goods::prices(tx, wanted.keys()).await?;
     let (lines, total) = lines::price(&wanted, &prices)?;
+    if wish.expected_total.is_some_and(|expected| expected != total) {
+        return Err(OrderError::PriceChanged { total });
+    }
     let order = OrderSheet {
         order_id: OrderId::of(wish.customer),
         user_id: wish.customer,

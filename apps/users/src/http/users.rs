@@ -11,7 +11,7 @@ use crate::{
     usecases::{
         change_person::{ChangePerson, NewPassword, change_person},
         change_role::{ChangeRole, change_role},
-        delete_person::delete_person,
+        delete_person::{DeletePerson, delete_person},
         register::{Asked, Register, is_new, register},
         view_person::{PersonView, view_person},
     },
@@ -68,7 +68,8 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
 }
 
 /// Who you are.
-#[utoipa::path(tag = "users", security(("token" = [])), responses((status = 200, body = PersonView)))]
+#[utoipa::path(tag = "users", params(("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")), security(("token" = [])),
+    responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
 #[get("/api/users/me")]
 pub async fn get_me(call: Call<State>) -> Responded {
     let id = call.caller()?.user_id;
@@ -101,7 +102,7 @@ impl Classify for CurrentPasswordMissing {
     }
 }
 
-/// Change your name or your password. With If-Match only if nobody else changed it meanwhile.
+/// Change your name or your password. With If-Match only if it was not changed meanwhile.
 #[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = ProfileChange, responses((status = 200, body = PersonView)))]
 #[patch("/api/users/me")]
 pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) -> Responded {
@@ -109,7 +110,7 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
     // Dropped with this handler when the client goes away.
     let _here = left.clone().drop_guard();
     let id = call.caller()?.user_id;
-    let seen = call.if_match();
+    let preconditions = call.preconditions();
     let name = call.body.name.as_deref().map(parse_name).transpose()?;
     let password = match (&call.body.password, &call.body.current_password) {
         (Some(new), Some(current)) => {
@@ -129,7 +130,7 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
         id,
         name,
         password,
-        seen,
+        preconditions,
     })
     .apart(change_person, PersonView::answer)
     .await
@@ -137,17 +138,19 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
 
 /// Leave the store: your account is closed, and what is available on it is paid out. Orders under way go on; money that
 /// comes back from them is paid out too.
-#[utoipa::path(tag = "users", security(("token" = [])), responses((status = 204, description = "You are deleted")))]
+#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), responses((status = 204, description = "You are deleted")))]
 #[delete("/api/users/me")]
 pub async fn delete_me(call: Call<State>) -> Responded {
     let id = call.caller()?.user_id;
-    call.map(|_| id)
+    let preconditions = call.preconditions();
+    call.map(|_| DeletePerson { id, preconditions })
         .run("users.delete_person", delete_person, |()| Answer::no_content())
         .await
 }
 
 /// Somebody, for managers.
-#[utoipa::path(tag = "users", params(("id" = UserId, Path)), security(("token" = [])), responses((status = 200, body = PersonView)))]
+#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")), security(("token" = [])),
+    responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
 #[get("/api/users/{id}")]
 pub async fn get_user(call: Call<State>, id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
@@ -162,16 +165,16 @@ struct NewRole {
     role: Role,
 }
 
-/// Give somebody a role, for managers. With If-Match only if nobody else changed them meanwhile.
+/// Give somebody a role, for managers. With If-Match only if they were not changed meanwhile.
 #[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
-    let seen = call.if_match();
+    let preconditions = call.preconditions();
     call.map(|body| ChangeRole {
         user_id: id.into_inner(),
         role: body.role,
-        seen,
+        preconditions,
     })
     .run("users.change_role", change_role, PersonView::answer)
     .await

@@ -100,6 +100,12 @@ pub async fn by_id(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbErro
         .optional()?)
 }
 
+/// A person whose row is locked until the transaction ends.
+pub async fn locked(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
+    let found = users::table.find(id).select(Person::as_select()).for_update();
+    Ok(found.first(&mut **tx).await.optional()?)
+}
+
 /// Whose address this is. Where two have spellings of one address, from before they were compared, each is found by their own.
 pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Person>, DbError> {
     let is_spelt_so = users::email.eq(email.spelling());
@@ -121,23 +127,17 @@ pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: Role) -> Result<Option<
     Ok(changed.get_result(&mut **tx).await.optional()?)
 }
 
-/// Changes a person who has still the version `seen`; `None` if not.
-pub async fn change(
-    tx: &mut Tx<'_>,
-    id: UserId,
-    seen: i64,
-    name: &str,
-    password_hash: &str,
-) -> Result<Option<Person>, DbError> {
+/// Changes a person who is locked.
+pub async fn change(tx: &mut Tx<'_>, id: UserId, name: &str, password_hash: &str) -> Result<Person, DbError> {
     let new = (
         users::name.eq(name),
         users::password_hash.eq(password_hash),
-        users::version.eq(seen + 1),
+        users::version.eq(users::version + 1),
     );
-    let changed = diesel::update(users::table.find(id).filter(users::version.eq(seen)))
+    let changed = diesel::update(users::table.find(id))
         .set(new)
         .returning(Person::as_returning());
-    Ok(changed.get_result(&mut **tx).await.optional()?)
+    Ok(changed.get_result(&mut **tx).await?)
 }
 
 /// Replaces a hash by another one of the same password, unless there is a new password by now. Nothing that shows is changed.

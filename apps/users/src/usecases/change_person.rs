@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
-use db::{Db, DbError};
+use db::{Db, DbError, Tx};
 use kernel::{Class, Classify, UserId};
-use service_kit::{PreconditionFailed, Version};
+use service_kit::{PreconditionFailed, Preconditions};
 use tokio_util::sync::CancellationToken;
 
 use super::{log_in::may_try, view_person::PersonView};
@@ -24,8 +24,7 @@ pub struct ChangePerson {
     pub id: UserId,
     pub name: Option<String>,
     pub password: Option<NewPassword>,
-    /// The version that they have seen, if they say so.
-    pub seen: Option<Version>,
+    pub preconditions: Preconditions,
 }
 
 pub struct NewPassword {
@@ -88,43 +87,72 @@ impl Classify for ChangeError {
     }
 }
 
-/// Changes a name, a password, or both. Passwords are hashed between two transactions, because it takes long; that
-/// nobody changed the person in between is seen by the version. A change that was made already is made again.
+/// Changes a name, a password, or both. Passwords are hashed between two transactions, because it takes long: what was
+/// proved of the password before is proved again if it is another one by then. Whatever else has changed meanwhile stays.
 pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<PersonView, ChangeError> {
-    let id = wish.id;
-    let person = db
-        .transaction(
-            "users.view_me",
-            async move |tx| -> Result<Option<Person>, DbError> { people::by_id(tx, id).await },
-        )
-        .await?
-        .ok_or(ChangeError::Unknown)?;
-    if let Some(seen) = wish.seen {
-        seen.check(person.version)?;
+    loop {
+        let id = wish.id;
+        let person = db
+            .transaction(
+                "users.view_me",
+                async move |tx| -> Result<Option<Person>, DbError> { people::by_id(tx, id).await },
+            )
+            .await?
+            .ok_or(ChangeError::Unknown)?;
+        let hashes = match &wish.password {
+            None => None,
+            Some(password) => {
+                let allowed = wish.preconditions.check(Some(person.version));
+                let new = new_hash(&state, &db, &person, password, allowed).await?;
+                let proved = person.password_hash;
+                Some(Hashes { proved, new })
+            }
+        };
+        let changed = db
+            .transaction("users.change_person", async |tx| {
+                store(tx, &wish, hashes.as_ref()).await
+            })
+            .await?;
+        if let Some(changed) = changed {
+            return Ok(changed.into());
+        }
     }
-    let hash = match wish.password {
-        None => None,
-        Some(password) => Some(new_hash(&state, &db, &person, password).await?),
-    };
-    let (name, seen) = (wish.name.unwrap_or(person.name), person.version);
-    let hash = hash.unwrap_or(person.password_hash);
-    let changed = db
-        .transaction(
-            "users.change_person",
-            async |tx| -> Result<Option<Person>, DbError> {
-                people::change(tx, id, seen, &name, &hash).await
-            },
-        )
-        .await?;
-    Ok(changed.ok_or(PreconditionFailed)?.into())
 }
 
-/// Who guesses a password here is counted as one who guesses it to log in.
+struct Hashes {
+    /// Of the password that the caller knew.
+    proved: String,
+    new: String,
+}
+
+/// The person as they are now, or `None` if they have another password than the one that was proved.
+async fn store(
+    tx: &mut Tx<'_>,
+    wish: &ChangePerson,
+    hashes: Option<&Hashes>,
+) -> Result<Option<Person>, ChangeError> {
+    let before = people::locked(tx, wish.id).await?.ok_or(ChangeError::Unknown)?;
+    if hashes.is_some_and(|hashes| hashes.proved != before.password_hash) {
+        return Ok(None);
+    }
+    let name = wish.name.as_ref().unwrap_or(&before.name);
+    let hash = hashes.map_or(&before.password_hash, |hashes| &hashes.new);
+    if (name, hash) == (&before.name, &before.password_hash) {
+        wish.preconditions.check_unchanged(before.version)?;
+        return Ok(Some(before));
+    }
+    wish.preconditions.check(Some(before.version))?;
+    Ok(Some(people::change(tx, wish.id, name, hash).await?))
+}
+
+/// Who guesses a password here is counted as one who guesses it to log in. `allowed` says whether a change may be made at all,
+/// so that nothing is hashed in vain.
 async fn new_hash(
     state: &State,
     db: &Db,
     person: &Person,
-    password: NewPassword,
+    password: &NewPassword,
+    allowed: Result<(), PreconditionFailed>,
 ) -> Result<String, ChangeError> {
     let NewPassword {
         new,
@@ -133,18 +161,19 @@ async fn new_hash(
         left,
     } = password;
     let account = person.address();
-    let turn = state.turns.take(account, network)?;
+    let turn = state.turns.take(account, *network)?;
     let has_failed = db
         .transaction("users.may_try", async |tx| {
             may_try::<ChangeError>(tx, account).await
         })
         .await?;
     let known = || Some(person.password_hash.clone());
-    let hash = if state.passwords.verify(&current, known(), &left).await? != Fit::No {
-        state.passwords.hash(&new, &left).await?
-    } else if state.passwords.verify(&new, known(), &left).await? != Fit::No {
+    let hash = if state.passwords.verify(current, known(), left).await? != Fit::No {
+        allowed?;
+        state.passwords.hash(new, left).await?
+    } else if state.passwords.verify(new, known(), left).await? != Fit::No {
         // A retry of a change that was made.
-        return Ok(person.password_hash.clone());
+        person.password_hash.clone()
     } else {
         turn.failed();
         db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {

@@ -2,6 +2,7 @@ use contracts::users::UserDeleted;
 use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
 use outbox::PublishError;
+use service_kit::{PreconditionFailed, Preconditions};
 
 use crate::{
     State,
@@ -13,6 +14,8 @@ pub enum DeleteError {
     #[error("you are the last manager: make another one first, or the store has none")]
     LastManager,
     #[error(transparent)]
+    Precondition(#[from] PreconditionFailed),
+    #[error(transparent)]
     Db(#[from] DbError),
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -22,6 +25,7 @@ impl Classify for DeleteError {
     fn class(&self) -> Class {
         match self {
             Self::LastManager => Class::Conflict,
+            Self::Precondition(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
         }
@@ -29,25 +33,36 @@ impl Classify for DeleteError {
     fn code(&self) -> &'static str {
         match self {
             Self::LastManager => "last_manager",
+            Self::Precondition(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
         }
     }
 }
 
+pub struct DeletePerson {
+    pub id: UserId,
+    pub preconditions: Preconditions,
+}
+
 /// Deletes a person with all that is kept of them here, but for the last manager; billing hears of it and closes the account.
 /// Once more changes nothing.
-pub async fn delete_person(tx: &mut Tx<'_>, _: &State, id: &UserId) -> Result<(), DeleteError> {
-    if people::lock_roles(tx).await? == [*id] {
+pub async fn delete_person(tx: &mut Tx<'_>, _: &State, wish: &DeletePerson) -> Result<(), DeleteError> {
+    let id = wish.id;
+    let managers = people::lock_roles(tx).await?;
+    if let Some(person) = people::locked(tx, id).await? {
+        wish.preconditions.check(Some(person.version))?;
+    }
+    if managers == [id] {
         return Err(DeleteError::LastManager);
     }
-    let Some(person) = people::delete(tx, *id).await? else {
+    let Some(person) = people::delete(tx, id).await? else {
         return Ok(());
     };
     // Their kept answers hold name and address.
     idempotency::forget(tx, &format!("email:{}", person.address())).await?;
     idempotency::forget(tx, &id.to_string()).await?;
     login_failures::forget(tx, person.address()).await?;
-    outbox::publish(tx, &UserDeleted { user_id: *id })?;
+    outbox::publish(tx, &UserDeleted { user_id: id })?;
     Ok(())
 }

@@ -28,7 +28,8 @@ pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Resp
 }
 
 /// One kind of goods.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path)), responses((status = 200, body = GoodsView)))]
+#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")),
+    responses((status = 200, body = GoodsView), (status = 304, description = "You have it")))]
 #[get("/api/goods/{sku}")]
 pub async fn get_goods(call: Call<State>, sku: Path<Sku>) -> Responded {
     call.map(|_| sku.into_inner())
@@ -48,8 +49,10 @@ struct NameAndPrice {
     price: Money,
 }
 
-/// List goods, or give them another name or price; for managers. With If-Match only if nobody else changed them meanwhile.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), request_body = NameAndPrice, security(("token" = [])),
+/// List goods, or give them another name or price; for managers. With If-Match only if they were not changed
+/// meanwhile, with `If-None-Match: *` only if they are not listed yet.
+#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read"),
+        ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = NameAndPrice, security(("token" = [])),
     responses((status = 200, body = GoodsView), (status = 201, body = GoodsView)))]
 #[put("/api/goods/{sku}")]
 pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) -> Responded {
@@ -63,12 +66,12 @@ pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) ->
             Answer::ok(&put.goods).etag(put.goods.version)
         }
     };
-    let seen = call.if_match();
+    let preconditions = call.preconditions();
     call.map(|_| PutGoods {
         sku: sku.into_inner(),
         name,
         price,
-        seen,
+        preconditions,
     })
     .run("warehouse.put_goods", put_goods, answer)
     .await

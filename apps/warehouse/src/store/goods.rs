@@ -117,18 +117,25 @@ pub async fn after(tx: &mut Tx<'_>, after: Option<Sku>, limit: i64) -> Result<Ve
         .await?)
 }
 
-/// Lists goods under a name and price, or changes these.
-pub async fn list(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Goods, DbError> {
+/// Lists goods under a name and price; `None` if they are listed already.
+pub async fn add(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Option<Goods>, DbError> {
     let new = (goods::sku.eq(sku), goods::name.eq(name), goods::price.eq(price));
     let listed = diesel::insert_into(goods::table)
         .values(new)
         .on_conflict(goods::sku)
-        .do_update()
+        .do_nothing()
+        .returning(Goods::as_returning());
+    Ok(listed.get_result(&mut **tx).await.optional()?)
+}
+
+/// Gives goods that are listed another name and price.
+pub async fn change(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Goods, DbError> {
+    let changed = diesel::update(goods::table.find(sku))
         .set((
             goods::name.eq(name),
             goods::price.eq(price),
             goods::version.eq(goods::version + 1),
         ))
         .returning(Goods::as_returning());
-    Ok(listed.get_result(&mut **tx).await?)
+    Ok(changed.get_result(&mut **tx).await?)
 }

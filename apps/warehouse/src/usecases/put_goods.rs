@@ -2,7 +2,7 @@ use contracts::warehouse::GoodsListed;
 use db::Tx;
 use kernel::{Currency, Money, Sku};
 use serde::Serialize;
-use service_kit::Version;
+use service_kit::Preconditions;
 use utoipa::ToSchema;
 
 use super::WarehouseError;
@@ -45,8 +45,7 @@ pub struct PutGoods {
     pub sku: Sku,
     pub name: String,
     pub price: Money,
-    /// The version that the manager has seen, if they say so.
-    pub seen: Option<Version>,
+    pub preconditions: Preconditions,
 }
 
 pub struct PutView {
@@ -56,29 +55,39 @@ pub struct PutView {
 
 /// Lists goods, or gives them another name or price. Tells of it only if something changed.
 pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Result<PutView, WarehouseError> {
-    let before = goods::lock(tx, &wish.sku).await?;
-    if let Some(seen) = wish.seen {
-        seen.check(before.as_ref().map_or(0, |before| before.version))?;
+    let mut before = goods::lock(tx, &wish.sku).await?;
+    if before.is_none() {
+        wish.preconditions.check(None)?;
+        if let Some(listed) = goods::add(tx, &wish.sku, &wish.name, wish.price).await? {
+            return tell(tx, state, listed, true);
+        }
+        // Another manager has listed them meanwhile.
+        before = goods::lock(tx, &wish.sku).await?;
     }
-    let is_new = before.is_none();
-    let unchanged = before.filter(|before| (&before.name, before.price) == (&wish.name, wish.price));
-    let goods = if let Some(unchanged) = unchanged {
-        unchanged
-    } else {
-        let listed = goods::list(tx, &wish.sku, &wish.name, wish.price).await?;
-        let (sku, name, price) = (wish.sku.clone(), wish.name.clone(), wish.price);
-        outbox::publish(
-            tx,
-            &GoodsListed {
-                sku,
-                name,
-                price,
-                currency: state.currency,
-                version: listed.version,
-            },
-        )?;
-        listed
-    };
+    let before = before.ok_or(WarehouseError::UnknownSku)?;
+    if (&before.name, before.price) == (&wish.name, wish.price) {
+        wish.preconditions.check_unchanged(before.version)?;
+        return Ok(PutView {
+            goods: GoodsView::of(before, state.currency),
+            is_new: false,
+        });
+    }
+    wish.preconditions.check(Some(before.version))?;
+    let changed = goods::change(tx, &wish.sku, &wish.name, wish.price).await?;
+    tell(tx, state, changed, false)
+}
+
+fn tell(tx: &mut Tx<'_>, state: &State, goods: Goods, is_new: bool) -> Result<PutView, WarehouseError> {
+    outbox::publish(
+        tx,
+        &GoodsListed {
+            sku: goods.sku.clone(),
+            name: goods.name.clone(),
+            price: goods.price,
+            currency: state.currency,
+            version: goods.version,
+        },
+    )?;
     Ok(PutView {
         goods: GoodsView::of(goods, state.currency),
         is_new,

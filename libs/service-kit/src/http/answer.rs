@@ -5,7 +5,7 @@ use actix_web::{
 use idempotency::StoredAnswer;
 use serde::Serialize;
 
-use super::version::Version;
+use super::version::{PreconditionFailed, Preconditions, Read, Version};
 
 /// What a request is answered with when all went well.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +39,26 @@ impl Answer {
     #[must_use]
     pub fn etag(self, version: impl Into<Version>) -> Self {
         self.header(header::ETAG.as_str(), version.into().to_string())
+    }
+
+    /// The same to a read that depends on what its caller has already: 304 if that is all.
+    pub(crate) fn for_reader(self, preconditions: &Preconditions) -> Result<Self, PreconditionFailed> {
+        let etag = self
+            .0
+            .headers
+            .iter()
+            .find(|(name, _)| name == header::ETAG.as_str());
+        let Some((_, etag)) = etag.filter(|_| self.0.status == StatusCode::OK.as_u16()) else {
+            return Ok(self);
+        };
+        Ok(match preconditions.of_read(etag)? {
+            Read::Whole => self,
+            Read::NotModified => Self(StoredAnswer {
+                status: StatusCode::NOT_MODIFIED.as_u16(),
+                body: String::new(),
+                ..self.0
+            }),
+        })
     }
 
     pub(crate) fn stored(&self) -> &StoredAnswer {

@@ -1,6 +1,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, web::Data};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::{Method, header},
+    web::Data,
+};
 use db::{Db, Tx, WorkOn};
 use futures_util::{
     FutureExt, TryFutureExt,
@@ -16,8 +21,9 @@ use super::{
     answer::Answer,
     body::{self, NoBody},
     limit::{Counted, Limits, network},
+    methods,
     problem::ApiError,
-    version::Version,
+    version::Preconditions,
 };
 use crate::{AuthError, Caller, Role, Tokens};
 
@@ -45,9 +51,19 @@ pub struct Call<S, B = NoBody> {
     caller: Result<Caller, AuthError>,
     key: Result<IdempotencyKey, KeyError>,
     key_owner: Option<String>,
-    if_match: Option<Version>,
+    preconditions: Preconditions,
+    form: Form,
     fingerprint: Fingerprint,
     kit: Data<Kit<S>>,
+}
+
+/// What kind of request it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Read,
+    /// A read of which only the answer's head is wanted.
+    Head,
+    Change,
 }
 
 /// One operation of a service: any `async fn(&mut Tx, &State, &Input) -> Result<View, impl Classify>`.
@@ -123,6 +139,14 @@ where
                 kit.limits.check(counted)?;
             }
             let key = key_of(&request);
+            let preconditions = Preconditions::of(request.headers())?;
+            let form = if request.method() != Method::GET {
+                Form::Change
+            } else if methods::is_head(&request) {
+                Form::Head
+            } else {
+                Form::Read
+            };
             let json = body::read(&request, payload, kit.body_limit, kit.body_timeout).await?;
             let method = request.method().as_str();
             let fingerprint =
@@ -133,7 +157,8 @@ where
                 caller,
                 key,
                 key_owner: None,
-                if_match: Version::from_if_match(request.headers()),
+                preconditions,
+                form,
                 fingerprint,
                 kit,
             })
@@ -188,9 +213,14 @@ impl<S, B> Call<S, B> {
         self.kit.keep_hours
     }
 
-    /// The version that the caller has seen, if they say so: an update must fail if it is another one by now.
-    pub fn if_match(&self) -> Option<Version> {
-        self.if_match
+    /// What the caller makes a change depend on: the use case fails if it does not hold.
+    pub fn preconditions(&self) -> Preconditions {
+        self.preconditions.clone()
+    }
+
+    /// Whether only the head of the answer is wanted.
+    pub fn is_head(&self) -> bool {
+        self.form == Form::Head
     }
 
     /// The runtime of the service's background work, for streams.
@@ -209,7 +239,8 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
-            if_match,
+            preconditions,
+            form,
             fingerprint,
             kit,
         } = self;
@@ -218,7 +249,8 @@ impl<S, B> Call<S, B> {
             caller,
             key,
             key_owner,
-            if_match,
+            preconditions,
+            form,
             fingerprint,
             kit,
         }
@@ -315,6 +347,7 @@ where
             kit.db
                 .transaction(name, async |tx| work.call(tx, &kit.state, &body).await)
                 .await
+                .map_err(of_read)
         };
         in_own_task(&runtime, job).await
     }
@@ -332,8 +365,11 @@ where
     {
         let (kit, body) = (self.kit.into_inner(), self.body);
         let runtime = kit.runtime.clone();
+        let (preconditions, form) = (self.preconditions, self.form);
         let job = async move {
             let mut attempts = 0;
+            // An attempt of which it is not known what became of it. Another that fails as well says nothing of it.
+            let mut unknown = None;
             loop {
                 let outcome = kit
                     .db
@@ -355,14 +391,51 @@ where
                 attempts += 1;
                 match outcome {
                     // A deadlock or a lost connection: the key makes it safe to try again.
-                    Err(error) if error.class() == Class::Unavailable && attempts < ATTEMPTS => {
+                    Err(error) if error.class() == Class::Unavailable => {
+                        let is_unknown = error.code() == db::OUTCOME_UNKNOWN;
+                        let is_last = attempts == ATTEMPTS || is_unknown && preconditions.forbid_repetition();
+                        let error = match unknown.take() {
+                            Some(unknown) if !is_unknown => unknown,
+                            _ => error,
+                        };
+                        if is_last {
+                            return Err(if form == Form::Change {
+                                error
+                            } else {
+                                of_read(error)
+                            });
+                        }
+                        unknown = Some(error).filter(|error| error.code() == db::OUTCOME_UNKNOWN);
                         tokio::time::sleep(BETWEEN_ATTEMPTS * attempts).await;
                     }
+                    Ok(answer) if form != Form::Change => return Ok(answer.for_reader(&preconditions)?),
                     outcome => return outcome,
                 }
             }
         };
         in_own_task(&runtime, job).await.map(Answer::into_response)
+    }
+}
+
+/// What became of a read is never unknown: nothing.
+fn of_read(error: ApiError) -> ApiError {
+    if error.code() != db::OUTCOME_UNKNOWN {
+        return error;
+    }
+    tracing::debug!(%error, "a read was lost");
+    ReadLost.into()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the database cannot be reached at the moment")]
+struct ReadLost;
+
+impl Classify for ReadLost {
+    fn class(&self) -> Class {
+        Class::Unavailable
+    }
+    fn code(&self) -> &'static str {
+        "database_unavailable"
     }
 }
 

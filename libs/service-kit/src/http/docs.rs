@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, http::header, web, web::ServiceConfig};
+use actix_web::{Handler, HttpResponse, Responder, guard, http::header, web, web::ServiceConfig};
 use utoipa::openapi::{
     Content, OpenApi, Ref, RefOr, Required,
     path::{Operation, ParameterBuilder, ParameterIn, PathItem},
@@ -90,52 +90,61 @@ fn describe_problems(own: &[ProblemDoc]) -> String {
 /// `/openapi.json`, and `/docs/` as the page that shows it.
 pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [ProblemDoc]) {
     let json = web::Bytes::from(api.to_json().expect("an API page is always JSON"));
-    for path in ["/openapi.json", "/docs/openapi.json"] {
+    for path in OPENAPI {
         let json = json.clone();
-        config.route(
-            path,
-            web::get().to(move || {
-                let json = json.clone();
-                async move { HttpResponse::Ok().content_type("application/json").body(json) }
-            }),
-        );
+        get(config, path, move || {
+            let json = json.clone();
+            async move { HttpResponse::Ok().content_type("application/json").body(json) }
+        });
     }
-    config.route(
-        "/problems.json",
-        web::get().to(move || async move {
-            HttpResponse::Ok().json(problems.iter().chain(COMMON_PROBLEMS).collect::<Vec<_>>())
-        }),
-    );
-    for (name, content_type, content) in FILES {
-        config.route(
-            &format!("/docs/{name}"),
-            web::get().to(move || async move {
-                HttpResponse::Ok()
-                    .content_type(content_type)
-                    .insert_header(header::ContentEncoding::Gzip)
-                    .body(content)
-            }),
-        );
-    }
-    config.route(
-        "/docs/",
-        web::get().to(async || {
+    get(config, PROBLEMS, move || async move {
+        HttpResponse::Ok().json(problems.iter().chain(COMMON_PROBLEMS).collect::<Vec<_>>())
+    });
+    for (path, content_type, content) in FILES {
+        get(config, path, move || async move {
             HttpResponse::Ok()
-                .content_type("text/html; charset=utf-8")
-                .body(PAGE)
-        }),
-    );
+                .content_type(content_type)
+                .insert_header(header::ContentEncoding::Gzip)
+                .body(content)
+        });
+    }
+    get(config, DOCS, async || {
+        HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .body(PAGE)
+    });
 }
+
+/// Where all this is.
+pub fn paths() -> impl Iterator<Item = String> {
+    let files = FILES.iter().map(|(path, ..)| *path);
+    let all = OPENAPI.into_iter().chain([PROBLEMS, DOCS]).chain(files);
+    all.map(ToOwned::to_owned)
+}
+
+/// As the macros do it: other methods are answered as for every other address.
+fn get<F, Args>(config: &mut ServiceConfig, path: &str, handler: F)
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    config.service(web::resource(path).guard(guard::Get()).to(handler));
+}
+
+const OPENAPI: [&str; 2] = ["/openapi.json", "/docs/openapi.json"];
+const PROBLEMS: &str = "/problems.json";
+const DOCS: &str = "/docs/";
 
 /// Swagger UI, unpacked by the build.
 const FILES: [(&str, &str, &[u8]); 2] = [
     (
-        "swagger-ui.css",
+        "/docs/swagger-ui.css",
         "text/css; charset=utf-8",
         include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
     ),
     (
-        "swagger-ui-bundle.js",
+        "/docs/swagger-ui-bundle.js",
         "text/javascript; charset=utf-8",
         include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
     ),

@@ -1,11 +1,11 @@
 use std::{convert::Infallible, fmt::Display, future::Future, time::Duration};
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, HttpResponseBuilder,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     web::Bytes,
 };
-use futures_util::stream::unfold;
+use futures_util::stream::{empty, unfold};
 use serde::Serialize;
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -34,10 +34,20 @@ impl EventStream {
             let frame: Bytes = sent.recv().await?;
             Some((Ok::<_, Infallible>(frame), sent))
         });
-        HttpResponse::Ok()
+        Self::begun().streaming(Box::pin(body))
+    }
+
+    /// The head of such an answer, for who asks for no more.
+    pub fn head() -> HttpResponse {
+        Self::begun().streaming(empty::<Result<Bytes, Infallible>>())
+    }
+
+    fn begun() -> HttpResponseBuilder {
+        let mut answer = HttpResponse::Ok();
+        answer
             .insert_header((CONTENT_TYPE, "text/event-stream"))
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .streaming(Box::pin(body))
+            .insert_header((CACHE_CONTROL, "no-store"));
+        answer
     }
 
     /// Sends an event; a client that resumes names the last `id` that it saw.

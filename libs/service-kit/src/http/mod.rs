@@ -6,6 +6,7 @@ pub mod call;
 pub mod docs;
 pub mod events;
 pub mod limit;
+pub mod methods;
 pub mod observe;
 pub mod page;
 pub mod problem;

@@ -15,6 +15,8 @@ use telemetry::traces::{Kind, Span};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::methods;
+
 /// Edges of request durations in seconds; those of the service level objectives are among them.
 const DURATION_EDGES: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -22,14 +24,14 @@ const DURATION_EDGES: [f64; 13] = [
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Answered {
-    method: String,
+    method: &'static str,
     route: String,
     status: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Route {
-    method: String,
+    method: &'static str,
     route: String,
 }
 
@@ -60,15 +62,14 @@ impl HttpMetrics {
             ];
             for (method, _) in methods.into_iter().filter(|(_, operation)| operation.is_some()) {
                 for status in ["2xx", "3xx", "4xx", "5xx"] {
-                    let (method, route) = (method.to_owned(), path.clone());
                     metrics.requests.get_or_create_owned(&Answered {
                         method,
-                        route,
+                        route: path.clone(),
                         status,
                     });
                 }
                 metrics.durations.get_or_create_owned(&Route {
-                    method: method.to_owned(),
+                    method,
                     route: path.clone(),
                 });
             }
@@ -76,7 +77,7 @@ impl HttpMetrics {
         metrics
     }
 
-    fn observe(&self, method: String, route: String, status: u16, seconds: f64) {
+    fn observe(&self, method: &'static str, route: String, status: u16, seconds: f64) {
         let class = match status {
             0..300 => "2xx",
             300..400 => "3xx",
@@ -84,7 +85,7 @@ impl HttpMetrics {
             _ => "5xx",
         };
         let answered = Answered {
-            method: method.clone(),
+            method,
             route: route.clone(),
             status: class,
         };
@@ -113,8 +114,8 @@ pub async fn observe(
         .and_then(|header| header.to_str().ok());
     let parent = parent.and_then(|text| text.parse::<TraceParent>().ok());
     let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
-    let method = request.method().as_str().to_owned();
-    // An address that no route has must not make a label of its own.
+    let method = methods::label(request.method());
+    // What anyone can invent without end must not make labels: addresses that no route has, and methods.
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let step = Span::begin(observer.service, Kind::Server, trace, parent, || {
         format!("{method} {route}")
@@ -135,7 +136,7 @@ pub async fn observe(
     let seconds = started.elapsed().as_secs_f64();
     span.in_scope(|| tracing::debug!(status = status.as_u16(), seconds, "answered"));
     let step = step
-        .with("http.request.method", &method)
+        .with("http.request.method", method)
         .with("http.route", &route)
         .with("http.response.status_code", status.as_u16());
     if status.is_server_error() {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, http::StatusCode};
 use kernel::{Class, Classify, TraceParent, cause_chain};
 use serde::Serialize;
 
@@ -16,6 +16,10 @@ impl<E: Classify> From<E> for ApiError {
 impl ApiError {
     pub fn class(&self) -> Class {
         self.0.class()
+    }
+
+    pub fn code(&self) -> &'static str {
+        self.0.code()
     }
 }
 
@@ -45,6 +49,9 @@ pub struct Problem {
     pub detail: String,
     /// The trace under which the service's log has more.
     pub trace_id: Option<String>,
+    /// With `price_changed` only: the order's total at today's prices, in minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
 }
 
 /// One code on the page that explains them.
@@ -136,7 +143,17 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "precondition_failed",
         412,
-        "If-Match names another version than there is. Read again, and send the change with the new ETag.",
+        "If-Match names another version than there is: read again, and send the change with the new ETag. Or If-None-Match names what there is: it is there already.",
+    ),
+    doc(
+        "invalid_precondition",
+        400,
+        "If-Match and If-None-Match are * or a list of ETags, each in quotes.",
+    ),
+    doc(
+        "method_not_allowed",
+        405,
+        "The address does not have this method; the header Allow names those that it has.",
     ),
     doc("role_denied", 403, "The caller's role may not do this."),
     doc(
@@ -153,6 +170,11 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
         "of_newer_release",
         503,
         "A newer release wrote what the request is about, and this one does not know it. Try again when that release runs again.",
+    ),
+    doc(
+        "outcome_unknown",
+        503,
+        "The service lost its database while the change was being stored. It may have been stored; send it again after Retry-After with the same key.",
     ),
     doc(
         "internal_error",
@@ -202,22 +224,42 @@ impl ResponseError for ApiError {
             Class::Bug => "the service failed; nothing was stored".to_owned(),
             _ => self.0.to_string(),
         };
-        let problem = Problem {
-            r#type: format!("/api/docs/problems#{}", self.0.code()),
-            title: status.canonical_reason().unwrap_or_default().to_owned(),
-            status: status.as_u16(),
-            code: self.0.code().to_owned(),
-            detail,
-            trace_id: TraceParent::current().map(TraceParent::trace_id),
-        };
         let mut response = HttpResponse::build(status);
-        response.content_type("application/problem+json");
         if let Some(seconds) = self.0.retry_after() {
             response.insert_header(("Retry-After", seconds.to_string()));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
-        response.body(serde_json::to_string(&problem).expect("a problem is always JSON"))
+        let problem = Problem {
+            total: self.0.total(),
+            ..Problem::new(status, self.0.code(), detail)
+        };
+        problem.answer(response)
+    }
+}
+
+/// A problem that is no error of a use case.
+pub fn problem(status: StatusCode, code: &str, detail: String) -> HttpResponse {
+    Problem::new(status, code, detail).answer(HttpResponse::build(status))
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &str, detail: String) -> Self {
+        Self {
+            r#type: format!("/api/docs/problems#{code}"),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            detail,
+            trace_id: TraceParent::current().map(TraceParent::trace_id),
+            total: None,
+        }
+    }
+
+    fn answer(&self, mut response: HttpResponseBuilder) -> HttpResponse {
+        response
+            .content_type("application/problem+json")
+            .body(serde_json::to_string(self).expect("a problem is always JSON"))
     }
 }
