@@ -11,6 +11,8 @@ mod feeder;
 mod maintain;
 mod message;
 mod metrics;
+mod opening;
+mod partitioner;
 mod producer;
 mod progress;
 mod reader;

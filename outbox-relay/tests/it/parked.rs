@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use db::Tx;
 use outbox::parked::{self, TopicKey};
 use rdkafka::{
     ClientConfig,
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     kafka::Topic,
-    store::{Store, until},
+    store::{Abort, Store, noted, publish, until},
 };
 
 /// Characters that compression makes little of.
@@ -154,4 +155,35 @@ async fn an_event_that_is_refused_again_is_parked_again() {
     topic.until_has([other]).await;
     assert_eq!(texts(&topic, "a"), ["one"]);
     assert_eq!(parked(&store).await[0].0, refused);
+}
+
+/// The first request to a partition is refused for good while the next one could be on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it() {
+    let store = Store::with_topic(2, &[("max.message.bytes", "5000")]).await;
+    let mut topic = store.topic();
+    let _relay = store.relay().await;
+    // Keys of one partition.
+    for (round, key) in ["a", "b", "c", "e"].into_iter().enumerate() {
+        // Of the other one: the producer, which is new after each refusal, knows the topic and has its id.
+        let other = store.publish("d", "other").await;
+        topic.until_has([other]).await;
+        let published: Result<(), Abort> = store
+            .db
+            .transaction("test.publish", async move |tx: &mut Tx<'_>| {
+                for text in [&large("one"), "two", "three", "four"] {
+                    publish(tx, &noted(key, text)).await?;
+                }
+                Ok(())
+            })
+            .await;
+        published.unwrap();
+        until("all four are parked", async || {
+            parked(&store).await.len() == 4 * (round + 1)
+        })
+        .await;
+        let last = store.publish("d", "last").await;
+        topic.until_has([last]).await;
+    }
+    assert_eq!((topic.end_of(0), topic.end_of(1)), (0, 8));
 }
