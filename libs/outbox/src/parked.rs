@@ -93,16 +93,21 @@ impl Session {
         Ok(rows.into_iter().map(Record::new).collect())
     }
 
-    /// Notes that a parked row was sent, or that it was refused again.
-    pub async fn replayed(&self, position: i64, refused: Option<&str>) -> Result<(), LogError> {
-        let sql = "UPDATE outbox_parked SET state = CASE WHEN $2::text IS NULL THEN 'sent' ELSE 'parked' END,
-                     reason = coalesce($2, reason), changed_at = now() WHERE position = $1";
-        self.client.execute(sql, &[&position, &refused]).await?;
-        if refused.is_some() {
-            let behind = "UPDATE outbox_parked p SET state = 'parked', changed_at = now() FROM outbox_parked first
-                          WHERE first.position = $1 AND p.topic = first.topic AND p.key = first.key AND p.state = 'replay'";
-            self.client.execute(behind, &[&position]).await?;
-        }
+    /// Notes that a parked row was sent.
+    pub async fn replayed(&self, position: i64) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_parked SET state = 'sent', changed_at = now() WHERE position = $1";
+        self.client.execute(sql, &[&position]).await?;
+        Ok(())
+    }
+
+    /// Notes that a row in replay was refused again: it and all that waits behind it are parked. In one statement, or a relay that
+    /// ends in between would leave those behind it to be sent before it.
+    pub async fn refused_again(&self, position: i64, reason: &str) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_parked p SET state = 'parked', changed_at = now(),
+                     reason = CASE WHEN p.position = $1 THEN $2 ELSE p.reason END
+                   FROM outbox_parked first
+                   WHERE first.position = $1 AND p.topic = first.topic AND p.key = first.key AND p.state = 'replay'";
+        self.client.execute(sql, &[&position, &reason]).await?;
         Ok(())
     }
 }

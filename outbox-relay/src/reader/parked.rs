@@ -67,11 +67,11 @@ impl Reader<'_> {
                 let (position, id) = (record.position(), record.id());
                 match self.send_and_wait(Arc::new(vec![record])).await {
                     Ok(()) => {
-                        self.session.replayed(position, None).await?;
+                        self.session.replayed(position).await?;
                         tracing::info!(event_id = %id, "parked event is sent");
                     }
                     Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                        self.session.replayed(position, Some(&refused.reason)).await?;
+                        self.session.refused_again(position, &refused.reason).await?;
                         return Err(Trouble::Broken(format!(
                             "a replayed event was refused again: {}",
                             refused.reason

@@ -42,7 +42,7 @@ pub async fn parked(store: &Store) -> Vec<(Uuid, String, String)> {
         .collect()
 }
 
-fn key(key: &str) -> TopicKey {
+pub fn key(key: &str) -> TopicKey {
     TopicKey {
         topic: "notes".to_owned(),
         key: key.to_owned(),
