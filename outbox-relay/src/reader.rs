@@ -58,6 +58,8 @@ pub struct Reader<'s> {
     recorded: VecDeque<(u64, i64)>,
     saved_at: Instant,
     parked: HashMap<TopicKey, bool>,
+    /// Up to which position events were discarded.
+    last_discarded: Option<i64>,
     parked_at: Instant,
     pinged: Instant,
     style: Style,
@@ -82,6 +84,7 @@ impl<'s> Reader<'s> {
             recorded: VecDeque::new(),
             saved_at: now,
             parked: HashMap::new(),
+            last_discarded: None,
             parked_at: now,
             pinged: now,
             style,
@@ -182,6 +185,11 @@ impl<'s> Reader<'s> {
     }
 
     async fn send(&mut self, records: Vec<Record>) -> Result<(), RelayError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(());
+        };
+        let positions = first.position()..=last.position();
+        let mut discarded = self.discarded(positions.clone()).await?;
         let mut page = Vec::with_capacity(records.len());
         for record in records {
             let position = record.position();
@@ -190,8 +198,13 @@ impl<'s> Reader<'s> {
                     self.was_handled(position);
                     continue;
                 }
-                // An operator may have discarded what was before it.
+                // An operator may have discarded what was before it, and it as well.
                 self.load_parked().await?;
+                discarded = self.discarded(positions.clone()).await?;
+            }
+            if discarded.contains(&position) {
+                self.was_handled(position);
+                continue;
             }
             match self.style {
                 Style::Pipelined => page.push(record),

@@ -3,6 +3,8 @@
 //! An operator only changes their state. The relay acts on it, because only the relay knows in which order it sends:
 //! while rows of a key are parked or in replay, everything of that key goes behind them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use uuid::Uuid;
@@ -91,6 +93,20 @@ impl Session {
         );
         let rows = self.client.query(&sql, &[&key.topic, &key.key]).await?;
         Ok(rows.into_iter().map(Record::new).collect())
+    }
+
+    /// Up to which position events were discarded; `None` if none was.
+    pub async fn last_discarded(&self) -> Result<Option<i64>, LogError> {
+        let sql = "SELECT max(position) FROM outbox_parked WHERE state = 'discarded'";
+        Ok(self.client.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// The discarded events from one position to another: a relay that starts again may read them once more.
+    pub async fn discarded(&self, from: i64, to: i64) -> Result<HashSet<i64>, LogError> {
+        let sql =
+            "SELECT position FROM outbox_parked WHERE state = 'discarded' AND position BETWEEN $1 AND $2";
+        let rows = self.client.query(sql, &[&from, &to]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Notes that a parked row was sent.

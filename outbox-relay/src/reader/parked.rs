@@ -1,6 +1,6 @@
 //! Keys that are parked, and what operators want done with them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use outbox::{log::Record, parked::TopicKey};
 use tokio::time::Instant;
@@ -23,8 +23,19 @@ impl Reader<'_> {
             })
     }
 
+    /// Which events of a page were discarded. It costs a query only where some are.
+    pub(super) async fn discarded(&self, page: RangeInclusive<i64>) -> Result<HashSet<i64>, RelayError> {
+        let (first, last) = page.into_inner();
+        if self.last_discarded.is_none_or(|discarded| discarded < first) {
+            return Ok(HashSet::new());
+        }
+        Ok(self.session.discarded(first, last).await?)
+    }
+
     pub(super) async fn load_parked(&mut self) -> Result<(), RelayError> {
         self.parked = self.session.parked_keys().await?.into_iter().collect();
+        // After the keys: what an operator discards in between still counts as parked.
+        self.last_discarded = self.session.last_discarded().await?;
         self.parked_at = Instant::now();
         self.metrics
             .parked

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     kafka::Topic,
     store::{Abort, Store, noted, publish, until},
+    takeover::LEADER,
 };
 
 /// Characters that compression makes little of.
@@ -186,4 +187,47 @@ async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it(
         topic.until_has([last]).await;
     }
     assert_eq!((topic.end_of(0), topic.end_of(1)), (0, 8));
+}
+
+/// A relay that reads events once more sends none that an operator gave up meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
+    let (mut store, [refused, behind], others) = with_one_event_too_large().await;
+    // Its topic is missing: the cursor stays where it is, and the relay starts again and again.
+    let nowhere = "WITH topic AS (INSERT INTO outbox_topics VALUES ('nowhere'))
+                   INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), 'nowhere', 'c', 't', '{}')";
+    store.client.execute(nowhere, &[]).await.unwrap();
+    let mut relay = store.relay().await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    parked::discard(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    raise_the_limit(&store).await;
+    // The one after the next began after the discard.
+    for _ in 0..2 {
+        let session = store.number(LEADER).await;
+        until("the relay starts again", async || {
+            ![0, session].contains(&store.number(LEADER).await)
+        })
+        .await;
+    }
+    let servers = backing::shared().await.unwrap();
+    let missing = format!("{}nowhere", store.prefix);
+    servers.kafka.create_topic(&missing, 1, &[]).await.unwrap();
+    until("all is acknowledged", async || store.unacknowledged().await == 0).await;
+    relay.stop().await.unwrap();
+    let mut topic = store.topic();
+    topic.until_has(others).await;
+    let last = store.publish("b", "last").await;
+    let _relay = store.relay().await;
+    topic.until_has([last]).await;
+    assert_eq!(texts(&topic, "a"), ["one"]);
+    let states: Vec<String> = parked(&store).await.into_iter().map(|event| event.1).collect();
+    assert_eq!(states, ["discarded", "discarded"]);
+
+    parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    topic.until_has([refused, behind]).await;
+    assert_eq!(texts(&topic, "a"), ["one", "two", "three"]);
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The process id of the session that leads.
-const LEADER: &str =
+pub const LEADER: &str =
     "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
     WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = 4 AND granted";
 
