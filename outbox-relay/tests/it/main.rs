@@ -12,6 +12,7 @@ mod kafka;
 mod key_order;
 mod killed_at_random;
 mod late_commits;
+mod leaders_move;
 mod parked;
 mod process;
 mod sleep_gate;
