@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,14 +20,16 @@ const COUNT_AGAIN: Duration = Duration::from_secs(300);
 /// leader knows the sequence and refuses a gap.
 ///
 /// Of a topic whose partitions are not known yet only one event at a time is on its way, and the client chooses its partition.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Opening<E> {
     prefix: String,
-    by_name: HashMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
     topics: Vec<Topic<E>>,
     /// Lanes that held something back when an event of theirs was acknowledged.
     ready: Vec<Place>,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Topic<E> {
     /// With the prefix.
     name: Arc<str>,
@@ -41,6 +43,7 @@ struct Topic<E> {
 }
 
 /// A partition, or a topic whose partitions are not known: what is on its way, and what waits behind it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Lane<E> {
     /// Whether an event of this producer was acknowledged, so that the leader knows which one is next.
     is_open: bool,
@@ -51,7 +54,7 @@ struct Lane<E> {
 }
 
 /// Where an event goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     topic: usize,
     hash: u32,
@@ -70,7 +73,7 @@ impl<E> Opening<E> {
     pub fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             topics: Vec::new(),
             ready: Vec::new(),
         }
@@ -185,6 +188,15 @@ impl<E> Opening<E> {
                 TRUSTED.as_secs() / 60
             ))
         })
+    }
+
+    /// All that is held back.
+    pub fn held(&self) -> impl Iterator<Item = &E> {
+        let lanes = self
+            .topics
+            .iter()
+            .flat_map(|topic| topic.partitions.iter().chain([&topic.unplaced]));
+        lanes.flat_map(|lane| lane.held.iter().map(|(_, event)| event))
     }
 
     fn lane(&mut self, place: Place) -> &mut Lane<E> {
