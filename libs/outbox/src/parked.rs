@@ -86,13 +86,14 @@ impl Session {
         Ok(self.client.query_opt(sql, &[&position]).await?.is_some())
     }
 
-    /// The rows of a key that are to be sent again, by position.
-    pub async fn in_replay(&self, key: &TopicKey) -> Result<Vec<Record>, LogError> {
+    /// The first row of a key that is to be sent again. Asked before each: an operator may discard them meanwhile.
+    pub async fn next_in_replay(&self, key: &TopicKey) -> Result<Option<Record>, LogError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay' ORDER BY position"
+            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay'
+             ORDER BY position LIMIT 1"
         );
-        let rows = self.client.query(&sql, &[&key.topic, &key.key]).await?;
-        Ok(rows.into_iter().map(Record::new).collect())
+        let row = self.client.query_opt(&sql, &[&key.topic, &key.key]).await?;
+        Ok(row.map(Record::new))
     }
 
     /// Up to which position events were discarded; `None` if none was.

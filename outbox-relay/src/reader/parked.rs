@@ -69,29 +69,24 @@ impl Reader<'_> {
 
     async fn replay(&mut self, key: &TopicKey) -> Result<(), RelayError> {
         self.settle().await?;
-        loop {
-            let records = self.session.in_replay(key).await?;
-            if records.is_empty() {
-                return self.load_parked().await;
-            }
-            for record in records {
-                let (position, id) = (record.position(), record.id());
-                match self.send_and_wait(Arc::new(vec![record])).await {
-                    Ok(()) => {
-                        self.session.replayed(position).await?;
-                        tracing::info!(event_id = %id, "parked event is sent");
-                    }
-                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                        self.session.refused_again(position, &refused.reason).await?;
-                        return Err(Trouble::Broken(format!(
-                            "a replayed event was refused again: {}",
-                            refused.reason
-                        ))
-                        .into());
-                    }
-                    Err(error) => return Err(error),
+        while let Some(record) = self.session.next_in_replay(key).await? {
+            let (position, id) = (record.position(), record.id());
+            match self.send_and_wait(Arc::new(vec![record])).await {
+                Ok(()) => {
+                    self.session.replayed(position).await?;
+                    tracing::info!(event_id = %id, "parked event is sent");
                 }
+                Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                    self.session.refused_again(position, &refused.reason).await?;
+                    return Err(Trouble::Broken(format!(
+                        "a replayed event was refused again: {}",
+                        refused.reason
+                    ))
+                    .into());
+                }
+                Err(error) => return Err(error),
             }
         }
+        self.load_parked().await
     }
 }

@@ -122,7 +122,7 @@ async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothin
             .await
             .unwrap();
         let session = Session::open(&store.settings().postgres, "cut").await.unwrap();
-        let first = session.in_replay(&key("refused")).await.unwrap().remove(0);
+        let first = session.next_in_replay(&key("refused")).await.unwrap().unwrap();
         let ended = cut(session.refused_again(first.position(), "too large"), awaits).await;
         whole += usize::from(ended.is_some());
         drop(session);

@@ -231,3 +231,31 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
     topic.until_has([refused, behind]).await;
     assert_eq!(texts(&topic, "a"), ["one", "two", "three"]);
 }
+
+/// Also of a replay that is under way only the event that was being sent is still sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_discarded_in_the_middle_of_its_replay_is_not_sent() {
+    let (mut store, ..) = with_one_event_too_large().await;
+    let _relay = store.relay().await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    let many = "INSERT INTO outbox_parked (position, id, topic, key, type, payload, recorded_at, reason)
+                SELECT 1000 + n, gen_random_uuid(), 'notes', 'a', 'notes.noted.v1', '{\"text\":\"more\"}', now(), 'behind'
+                FROM generate_series(1, 3000) n";
+    store.client.execute(many, &[]).await.unwrap();
+    raise_the_limit(&store).await;
+    parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    let sent = "SELECT count(*) FROM outbox_parked WHERE state = 'sent'";
+    until("some are sent", async || store.number(sent).await > 2).await;
+    let discarded = parked::discard(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    assert!(discarded > 1, "all of them were sent by then");
+    let last = store.publish("a", "last").await;
+    let mut topic = store.topic();
+    topic.until_has([last]).await;
+    let left = "SELECT count(*) FROM outbox_parked WHERE state = 'discarded'";
+    let left = u64::try_from(store.number(left).await).unwrap();
+    assert!(left + 1 >= discarded, "{left} of {discarded} were left");
+}
