@@ -56,6 +56,12 @@ impl<N> Acks<N> {
         note
     }
 
+    /// What was noted of an event that is not acknowledged yet.
+    pub fn note(&mut self, number: u64) -> Option<&mut N> {
+        let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
+        self.open.get_mut(index)?.note.as_mut()
+    }
+
     /// The events from `first` to `last` were refused.
     pub fn refused(&self, first: u64, last: u64, reason: String) -> Option<Refused> {
         Some(Refused {

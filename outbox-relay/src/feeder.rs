@@ -22,6 +22,7 @@ use crate::{
     acks::Acks,
     message::Messages,
     metrics::RelayMetrics,
+    opening::{Opening, Place},
     producer::{Shared, Trouble, client_config},
 };
 
@@ -80,8 +81,16 @@ fn is_final(code: RDKafkaErrorCode) -> bool {
 
 /// What is noted of an event that is in flight.
 struct Sent {
+    place: Place,
     recorded_at_micros: i64,
     step: Span,
+}
+
+/// An event that waits until the first of its partition is acknowledged.
+struct Held {
+    page: Arc<Vec<Record>>,
+    index: usize,
+    number: u64,
 }
 
 /// Feeds Kafka's producer, and takes in what Kafka says.
@@ -90,6 +99,12 @@ pub struct Feeder {
     reports: Arc<Mutex<Vec<Report>>>,
     shared: Arc<Shared>,
     acks: Acks<Sent>,
+    opening: Opening<Held>,
+    /// Bytes of the events that are held back, and how many may be before no further page is taken.
+    held: usize,
+    may_hold: usize,
+    /// When it was last asked whether a partition is silent.
+    looked: Instant,
     /// Whether the client has said that all brokers are down since one last answered.
     is_suspect: Arc<AtomicBool>,
     asked: Instant,
@@ -100,17 +115,18 @@ pub struct Feeder {
     clock: Clock,
     service: String,
     messages: Messages,
-    prefix: String,
 }
 
 const SHORT: Duration = Duration::from_millis(1);
 /// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
 const LONG: Duration = Duration::from_millis(500);
-/// For an answer of brokers that could not be reached before.
+/// For an answer of brokers.
 const ASK: Duration = Duration::from_millis(500);
 /// After so long without a broker a new client is made. One that was told of no broker forgets all it knew, and never finds
 /// one again (issue 5301 of librdkafka).
 const RENEW: Duration = Duration::from_secs(30);
+/// Between looks for partitions that are silent.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// So long an event in flight may have no acknowledgement before this is an outage. The client tries again by itself what a broker
 /// refuses for the moment, and says nothing of it: NOT_ENOUGH_REPLICAS, a partition without a leader.
@@ -130,6 +146,12 @@ impl Feeder {
             reports,
             shared,
             acks: Acks::default(),
+            opening: Opening::new(&settings.kafka.kafka_prefix),
+            held: 0,
+            may_hold: usize::try_from(settings.buffer_kib)
+                .unwrap_or(usize::MAX)
+                .saturating_mul(1024),
+            looked: Instant::now(),
             is_suspect,
             asked: Instant::now(),
             unreachable_since: None,
@@ -138,19 +160,16 @@ impl Feeder {
             clock: Clock::system(),
             service: settings.service().to_owned(),
             messages: Messages::new(settings.source.clone()),
-            prefix: settings.kafka.kafka_prefix.clone(),
         })
     }
 
     /// Until the pages end, or it is given up.
     pub fn run(mut self, pages: &mpsc::Receiver<Arc<Vec<Record>>>) {
-        let mut topic = String::new();
         loop {
-            // The client's own poll would spin through its last millisecond.
-            match pages.recv_timeout(if self.acks.waiting() > 0 { SHORT } else { LONG }) {
+            match self.next_page(pages) {
                 Ok(page) => {
-                    for record in page.iter() {
-                        if !self.send(record, &mut topic) {
+                    for index in 0..page.len() {
+                        if !self.take_in(&page, index) {
                             break;
                         }
                     }
@@ -159,8 +178,11 @@ impl Feeder {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.poll();
+            self.count_partitions();
+            self.send_released();
             self.look_for_brokers();
             self.look_for_a_standstill();
+            self.look_for_silence();
             if self.is_given_up() {
                 break;
             }
@@ -169,18 +191,58 @@ impl Feeder {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Sends one event, in its turn; `false` when that is over.
-    fn send(&mut self, record: &Record, topic: &mut String) -> bool {
-        topic.clear();
-        topic.push_str(&self.prefix);
-        topic.push_str(record.topic());
+    fn next_page(
+        &self,
+        pages: &mpsc::Receiver<Arc<Vec<Record>>>,
+    ) -> Result<Arc<Vec<Record>>, RecvTimeoutError> {
+        if self.held > self.may_hold {
+            std::thread::sleep(SHORT);
+            return Err(RecvTimeoutError::Timeout);
+        }
+        // The client's own poll would spin through its last millisecond.
+        pages.recv_timeout(if self.acks.waiting() > 0 { SHORT } else { LONG })
+    }
+
+    /// Sends one event of a page in its turn, or holds it back; `false` when that is over.
+    fn take_in(&mut self, page: &Arc<Vec<Record>>, index: usize) -> bool {
+        let record = &page[index];
+        let place = self.opening.place(record.topic(), record.key());
+        let topic = self.opening.topic(place);
         let sent = Sent {
+            place,
             recorded_at_micros: record.recorded_at().timestamp_micros(),
-            step: self.step(record, topic),
+            step: self.step(record, &topic),
         };
         let number = self.acks.sent(record.position(), sent);
-        let number = usize::try_from(number).expect("fewer events than addresses");
-        let mut next = self.messages.message(record, topic, number);
+        if self.opening.may_go(place, Instant::now()) {
+            return self.send(record, place, number);
+        }
+        self.held += size(record);
+        let page = page.clone();
+        self.opening.hold(place, Held { page, index, number });
+        true
+    }
+
+    /// Sends what was held back and need not wait any longer.
+    fn send_released(&mut self) {
+        while let Some((place, Held { page, index, number })) = self.opening.released(Instant::now()) {
+            self.held -= size(&page[index]);
+            // It was not known yet when the event was read.
+            if let Some(sent) = self.acks.note(number) {
+                sent.place = place;
+            }
+            if !self.send(&page[index], place, number) {
+                return;
+            }
+        }
+    }
+
+    /// Hands one event to the client; `false` when that is over.
+    fn send(&mut self, record: &Record, place: Place, number: u64) -> bool {
+        let topic = self.opening.topic(place);
+        let opaque = usize::try_from(number).expect("fewer events than addresses");
+        let mut next = self.messages.message(record, &topic, opaque);
+        next.partition = place.partition();
         loop {
             match self.producer.send(next) {
                 Ok(()) => return true,
@@ -190,16 +252,44 @@ impl Feeder {
                     self.poll();
                     self.look_for_brokers();
                     self.look_for_a_standstill();
+                    self.look_for_silence();
                     if self.is_given_up() {
                         return false;
                     }
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                    self.take_trouble(number as u64, number as u64, code);
+                    self.take_trouble(number, number, code);
                     return false;
                 }
             }
+        }
+    }
+
+    /// Counts the partitions of topics that were reached, and again now and then.
+    fn count_partitions(&mut self) {
+        while let Some(topic) = self.opening.next_to_count(Instant::now()) {
+            // Without an answer it goes on as before.
+            let Ok(metadata) = self.producer.client().fetch_metadata(Some(&topic), ASK) else {
+                continue;
+            };
+            let found = metadata.topics().iter().find(|found| found.name() == &*topic);
+            let partitions = found.map_or(0, |found| found.partitions().len());
+            self.opening.counted(
+                &topic,
+                u32::try_from(partitions).unwrap_or(u32::MAX),
+                Instant::now(),
+            );
+        }
+    }
+
+    fn look_for_silence(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        if let Some(silent) = self.opening.silent(self.looked) {
+            self.take(|| Trouble::Broken(silent));
         }
     }
 
@@ -277,9 +367,10 @@ impl Feeder {
         if reports.is_empty() {
             return;
         }
-        let now = self.clock.now().timestamp_micros();
+        let (now, at) = (self.clock.now().timestamp_micros(), Instant::now());
         for report in reports.iter().filter(|report| report.outcome.is_ok()) {
             if let Some(sent) = self.acks.acknowledged(report.number) {
+                self.opening.acknowledged(sent.place, at);
                 sent.step.end();
                 #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour fit")]
                 self.metrics
@@ -348,4 +439,8 @@ impl Feeder {
                 .unwrap_or_else(PoisonError::into_inner)
                 .is_some()
     }
+}
+
+fn size(record: &Record) -> usize {
+    record.key().len() + record.payload_bytes().len()
 }

@@ -3,14 +3,16 @@
 //! One task reads the database and keeps the cursor; one thread feeds Kafka's producer. What the reader knows of
 //! snapshots ends with its connection: a new one starts from the saved cursor.
 //!
-//! [`Progress`] and [`Acks`] decide, without I/O, what to read next and what may be saved: a model checker drives them, see
-//! docs/relay-model.md.
+//! [`Progress`], [`Acks`] and [`Opening`] decide, without I/O, what to read next, what may be sent and what may be saved: a model
+//! checker drives them, see docs/relay-model.md.
 
 mod acks;
 mod feeder;
 mod maintain;
 mod message;
 mod metrics;
+mod opening;
+mod partitioner;
 mod producer;
 mod progress;
 mod reader;
@@ -30,6 +32,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use acks::Acks;
+pub use opening::{Opening, Place};
 pub use producer::client_config as producer_config;
 pub use progress::Progress;
 pub use settings::{GoOnFrom, OnPromotion, RelaySettings};

@@ -65,6 +65,8 @@ pub struct Reader<'s> {
     /// Until it is saved again.
     save_pause: Duration,
     parked: HashMap<TopicKey, bool>,
+    /// Up to which position events were discarded.
+    last_discarded: Option<i64>,
     parked_at: Instant,
     pinged: Instant,
     style: Style,
@@ -91,6 +93,7 @@ impl<'s> Reader<'s> {
             saved_at: now,
             save_pause: SAVE_EVERY,
             parked: HashMap::new(),
+            last_discarded: None,
             parked_at: now,
             pinged: now,
             style,
@@ -205,6 +208,11 @@ impl<'s> Reader<'s> {
     }
 
     async fn send(&mut self, records: Vec<Record>) -> Result<(), RelayError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(());
+        };
+        let positions = first.position()..=last.position();
+        let mut discarded = self.discarded(positions.clone()).await?;
         let mut page = Vec::with_capacity(records.len());
         for record in records {
             let position = record.position();
@@ -213,8 +221,13 @@ impl<'s> Reader<'s> {
                     self.was_handled(position);
                     continue;
                 }
-                // An operator may have discarded what was before it.
+                // An operator may have discarded what was before it, and it as well.
                 self.load_parked().await?;
+                discarded = self.discarded(positions.clone()).await?;
+            }
+            if discarded.contains(&position) {
+                self.was_handled(position);
+                continue;
             }
             match self.style {
                 Style::Pipelined => page.push(record),

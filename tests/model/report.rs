@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     hash::Hash,
     io::Write,
@@ -36,7 +37,12 @@ impl<M> Checked for M where
 pub fn check<M: Checked>(name: &str, model: &M) {
     let started = Instant::now();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let checker = explorer(model).threads(threads).spawn_bfs().join();
+    let properties = model.properties();
+    let failures = properties
+        .iter()
+        .filter(|property| property.expectation.discovery_is_failure());
+    let wanted = failures.map(|property| property.name).collect();
+    let checker = explorer(model, &wanted).threads(threads).spawn_bfs().join();
     // Past the test harness, which keeps what a green test prints.
     let _ = writeln!(
         std::io::stderr(),
@@ -46,16 +52,14 @@ pub fn check<M: Checked>(name: &str, model: &M) {
         checker.max_depth(),
         started.elapsed().as_secs_f64(),
     );
-    let properties = model.properties();
-    if let Some((property, trace)) = counterexample(model, &checker) {
+    if let Some((property, trace)) = counterexample(&wanted, &checker) {
         // It takes as long again for each step less.
         let (property, trace) = if started.elapsed() < LONG {
-            shortest(model, property, trace)
+            shortest(model, &wanted, property, trace)
         } else {
             (property, trace)
         };
-        let trace: Vec<_> = trace.iter().map(|action| model.format_action(action)).collect();
-        panic!("{name}: not so: {property}\ntrace: {}", trace.join(" · "));
+        panic!("{name}: not so: {property}\ntrace: {}", told(model, &trace));
     }
     for property in &properties {
         assert!(
@@ -66,19 +70,38 @@ pub fn check<M: Checked>(name: &str, model: &M) {
     }
 }
 
+/// Fails unless there is a way to a state in which `property` does not hold, and prints the shortest one: what a rule is for that
+/// the model leaves out.
+pub fn check_finds<M: Checked>(name: &str, model: &M, property: &'static str) {
+    let wanted = [property].into();
+    let checker = explorer(model, &wanted).spawn_bfs().join();
+    let Some((_, trace)) = counterexample(&wanted, &checker) else {
+        panic!("{name}: always so: {property}");
+    };
+    let (_, trace) = shortest(model, &wanted, property, trace);
+    let trace = told(model, &trace);
+    let _ = writeln!(std::io::stderr(), "model: {name}: not so: {property}: {trace}");
+}
+
+fn told<M: Checked>(model: &M, trace: &[M::Action]) -> String {
+    let trace: Vec<_> = trace.iter().map(|action| model.format_action(action)).collect();
+    trace.join(" · ")
+}
+
 /// The checker tells where it met a broken property last, not first. So it looks again, less and less far.
 fn shortest<M: Checked>(
     model: &M,
+    wanted: &BTreeSet<&'static str>,
     mut property: &'static str,
     mut trace: Vec<M::Action>,
 ) -> (&'static str, Vec<M::Action>) {
     loop {
         // A depth counts states, of which there is one more than actions, and is not reached.
-        let checker = explorer(model)
+        let checker = explorer(model, wanted)
             .target_max_depth(trace.len() + 1)
             .spawn_bfs()
             .join();
-        match counterexample(model, &checker) {
+        match counterexample(wanted, &checker) {
             Some((shorter, actions)) => (property, trace) = (shorter, actions),
             None => return (property, trace),
         }
@@ -87,17 +110,19 @@ fn shortest<M: Checked>(
 
 /// The property that is broken after the fewest actions, and these.
 fn counterexample<M: Checked>(
-    model: &M,
+    wanted: &BTreeSet<&'static str>,
     checker: &impl Checker<M>,
 ) -> Option<(&'static str, Vec<M::Action>)> {
-    let properties = model.properties().into_iter();
-    let wanted = properties.filter(|property| property.expectation.discovery_is_failure());
-    let broken = wanted.filter_map(|property| Some((property.name, checker.discovery(property.name)?)));
+    let broken = wanted
+        .iter()
+        .filter_map(|name| Some((*name, checker.discovery(name)?)));
     broken
         .map(|(name, path)| (name, path.into_actions()))
         .min_by_key(|(_, actions)| actions.len())
 }
 
-fn explorer<M: Checked>(model: &M) -> CheckerBuilder<M> {
-    model.clone().checker().finish_when(HasDiscoveries::AnyFailures)
+/// Explores until one of the wanted properties is broken.
+fn explorer<M: Checked>(model: &M, wanted: &BTreeSet<&'static str>) -> CheckerBuilder<M> {
+    let wanted = HasDiscoveries::AnyOf(wanted.clone());
+    model.clone().checker().finish_when(wanted)
 }

@@ -16,11 +16,11 @@ mod tether;
 
 pub use cache::jars;
 pub use cut::cut;
-pub use kafka::{Kafka, KafkaOptions};
+pub use kafka::{Kafka, KafkaCluster, KafkaOptions};
 pub use means::Means;
 pub use place::forget_data;
 pub use postgres::{Postgres, PostgresOptions};
-pub use shared::{Servers, own_kafka, own_postgres, shared};
+pub use shared::{Servers, own_kafka, own_kafka_cluster, own_postgres, shared};
 
 /// Where progress goes, a line at a time.
 pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);

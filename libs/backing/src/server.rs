@@ -22,7 +22,7 @@ pub struct Local {
 }
 
 /// How long a server may take until it answers: a crash's recovery included.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(180);
 const ANSWER: Duration = Duration::from_secs(5);
 
 impl Server {

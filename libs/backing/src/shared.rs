@@ -2,7 +2,7 @@ use std::io::Write;
 
 use tokio::sync::OnceCell;
 
-use crate::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use crate::{Kafka, KafkaCluster, KafkaOptions, Means, Postgres, PostgresOptions};
 
 /// One PostgreSQL and one Kafka.
 #[derive(Debug)]
@@ -58,4 +58,13 @@ pub async fn own_kafka() -> anyhow::Result<Kafka> {
         &|_| {},
     )
     .await
+}
+
+/// Three brokers of one's own, whose leaders move when one is killed.
+pub async fn own_kafka_cluster() -> anyhow::Result<KafkaCluster> {
+    let options = KafkaOptions {
+        heap: 256,
+        ..KafkaOptions::default()
+    };
+    KafkaCluster::start(3, &options).await
 }

@@ -3,6 +3,8 @@
 //! An operator only changes their state. The relay acts on it, because only the relay knows in which order it sends:
 //! while rows of a key are parked or in replay, everything of that key goes behind them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use uuid::Uuid;
@@ -84,32 +86,49 @@ impl Session {
         Ok(self.client.query_opt(sql, &[&position]).await?.is_some())
     }
 
-    /// The next rows of a key that are to be sent again, by position.
-    pub async fn in_replay(&self, key: &TopicKey) -> Result<Vec<Record>, LogError> {
+    /// The first row of a key that is to be sent again. Asked before each: an operator may discard them meanwhile.
+    pub async fn next_in_replay(&self, key: &TopicKey) -> Result<Option<Record>, LogError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay' ORDER BY position
-             LIMIT {IN_REPLAY}"
+            "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay'
+             ORDER BY position LIMIT 1"
         );
-        let rows = self.client.query(&sql, &[&key.topic, &key.key]).await?;
-        Ok(rows.into_iter().map(Record::new).collect())
+        let row = self.client.query_opt(&sql, &[&key.topic, &key.key]).await?;
+        Ok(row.map(Record::new))
     }
 
-    /// Notes that a parked row was sent, or that it was refused again.
-    pub async fn replayed(&self, position: i64, refused: Option<&str>) -> Result<(), LogError> {
-        let sql = "UPDATE outbox_parked SET state = CASE WHEN $2::text IS NULL THEN 'sent' ELSE 'parked' END,
-                     reason = coalesce($2, reason), changed_at = now() WHERE position = $1";
-        self.client.execute(sql, &[&position, &refused]).await?;
-        if refused.is_some() {
-            let behind = "UPDATE outbox_parked p SET state = 'parked', changed_at = now() FROM outbox_parked first
-                          WHERE first.position = $1 AND p.topic = first.topic AND p.key = first.key AND p.state = 'replay'";
-            self.client.execute(behind, &[&position]).await?;
-        }
+    /// Up to which position events were discarded; `None` if none was.
+    pub async fn last_discarded(&self) -> Result<Option<i64>, LogError> {
+        let sql = "SELECT max(position) FROM outbox_parked WHERE state = 'discarded'";
+        Ok(self.client.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// The discarded events from one position to another: a relay that starts again may read them once more.
+    pub async fn discarded(&self, from: i64, to: i64) -> Result<HashSet<i64>, LogError> {
+        let sql =
+            "SELECT position FROM outbox_parked WHERE state = 'discarded' AND position BETWEEN $1 AND $2";
+        let rows = self.client.query(sql, &[&from, &to]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Notes that a parked row was sent.
+    pub async fn replayed(&self, position: i64) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_parked SET state = 'sent', changed_at = now() WHERE position = $1";
+        self.client.execute(sql, &[&position]).await?;
+        Ok(())
+    }
+
+    /// Notes that a row in replay was refused again: it and all that waits behind it are parked. In one statement, or a relay that
+    /// ends in between would leave those behind it to be sent before it.
+    pub async fn refused_again(&self, position: i64, reason: &str) -> Result<(), LogError> {
+        let sql = "UPDATE outbox_parked p SET state = 'parked', changed_at = now(),
+                     reason = CASE WHEN p.position = $1 THEN $2 ELSE p.reason END
+                   FROM outbox_parked first
+                   WHERE first.position = $1 AND p.topic = first.topic AND p.key = first.key AND p.state = 'replay'";
+        self.client.execute(sql, &[&position, &reason]).await?;
         Ok(())
     }
 }
 
-/// They are sent one by one, and each may have a megabyte.
-const IN_REPLAY: i64 = 4;
 const PARKED: &str = "parked";
 const REPLAY: &str = "replay";
 

@@ -1,6 +1,6 @@
 //! Keys that are parked, and what operators want done with them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use outbox::{log::Record, parked::TopicKey};
 use tokio::time::Instant;
@@ -23,8 +23,19 @@ impl Reader<'_> {
             })
     }
 
+    /// Which events of a page were discarded. It costs a query only where some are.
+    pub(super) async fn discarded(&self, page: RangeInclusive<i64>) -> Result<HashSet<i64>, RelayError> {
+        let (first, last) = page.into_inner();
+        if self.last_discarded.is_none_or(|discarded| discarded < first) {
+            return Ok(HashSet::new());
+        }
+        Ok(self.session.discarded(first, last).await?)
+    }
+
     pub(super) async fn load_parked(&mut self) -> Result<(), RelayError> {
         self.parked = self.session.parked_keys().await?.into_iter().collect();
+        // After the keys: what an operator discards in between still counts as parked.
+        self.last_discarded = self.session.last_discarded().await?;
         self.parked_at = Instant::now();
         self.metrics
             .parked
@@ -58,29 +69,24 @@ impl Reader<'_> {
 
     async fn replay(&mut self, key: &TopicKey) -> Result<(), RelayError> {
         self.settle().await?;
-        loop {
-            let records = self.session.in_replay(key).await?;
-            if records.is_empty() {
-                return self.load_parked().await;
-            }
-            for record in records {
-                let (position, id) = (record.position(), record.id());
-                match self.send_and_wait(Arc::new(vec![record])).await {
-                    Ok(()) => {
-                        self.session.replayed(position, None).await?;
-                        tracing::info!(event_id = %id, "parked event is sent");
-                    }
-                    Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                        self.session.replayed(position, Some(&refused.reason)).await?;
-                        return Err(Trouble::Broken(format!(
-                            "a replayed event was refused again: {}",
-                            refused.reason
-                        ))
-                        .into());
-                    }
-                    Err(error) => return Err(error),
+        while let Some(record) = self.session.next_in_replay(key).await? {
+            let (position, id) = (record.position(), record.id());
+            match self.send_and_wait(Arc::new(vec![record])).await {
+                Ok(()) => {
+                    self.session.replayed(position).await?;
+                    tracing::info!(event_id = %id, "parked event is sent");
                 }
+                Err(RelayError::Trouble(Trouble::Refused(refused))) => {
+                    self.session.refused_again(position, &refused.reason).await?;
+                    return Err(Trouble::Broken(format!(
+                        "a replayed event was refused again: {}",
+                        refused.reason
+                    ))
+                    .into());
+                }
+                Err(error) => return Err(error),
             }
         }
+        self.load_parked().await
     }
 }

@@ -1,16 +1,17 @@
 //! What a crash at any await leaves behind, the next relay goes on from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backing::cut;
 use db::Tx;
+use outbox::{log::Session, parked};
 use outbox_relay::RelaySettings;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     kafka::by_key,
-    parked::{large, parked},
+    parked::{key, large, parked},
     store::{Abort, Store, noted, publish, until},
 };
 
@@ -100,4 +101,45 @@ async fn a_relay_that_ends_at_any_await_puts_aside_what_kafka_refuses_and_what_i
     refused.sort_unstable();
     aside.sort_unstable();
     assert_eq!(aside, refused);
+}
+
+/// Otherwise what waits behind it would be sent before it by the next relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothing_of_it_is() {
+    let mut store = Store::with_topic(1, &[("max.message.bytes", "3000")]).await;
+    store.publish("refused", &large("first")).await;
+    store.publish("refused", "behind").await;
+    store.publish("refused", "behind both").await;
+    let mut relay = store.relay().await;
+    until("three events are parked", async || {
+        parked(&store).await.len() == 3
+    })
+    .await;
+    relay.stop().await.unwrap();
+    let (mut awaits, mut whole) = (0, 0);
+    while whole < WHOLE {
+        parked::replay(&mut store.client, &key("refused"), "an operator")
+            .await
+            .unwrap();
+        let session = Session::open(&store.settings().postgres, "cut").await.unwrap();
+        let first = session.next_in_replay(&key("refused")).await.unwrap().unwrap();
+        let ended = cut(session.refused_again(first.position(), "too large"), awaits).await;
+        whole += usize::from(ended.is_some());
+        drop(session);
+        // PostgreSQL still does what was sent to it.
+        until("the session has ended", async || {
+            let sessions = "SELECT count(*) FROM pg_stat_activity
+                            WHERE datname = current_database() AND application_name = 'cut'";
+            store.number(sessions).await == 0
+        })
+        .await;
+        let states: BTreeSet<String> = parked(&store)
+            .await
+            .into_iter()
+            .map(|(_, state, _)| state)
+            .collect();
+        assert_eq!(states.len(), 1, "after {awaits} awaits: {states:?}");
+        awaits += 1;
+    }
+    assert!(awaits > WHOLE, "it ended at no await");
 }

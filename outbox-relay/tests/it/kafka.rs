@@ -27,6 +27,7 @@ impl Received {
 
 /// Everything that a topic has, as far as it was read.
 pub struct Topic {
+    name: String,
     consumer: Option<BaseConsumer>,
     pub received: Vec<Received>,
 }
@@ -50,6 +51,7 @@ impl Topic {
         }
         consumer.assign(&partitions).unwrap();
         Self {
+            name: topic.to_owned(),
             consumer: Some(consumer),
             received: Vec::new(),
         }
@@ -85,6 +87,13 @@ impl Topic {
         let (consumer, received) = tokio::task::spawn_blocking(read).await.unwrap();
         self.consumer = Some(consumer);
         self.received.extend(received);
+    }
+
+    /// How many messages a partition has.
+    pub fn end_of(&self, partition: i32) -> i64 {
+        let consumer = self.consumer.as_ref().unwrap();
+        let watermarks = consumer.fetch_watermarks(&self.name, partition, Duration::from_secs(20));
+        watermarks.unwrap().1
     }
 
     /// The ids of each key in the order in which they came first.

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use db::Tx;
 use outbox::parked::{self, TopicKey};
 use rdkafka::{
     ClientConfig,
@@ -10,7 +11,8 @@ use uuid::Uuid;
 
 use crate::{
     kafka::Topic,
-    store::{Store, until},
+    store::{Abort, Store, noted, publish, until},
+    takeover::LEADER,
 };
 
 /// Characters that compression makes little of.
@@ -41,7 +43,7 @@ pub async fn parked(store: &Store) -> Vec<(Uuid, String, String)> {
         .collect()
 }
 
-fn key(key: &str) -> TopicKey {
+pub fn key(key: &str) -> TopicKey {
     TopicKey {
         topic: "notes".to_owned(),
         key: key.to_owned(),
@@ -154,4 +156,106 @@ async fn an_event_that_is_refused_again_is_parked_again() {
     topic.until_has([other]).await;
     assert_eq!(texts(&topic, "a"), ["one"]);
     assert_eq!(parked(&store).await[0].0, refused);
+}
+
+/// The first request to a partition is refused for good while the next one could be on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it() {
+    let store = Store::with_topic(2, &[("max.message.bytes", "5000")]).await;
+    let mut topic = store.topic();
+    let _relay = store.relay().await;
+    // Keys of one partition.
+    for (round, key) in ["a", "b", "c", "e"].into_iter().enumerate() {
+        // Of the other one: the producer, which is new after each refusal, knows the topic and has its id.
+        let other = store.publish("d", "other").await;
+        topic.until_has([other]).await;
+        let published: Result<(), Abort> = store
+            .db
+            .transaction("test.publish", async move |tx: &mut Tx<'_>| {
+                for text in [&large("one"), "two", "three", "four"] {
+                    publish(tx, &noted(key, text)).await?;
+                }
+                Ok(())
+            })
+            .await;
+        published.unwrap();
+        until("all four are parked", async || {
+            parked(&store).await.len() == 4 * (round + 1)
+        })
+        .await;
+        let last = store.publish("d", "last").await;
+        topic.until_has([last]).await;
+    }
+    assert_eq!((topic.end_of(0), topic.end_of(1)), (0, 8));
+}
+
+/// A relay that reads events once more sends none that an operator gave up meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
+    let (mut store, [refused, behind], others) = with_one_event_too_large().await;
+    // Its topic is missing: the cursor stays where it is, and the relay starts again and again.
+    let nowhere = "WITH topic AS (INSERT INTO outbox_topics VALUES ('nowhere'))
+                   INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), 'nowhere', 'c', 't', '{}')";
+    store.client.execute(nowhere, &[]).await.unwrap();
+    let mut relay = store.relay().await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    parked::discard(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    raise_the_limit(&store).await;
+    // The one after the next began after the discard.
+    for _ in 0..2 {
+        let session = store.number(LEADER).await;
+        until("the relay starts again", async || {
+            ![0, session].contains(&store.number(LEADER).await)
+        })
+        .await;
+    }
+    let servers = backing::shared().await.unwrap();
+    let missing = format!("{}nowhere", store.prefix);
+    servers.kafka.create_topic(&missing, 1, &[]).await.unwrap();
+    until("all is acknowledged", async || store.unacknowledged().await == 0).await;
+    relay.stop().await.unwrap();
+    let mut topic = store.topic();
+    topic.until_has(others).await;
+    let last = store.publish("b", "last").await;
+    let _relay = store.relay().await;
+    topic.until_has([last]).await;
+    assert_eq!(texts(&topic, "a"), ["one"]);
+    let states: Vec<String> = parked(&store).await.into_iter().map(|event| event.1).collect();
+    assert_eq!(states, ["discarded", "discarded"]);
+
+    parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    topic.until_has([refused, behind]).await;
+    assert_eq!(texts(&topic, "a"), ["one", "two", "three"]);
+}
+
+/// Also of a replay that is under way only the event that was being sent is still sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_discarded_in_the_middle_of_its_replay_is_not_sent() {
+    let (mut store, ..) = with_one_event_too_large().await;
+    let _relay = store.relay().await;
+    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    let many = "INSERT INTO outbox_parked (position, id, topic, key, type, payload, recorded_at, reason)
+                SELECT 1000 + n, gen_random_uuid(), 'notes', 'a', 'notes.noted.v1', '{\"text\":\"more\"}', now(), 'behind'
+                FROM generate_series(1, 3000) n";
+    store.client.execute(many, &[]).await.unwrap();
+    raise_the_limit(&store).await;
+    parked::replay(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    let sent = "SELECT count(*) FROM outbox_parked WHERE state = 'sent'";
+    until("some are sent", async || store.number(sent).await > 2).await;
+    let discarded = parked::discard(&mut store.client, &key("a"), "an operator")
+        .await
+        .unwrap();
+    assert!(discarded > 1, "all of them were sent by then");
+    let last = store.publish("a", "last").await;
+    let mut topic = store.topic();
+    topic.until_has([last]).await;
+    let left = "SELECT count(*) FROM outbox_parked WHERE state = 'discarded'";
+    let left = u64::try_from(store.number(left).await).unwrap();
+    assert!(left + 1 >= discarded, "{left} of {discarded} were left");
 }

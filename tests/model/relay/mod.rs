@@ -8,6 +8,7 @@ mod properties;
 mod queries;
 #[expect(clippy::module_inception, reason = "a relay among the parts of its model")]
 mod relay;
+mod sending;
 mod world;
 
 use self::{

@@ -35,31 +35,10 @@ impl Relay {
         }
     }
 
-    /// One query to the log, and what follows from it: what the relay's `Reader` does between two of them.
+    /// Looks at the log once, and sends what is found.
     pub fn look(&mut self, postgres: &Postgres, wanted: usize) {
-        let Cursor {
-            acknowledged,
-            towards,
-        } = self.progress.read().clone();
-        let rows = if let Some((target, after)) = towards {
-            let rows = log::page(postgres, acknowledged, target, after, wanted);
-            let last = rows.last().map(|row| row.position);
-            self.progress.reading().paged(last);
-            rows
-        } else {
-            let (now, rows) = log::tick(postgres, acknowledged);
-            if rows.len() > wanted {
-                let before = log::lowest(postgres, acknowledged, now);
-                self.progress.reading().begins(now, before);
-                return;
-            }
-            self.progress.reading().reached(now);
-            rows
-        };
-        if rows.is_empty() {
-            self.progress.expect(false);
-            self.progress.acknowledged(self.acks.prefix());
-        } else {
+        let rows = next(&mut self.progress, self.acks.prefix(), postgres, wanted);
+        if !rows.is_empty() {
             self.send(&rows);
         }
     }
@@ -121,4 +100,36 @@ impl Relay {
         let is_up_to_date = read.towards.is_none() && read.acknowledged == postgres.snapshot();
         is_up_to_date && self.in_flight.is_empty() && self.progress.is_settled()
     }
+}
+
+/// One query to the log, and what follows from it: what the relay's `Reader` does between two of them.
+pub fn next(
+    progress: &mut Progress<Snapshot>,
+    acknowledged_events: u64,
+    postgres: &Postgres,
+    wanted: usize,
+) -> Vec<Row> {
+    let Cursor {
+        acknowledged,
+        towards,
+    } = progress.read().clone();
+    let rows = if let Some((target, after)) = towards {
+        let rows = log::page(postgres, acknowledged, target, after, wanted);
+        progress.reading().paged(rows.last().map(|row| row.position));
+        rows
+    } else {
+        let (now, rows) = log::tick(postgres, acknowledged);
+        if rows.len() > wanted {
+            let before = log::lowest(postgres, acknowledged, now);
+            progress.reading().begins(now, before);
+            return Vec::new();
+        }
+        progress.reading().reached(now);
+        rows
+    };
+    if rows.is_empty() {
+        progress.expect(false);
+        progress.acknowledged(acknowledged_events);
+    }
+    rows
 }

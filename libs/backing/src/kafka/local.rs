@@ -29,6 +29,14 @@ pub const SINGLE_BROKER: &[(&str, &str)] = &[
     ("num.partitions", "12"),
 ];
 
+/// What one of several is told: others take over what it led soon, and it gets it back soon.
+const OF_SEVERAL: &[(&str, &str)] = &[
+    ("broker.session.timeout.ms", "3000"),
+    ("broker.heartbeat.interval.ms", "500"),
+    ("leader.imbalance.check.interval.seconds", "1"),
+    ("leader.imbalance.per.broker.percentage", "0"),
+];
+
 /// Where a broker listens on 127.0.0.1.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
@@ -37,9 +45,26 @@ pub struct Ports {
     pub behind_proxy: Option<u16>,
 }
 
+/// One of the brokers of a cluster, each of which is a controller as well.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// From 1 on.
+    pub id: usize,
+    /// The ports at which the controllers of all of them listen on 127.0.0.1.
+    pub controllers: Vec<u16>,
+}
+
+impl Member {
+    pub fn alone() -> anyhow::Result<Self> {
+        let controllers = vec![free_port()?];
+        Ok(Self { id: 1, controllers })
+    }
+}
+
 /// Fetches the broker, formats its storage if that is new; how to start it, its ports and its version.
 pub async fn prepare(
     options: &KafkaOptions,
+    member: &Member,
     progress: Progress<'_>,
 ) -> anyhow::Result<(Launch, Ports, &'static str)> {
     if Command::new("java").arg("-version").output().await.is_err() {
@@ -61,7 +86,7 @@ pub async fn prepare(
     let properties = folder.join("server.properties");
     fs::write(
         &properties,
-        server_properties(&folder.join("log"), ports, options.proxy, free_port()?),
+        server_properties(&folder.join("log"), ports, options.proxy, member),
     )?;
     let classpath = format!("{}/*", jars.display());
     if !folder.join("log/meta.properties").exists() {
@@ -86,7 +111,13 @@ pub async fn prepare(
 }
 
 /// A broker tells clients the address that belongs to the listener at which they ask.
-fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, controller: u16) -> String {
+fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, member: &Member) -> String {
+    let Member { id, controllers } = member;
+    let controller = controllers[id - 1];
+    let voters: Vec<String> = (1..)
+        .zip(controllers)
+        .map(|(id, port)| format!("{id}@127.0.0.1:{port}"))
+        .collect();
     let direct = format!("PLAINTEXT://127.0.0.1:{}", ports.direct);
     let mut listeners = format!("{direct},CONTROLLER://127.0.0.1:{controller}");
     let mut advertised = direct;
@@ -95,16 +126,18 @@ fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, controller: u
         advertised += &format!(",PROXIED://127.0.0.1:{proxy}");
     }
     let mut text = format!(
-        "process.roles=broker,controller\nnode.id=1\n\
+        "process.roles=broker,controller\nnode.id={id}\n\
          listeners={listeners}\n\
          advertised.listeners={advertised}\n\
-         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         controller.quorum.voters={}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n\
          log.dirs={}\n",
+        voters.join(","),
         log.display()
     );
-    for (name, value) in SINGLE_BROKER {
+    let of_several = if controllers.len() > 1 { OF_SEVERAL } else { &[] };
+    for (name, value) in SINGLE_BROKER.iter().chain(of_several) {
         text.extend([name, "=", value, "\n"]);
     }
     text
@@ -114,6 +147,9 @@ async fn format_storage(classpath: &str, properties: &Path) -> anyhow::Result<()
     let mut format = Command::new("java");
     format
         .args([
+            // It ends before better code would pay.
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
             "-cp",
             classpath,
             "kafka.tools.StorageTool",

@@ -1,3 +1,4 @@
+mod cluster;
 mod local;
 mod topics;
 
@@ -15,6 +16,8 @@ use crate::{
     docker::{self, Contained, Data},
     server::Server,
 };
+
+pub use cluster::KafkaCluster;
 
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -73,7 +76,7 @@ const CLUSTER_ID: &str = "TovarTovarTovarTovarTw";
 impl Kafka {
     pub async fn start(means: Means, options: KafkaOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
         let kafka = match means {
-            Means::Local => Self::start_local(options, progress).await,
+            Means::Local => Self::start_local(options, &local::Member::alone()?, progress).await,
             Means::Docker => Self::start_docker(options, progress).await,
         };
         let mut kafka = kafka.context("Kafka cannot be started")?;
@@ -82,8 +85,12 @@ impl Kafka {
         Ok(kafka)
     }
 
-    async fn start_local(options: KafkaOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
-        let (launch, ports, version) = local::prepare(&options, progress).await?;
+    async fn start_local(
+        options: KafkaOptions,
+        member: &local::Member,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<Self> {
+        let (launch, ports, version) = local::prepare(&options, member, progress).await?;
         let server = Server::local(launch)?;
         let description = format!("Kafka {version} on 127.0.0.1:{}", ports.direct);
         Ok(Self {
@@ -151,7 +158,7 @@ impl Kafka {
 
     /// Makes topics and waits until they can be used; existing ones must have as many partitions.
     pub async fn create_topics(&self, names: &[&str], partitions: i32) -> anyhow::Result<()> {
-        topics::create(&self.bootstrap(), names, partitions, &[]).await
+        topics::create(&self.bootstrap(), names, partitions, 1, &[]).await
     }
 
     /// Makes one topic with settings of its own, such as `max.message.bytes`.
@@ -161,7 +168,7 @@ impl Kafka {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<()> {
-        topics::create(&self.bootstrap(), &[name], partitions, settings).await
+        topics::create(&self.bootstrap(), &[name], partitions, 1, settings).await
     }
 
     /// Ends the broker as a power cut would.

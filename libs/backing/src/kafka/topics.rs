@@ -14,6 +14,7 @@ pub async fn create(
     bootstrap: &str,
     names: &[&str],
     partitions: i32,
+    replicas: i32,
     settings: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> =
@@ -21,7 +22,7 @@ pub async fn create(
     let wanted: Vec<NewTopic<'_>> = names
         .iter()
         .map(|name| {
-            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+            let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
             settings
                 .iter()
                 .fold(topic, |topic, (name, value)| topic.set(name, value))

@@ -1,0 +1,264 @@
+//! A relay that parks what Kafka refuses: what the reader does between two queries, and `Progress` and `Acks` as they are.
+
+use std::collections::VecDeque;
+
+use outbox::log::Cursor;
+use outbox_relay::{Acks, Progress};
+
+use super::{
+    Rule, Sending,
+    client::{Answer, Message, Report},
+    feeder::Feeder,
+    parked::{Parked, State},
+};
+use crate::relay::{
+    postgres::{Event, Key, Postgres, Row, Snapshot},
+    relay::next,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Style {
+    Pipelined,
+    OneByOne { until: i64 },
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Relay {
+    pub progress: Progress<Snapshot>,
+    acks: Acks<Event>,
+    pub feeder: Feeder,
+    pub style: Style,
+    /// What it knows of parked events: the keys that have some, and the positions of those that were discarded.
+    parked: Vec<Key>,
+    discarded: Vec<i64>,
+    /// What was read and is still to be sent or put aside.
+    page: VecDeque<Row>,
+    pub task: Task,
+    /// It sent an event that was discarded.
+    pub has_sent_discarded: bool,
+}
+
+/// What the reader is at.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Task {
+    Reading,
+    /// Waits for Kafka to say what it says of this one alone.
+    Alone(Row),
+    /// Waits until nothing is in flight, to send a key's parked events again.
+    Settling(Key),
+    /// Sends these again, the first of them now.
+    Replaying(VecDeque<Row>),
+    /// Where that takes two steps: what follows an event that was refused again is still to be put back.
+    PuttingBack(Key),
+}
+
+/// Why it starts again, and what it makes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Something up to here is refused.
+    Refused {
+        until: i64,
+    },
+    Broken,
+}
+
+impl Relay {
+    pub fn lead(id: u8, saved: &Cursor<Snapshot>, style: Style, parked: &Parked, bounds: &Sending) -> Self {
+        let mut relay = Self {
+            progress: Progress::new(saved.clone()),
+            acks: Acks::default(),
+            feeder: Feeder::new(id, bounds),
+            style,
+            parked: Vec::new(),
+            discarded: Vec::new(),
+            page: VecDeque::new(),
+            task: Task::Reading,
+            has_sent_discarded: false,
+        };
+        relay.load_parked(parked, bounds);
+        relay
+    }
+
+    fn load_parked(&mut self, parked: &Parked, bounds: &Sending) {
+        self.parked = Key::ALL
+            .into_iter()
+            .filter(|key| parked.has_waiting(*key))
+            .collect();
+        if bounds.keeps(Rule::SkipDiscarded) {
+            self.discarded = parked
+                .of_state(State::Discarded)
+                .map(|row| row.position)
+                .collect();
+        }
+    }
+
+    /// Whether it may look: the page before is done with.
+    pub fn is_reading(&self) -> bool {
+        self.task == Task::Reading && self.page.is_empty()
+    }
+
+    pub fn look(&mut self, postgres: &Postgres, wanted: usize, parked: &mut Parked, bounds: &Sending) {
+        let rows = next(&mut self.progress, self.acks.prefix(), postgres, wanted);
+        self.page.extend(rows);
+        self.go_on(parked, bounds);
+    }
+
+    /// Whether operators want something done with parked events.
+    pub fn see_to_parked(&mut self, parked: &mut Parked, bounds: &Sending) {
+        self.load_parked(parked, bounds);
+        if let Some(key) = Key::ALL.into_iter().find(|key| parked.is_in_replay(*key)) {
+            self.task = Task::Settling(key);
+            self.go_on(parked, bounds);
+        }
+    }
+
+    /// Does all that it need not wait for.
+    fn go_on(&mut self, parked: &mut Parked, bounds: &Sending) {
+        while self.task == Task::Reading || self.is_settled() {
+            match self.task.clone() {
+                Task::Reading => {
+                    let Some(row) = self.page.pop_front() else { return };
+                    self.send(row, parked, bounds);
+                    self.end_page();
+                }
+                Task::Alone(row) => {
+                    self.task = Task::Reading;
+                    self.was_handled(&row);
+                    self.end_page();
+                }
+                Task::Settling(key) => self.replay(parked.in_replay(key), parked, bounds),
+                Task::Replaying(mut rows) => {
+                    let Some(sent) = rows.pop_front() else { return };
+                    parked.sent(&sent);
+                    if bounds.keeps(Rule::AskBeforeEach) || rows.is_empty() {
+                        rows = parked.in_replay(sent.event.key).into();
+                    }
+                    self.replay(rows.into(), parked, bounds);
+                }
+                Task::PuttingBack(_) => return,
+            }
+        }
+    }
+
+    /// Sends the first of them.
+    fn replay(&mut self, rows: Vec<Row>, parked: &Parked, bounds: &Sending) {
+        if let Some(first) = rows.first() {
+            self.hand_over(*first, parked);
+            self.task = Task::Replaying(rows.into());
+        } else {
+            self.load_parked(parked, bounds);
+            self.task = Task::Reading;
+        }
+    }
+
+    fn send(&mut self, row: Row, parked: &mut Parked, bounds: &Sending) {
+        if self.parked.contains(&row.event.key) {
+            if parked.park_behind(row) {
+                return self.was_handled(&row);
+            }
+            self.load_parked(parked, bounds);
+        }
+        if self.discarded.contains(&row.position) {
+            return self.was_handled(&row);
+        }
+        match self.style {
+            Style::Pipelined => self.hand_over(row, parked),
+            Style::OneByOne { .. } if parked.is_put_aside(&row) => self.was_handled(&row),
+            Style::OneByOne { .. } => {
+                self.hand_over(row, parked);
+                self.task = Task::Alone(row);
+            }
+        }
+    }
+
+    fn was_handled(&mut self, row: &Row) {
+        if self.style == (Style::OneByOne { until: row.position }) {
+            self.style = Style::Pipelined;
+        }
+    }
+
+    fn end_page(&mut self) {
+        if self.is_reading() {
+            self.progress.expect(true);
+        }
+    }
+
+    fn hand_over(&mut self, row: Row, parked: &Parked) {
+        self.has_sent_discarded |= parked.state(&row) == Some(State::Discarded);
+        let number = self.acks.sent(row.position, row.event);
+        self.progress.send(1);
+        self.feeder.send(number, row.event);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.acks.prefix() == self.progress.sent()
+    }
+
+    /// Kafka answers to the first request in flight for a partition.
+    pub fn answered(
+        &mut self,
+        partition: usize,
+        answer: Answer,
+        parked: &mut Parked,
+        bounds: &Sending,
+    ) -> Option<Trouble> {
+        match self.feeder.answered(partition, answer) {
+            Report::Nothing => None,
+            Report::Broken => Some(Trouble::Broken),
+            Report::Delivered(messages) => {
+                for message in messages {
+                    self.acks.acknowledged(message.number);
+                }
+                self.progress.acknowledged(self.acks.prefix());
+                self.go_on(parked, bounds);
+                None
+            }
+            Report::Refused(first, last) => self.refused(first, last, parked, bounds),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        first: Message,
+        last: Message,
+        parked: &mut Parked,
+        bounds: &Sending,
+    ) -> Option<Trouble> {
+        let refused = self.acks.refused(first.number, last.number, String::new())?;
+        match &self.task {
+            Task::Reading | Task::Settling(_) => {}
+            Task::Alone(row) => parked.park(*row),
+            Task::Replaying(rows) => {
+                let row = rows.front()?;
+                let key = row.event.key;
+                if bounds.keeps(Rule::PutBackAtOnce) {
+                    parked.put_back(key);
+                    return Some(Trouble::Broken);
+                }
+                parked.put_back_alone(row);
+                self.task = Task::PuttingBack(key);
+                return None;
+            }
+            Task::PuttingBack(_) => return None,
+        }
+        Some(Trouble::Refused { until: refused.until })
+    }
+
+    /// Where nothing is in flight and all that was read is acknowledged, the numbers begin anew.
+    pub fn forget_numbers(&mut self, saved: &Cursor<Snapshot>) {
+        let acknowledged = self.progress.unsaved().unwrap_or(saved);
+        let is_idle = self.is_reading() && self.is_settled() && self.progress.is_settled();
+        if is_idle && acknowledged == self.progress.read() {
+            self.acks = Acks::default();
+            self.progress = Progress::new(self.progress.read().clone());
+            self.progress.saved(saved.clone());
+        }
+    }
+
+    /// Whether there is nothing left to do for it.
+    pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
+        let read = self.progress.read();
+        let is_up_to_date = read.towards.is_none() && read.acknowledged == postgres.snapshot();
+        is_up_to_date && self.is_reading() && self.feeder.has_nothing() && self.progress.is_settled()
+    }
+}
