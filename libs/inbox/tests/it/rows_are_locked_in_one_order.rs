@@ -47,7 +47,7 @@ impl LockedRow for Shared {
 
 /// Later keys share earlier rows.
 fn shared(_: &mut Tx<'_>, message: &Message) -> Vec<i64> {
-    vec![1_000 - message.key.parse::<i64>().unwrap_or_default()]
+    vec![1_000 - message.key.name().parse::<i64>().unwrap_or_default()]
 }
 
 #[tokio::test(flavor = "multi_thread")]
