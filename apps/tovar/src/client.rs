@@ -11,6 +11,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// How long a person who registers or logs in waits for their turn.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 /// An open shop door: an address, and maybe somebody who is logged in.
 #[derive(Clone)]
 pub struct Client {
@@ -167,12 +170,26 @@ impl Client {
             .await
     }
 
-    /// The same door with somebody logged in.
+    /// A new intent that waits its turn: it is sent again, under the same key, for as long as the store says when to come again.
+    async fn post_in_turn(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let key = Uuid::new_v4().to_string();
+        let deadline = tokio::time::Instant::now() + LONGEST_TURN;
+        loop {
+            let answer = self.send(Method::POST, path, Some(body), Some(&key)).await?;
+            match answer.retry_after() {
+                Some(pause) if tokio::time::Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return answer.success(),
+            }
+        }
+    }
+
+    /// The same door with a person logged in.
     pub async fn log_in(&self, email: &str, password: &str) -> anyhow::Result<Self> {
         let session = self
-            .post("/api/sessions", &json!({ "email": email, "password": password }))
-            .await?
-            .success()?;
+            .post_in_turn("/api/sessions", &json!({ "email": email, "password": password }))
+            .await?;
         let token = session["access_token"]
             .as_str()
             .context("a session without a token")?;
@@ -196,7 +213,7 @@ impl Client {
         let email = format!("{}@example.org", Uuid::new_v4());
         let password = Uuid::new_v4().to_string();
         let body = json!({ "email": email, "password": password, "name": name });
-        let person = self.post("/api/users", &body).await?.success()?;
+        let person = self.post_in_turn("/api/users", &body).await?;
         Ok((email, password, person))
     }
 

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use contracts::users::UserDeleted;
 use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
@@ -60,7 +62,9 @@ pub async fn delete_person(tx: &mut Tx<'_>, _: &State, wish: &DeletePerson) -> R
         return Ok(());
     };
     // Their kept answers hold name and address.
-    idempotency::forget(tx, &format!("email:{}", person.address())).await?;
+    for spelling in HashSet::from([person.address(), &person.email]) {
+        idempotency::forget(tx, &format!("email:{spelling}")).await?;
+    }
     idempotency::forget(tx, &id.to_string()).await?;
     login_failures::forget(tx, person.address()).await?;
     outbox::publish(tx, &UserDeleted { user_id: id })?;
