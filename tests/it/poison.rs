@@ -127,7 +127,8 @@ impl World {
 /// A text of JSON as a part of an address.
 fn encoded(json: &str) -> String {
     let text = serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned());
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes()
+        .fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02x}"))
 }
 
 fn cursors() -> Vec<String> {

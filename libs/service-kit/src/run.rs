@@ -110,12 +110,7 @@ pub async fn start_by<S: Service>(
         .await
         .context("the service's state cannot be made")?;
 
-    let listener = TcpListener::bind(kit.http_listen).with_context(|| {
-        format!(
-            "cannot listen on {}; set HTTP_LISTEN to a free address",
-            kit.http_listen
-        )
-    })?;
+    let listener = listen(kit.http_listen)?;
     let address = listener.local_addr()?;
     let jwks_url = kit
         .tokens
@@ -175,6 +170,11 @@ pub async fn start_by<S: Service>(
         tasks,
         _ops: ops,
     })
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}; set HTTP_LISTEN to a free address"))
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {

@@ -27,7 +27,7 @@ async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough(
     store.topic().until_has([first]).await;
     assert_eq!(outage(&relay).await, "0");
 
-    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; LONG];
+    let refusals = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; LONG];
     brokers.request_errors(RDKafkaApiKey::Produce, &refusals);
     let second = store.publish("key", "while too few are in sync").await;
     until("the outage", async || outage(&relay).await == "1").await;

@@ -103,9 +103,8 @@ async fn line(mut client: TcpStream, server: u16, wish: Arc<Mutex<Wish>>) -> io:
                         is_lost
                     });
                     if is_lost {
-                        // It has taken effect when it is answered.
-                        server.read(&mut down).await?;
-                        return Ok(());
+                        // It has taken effect when it is answered, however much of the answer comes at once.
+                        return server.read(&mut down).await.map(drop);
                     }
                     said.clear();
                 }

@@ -34,8 +34,7 @@ impl Classify for OrderError {
     fn class(&self) -> Class {
         match self {
             Self::UnknownOrder => Class::NotFound,
-            Self::NoVerdict => Class::Conflict,
-            Self::PriceChanged { .. } => Class::Conflict,
+            Self::NoVerdict | Self::PriceChanged { .. } => Class::Conflict,
             Self::ExpectedTotal => Class::Invalid,
             Self::Lines(error) => error.class(),
             Self::NoStop(error) => error.class(),

@@ -167,11 +167,8 @@ fn name_of(release: &str, part: &str) -> String {
     if release.len() + 1 + part.len() <= MOST {
         return format!("{release}-{part}");
     }
-    let hash: String = Sha256::digest(release)
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = format!("{:x}", Sha256::digest(release));
+    let hash = &hash[..8];
     let begin: String = release.chars().take(MOST - 10 - part.len()).collect();
     format!("{}-{hash}-{part}", begin.strip_suffix('-').unwrap_or(&begin))
 }

@@ -102,11 +102,13 @@ impl Preconditions {
     }
 
     fn check_match(&self, exists: bool, etag: Option<&str>) -> Result<(), PreconditionFailed> {
-        match &self.if_match {
-            None => Ok(()),
-            Some(_) if !exists => Err(PreconditionFailed::Missing),
-            Some(Tags::Any) => Ok(()),
-            Some(Tags::Listed(tags)) => {
+        let Some(tags) = &self.if_match else {
+            return Ok(());
+        };
+        match tags {
+            _ if !exists => Err(PreconditionFailed::Missing),
+            Tags::Any => Ok(()),
+            Tags::Listed(tags) => {
                 let fits = tags.iter().any(|tag| !tag.is_weak && Some(&*tag.text) == etag);
                 fits.then_some(()).ok_or(PreconditionFailed::Changed)
             }
@@ -207,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn sent(name: HeaderName, lines: &[&'static str]) -> Result<Preconditions, InvalidPrecondition> {
+    fn sent(name: &HeaderName, lines: &[&'static str]) -> Result<Preconditions, InvalidPrecondition> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(name.clone(), HeaderValue::from_static(line));
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn if_match_fits_by_the_strong_comparison() {
-        let check = |lines: &[&'static str], current| sent(header::IF_MATCH, lines).unwrap().check(current);
+        let check = |lines: &[&'static str], current| sent(&header::IF_MATCH, lines).unwrap().check(current);
         for fitting in [
             &["\"3\""][..],
             &["*"],
@@ -252,7 +254,7 @@ mod tests {
     #[test]
     fn if_none_match_fits_by_the_weak_comparison() {
         let check =
-            |lines: &[&'static str], current| sent(header::IF_NONE_MATCH, lines).unwrap().check(current);
+            |lines: &[&'static str], current| sent(&header::IF_NONE_MATCH, lines).unwrap().check(current);
         for naming in [&["*"][..], &["\"3\""], &["W/\"3\""], &["\"1\"", "W/\"3\""]] {
             assert_eq!(
                 check(naming, Some(3)),
@@ -272,11 +274,11 @@ mod tests {
             ("W/\"3\"", Read::NotModified),
             ("\"4\"", Read::Whole),
         ] {
-            assert_eq!(read(header::IF_NONE_MATCH, line), Ok(answer), "{line}");
+            assert_eq!(read(&header::IF_NONE_MATCH, line), Ok(answer), "{line}");
         }
-        assert_eq!(read(header::IF_MATCH, "\"3\""), Ok(Read::Whole));
-        assert_eq!(read(header::IF_MATCH, "*"), Ok(Read::Whole));
-        assert_eq!(read(header::IF_MATCH, "\"4\""), Err(PreconditionFailed::Changed));
+        assert_eq!(read(&header::IF_MATCH, "\"3\""), Ok(Read::Whole));
+        assert_eq!(read(&header::IF_MATCH, "*"), Ok(Read::Whole));
+        assert_eq!(read(&header::IF_MATCH, "\"4\""), Err(PreconditionFailed::Changed));
     }
 
     /// It would otherwise be no condition at all, and something be overwritten that was to be spared.
