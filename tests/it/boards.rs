@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tovar::{client::wait_for, prometheus::as_sent};
 
-use crate::harness::{Prometheus, Shop, Store};
+use crate::harness::{Prometheus, Shop, Store, each};
 
 /// Every query of every board, by board, panel and number, as it is sent when all services and objectives are chosen.
 fn queries() -> BTreeMap<String, String> {
@@ -32,15 +32,7 @@ fn queries() -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_shows_something_while_the_store_is_under_load() {
     const OFTEN: &[&str] = &["--readings-every=500"];
-    let services = [
-        "users",
-        "billing",
-        "orders",
-        "warehouse",
-        "delivery",
-        "notifications",
-    ];
-    let store = Store::start_with(&services.map(|service| (service, OFTEN))).await;
+    let store = Store::start_with(&each(OFTEN)).await;
     let Some(prometheus) = Prometheus::start(&store).await else {
         return store.stop().await;
     };

@@ -10,7 +10,7 @@ use rdkafka::{
 use reqwest::Method;
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Store, WITHIN};
+use crate::harness::{SERVICES, Store, WITHIN, each};
 
 /// The series of all processes, by name and labels; those of a histogram's edges left out.
 async fn series(store: &Store) -> BTreeSet<String> {
@@ -29,19 +29,10 @@ async fn series(store: &Store) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_invent_makes_no_series() {
     const MANY: usize = 40;
-    let services = [
-        "users",
-        "billing",
-        "orders",
-        "warehouse",
-        "delivery",
-        "notifications",
-    ];
-    let unlimited: &[&str] = &["--rate-limit=0"];
-    let store = Store::start_with(&services.map(|service| (service, unlimited))).await;
+    let store = Store::start_with(&each(&["--rate-limit=0"])).await;
     let before = series(&store).await;
     let mut doors = vec![store.guest.clone()];
-    doors.extend(services.map(|service| Client::new(format!("http://{}", store.address(service)))));
+    doors.extend(SERVICES.map(|service| Client::new(format!("http://{}", store.address(service)))));
     for number in 0..MANY {
         for door in &doors {
             let method = Method::from_bytes(format!("BREW{number}").as_bytes()).unwrap();

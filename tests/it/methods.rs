@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Method, StatusCode, header};
 use tovar::client::{Answer, Client};
 
-use crate::harness::{Operation, Shop, Store, WITHIN, operations};
+use crate::harness::{Operation, SERVICES, Shop, Store, WITHIN, each, operations};
 
 /// Addresses of a service that its page does not list.
 const UNLISTED: [&str; 5] = [
@@ -70,16 +70,7 @@ async fn check(client: &Client, path: &str, has: &BTreeSet<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_says_which_methods_it_has() {
-    let unlimited: &[&str] = &["--rate-limit=0"];
-    let services = [
-        "users",
-        "billing",
-        "orders",
-        "warehouse",
-        "delivery",
-        "notifications",
-    ];
-    let store = Store::start_with(&services.map(|service| (service, unlimited))).await;
+    let store = Store::start_with(&each(&["--rate-limit=0"])).await;
     let shop = Shop::open(&store, 10, 10).await;
     let manager = &store.manager;
     tovar::client::wait_for("the manager's account", WITHIN, async || {
@@ -118,7 +109,7 @@ async fn an_address_says_which_methods_it_has() {
     for path in ["/api/docs/", "/api/docs/problems", "/api/docs/orders/"] {
         check(&store.guest, path, &only_get).await;
     }
-    for service in services {
+    for service in SERVICES {
         let own = Client::new(format!("http://{}", store.address(service)));
         for path in UNLISTED {
             check(&own, path, &only_get).await;

@@ -10,16 +10,11 @@ use tovar::{
     audit::{self, OfTopic},
     client::{Client, wait_for},
     operations::{self, inbox::InboxCommand, outbox::OutboxCommand},
-    services::{SERVICES, ServiceInfo},
     verify::{self, Outcome},
 };
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
-
-fn service(name: &str) -> ServiceInfo {
-    SERVICES.into_iter().find(|service| service.name == name).unwrap()
-}
+use crate::harness::{Shop, Store, WITHIN, service};
 
 /// Who did what in a service's database, in order.
 async fn recorded(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {

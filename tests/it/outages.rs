@@ -15,7 +15,7 @@ use rdkafka::{
 };
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Prometheus, Samples, Shop, Store};
+use crate::harness::{Prometheus, Samples, Shop, Store, each};
 
 /// A second of the recording is so many seconds of the test: an outage of half a minute becomes one of minutes, as alerts
 /// know it.
@@ -173,15 +173,7 @@ async fn record_outages() {
     const OFTEN: &[&str] = &["--readings-every=500"];
     let mut kafka = backing::own_kafka().await.unwrap();
     let postgres = backing::own_postgres().await.unwrap();
-    let services = [
-        "users",
-        "billing",
-        "orders",
-        "warehouse",
-        "delivery",
-        "notifications",
-    ];
-    let mut store = Store::start_on_with(&postgres, &kafka, &services.map(|service| (service, OFTEN))).await;
+    let mut store = Store::start_on_with(&postgres, &kafka, &each(OFTEN)).await;
     let prometheus = Prometheus::start(&store).await.expect("Prometheus is installed");
     let recorder = Recorder {
         prometheus,

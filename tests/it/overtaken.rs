@@ -1,18 +1,10 @@
 //! An event that an operator replays when newer ones of its key were applied: nothing goes back to what it was.
 
 use serde_json::json;
-use tovar::{
-    client::wait_for,
-    operations,
-    services::{SERVICES, ServiceInfo},
-};
+use tovar::{client::wait_for, operations};
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
-
-fn service(name: &str) -> ServiceInfo {
-    SERVICES.into_iter().find(|service| service.name == name).unwrap()
-}
+use crate::harness::{Shop, Store, WITHIN, service};
 
 /// Has the changes of a table fail, as by a defect.
 async fn fail(store: &Store, service: &str, table: &str) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tovar::client::Client;
 use uuid::Uuid;
 
-use crate::harness::{Operation, Place, Shop, Store, WITHIN, body_of, operations};
+use crate::harness::{Operation, Place, Shop, Store, WITHIN, body_of, each, operations};
 
 /// As JSON has them, since not all of them can be had in any other way.
 const POISON: [&str; 40] = [
@@ -303,16 +303,7 @@ async fn no_change_makes_a_failure_of_the_store() {
 }
 
 async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
-    let unlimited: &[&str] = &["--rate-limit=0"];
-    let own = [
-        "users",
-        "billing",
-        "orders",
-        "warehouse",
-        "delivery",
-        "notifications",
-    ];
-    let store = Store::start_with(&own.map(|service| (service, unlimited))).await;
+    let store = Store::start_with(&each(&["--rate-limit=0"])).await;
     let shop = Shop::open(&store, 1_000, 1_000).await;
     let manager = store.manager.clone();
     tovar::client::wait_for("the manager's account", WITHIN, async || {

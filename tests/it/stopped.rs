@@ -8,16 +8,8 @@ use serde_json::Value;
 use tovar::client::{Client, wait_for};
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{SERVICES, Shop, Store, WITHIN};
 
-const SERVICES: [&str; 6] = [
-    "users",
-    "billing",
-    "orders",
-    "warehouse",
-    "delivery",
-    "notifications",
-];
 const CUSTOMERS: usize = 3;
 /// Between two orders of a customer. Without it, a slow machine would place more than it delivers, and deadlines would pass.
 const PAUSE: Duration = Duration::from_millis(300);

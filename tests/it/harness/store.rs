@@ -12,7 +12,7 @@ use topics::TopicsSettings;
 use tovar::{
     audit,
     client::Client,
-    services,
+    services::{self, ServiceInfo},
     store_file::{Credentials, StoreFile},
     verify::{self, Outcome, Report, Sources},
 };
@@ -309,7 +309,7 @@ impl Store {
 }
 
 /// users comes first: it has the token keys.
-const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 6] = [
     "users",
     "billing",
     "orders",
@@ -317,6 +317,19 @@ const SERVICES: [&str; 6] = [
     "delivery",
     "notifications",
 ];
+
+/// The same settings for every service.
+pub fn each(own: &'static [&'static str]) -> [(&'static str, &'static [&'static str]); 6] {
+    SERVICES.map(|service| (service, own))
+}
+
+/// What the command line knows of a service.
+pub fn service(name: &str) -> ServiceInfo {
+    services::SERVICES
+        .into_iter()
+        .find(|service| service.name == name)
+        .unwrap()
+}
 
 fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, String) {
     (service, format!("http://{}", running.ops_address))
