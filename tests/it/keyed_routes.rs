@@ -190,12 +190,10 @@ async fn many_at_once_are_one(world: &World, operation: &Operation) {
     assert!(done.iter().all(|answer| answer.body == done[0].body), "{name}");
     for busy in busy {
         let refusal = (busy.status, busy.code());
-        let in_progress = (StatusCode::CONFLICT, Some("idempotency_key_in_progress"));
-        // A password is hashed before its key is claimed, for a few at a time.
-        let no_turn = (StatusCode::TOO_MANY_REQUESTS, Some("too_many_attempts"));
-        assert!(
-            refusal == in_progress || (operation.path == "/api/users" && refusal == no_turn),
-            "{name}: {refusal:?}"
+        assert_eq!(
+            refusal,
+            (StatusCode::CONFLICT, Some("idempotency_key_in_progress")),
+            "{name}"
         );
         assert!(busy.headers.contains_key("retry-after"), "{name}");
     }

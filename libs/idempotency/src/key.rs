@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 /// What a client calls its request: 1 to 255 visible ASCII characters.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct IdempotencyKey(String);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -4,10 +4,12 @@
 //! in the transaction of the change itself, so there is no moment at which the change is there and the answer is
 //! not. Only what took effect is stored: a refusal rolls everything back and leaves the key free.
 
+mod claims;
 mod fingerprint;
 mod key;
 mod once;
 
+pub use claims::{Claim, Claims};
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use key::{IdempotencyKey, InvalidKey};
 pub use once::{

@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::{Args, FromArgMatches};
 use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
-use idempotency::FingerprintKey;
+use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
 use telemetry::{Ops, Readiness, Shutdown};
 use tokio::runtime::Handle;
@@ -214,6 +214,7 @@ fn serve<S: Service>(
         state,
         db,
         tokens,
+        claims: Claims::default(),
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
         keep_hours: kit.idempotency.idempotency_hours,
         body_limit: kit.http_body_limit,

@@ -95,7 +95,7 @@ async fn relays_that_start_while_leaders_move_lose_nothing_and_keep_the_order() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes ten minutes"]
+#[ignore = "takes four minutes"]
 async fn a_hundred_relays_that_start_while_leaders_move_lose_nothing_and_keep_the_order() {
     relays_start_while_leaders_move(100).await;
 }

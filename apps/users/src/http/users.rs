@@ -40,9 +40,10 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     let name = parse_name(&call.body.name)?;
     let password = Password::parse(&call.body.password)?;
     let owner = format!("email:{}", email.as_str());
+    let call = call.keyed_by(owner.clone())?;
     let asked = Asked {
         email: email.clone(),
-        owner: owner.clone(),
+        owner,
         key: call.key()?,
         keep_hours: call.keep_hours(),
     };
@@ -54,17 +55,16 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     } else {
         None
     };
-    call.keyed_by(owner)
-        .map(|_| Register {
-            email,
-            name,
-            password_hash,
-            role: Role::Customer,
-        })
-        .once("users.register", register, |person| {
-            Answer::created("/api/users/me", person)
-        })
-        .await
+    call.map(|_| Register {
+        email,
+        name,
+        password_hash,
+        role: Role::Customer,
+    })
+    .once("users.register", register, |person| {
+        Answer::created("/api/users/me", person)
+    })
+    .await
 }
 
 /// Who you are.

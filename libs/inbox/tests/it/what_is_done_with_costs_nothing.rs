@@ -86,3 +86,17 @@ async fn while_an_event_waits_those_of_its_key_are_behind_it() {
         .await;
     assert_eq!(claim(&fixture, &[EventId::now_v7()]).await, "behind");
 }
+
+/// PostgreSQL plans a function in SQL anew in each transaction that calls it: that made a claim six times as dear as its work.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_transaction_calls_is_planned_once_in_a_session() {
+    let fixture = Fixture::new(1).await;
+    let planned_anew = fixture
+        .text(
+            "SELECT coalesce(string_agg(proname, ' '), 'none') FROM pg_proc
+             JOIN pg_language ON pg_language.oid = prolang
+             WHERE lanname = 'sql' AND pronamespace = 'public'::regnamespace",
+        )
+        .await;
+    assert_eq!(planned_anew, "none");
+}

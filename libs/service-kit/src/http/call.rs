@@ -11,7 +11,7 @@ use futures_util::{
     FutureExt, TryFutureExt,
     future::{BoxFuture, LocalBoxFuture},
 };
-use idempotency::{Begun, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest};
+use idempotency::{Begun, Claim, Claims, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest};
 use kernel::{Class, Classify, TraceParent};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -36,6 +36,7 @@ pub struct Kit<S> {
     pub db: Db,
     pub tokens: Tokens,
     pub fingerprints: FingerprintKey,
+    pub claims: Claims,
     pub keep_hours: u32,
     pub body_limit: usize,
     pub body_timeout: Duration,
@@ -50,11 +51,17 @@ pub struct Call<S, B = NoBody> {
     pub body: B,
     caller: Result<Caller, AuthError>,
     key: Result<IdempotencyKey, KeyError>,
-    key_owner: Option<String>,
+    owned: Option<Owned>,
     preconditions: Preconditions,
     form: Form,
     fingerprint: Fingerprint,
     kit: Data<Kit<S>>,
+}
+
+/// Whose the key of a request without a caller is, and that no other request has it in work.
+struct Owned {
+    owner: String,
+    _claim: Claim,
 }
 
 /// What kind of request it is.
@@ -156,7 +163,7 @@ where
                 body: body::parse(json)?,
                 caller,
                 key,
-                key_owner: None,
+                owned: None,
                 preconditions,
                 form,
                 fingerprint,
@@ -238,7 +245,7 @@ impl<S, B> Call<S, B> {
             body,
             caller,
             key,
-            key_owner,
+            owned,
             preconditions,
             form,
             fingerprint,
@@ -248,7 +255,7 @@ impl<S, B> Call<S, B> {
             body: input(body),
             caller,
             key,
-            key_owner,
+            owned,
             preconditions,
             form,
             fingerprint,
@@ -256,13 +263,12 @@ impl<S, B> Call<S, B> {
         }
     }
 
-    /// For a request that has no caller yet: whose its Idempotency-Key is.
-    #[must_use]
-    pub fn keyed_by(self, owner: String) -> Self {
-        Self {
-            key_owner: Some(owner),
-            ..self
-        }
+    /// For a request that has no caller yet: whose its Idempotency-Key is. It is in work from here on, so that what is done
+    /// before the transaction is done once; 409 while another request has it in work.
+    pub fn keyed_by(self, owner: String) -> Result<Self, ApiError> {
+        let claim = self.kit.claims.take(owner.clone(), self.key.clone()?)?;
+        let owned = Some(Owned { owner, _claim: claim });
+        Ok(Self { owned, ..self })
     }
 }
 
@@ -278,8 +284,8 @@ where
         V: Send + Sync + 'static,
         A: Fn(&V) -> Answer + Send + Sync + 'static,
     {
-        let owner = match &self.key_owner {
-            Some(owner) => owner.clone(),
+        let owner = match &self.owned {
+            Some(owned) => owned.owner.clone(),
             None => self.caller()?.user_id.to_string(),
         };
         let request = KeyedRequest {
