@@ -12,6 +12,7 @@ mod cancelled;
 mod couriers;
 mod deadlines;
 mod delivered;
+mod foreign_events;
 mod journal;
 mod kafka_down;
 mod keyed_routes;
