@@ -1,5 +1,6 @@
 //! What a person's data must be like. Pure but for the hashing of passwords, which costs time and memory.
 
+pub mod common_passwords;
 pub mod email;
 pub mod key_ring;
 pub mod password;
