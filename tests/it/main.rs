@@ -45,6 +45,7 @@ mod settings;
 mod stopped;
 mod streamed;
 mod tls;
+mod token_keys;
 mod tokens;
 mod told_in_order;
 mod verdict;

@@ -6,4 +6,5 @@ pub mod key_ring;
 pub mod password;
 pub mod passwords;
 pub mod person;
+pub mod seal;
 pub mod turns;
