@@ -9,7 +9,7 @@ use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSetting
 #[derive(Clone, Debug, Parser)]
 #[command(name = "outbox-relay", version)]
 pub struct RelaySettings {
-    /// Whose events these are: the CloudEvents source
+    /// Whose events these are: the CloudEvents source. Its last part is the name of the service, or no consumer believes them
     #[arg(long, env = "RELAY_SOURCE", default_value = "/tovar")]
     pub source: String,
 

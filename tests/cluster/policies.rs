@@ -23,8 +23,9 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
         sources.push(Source {
             name: service.to_owned(),
             pod: one(release.pods(service, "service").await?)?,
-            needs: names(&["api of users", &format!("database of {service}"), "kafka"]),
+            needs: names(&["users over TLS", &format!("database of {service}"), "kafka"]),
             own: names(&[
+                if service == "users" { "users over TLS" } else { "" },
                 &format!("api of {service}"),
                 &format!("metrics of {service}"),
                 &format!("metrics of the relay of {service}"),
@@ -41,7 +42,11 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
     sources.push(Source {
         name: "gateway".to_owned(),
         pod: one(release.pods("gateway", "gateway").await?)?,
-        needs: SERVICES.map(|service| format!("api of {service}")).into(),
+        needs: SERVICES
+            .iter()
+            .map(|service| format!("api of {service}"))
+            .chain(["users over TLS".to_owned()])
+            .collect(),
         own: names(&["gateway"]),
     });
     sources.push(Source {
@@ -109,6 +114,9 @@ async fn targets(release: &Release) -> anyhow::Result<Targets> {
     for service in SERVICES {
         let api = address(&format!("tovar-{service}")).await?;
         targets.insert(format!("api of {service}"), format!("{api}/8080"));
+        if service == "users" {
+            targets.insert("users over TLS".to_owned(), format!("{api}/8443"));
+        }
         let database = address(&format!("tovar-{service}-postgres")).await?;
         targets.insert(format!("database of {service}"), format!("{database}/5432"));
         let pod = kubectl

@@ -88,6 +88,7 @@ fn charts_and_programs_that_start_others_give_only_what_one_of_them_knows() {
         format!("{lib}/_service.tpl"),
         format!("{lib}/_kafka.tpl"),
         format!("{lib}/_pod.tpl"),
+        format!("{lib}/_tls.tpl"),
         "helm/gateway/templates/pod.yaml".to_owned(),
         "helm/kafka/templates/topics.yaml".to_owned(),
     ];

@@ -1,24 +1,29 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use connect::Secret;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use users::domain::seal::Seal;
 
-use crate::harness::Store;
+use crate::harness::{Store, TOKEN_KEY_SECRET};
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// The store's own key, as only its database has it.
+/// The store's own key, as only its database has it, and only its secret opens it.
 async fn key(store: &Store) -> (String, Vec<u8>, Vec<u8>) {
     let users = store.sql("users").await;
     let row = users
-        .query_one("SELECT kid, private, public FROM token_keys", &[])
+        .query_one("SELECT kid, sealed, public FROM token_keys", &[])
         .await
         .unwrap();
-    (row.get(0), row.get(1), row.get(2))
+    let kid: String = row.get(0);
+    let seal = Seal::new(&Secret::new(TOKEN_KEY_SECRET), None).unwrap();
+    let opened = seal.open(&kid, row.get(1)).unwrap();
+    (kid, opened.private, row.get(2))
 }
 
 fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &EncodingKey) -> String {
@@ -93,6 +98,19 @@ async fn only_the_stores_own_tokens_open_it() {
         ("another audience", with("aud", json!("elsewhere"))),
         ("an unknown role", with("role", json!("king"))),
         ("no user", with("sub", json!("nobody"))),
+        ("of a longer life than any", {
+            let mut long = claims.clone();
+            long["exp"] = json!(now() + 3600 + 120);
+            signed(Algorithm::EdDSA, Some(&kid), &long, &own)
+        }),
+        ("from the future", {
+            let mut early = claims.clone();
+            (early["iat"], early["exp"]) = (json!(now() + 120), json!(now() + 180));
+            signed(Algorithm::EdDSA, Some(&kid), &early, &own)
+        }),
+        ("from the end of time", with("iat", json!(i64::MAX))),
+        ("from before all times", with("iat", json!(i64::MIN))),
+        ("no time of issue", without("iat")),
         ("no expiry", without("exp")),
         ("no issuer", without("iss")),
         ("no audience", without("aud")),

@@ -4,7 +4,7 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode, body::Bytes, header};
 use serde::Deserialize;
 
-use crate::{GatewaySettings, proxy::Proxy, routes::Service};
+use crate::{GatewaySettings, proxy::Proxy, routes::Service, ways::Ways};
 
 /// The list of API pages.
 pub fn index() -> Response<Full<Bytes>> {
@@ -36,10 +36,10 @@ struct ProblemDoc {
 }
 
 /// What each problem's code means, as the services say it.
-pub async fn problems(settings: &GatewaySettings) -> Response<Full<Bytes>> {
+pub async fn problems(settings: &GatewaySettings, ways: &Ways) -> Response<Full<Bytes>> {
     let mut problems: Vec<ProblemDoc> = Vec::new();
     for service in Service::ALL {
-        let answer = Proxy::get(settings.base_of(service), "/problems.json").await;
+        let answer = Proxy::get(ways, settings.base_of(service), "/problems.json").await;
         let known = answer.and_then(|json| serde_json::from_slice::<Vec<ProblemDoc>>(&json).ok());
         problems.extend(known.unwrap_or_default());
     }

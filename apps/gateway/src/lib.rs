@@ -7,6 +7,7 @@ mod problem;
 mod proxy;
 pub mod routes;
 pub mod templates;
+mod ways;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use telemetry::{LogSettings, Ops, OpsSettings, ShutdownSettings, traces::TraceSe
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{journal::Journal, metrics::GatewayMetrics, proxy::Proxy, routes::Service};
+use crate::{journal::Journal, metrics::GatewayMetrics, proxy::Proxy, routes::Service, ways::Ways};
 
 /// The gateway: one base address for the six services.
 #[derive(Clone, Debug, Parser)]
@@ -31,7 +32,7 @@ pub struct GatewaySettings {
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Base address of users
+    /// Base address of users, such as https://users:8443; with https SERVICES_CA is needed
     #[arg(long, env = "USERS_URL", default_value = "http://127.0.0.1:8081")]
     pub users: Uri,
 
@@ -54,6 +55,10 @@ pub struct GatewaySettings {
     /// Base address of notifications
     #[arg(long, env = "NOTIFICATIONS_URL", default_value = "http://127.0.0.1:8086")]
     pub notifications: Uri,
+
+    /// PEM file of the authorities that may vouch for services whose base address is https
+    #[arg(long, env = "SERVICES_CA", value_name = "FILE")]
+    pub services_ca: Option<PathBuf>,
 
     /// Believe the X-Forwarded-For of clients: for a gateway that only a proxy can reach
     #[arg(long, env = "TRUST_FORWARDED_FOR")]
@@ -150,7 +155,8 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
             Some(Arc::new(opened))
         }
     };
-    let proxy = Arc::new(Proxy::new(settings, metrics, journal.clone(), stop.clone()));
+    let ways = Ways::new(&settings)?;
+    let proxy = Arc::new(Proxy::new(settings, ways, metrics, journal.clone(), stop.clone()));
     let served = tokio::spawn(serve(listener, proxy, stop.clone(), grace));
     tracing::info!(%address, ops = %ops.address, "serving");
     Ok(Running {

@@ -7,6 +7,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -23,12 +24,14 @@ use crate::{
     problem::problem,
     routes::{Route, Service, route},
     templates,
+    ways::Ways,
 };
 
 /// Passes requests on to the services, body and answer as streams.
 pub struct Proxy {
     settings: GatewaySettings,
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+    ways: Ways,
     metrics: GatewayMetrics,
     journal: Option<Arc<Journal>>,
     stop: CancellationToken,
@@ -55,21 +58,20 @@ impl Proxy {
     /// After `stop` event streams are cut off, which their clients resume; everything else is finished.
     pub fn new(
         settings: GatewaySettings,
+        ways: Ways,
         metrics: GatewayMetrics,
         journal: Option<Arc<Journal>>,
         stop: CancellationToken,
     ) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(2)));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Below the services' keep-alive, so that no request meets a connection that is just being closed.
             .pool_idle_timeout(Duration::from_secs(3))
-            .build(connector);
+            .build(ways.connector());
         Self {
             settings,
             client,
+            ways,
             metrics,
             journal,
             stop,
@@ -137,7 +139,7 @@ impl Proxy {
                 own(not_allowed())
             }
             Route::DocsIndex => own(docs::index()),
-            Route::Problems => own(docs::problems(&self.settings).await),
+            Route::Problems => own(docs::problems(&self.settings, &self.ways).await),
             Route::Redirect(location) => own(docs::redirect(&location)),
             Route::Server | Route::Unknown => own(problem(
                 StatusCode::NOT_FOUND,
@@ -211,11 +213,11 @@ impl Proxy {
     }
 
     /// Fetches a page of a service's own, for the gateway's pages.
-    pub(crate) async fn get(base: &Uri, path: &str) -> Option<Bytes> {
+    pub(crate) async fn get(ways: &Ways, base: &Uri, path: &str) -> Option<Bytes> {
         let target = format!("{}{path}", base.to_string().trim_end_matches('/'))
             .parse::<Uri>()
             .ok()?;
-        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(ways.connector());
         let answer = tokio::time::timeout(Duration::from_secs(2), client.get(target))
             .await
             .ok()?

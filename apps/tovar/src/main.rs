@@ -28,6 +28,8 @@ enum Command {
     /// Look at what was not applied, and act on it
     #[command(subcommand)]
     Inbox(operations::inbox::InboxCommand),
+    /// Show the keys by which access tokens are signed, or revoke one
+    Keys(operations::keys::KeysArgs),
     /// Reach a store in a Kubernetes cluster from here: forwards, and a store file for the other commands
     Connect(connect::ConnectArgs),
     /// Build an image of each program, and bring them to where they are to run
@@ -54,6 +56,7 @@ async fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Inbox(command) => operations::inbox::run(command).await,
+        Command::Keys(args) => operations::keys::run(args).await,
         Command::Connect(args) => connect::connect(args).await,
         Command::Images(args) => images::images(args).await,
         Command::Load(args) => return load::load(args).await,

@@ -12,12 +12,12 @@ use connect::Secret;
 use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use service_kit::{Boot, ProblemDoc, Service};
+use service_kit::{Boot, OwnKeys, ProblemDoc, Service};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use crate::{
-    domain::{passwords::Passwords, turns::Turns},
+    domain::{passwords::Passwords, seal::Seal, turns::Turns},
     usecases::{
         issue_token::{self, TokenIssuer},
         keep_tidy::keep_tidy,
@@ -30,13 +30,22 @@ pub struct Users;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Users")]
 pub struct UsersSettings {
-    /// E-mail address of the manager who is made at the first start
+    /// E-mail address of the manager who is made when there is none
     #[arg(long, env = "FIRST_MANAGER_EMAIL")]
     pub first_manager_email: Option<String>,
 
-    /// Password of the first manager, or file:/path of a file that holds it
+    /// Password of the first manager, or file:/path of a file that holds it. It makes one once: after that it is used up
     #[arg(long, env = "FIRST_MANAGER_PASSWORD", hide_env_values = true)]
     pub first_manager_password: Option<Secret>,
+
+    /// Secret under which the keys of access tokens are encrypted in the database, or file:/path: 32 random characters or more,
+    /// the same for all replicas and restarts
+    #[arg(long, env = "TOKEN_KEY_SECRET", hide_env_values = true)]
+    pub token_key_secret: Secret,
+
+    /// The TOKEN_KEY_SECRET before, while it is being replaced: what it encrypted is encrypted anew at the start
+    #[arg(long, env = "TOKEN_KEY_SECRET_BEFORE", hide_env_values = true)]
+    pub token_key_secret_before: Option<Secret>,
 
     /// Seconds for which an access token is valid
     #[arg(long, env = "TOKEN_LIFETIME", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
@@ -79,8 +88,16 @@ impl Service for Users {
         let own = boot.own;
         let passwords = Passwords::new(own.password_hashes, own.password_queue)?;
         prepare_emails(boot.db).await?;
+        let (lifetime, most) = (own.token_lifetime, boot.kit.tokens.token_most_seconds);
+        anyhow::ensure!(
+            lifetime <= most,
+            "TOKEN_LIFETIME is {lifetime}, and a token of more than {most} s is refused: set TOKEN_MOST_SECONDS of every service to \
+             {lifetime} or more"
+        );
         let policy = issue_token::policy(own.token_key_lifetime, own.token_key_ahead, own.token_lifetime);
-        let issuer = TokenIssuer::load(boot.db, &boot.kit.tokens, policy, boot.clock.clone()).await?;
+        let seal = Seal::new(&own.token_key_secret, own.token_key_secret_before.as_ref())
+            .map_err(|_| anyhow::anyhow!("TOKEN_KEY_SECRET makes no key"))?;
+        let issuer = TokenIssuer::load(boot.db, &boot.kit.tokens, policy, seal, boot.clock.clone()).await?;
         if let (Some(email), Some(password)) =
             (&boot.own.first_manager_email, &boot.own.first_manager_password)
         {
@@ -103,6 +120,11 @@ impl Service for Users {
 
     fn subscriptions() -> Subscriptions<State> {
         Subscriptions::group(Self::NAME)
+    }
+
+    fn token_keys(state: &State) -> Option<OwnKeys> {
+        let issuer = state.issuer.clone();
+        Some(Arc::new(move || issuer.jwks()))
     }
 
     async fn background(state: State, db: Db, stop: CancellationToken) {

@@ -15,6 +15,7 @@
     (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "dns.operator.openshift.io/daemonset-dns" "default")))
     (dict "ipBlock" (dict "cidr" "169.254.20.10/32")))))
   "monitoring" (dict "from" list)
+  "tls" (dict "secret" "")
   "traces" (dict "endpoint" "" "egress" (dict "to" list "port" 4318))
   "kafka" (dict "mode" "statefulset" "brokers" "" "prefix" "" "security" "plaintext"
     "ca" (dict "secret" "" "key" "ca.crt")

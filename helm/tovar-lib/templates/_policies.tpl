@@ -59,12 +59,18 @@ podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kuberne
   ingress:
     - from:
         - {{- include "tovar.peer" (list $root "gateway" "gateway") | nindent 10 }}
-        {{- if eq $root.Chart.Name "users" }}
-        # Every service fetches the token keys.
-        - podSelector: {matchLabels: {app.kubernetes.io/part-of: tovar, app.kubernetes.io/instance: {{ $root.Release.Name }}, app.kubernetes.io/component: service}}
-        {{- end }}
         {{- with $o.ingressFrom }}{{ toYaml . | nindent 8 }}{{- end }}
-      ports: [{port: 8080, protocol: TCP}]
+      ports:
+        - {port: 8080, protocol: TCP}
+        {{- if eq $root.Chart.Name "users" }}
+        - {port: 8443, protocol: TCP}
+        {{- end }}
+    {{- if eq $root.Chart.Name "users" }}
+    # Every service fetches the token keys.
+    - from:
+        - podSelector: {matchLabels: {app.kubernetes.io/part-of: tovar, app.kubernetes.io/instance: {{ $root.Release.Name }}, app.kubernetes.io/component: service}}
+      ports: [{port: 8443, protocol: TCP}]
+    {{- end }}
     {{- if $sidecar }}
     {{- include "tovar.metricsIngress" (list $root 9090 9091) | nindent 4 }}
     {{- else }}
@@ -78,10 +84,10 @@ podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kuberne
     {{- if $o.jwksUrl }}
     # The token keys, wherever jwksUrl leads.
     - ports: [{port: {{ (urlParse $o.jwksUrl).host | splitList ":" | rest | first | default (ternary 443 80 (hasPrefix "https" $o.jwksUrl)) }}, protocol: TCP}]
-    {{- else }}
+    {{- else if ne $root.Chart.Name "users" }}
     - to:
         - {{- include "tovar.peer" (list $root "users" "service") | nindent 10 }}
-      ports: [{port: 8080, protocol: TCP}]
+      ports: [{port: 8443, protocol: TCP}]
     {{- end }}
 {{- if not $sidecar }}
 ---

@@ -3,13 +3,20 @@
 {{- $o := include "tovar.options" . | fromYaml -}}
 {{- $name := include "tovar.name" . }}
 {{ include "tovar.serviceSecret" (list . $o) }}
+{{- if eq .Chart.Name "users" }}
+{{ include "tovar.usersTls" . }}
+{{- end }}
 ---
 apiVersion: v1
 kind: Service
 metadata: {{- include "tovar.metadata" (list . "service" $name) | nindent 2 }}
 spec:
   selector: {{- include "tovar.selector" (list . "service") | nindent 4 }}
-  ports: [{name: http, port: 8080, targetPort: http, appProtocol: http}]
+  ports:
+    - {name: http, port: 8080, targetPort: http, appProtocol: http}
+    {{- if eq .Chart.Name "users" }}
+    - {name: https, port: 8443, targetPort: https, appProtocol: https}
+    {{- end }}
 ---
 # Each pod's second ports, by pod: for who gathers metrics. Also of a pod that is not ready.
 apiVersion: v1
@@ -58,7 +65,7 @@ stringData:
 - {name: HTTP_LISTEN, value: "0.0.0.0:8080"}
 - {name: OPS_LISTEN, value: "0.0.0.0:9090"}
 - {name: LOG_FORMAT, value: json}
-- {name: JWKS_URL, value: {{ $o.jwksUrl | default (printf "http://%s:8080/.well-known/jwks.json" (include "tovar.nameOf" (list $root "users"))) | quote }}}
+{{- include "tovar.tlsEnv" . }}
 {{- include "tovar.databaseEnv" $root }}
 {{- include "tovar.kafkaEnv" $root }}
 {{- include "tovar.tracesEnv" $root }}
@@ -171,6 +178,9 @@ spec:
           env: {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
           ports:
             - {name: http, containerPort: 8080}
+            {{- if eq $root.Chart.Name "users" }}
+            - {name: https, containerPort: 8443}
+            {{- end }}
             - {name: ops, containerPort: 9090}
           {{- include "tovar.probes" "ops" | nindent 10 }}
           # Requests still arrive until all have heard that this pod is leaving.
@@ -179,9 +189,13 @@ spec:
           volumeMounts:
             - {name: files, mountPath: /etc/tovar, readOnly: true}
             - {name: secrets, mountPath: /etc/tovar-secrets, readOnly: true}
+            {{- if include "tovar.tls" (list $root $o) }}
+            - {name: tls, mountPath: /etc/tovar-tls, readOnly: true}
+            {{- end }}
       volumes:
         {{- include "tovar.files" $root | nindent 8 }}
         {{- include "tovar.secretFiles" (list $root $o) | nindent 8 }}
+        {{- include "tovar.tlsVolume" (list $root $o) | nindent 8 }}
 {{- end }}
 
 {{/* The relay in pods of its own. */}}

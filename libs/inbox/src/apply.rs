@@ -14,6 +14,9 @@ use tracing::Instrument;
 
 use crate::{Failure, Message, Retry, Subscriptions, parked};
 
+/// The code of a message that did not come from the service whose event it says it is.
+pub(crate) const FOREIGN: &str = "foreign_event";
+
 /// What became of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
@@ -46,6 +49,12 @@ pub async fn deliver<S: Send + Sync + 'static>(
 ) -> Result<Outcome, Retry> {
     if !subscriptions.concerns(message) {
         return Ok(Outcome::Ignored);
+    }
+    if let Some(reason) = subscriptions.foreign(message) {
+        // Under the id that it says it has it would be taken for the event that it imitates.
+        let reason = format!("{reason}; it calls itself {}", message.id);
+        let message = message.called_after_its_place();
+        return Ok(put_aside(db, subscriptions.name(), &message, FOREIGN, &reason).await?);
     }
     let alone = db
         .transaction("inbox.apply", async |tx| {
@@ -110,11 +119,11 @@ async fn apply<S: Send + Sync + 'static>(
 ) -> Result<Vec<Outcome>, Failure> {
     let concerning = messages.iter().filter(|message| subscriptions.concerns(message));
     let concerning: Vec<&Message> = concerning.copied().collect();
-    if let Some(reason) = concerning.iter().find_map(|message| message.unreadable) {
-        return Err(Failure::Park {
-            code: "unreadable_event",
-            reason: reason.to_owned(),
-        });
+    if let Some(refused) = concerning
+        .iter()
+        .find_map(|message| refused(subscriptions, message))
+    {
+        return Err(refused);
     }
     let accepted = accept(tx, subscriptions.name(), &concerning).await?;
     let new = concerning
@@ -138,6 +147,21 @@ async fn apply<S: Send + Sync + 'static>(
         });
     }
     Ok(outcomes)
+}
+
+/// Why a message is no event that may be handled, if it is none.
+fn refused<S: Send + Sync + 'static>(subscriptions: &Subscriptions<S>, message: &Message) -> Option<Failure> {
+    if let Some(reason) = message.unreadable {
+        return Some(Failure::Park {
+            code: "unreadable_event",
+            reason: reason.to_owned(),
+        });
+    }
+    let reason = subscriptions.foreign(message)?;
+    Some(Failure::Park {
+        code: FOREIGN,
+        reason,
+    })
 }
 
 async fn park_behind(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<Outcome, DbError> {

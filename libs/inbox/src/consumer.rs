@@ -92,6 +92,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
             parked: settings.inbox_parked_days,
         });
     }
+    let subscriptions = subscriptions.prefixed(&kafka.kafka_prefix);
     metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
     let topics = subscriptions.topics().into_iter().map(|topic| kafka.topic(topic));

@@ -15,6 +15,8 @@ pub const UNREADABLE_PLACE: &str = "unreadable_place";
 pub struct Message {
     pub id: EventId,
     pub event_type: String,
+    /// Whose event it says it is; nothing of one that was parked.
+    pub source: Option<String>,
     /// As it is called on the brokers.
     pub topic: String,
     pub partition: i32,
@@ -37,18 +39,21 @@ impl Message {
         };
         let id = header("ce_id").and_then(|id| id.parse::<Uuid>().ok());
         let event_type = header("ce_type");
+        let source = header("ce_source");
         let key = raw.key();
         let is_text = key.and_then(|key| std::str::from_utf8(key).ok());
-        let unreadable = match (id, event_type, is_text, raw.payload()) {
+        let unreadable = match (id, event_type, source, is_text, raw.payload()) {
             (None, ..) => Some("the header ce_id is missing or no UUID"),
             (_, None, ..) => Some("the header ce_type is missing"),
-            (_, _, None, _) => Some("the key is missing or no text"),
+            (_, _, None, ..) => Some("the header ce_source is missing"),
+            (_, _, _, None, _) => Some("the key is missing or no text"),
             (.., None) => Some("the payload is missing"),
             _ => None,
         };
         Self {
             id: id.unwrap_or_else(|| id_of_place(raw.topic(), raw.partition(), raw.offset())),
             event_type: event_type.unwrap_or(UNREADABLE).to_owned(),
+            source: source.map(ToOwned::to_owned),
             topic: raw.topic().to_owned(),
             partition: raw.partition(),
             offset: raw.offset(),
@@ -74,6 +79,7 @@ impl Message {
         Self {
             id: id_of_place(topic, *partition, offset),
             event_type: UNREADABLE_PLACE.to_owned(),
+            source: None,
             topic: topic.clone(),
             partition: *partition,
             offset,
@@ -82,6 +88,14 @@ impl Message {
             trace: None,
             payload: Vec::new(),
             unreadable: Some("Kafka's client cannot read it"),
+        }
+    }
+
+    /// The same under an id that no other message can have.
+    pub(crate) fn called_after_its_place(&self) -> Self {
+        Self {
+            id: id_of_place(&self.topic, self.partition, self.offset),
+            ..self.clone()
         }
     }
 
@@ -110,9 +124,10 @@ mod tests {
 
     const ID: &str = "0197a1b2-0000-7000-8000-000000000001";
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    const GOOD: [(&str, &str); 4] = [
+    const GOOD: [(&str, &str); 5] = [
         ("ce_id", ID),
         ("ce_type", "orders.placed.v1"),
+        ("ce_source", "/tovar/orders"),
         ("ce_time", "2026-01-02T03:04:05.678901Z"),
         ("traceparent", TRACE),
     ];
@@ -147,6 +162,7 @@ mod tests {
         assert_eq!(message.unreadable, None);
         assert_eq!(message.id.to_string(), ID);
         assert_eq!(message.event_type, "orders.placed.v1");
+        assert_eq!(message.source.as_deref(), Some("/tovar/orders"));
         assert_eq!(
             (message.key.name(), message.partition, message.offset),
             ("key", 3, 7)
@@ -169,6 +185,10 @@ mod tests {
                 read(&without("ce_type"), Some(b"key"), Some(b"{}"), 7),
                 "the header ce_type",
             ),
+            (
+                read(&without("ce_source"), Some(b"key"), Some(b"{}"), 7),
+                "the header ce_source",
+            ),
             (read(&GOOD, None, Some(b"{}"), 7), "the key"),
             (read(&GOOD, Some(b"\xff"), Some(b"{}"), 7), "the key"),
             (read(&GOOD, Some(b"key"), None, 7), "the payload"),
@@ -186,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_wrong_time_or_trace_is_no_reason_to_refuse_an_event() {
-        let headers: Vec<_> = GOOD[..2]
+        let headers: Vec<_> = GOOD[..3]
             .iter()
             .copied()
             .chain([("ce_time", "yesterday"), ("traceparent", "x")])

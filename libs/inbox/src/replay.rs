@@ -8,7 +8,12 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use kernel::{Class, EventId, cause_chain};
 
-use crate::{Failure, Message, Outcome, Retry, apply, parked, worker::Shared};
+use crate::{
+    Failure, Message, Outcome, Retry,
+    apply::{self, FOREIGN},
+    parked,
+    worker::Shared,
+};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,7 +42,17 @@ struct ParkedRow {
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
     #[diesel(sql_type = Text)]
+    code: String,
+    #[diesel(sql_type = Text)]
     state: String,
+}
+
+/// What became of an event in replay.
+#[derive(Clone, Copy)]
+enum Replayed {
+    Applied,
+    /// It is not of the service whose event it says it is: those behind it go on without it.
+    PassedOver,
 }
 
 /// Applies what operators want replayed, in its order, until it is dropped.
@@ -71,21 +86,31 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
     let mut tried = None;
     let replayed = shared
         .db
-        .transaction("inbox.replay", async |tx| -> Result<bool, Failure> {
+        .transaction("inbox.replay", async |tx| -> Result<Option<Replayed>, Failure> {
             parked::lock_key(tx, &key.topic, &key.key).await?;
             let Some(row) = first(tx, shared.consumer(), key).await? else {
-                return Ok(false);
+                return Ok(None);
             };
+            let is_foreign = row.code == FOREIGN;
             let message = tried.insert(row.into_message(key));
-            apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
-            applied(tx, shared.consumer(), message.id).await?;
-            Ok(true)
+            let outcome = if is_foreign || shared.subscriptions.foreign(message).is_some() {
+                Replayed::PassedOver
+            } else {
+                apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
+                Replayed::Applied
+            };
+            done_with(tx, shared.consumer(), message.id, outcome).await?;
+            Ok(Some(outcome))
         })
         .await;
     let Some(message) = tried else {
         return false;
     };
     match replayed {
+        Ok(Some(Replayed::PassedOver)) => {
+            tracing::warn!(event_id = %message.id, event_type = message.event_type, key = key.key, "a foreign event is discarded, not replayed");
+            return true;
+        }
         Ok(_) => {
             let now = shared.clock.now();
             shared
@@ -140,7 +165,7 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, r
 
 /// The key's first event, if it is one to replay. One that is still parked is never overtaken.
 async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<ParkedRow>, DbError> {
-    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, key_bytes, payload, traceparent, state
+    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, key_bytes, payload, traceparent, code, state
                FROM inbox_parked WHERE consumer = $1 AND topic = $2 AND key = $3 AND state IN ('parked', 'replay')
                ORDER BY seq LIMIT 1 FOR UPDATE";
     let first = sql_query(sql)
@@ -153,15 +178,18 @@ async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<Park
     Ok(first.filter(|row| row.state == "replay"))
 }
 
-async fn applied(tx: &mut Tx<'_>, consumer: &str, id: EventId) -> Result<(), DbError> {
-    let sql =
-        "UPDATE inbox_parked SET state = 'applied', changed_at = now() WHERE consumer = $1 AND event_id = $2";
+async fn done_with(tx: &mut Tx<'_>, consumer: &str, id: EventId, outcome: Replayed) -> Result<(), DbError> {
+    let sql = "UPDATE inbox_parked SET state = $3, changed_at = now() WHERE consumer = $1 AND event_id = $2";
     let changed = sql_query(sql)
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(id)
+        .bind::<Text, _>(match outcome {
+            Replayed::Applied => "applied",
+            Replayed::PassedOver => "discarded",
+        })
         .execute(&mut **tx)
         .await?;
-    DbError::expect_rows("noting that a parked event is applied", 1, changed)
+    DbError::expect_rows("noting what became of a parked event", 1, changed)
 }
 
 impl ParkedRow {
@@ -169,6 +197,7 @@ impl ParkedRow {
         Message {
             id: self.event_id,
             event_type: self.event_type,
+            source: None,
             topic: key.topic.clone(),
             partition: self.partition,
             offset: self.message_offset,

@@ -7,7 +7,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use db::{DbError, LockedRow, Tx, WorkOn};
 use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
-use kernel::{Class, Classify, Event, EventId};
+use kernel::{Class, Classify, Event, EventId, shown};
 
 use crate::{Failure, Message, message::UNREADABLE};
 
@@ -69,7 +69,15 @@ pub struct Subscriptions<S> {
     lock_shared: Option<LockShared>,
     is_unhurried: bool,
     topics: BTreeSet<&'static str>,
-    routes: BTreeMap<&'static str, Erased<S>>,
+    routes: BTreeMap<&'static str, Route<S>>,
+    /// What stands before a topic's name on the brokers.
+    prefix: String,
+}
+
+/// Who handles a type of event, and on which topic its producer publishes it, without a prefix.
+struct Route<S> {
+    topic: &'static str,
+    handler: Erased<S>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +113,16 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
             is_unhurried: false,
             topics: BTreeSet::new(),
             routes: BTreeMap::new(),
+            prefix: String::new(),
+        }
+    }
+
+    /// Says what stands before each topic's name on the brokers.
+    #[must_use]
+    pub fn prefixed(self, prefix: impl Into<String>) -> Self {
+        Self {
+            prefix: prefix.into(),
+            ..self
         }
     }
 
@@ -185,7 +203,11 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
                 handler.call(tx, state, delivery).await
             })
         });
-        let before = self.routes.insert(E::TYPE, erased);
+        let route = Route {
+            topic: E::TOPIC,
+            handler: erased,
+        };
+        let before = self.routes.insert(E::TYPE, route);
         assert!(before.is_none(), "{} has two handlers", E::TYPE);
         self.topics.insert(E::TOPIC);
         self
@@ -207,6 +229,25 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
     }
 
     pub(crate) fn route(&self, event_type: &str) -> Option<&Erased<S>> {
-        self.routes.get(event_type)
+        self.routes.get(event_type).map(|route| &route.handler)
+    }
+
+    /// Why a message is not believed, if it is not: a type of event is its producer's, who publishes it on one topic and
+    /// names itself in the last part of the source. A topic has its producer's name.
+    pub(crate) fn foreign(&self, message: &Message) -> Option<String> {
+        let producer = self.routes.get(message.event_type.as_str())?.topic;
+        let Message { topic, source, .. } = message;
+        if topic.strip_prefix(self.prefix.as_str()) != Some(producer) {
+            return Some(format!(
+                "it came on the topic {topic}, which is not that of {producer}"
+            ));
+        }
+        let source = source.as_deref()?;
+        (source.rsplit('/').next() != Some(producer)).then(|| {
+            format!(
+                "its source is {}, which is not {producer}",
+                shown(source.as_bytes(), 100)
+            )
+        })
     }
 }

@@ -17,7 +17,7 @@ use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
-use telemetry::{Ops, Readiness, Shutdown};
+use telemetry::{Ops, Readiness, ReadingAge, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,6 +39,8 @@ const MIGRATIONS: Migrations = embed_migrations!();
 pub struct Running {
     /// Where the HTTP API is.
     pub address: SocketAddr,
+    /// Where it is over TLS, if it is.
+    pub https_address: Option<SocketAddr>,
     /// Where health and metrics are.
     pub ops_address: SocketAddr,
     server: ServerHandle,
@@ -110,14 +112,14 @@ pub async fn start_by<S: Service>(
         .await
         .context("the service's state cannot be made")?;
 
-    let listener = listen(kit.http_listen)?;
-    let address = listener.local_addr()?;
-    let jwks_url = kit
-        .tokens
-        .jwks_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{address}/.well-known/jwks.json"));
-    let tokens = Tokens::new(&kit.tokens, jwks_url, db.clone())?;
+    let keys_age = ReadingAge::registered(
+        &mut registry,
+        "token_keys_age",
+        "Age of the public token keys by which the service knows its callers",
+    );
+    let tokens = Tokens::new(&kit.tokens, S::token_keys(&state), db.clone(), keys_age)?;
+    let doors = Doors::open(&kit)?;
+    let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
     tasks.spawn(
@@ -134,10 +136,10 @@ pub async fn start_by<S: Service>(
 
     let server = serve::<S>(
         &kit,
-        listener,
+        doors,
         state.clone(),
         db.clone(),
-        tokens,
+        tokens.clone(),
         limits,
         (api, observer),
     )?;
@@ -159,10 +161,12 @@ pub async fn start_by<S: Service>(
     };
     let watch = db.pulse().watch(kit.db.postgres.clone(), S::NAME);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch));
-    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), readiness(db.pulse())).await?;
+    let ready = readiness(db.pulse(), tokens);
+    let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), ready).await?;
     tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
     Ok(Running {
         address,
+        https_address,
         ops_address: ops.address,
         server,
         inbox,
@@ -172,9 +176,36 @@ pub async fn start_by<S: Service>(
     })
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Where requests come in.
+struct Doors {
+    http: TcpListener,
+    https: Option<(TcpListener, rustls::ServerConfig)>,
+}
+
+impl Doors {
+    fn open(kit: &KitSettings) -> anyhow::Result<Self> {
+        let https = match (kit.https_listen, &kit.https_certificate, &kit.https_key) {
+            (Some(address), Some(certificate), Some(key)) => Some((
+                listen(address, "HTTPS_LISTEN")?,
+                https::server(certificate, key).context("HTTPS_LISTEN cannot be served")?,
+            )),
+            _ => None,
+        };
+        Ok(Self {
+            http: listen(kit.http_listen, "HTTP_LISTEN")?,
+            https,
+        })
+    }
+
+    fn https_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        let https = self.https.as_ref();
+        https.map(|(listener, _)| listener.local_addr()).transpose()
+    }
+}
+
+fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}; set HTTP_LISTEN to a free address"))
+        .with_context(|| format!("cannot listen on {address}; set {setting} to a free address"))
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
@@ -203,7 +234,7 @@ async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
 
 fn serve<S: Service>(
     kit: &KitSettings,
-    listener: TcpListener,
+    doors: Doors,
     state: S::State,
     db: Db,
     tokens: Tokens,
@@ -246,8 +277,12 @@ fn serve<S: Service>(
     .h1_allow_half_closed(false)
     .shutdown_timeout(kit.shutdown_grace)
     .disable_signals()
-    .listen(listener)?
-    .run();
+    .listen(doors.http)?;
+    let server = match doors.https {
+        Some((listener, tls)) => server.listen_rustls_0_23(listener, tls)?,
+        None => server,
+    };
+    let server = server.run();
     let handle = server.handle();
     tokio::spawn(server);
     Ok(handle)
@@ -277,16 +312,18 @@ impl Classify for BadAddress {
 }
 
 /// Ready while the database answers anyone, however busy this process is with it: all replicas have the same one, and what
-/// is slow for one would take all of them out. Kafka does not count: requests are served without it.
-fn readiness(pulse: Pulse) -> Readiness {
+/// is slow for one would take all of them out. Kafka does not count: requests are served without it. Nor does users, until the
+/// token keys that it once told are too old to be believed: then no caller is known.
+fn readiness(pulse: Pulse, tokens: Tokens) -> Readiness {
     Arc::new(move || {
         let silence = pulse.silent_for();
-        let ready = silence.map_or(Ok(()), |silence| {
-            Err(format!(
+        let ready = match silence {
+            Some(silence) => Err(format!(
                 "the database has been silent for {} s",
                 silence.as_secs()
-            ))
-        });
+            )),
+            None => tokens.check(),
+        };
         Box::pin(std::future::ready(ready))
     })
 }

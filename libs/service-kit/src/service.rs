@@ -7,7 +7,7 @@ use kernel::Clock;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::{KitSettings, ProblemDoc};
+use crate::{KitSettings, OwnKeys, ProblemDoc};
 
 /// A service as a table of contents: what it is set by, what it answers, what it listens to.
 pub trait Service: Send + Sync + 'static {
@@ -31,6 +31,11 @@ pub trait Service: Send + Sync + 'static {
     fn routes(config: &mut ServiceConfig);
     fn openapi() -> utoipa::openapi::OpenApi;
     fn subscriptions() -> Subscriptions<Self::State>;
+
+    /// The public keys of access tokens, of the service that makes them; the others fetch them from it.
+    fn token_keys(_state: &Self::State) -> Option<OwnKeys> {
+        None
+    }
 
     /// Work that goes on beside requests and events, until `stop`.
     fn background(_state: Self::State, _db: Db, _stop: CancellationToken) -> impl Future<Output = ()> + Send {

@@ -1,9 +1,10 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use db::DbSettings;
 use idempotency::IdempotencySettings;
 use inbox::InboxSettings;
 use kernel::Currency;
+use reqwest::Url;
 use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// All settings of a service: those of the kit and its own.
@@ -26,6 +27,36 @@ pub struct KitSettings {
         help_heading = "HTTP"
     )]
     pub http_listen: SocketAddr,
+
+    /// Address of the same API over TLS; port 0 takes a free one. Without it there is none
+    #[arg(
+        long,
+        env = "HTTPS_LISTEN",
+        requires = "https_certificate",
+        requires = "https_key",
+        help_heading = "HTTP"
+    )]
+    pub https_listen: Option<SocketAddr>,
+
+    /// PEM file of the certificate for HTTPS_LISTEN, and of those between it and its authority
+    #[arg(
+        long,
+        env = "HTTPS_CERTIFICATE",
+        value_name = "FILE",
+        requires = "https_listen",
+        help_heading = "HTTP"
+    )]
+    pub https_certificate: Option<PathBuf>,
+
+    /// PEM file of the certificate's private key
+    #[arg(
+        long,
+        env = "HTTPS_KEY",
+        value_name = "FILE",
+        requires = "https_listen",
+        help_heading = "HTTP"
+    )]
+    pub https_key: Option<PathBuf>,
 
     /// Threads that serve HTTP
     #[arg(long, env = "HTTP_WORKERS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "HTTP")]
@@ -94,10 +125,25 @@ pub struct KitSettings {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Access tokens")]
 pub struct TokenSettings {
-    /// Where the public token keys are, such as http://users:8080/.well-known/jwks.json; without it the
-    /// service's own address, which is right for users only
+    /// Where the public token keys are, such as https://users:8443/.well-known/jwks.json; users has them itself
     #[arg(long, env = "JWKS_URL")]
-    pub jwks_url: Option<String>,
+    pub jwks_url: Option<Url>,
+
+    /// PEM file of the authorities that may vouch for the host of JWKS_URL; needed with https
+    #[arg(long, env = "JWKS_CA", value_name = "FILE")]
+    pub jwks_ca: Option<PathBuf>,
+
+    /// Seconds after which the public token keys are fetched again: a key that was revoked opens nothing after that
+    #[arg(long, env = "JWKS_REFRESH_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub jwks_refresh_seconds: u64,
+
+    /// Hours for which the public token keys are believed while they cannot be fetched
+    #[arg(long, env = "JWKS_AGE_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
+    pub jwks_age_hours: u64,
+
+    /// Seconds for which a token may be valid at most, from its issue to its end: at least TOKEN_LIFETIME of users
+    #[arg(long, env = "TOKEN_MOST_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    pub token_most_seconds: i64,
 
     /// Issuer that a token must name
     #[arg(long, env = "TOKEN_ISSUER", default_value = "tovar")]

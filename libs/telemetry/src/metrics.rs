@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -105,7 +105,8 @@ pub fn show(
 pub struct ReadingAge {
     name: &'static str,
     help: &'static str,
-    read_at: Arc<Mutex<Instant>>,
+    /// When it was made or heard of, and how old it was by then.
+    made: Arc<Mutex<(Instant, Duration)>>,
 }
 
 impl ReadingAge {
@@ -114,7 +115,7 @@ impl ReadingAge {
         let age = Self {
             name,
             help,
-            read_at: Arc::new(Mutex::new(Instant::now())),
+            made: Arc::new(Mutex::new((Instant::now(), Duration::ZERO))),
         };
         registry.register_collector(Box::new(age.clone()));
         age
@@ -122,20 +123,30 @@ impl ReadingAge {
 
     /// The reading was made.
     pub fn renew(&self) {
+        self.renew_as_of(Duration::ZERO);
+    }
+
+    /// A reading was found that was made so long ago.
+    pub fn renew_as_of(&self, ago: Duration) {
         *self
-            .read_at
+            .made
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = (Instant::now(), ago);
+    }
+
+    /// How old the reading is.
+    pub fn age(&self) -> Duration {
+        let (heard, ago) = *self
+            .made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        heard.elapsed() + ago
     }
 }
 
 impl Collector for ReadingAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let read_at = *self
-            .read_at
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let age = ConstGauge::new(read_at.elapsed().as_secs_f64());
+        let age = ConstGauge::new(self.age().as_secs_f64());
         show(&mut encoder, self.name, self.help, Some(&Unit::Seconds), &age)
     }
 }

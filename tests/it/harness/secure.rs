@@ -28,6 +28,8 @@ pub struct Secure {
     kafka_port: u16,
     /// The authority that vouches for both, and one that does not.
     pub ca: PathBuf,
+    /// What it vouches for, with its private key.
+    pub certificate: PathBuf,
     pub other_ca: PathBuf,
     _kafka: Child,
     _folder: TempDir,
@@ -62,6 +64,7 @@ impl Secure {
             postgres,
             kafka_port,
             ca: at("ca.pem"),
+            certificate: at("server.pem"),
             other_ca: at("other.pem"),
             _kafka: kafka,
             _folder: folder,

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use backing::{Kafka, Postgres};
 use clap::{Args, FromArgMatches, Parser};
@@ -23,6 +23,8 @@ use super::{WITHIN, lossy::Lossy, secure::Secure};
 pub const PARTITIONS: i32 = 4;
 /// For all that is under way, on a machine that does other things too.
 const AT_REST_WITHIN: Duration = Duration::from_secs(180);
+/// Under which users encrypts the token keys.
+pub const TOKEN_KEY_SECRET: &str = "a key of the tests";
 const MANAGER: (&str, &str) = ("manager@example.org", "the manager's password");
 
 /// A running store.
@@ -51,6 +53,8 @@ struct Ground {
     ways: Ways,
     /// Of the services' HTTP APIs; the gateway knows them.
     addresses: BTreeMap<&'static str, SocketAddr>,
+    /// The port of users over TLS, if it has one, and the authority that vouches for it.
+    tls: Option<(u16, PathBuf)>,
     /// Settings of single services, and of the gateway.
     own: BTreeMap<&'static str, Vec<String>>,
 }
@@ -91,7 +95,14 @@ impl Store {
             ..TopicsSettings::parse_from(arguments)
         };
         topics::make(&topics).await.expect("topics");
-        Self::set_up(&servers.postgres, ways, &[]).await
+        let own = [
+            "--https-listen=127.0.0.1:0".to_owned(),
+            format!("--https-certificate={}", servers.certificate.display()),
+            format!("--https-key={}", servers.certificate.display()),
+        ];
+        let own = own.each_ref().map(String::as_str);
+        let ca = Some(servers.ca.clone());
+        Self::set_up_with(&servers.postgres, ways, &[("users", &own)], ca).await
     }
 
     /// On the servers that all tests share, with a way to PostgreSQL that loses answers.
@@ -109,13 +120,25 @@ impl Store {
     }
 
     async fn set_up(postgres: &Postgres, ways: Ways, own: &[(&'static str, &[&str])]) -> Self {
+        Self::set_up_with(postgres, ways, own, None).await
+    }
+
+    /// With the authority that vouches for users, if that is reached over TLS.
+    async fn set_up_with(
+        postgres: &Postgres,
+        ways: Ways,
+        own: &[(&'static str, &[&str])],
+        ca: Option<PathBuf>,
+    ) -> Self {
         let prefix = ways.kafka.kafka_prefix.clone();
         let mut ground = Ground {
             ways,
             addresses: BTreeMap::new(),
+            tls: ca.map(|ca| (0, ca)),
             own: BTreeMap::from([(
                 "users",
                 vec![
+                    format!("--token-key-secret={TOKEN_KEY_SECRET}"),
                     format!("--first-manager-email={}", MANAGER.0),
                     format!("--first-manager-password={}", MANAGER.1),
                 ],
@@ -308,6 +331,19 @@ impl Store {
     }
 }
 
+impl Ground {
+    /// Settings that lead to users, over TLS if it has that: an address, and the authority that vouches for it.
+    fn ways_to_users(&self, url: &str, path: &str, ca: &str) -> Vec<String> {
+        match &self.tls {
+            None => vec![format!("--{url}=http://{}{path}", self.addresses["users"])],
+            Some((port, authority)) => vec![
+                format!("--{url}=https://localhost:{port}{path}"),
+                format!("--{ca}={}", authority.display()),
+            ],
+        }
+    }
+}
+
 /// users comes first: it has the token keys.
 pub const SERVICES: [&str; 6] = [
     "users",
@@ -359,9 +395,14 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock)
         "--idempotency-secret=a secret of the tests".to_owned(),
         "--inbox-retry-most=500".to_owned(),
     ];
-    let users = ground.addresses.get("users").filter(|_| S::NAME != "users");
-    arguments.extend(users.map(|users| format!("--jwks-url=http://{users}/.well-known/jwks.json")));
-    arguments.extend(ground.own.get(S::NAME).into_iter().flatten().cloned());
+    if S::NAME != "users" {
+        arguments.extend(ground.ways_to_users("jwks-url", "/.well-known/jwks.json", "jwks-ca"));
+    }
+    for own in ground.own.get(S::NAME).into_iter().flatten() {
+        let name = |setting: &str| setting.split_once('=').map(|(name, _)| name.to_owned());
+        arguments.retain(|usual| name(usual).is_none() || name(usual) != name(own));
+        arguments.push(own.clone());
+    }
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
     let matches = command.try_get_matches_from(arguments).expect("valid settings");
     let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
@@ -371,13 +412,17 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock)
         .await
         .expect("the service starts");
     ground.addresses.insert(S::NAME, running.address);
+    if let (Some((port, _)), Some(address)) = (&mut ground.tls, running.https_address) {
+        *port = address.port();
+    }
     running
 }
 
 async fn start_gateway(ground: &Ground) -> gateway::Running {
     let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
-    let services = ground.addresses.iter();
+    let services = ground.addresses.iter().filter(|(name, _)| **name != "users");
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
+    arguments.extend(ground.ways_to_users("users", "", "services-ca"));
     arguments.extend(ground.own.get("gateway").into_iter().flatten().cloned());
     let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
     gateway::start(settings).await.expect("the gateway starts")

@@ -1,7 +1,8 @@
-//! `cargo tovar outbox` and `cargo tovar inbox`: what an operator looks at and does. Each act is recorded in the service's
-//! database, in `outbox_operations` or `inbox_operations`, with who did it.
+//! `cargo tovar outbox`, `cargo tovar inbox` and `cargo tovar keys`: what an operator looks at and does. Each act is recorded in
+//! the service's database, in `outbox_operations`, `inbox_operations` or `token_key_operations`, with who did it.
 
 pub mod inbox;
+pub mod keys;
 pub mod outbox;
 pub(crate) mod show;
 
@@ -44,6 +45,13 @@ pub struct ActArgs {
     #[arg(long, value_parser = service)]
     service: ServiceInfo,
 
+    #[command(flatten)]
+    by: ByArgs,
+}
+
+/// Who does something, and whether they are asked before.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ByArgs {
     #[command(flatten)]
     store: StoreArgs,
 
@@ -88,29 +96,18 @@ impl LookArgs {
 
 impl ActArgs {
     fn url(&self) -> anyhow::Result<String> {
-        let store: StoreFile = self.store.read()?;
+        let store: StoreFile = self.by.store.read()?;
         let url = store.databases.get(self.service.name);
         url.cloned()
             .with_context(|| format!("the store file has no database for {}", self.service.name))
     }
 
     fn who(&self) -> anyhow::Result<String> {
-        if let Some(who) = &self.who {
-            return Ok(who.clone());
-        }
-        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
-        user.map(|user| user.name)
-            .context("this machine does not know who you are; say it with --as")
+        self.by.who()
     }
 
-    /// Whether to go on, after `question` was answered.
     fn confirm(&self, question: &str) -> anyhow::Result<bool> {
-        let terminal = std::io::stdin().is_terminal().then_some(ask);
-        let goes_on = is_confirmed(self.yes, question, terminal)?;
-        if !goes_on {
-            eprintln!("nothing was done");
-        }
-        Ok(goes_on)
+        self.by.confirm(question)
     }
 
     fn report(&self, done: &Done, what_follows: &str) -> anyhow::Result<()> {
@@ -129,7 +126,28 @@ impl ActArgs {
 
     /// Prints what was done as text, or as JSON if that is wanted.
     fn print<T: Serialize>(&self, done: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        show::print(self.json, done, text)
+        show::print(self.by.json, done, text)
+    }
+}
+
+impl ByArgs {
+    fn who(&self) -> anyhow::Result<String> {
+        if let Some(who) = &self.who {
+            return Ok(who.clone());
+        }
+        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+        user.map(|user| user.name)
+            .context("this machine does not know who you are; say it with --as")
+    }
+
+    /// Whether to go on, after `question` was answered.
+    fn confirm(&self, question: &str) -> anyhow::Result<bool> {
+        let terminal = std::io::stdin().is_terminal().then_some(ask);
+        let goes_on = is_confirmed(self.yes, question, terminal)?;
+        if !goes_on {
+            eprintln!("nothing was done");
+        }
+        Ok(goes_on)
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn work(work: Work) -> anyhow::Result<()> {
     match work {
         Work::Relay(places) => {
             let kafka = KafkaSettings::new(places.brokers, places.prefix);
-            let settings = RelaySettings::new("/prove", PostgresSettings::new(places.url), kafka);
+            let settings = RelaySettings::new("/tovar/prove.notes", PostgresSettings::new(places.url), kafka);
             let mut running = outbox_relay::start(settings).await?;
             tokio::select! {
                 () = input_ends() => running.stop().await,

@@ -30,6 +30,9 @@ pub struct Secrets {
     pub readers: BTreeMap<String, String>,
     /// By service.
     pub idempotency: BTreeMap<String, String>,
+    /// Under which users encrypts the token keys.
+    #[serde(default)]
+    pub token_keys: String,
     pub manager_email: String,
     pub manager_password: String,
 }
@@ -70,6 +73,7 @@ impl Secrets {
             databases: for_each(),
             readers: for_each(),
             idempotency: for_each(),
+            token_keys: secret(),
             manager_email: "manager@tovar.example".to_owned(),
             manager_password: secret(),
         }
@@ -134,9 +138,15 @@ impl DataFolder {
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let mut secrets: Secrets = serde_json::from_slice(&text)
                 .with_context(|| format!("{} is broken; start anew with --fresh", path.display()))?;
-            if secrets.readers.is_empty() {
+            if secrets.readers.is_empty() || secrets.token_keys.is_empty() {
                 // An earlier version's folder.
-                secrets.readers = Secrets::generate().readers;
+                let new = Secrets::generate();
+                if secrets.readers.is_empty() {
+                    secrets.readers = new.readers;
+                }
+                if secrets.token_keys.is_empty() {
+                    secrets.token_keys = new.token_keys;
+                }
                 write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
             }
             return Ok(secrets);

@@ -177,6 +177,7 @@ fn processes(
             .with("JWKS_URL", &jwks);
         if service.name == "users" {
             process = process
+                .with("TOKEN_KEY_SECRET", &secrets.token_keys)
                 .with("FIRST_MANAGER_EMAIL", &secrets.manager_email)
                 .with("FIRST_MANAGER_PASSWORD", &secrets.manager_password);
         }

@@ -2,7 +2,7 @@ use connect::Secret;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-use super::person::PersonError;
+use super::{common_passwords::is_common, person::PersonError};
 
 /// A password as it is hashed: every blank is the one of ASCII, and what can be composed is (OpaqueString, RFC 8265, section
 /// 4.2), so that it is the same on every keyboard. Of any characters that Unicode has or will have, as NIST SP 800-63B wishes;
@@ -15,12 +15,33 @@ pub struct Password {
 }
 
 impl Password {
-    /// A new password: long enough to be worth hashing, short enough not to be an attack (NIST SP 800-63B, 5.1.1.2).
+    /// A new password: long enough to be worth hashing, short enough not to be an attack, and none of those that everybody
+    /// guesses first (NIST SP 800-63B, 5.1.1.2). Whose it is may forbid it, too: see [`Password::is_not_of`].
     pub fn parse(text: &str) -> Result<Self, PersonError> {
         let password = Self::typed(text);
         let prepared = password.prepared.expose();
         let fits = (8..=128).contains(&prepared.chars().count()) && !prepared.chars().any(char::is_control);
-        fits.then_some(password).ok_or(PersonError::Password)
+        if !fits {
+            return Err(PersonError::Password);
+        }
+        if is_common(prepared) {
+            return Err(PersonError::CommonPassword);
+        }
+        Ok(password)
+    }
+
+    /// Refuses a password that is its owner's address, the part of it before the @, or their name.
+    pub fn is_not_of(&self, address: &str, name: &str) -> Result<(), PersonError> {
+        let before_the_at = address.rsplit_once('@').map_or(address, |(before, _)| before);
+        let plain = |text: &str| Self::typed(text).prepared.expose().trim().to_lowercase();
+        let password = plain(self.prepared.expose());
+        let is_known = [address, before_the_at, name]
+            .iter()
+            .any(|known| plain(known) == password);
+        if is_known {
+            return Err(PersonError::CommonPassword);
+        }
+        Ok(())
     }
 
     /// Whatever is typed as one to log in.
@@ -85,6 +106,38 @@ mod tests {
                 "{wrong:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_everybody_guesses_first_is_refused() {
+        for common in ["password", "PassWord1", "12345678", "qwertyuiop"] {
+            assert_eq!(
+                Password::parse(common).err(),
+                Some(PersonError::CommonPassword),
+                "{common:?}"
+            );
+        }
+        let refused = |password: &str, address, name| {
+            let password = Password::parse(password).unwrap();
+            password.is_not_of(address, name).is_err()
+        };
+        for own in [
+            "ada.lovelace@example.org",
+            "ADA.Lovelace@example.org",
+            "ada.lovelace",
+            "Ada Lovelace",
+            "ada\u{a0}lovelace ",
+        ] {
+            assert!(
+                refused(own, "ada.lovelace@example.org", "Ada Lovelace"),
+                "{own:?}"
+            );
+        }
+        assert!(!refused(
+            "ada.lovelace likes tea",
+            "ada.lovelace@example.org",
+            "Ada Lovelace"
+        ));
     }
 
     proptest! {

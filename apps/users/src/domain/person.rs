@@ -10,6 +10,8 @@ pub enum PersonError {
     Name,
     #[error("password: 8 to 128 characters, without control characters")]
     Password,
+    #[error("password: this is one of the commonest, or your address or your name; choose another one")]
+    CommonPassword,
 }
 
 impl Classify for PersonError {
@@ -21,6 +23,7 @@ impl Classify for PersonError {
             Self::Email => "invalid_email",
             Self::Name => "invalid_name",
             Self::Password => "invalid_password",
+            Self::CommonPassword => "password_too_common",
         }
     }
 }

@@ -38,6 +38,11 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         meaning: "A password has 8 to 128 characters, none of them a control character.",
     },
     ProblemDoc {
+        code: "password_too_common",
+        status: 422,
+        meaning: "The password is one of the commonest, or the address or the name of its owner. Choose another one.",
+    },
+    ProblemDoc {
         code: "email_taken",
         status: 409,
         meaning: "The address is registered already. Log in.",

@@ -39,6 +39,7 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     let email = Email::parse(&call.body.email)?;
     let name = parse_name(&call.body.name)?;
     let password = Password::parse(&call.body.password)?;
+    password.is_not_of(email.as_str(), &name)?;
     let owner = format!("email:{}", email.as_str());
     let call = call.keyed_by(owner.clone())?;
     let asked = Asked {

@@ -1,5 +1,6 @@
 //! The queries of users.
 
+pub mod first_passwords;
 pub mod login_failures;
 pub mod people;
 mod schema;

@@ -14,10 +14,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    first_passwords (password_hash) {
+        password_hash -> Text,
+    }
+}
+
+diesel::table! {
     token_keys (kid) {
         kid -> Text,
         private -> Bytea,
         public -> Bytea,
         created_at -> Timestamptz,
+        sealed -> Nullable<Bytea>,
+        signs -> Bool,
     }
 }

@@ -5,14 +5,19 @@ use diesel_async::RunQueryDsl;
 
 use super::schema::token_keys;
 
-#[derive(Queryable, Selectable, Insertable)]
+#[derive(Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = token_keys)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
 pub struct TokenKey {
     pub kid: String,
+    /// In plain, of a key that an earlier version has made; otherwise empty.
     pub private: Vec<u8>,
     pub public: Vec<u8>,
     pub created_at: DateTime<Utc>,
+    /// The private part, encrypted.
+    pub sealed: Option<Vec<u8>>,
+    /// Whether tokens are signed by it, as the last replica that looked has found.
+    pub signs: bool,
 }
 
 /// All keys, the newest first.
@@ -35,6 +40,24 @@ pub async fn add(tx: &mut Tx<'_>, key: &TokenKey) -> Result<(), DbError> {
         .execute(&mut **tx)
         .await?;
     DbError::expect_rows("adding a token key", 1, added)
+}
+
+/// Encrypts a key anew. One that is gone meanwhile stays so.
+pub async fn seal(tx: &mut Tx<'_>, kid: &str, sealed: &[u8]) -> Result<(), DbError> {
+    diesel::update(token_keys::table.find(kid))
+        .set(token_keys::sealed.eq(sealed))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes for operators that tokens are signed by this key.
+pub async fn note_that_it_signs(tx: &mut Tx<'_>, kid: &str) -> Result<(), DbError> {
+    diesel::update(token_keys::table.filter(token_keys::signs.ne(token_keys::kid.eq(kid))))
+        .set(token_keys::signs.eq(token_keys::kid.eq(kid)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 pub async fn remove(tx: &mut Tx<'_>, kid: &str) -> Result<(), DbError> {

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         password::Password,
         passwords::{Fit, PasswordError},
+        person::PersonError,
         turns::TooManyAttempts,
     },
     store::{
@@ -51,6 +52,8 @@ pub enum ChangeError {
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(transparent)]
+    Person(#[from] PersonError),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
@@ -63,6 +66,7 @@ impl Classify for ChangeError {
             Self::TooMany(error) => error.class(),
             Self::Precondition(error) => error.class(),
             Self::Password(error) => error.class(),
+            Self::Person(error) => error.class(),
             Self::Db(error) => error.class(),
         }
     }
@@ -74,6 +78,7 @@ impl Classify for ChangeError {
             Self::TooMany(error) => error.code(),
             Self::Precondition(error) => error.code(),
             Self::Password(error) => error.code(),
+            Self::Person(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
@@ -82,7 +87,11 @@ impl Classify for ChangeError {
             Self::TooMany(error) => error.retry_after(),
             Self::Password(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
-            Self::Unknown | Self::WrongPassword | Self::LastManager | Self::Precondition(_) => None,
+            Self::Unknown
+            | Self::WrongPassword
+            | Self::LastManager
+            | Self::Precondition(_)
+            | Self::Person(_) => None,
         }
     }
 }
@@ -102,6 +111,8 @@ pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<P
         let hashes = match &wish.password {
             None => None,
             Some(password) => {
+                let name = wish.name.as_ref().unwrap_or(&person.name);
+                password.new.is_not_of(person.address(), name)?;
                 let allowed = wish.preconditions.check(Some(person.version));
                 let new = new_hash(&state, &db, &person, password, allowed).await?;
                 let proved = person.password_hash;

@@ -1,8 +1,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::TimeDelta;
-use db::{Db, DbError};
+use chrono::{DateTime, TimeDelta, Utc};
+use db::{Db, DbError, Tx};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use kernel::{Clock, UserId, cause_chain};
 use ring::{
@@ -14,7 +14,10 @@ use service_kit::{Claims, Role, TokenSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::key_ring::{KeyPolicy, plan},
+    domain::{
+        key_ring::{KeyPolicy, plan},
+        seal::Seal,
+    },
     store::token_keys::{self, TokenKey},
 };
 
@@ -24,6 +27,7 @@ pub struct TokenIssuer {
     issuer: String,
     audience: String,
     policy: KeyPolicy,
+    seal: Seal,
     clock: Clock,
 }
 
@@ -40,14 +44,16 @@ impl TokenIssuer {
         db: &Db,
         settings: &TokenSettings,
         policy: KeyPolicy,
+        seal: Seal,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let keys = rotate(db, &policy, &clock).await?;
+        let keys = rotate(db, &policy, &seal, &clock).await?;
         Ok(Self {
             keys: RwLock::new(Arc::new(keys)),
             issuer: settings.token_issuer.clone(),
             audience: settings.token_audience.clone(),
             policy,
+            seal,
             clock,
         })
     }
@@ -59,12 +65,11 @@ impl TokenIssuer {
             .await
             .is_some()
         {
-            match rotate(db, &self.policy, &self.clock).await {
+            match rotate(db, &self.policy, &self.seal, &self.clock).await {
                 Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys),
-                Err(error) => tracing::warn!(
-                    error = cause_chain(error.as_ref()),
-                    "token keys cannot be looked after"
-                ),
+                Err(error) => {
+                    tracing::warn!(error = cause_chain(&error), "token keys cannot be looked after")
+                }
             }
         }
     }
@@ -98,58 +103,149 @@ impl TokenIssuer {
     }
 }
 
-/// Adds a key when one is due, removes those that are over, and loads the rest.
-async fn rotate(db: &Db, policy: &KeyPolicy, clock: &Clock) -> anyhow::Result<Keys> {
-    let fresh = generate(clock)?;
+/// For how long a key in plain goes on signing once there is one that is encrypted: replicas of the version before cannot read
+/// that one, and have to be gone by then.
+const PLAIN_STAYS: TimeDelta = TimeDelta::hours(24);
+
+/// Why there are no keys to sign by.
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error(
+        "TOKEN_KEY_SECRET does not open the token key {kid}: give the secret that it was encrypted under. After a change of the \
+         secret give the one before, too, as TOKEN_KEY_SECRET_BEFORE. If that one is lost, `cargo tovar keys revoke {kid}` takes \
+         the key away, and all who are logged in by it log in again"
+    )]
+    Sealed { kid: String },
+    #[error("the system's random generator made no token key")]
+    Random,
+    #[error("there is no token key, although one was just made")]
+    None,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Adds a key when one is due, removes those that are over, encrypts those anew that are under the secret before, and loads
+/// them. Nothing is changed with a secret that does not open them.
+async fn rotate(db: &Db, policy: &KeyPolicy, seal: &Seal, clock: &Clock) -> Result<Keys, KeysError> {
     let now = clock.now();
+    let fresh = generate(seal, now)?;
     let keys = db
-        .transaction("users.token_keys", async |tx| -> Result<Vec<TokenKey>, DbError> {
-            let mut keys = token_keys::all(tx).await?;
-            let made_at: Vec<_> = keys.iter().map(|key| key.created_at).collect();
-            let plan = plan(&made_at, now, policy);
-            if plan
-                .as_ref()
-                .is_some_and(|plan| !plan.is_new_one_due && plan.over.is_empty())
-            {
-                return Ok(keys);
+        .transaction("users.token_keys", async |tx| -> Result<Vec<Usable>, KeysError> {
+            let mut keys = opened(token_keys::all(tx).await?, seal)?;
+            if let Some(due) = due(&keys, policy, now) {
+                come_and_go(tx, due, keys.len(), &fresh).await?;
+                keys = opened(token_keys::all(tx).await?, seal)?;
             }
-            if token_keys::lock(tx).await? == keys.len() {
-                for over in plan.iter().flat_map(|plan| &plan.over) {
-                    tracing::info!(kid = keys[*over].kid, "a token key is over");
-                    token_keys::remove(tx, &keys[*over].kid).await?;
-                }
-                if plan.is_none_or(|plan| plan.is_new_one_due) {
-                    tracing::info!(kid = fresh.kid, "made a token key");
-                    token_keys::add(tx, &fresh).await?;
-                }
+            for key in keys.iter().filter(|key| key.is_former) {
+                let sealed = seal.seal(&key.stored.kid, &key.private);
+                token_keys::seal(tx, &key.stored.kid, &sealed.map_err(|_| KeysError::Random)?).await?;
             }
-            // Otherwise another replica was faster.
-            keys = token_keys::all(tx).await?;
+            let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
+            let signs = &keys[plan.signs].stored;
+            if !signs.signs {
+                token_keys::note_that_it_signs(tx, &signs.kid).await?;
+            }
             Ok(keys)
         })
         .await?;
-    let made_at: Vec<_> = keys.iter().map(|key| key.created_at).collect();
-    let signs = plan(&made_at, now, policy).map(|plan| &keys[plan.signs]);
-    let signs = signs.ok_or_else(|| anyhow::anyhow!("no token key, although one was just added"))?;
+    let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
+    let signs = &keys[plan.signs];
+    let shown: Vec<_> = keys.iter().map(|key| to_jwk(&key.stored)).collect();
     Ok(Keys {
         header: Header {
-            kid: Some(signs.kid.clone()),
+            kid: Some(signs.stored.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         },
         signs: EncodingKey::from_ed_der(&signs.private),
-        jwks: Arc::new(json!({ "keys": keys.iter().map(to_jwk).collect::<Vec<_>>() })),
+        jwks: Arc::new(json!({ "keys": shown })),
     })
 }
 
-fn generate(clock: &Clock) -> anyhow::Result<TokenKey> {
-    let unusable = |_| anyhow::anyhow!("the system's random generator made no token key");
-    let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(unusable)?;
-    let pair = Ed25519KeyPair::from_pkcs8(private.as_ref())?;
+/// A key whose private part can be read.
+struct Usable {
+    stored: TokenKey,
+    private: Vec<u8>,
+    is_former: bool,
+}
+
+fn opened(keys: Vec<TokenKey>, seal: &Seal) -> Result<Vec<Usable>, KeysError> {
+    let open = |stored: TokenKey| {
+        let (private, is_former) = match &stored.sealed {
+            None => (stored.private.clone(), false),
+            Some(sealed) => {
+                let opened = seal.open(&stored.kid, sealed);
+                let opened = opened.ok_or_else(|| KeysError::Sealed {
+                    kid: stored.kid.clone(),
+                })?;
+                (opened.private, opened.is_former)
+            }
+        };
+        Ok(Usable {
+            stored,
+            private,
+            is_former,
+        })
+    };
+    keys.into_iter().map(open).collect()
+}
+
+fn made_at(keys: &[Usable]) -> Vec<DateTime<Utc>> {
+    keys.iter().map(|key| key.stored.created_at).collect()
+}
+
+/// What is to be done with the keys.
+struct Due {
+    /// When a new one is said to be made.
+    fresh: Option<DateTime<Utc>>,
+    /// Those that are over, by name.
+    over: Vec<String>,
+}
+
+fn due(keys: &[Usable], policy: &KeyPolicy, now: DateTime<Utc>) -> Option<Due> {
+    let plan = plan(&made_at(keys), now, policy);
+    let fresh = match &plan {
+        None => Some(now),
+        Some(_) if keys.iter().all(|key| key.stored.sealed.is_none()) => Some(now + PLAIN_STAYS),
+        Some(plan) => plan.is_new_one_due.then_some(now),
+    };
+    let over = plan.map(|plan| plan.over).unwrap_or_default();
+    let over: Vec<String> = over.iter().map(|key| keys[*key].stored.kid.clone()).collect();
+    (fresh.is_some() || !over.is_empty()).then_some(Due { fresh, over })
+}
+
+/// Lets keys come and go, unless another replica was faster than this one, which has seen so many.
+async fn come_and_go(tx: &mut Tx<'_>, due: Due, seen: usize, fresh: &TokenKey) -> Result<(), DbError> {
+    if token_keys::lock(tx).await? != seen {
+        return Ok(());
+    }
+    for kid in &due.over {
+        tracing::info!(kid, "a token key is over");
+        token_keys::remove(tx, kid).await?;
+    }
+    if let Some(created_at) = due.fresh {
+        tracing::info!(kid = fresh.kid, "made a token key");
+        let key = TokenKey {
+            created_at,
+            ..fresh.clone()
+        };
+        token_keys::add(tx, &key).await?;
+    }
+    Ok(())
+}
+
+fn generate(seal: &Seal, now: DateTime<Utc>) -> Result<TokenKey, KeysError> {
+    let random = |_| KeysError::Random;
+    let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(random)?;
+    let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).map_err(|_| KeysError::Random)?;
+    let kid = name_of(pair.public_key().as_ref());
+    let sealed = seal.seal(&kid, private.as_ref()).map_err(random)?;
     Ok(TokenKey {
-        kid: name_of(pair.public_key().as_ref()),
-        private: private.as_ref().to_vec(),
+        kid,
+        private: Vec::new(),
         public: pair.public_key().as_ref().to_vec(),
-        created_at: clock.now(),
+        created_at: now,
+        sealed: Some(sealed),
+        signs: false,
     })
 }
 

@@ -2,48 +2,99 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use connect::Secret;
-use db::{Db, DbError};
+use db::{Db, DbError, Tx};
 use service_kit::Role;
 use tokio_util::sync::CancellationToken;
 
-use super::register::{self, Register, RegisterError};
+use super::{
+    register::{self, Register, RegisterError},
+    view_person::PersonView,
+};
 use crate::{
-    domain::{email::Email, password::Password, passwords::Passwords},
-    store::people,
+    domain::{
+        email::Email,
+        password::Password,
+        passwords::{Fit, Passwords},
+    },
+    store::{first_passwords, people},
 };
 
-/// Makes the manager of the settings, unless there is a manager already.
+/// Makes the manager of the settings if there is none, once: a password that was seen at a start, whether it made a manager or
+/// was there beside one, makes none again. It is in the settings for all time, and may be known by then.
 pub async fn make_first_manager(
     db: &Db,
     passwords: &Arc<Passwords>,
     email: &str,
     password: &Secret,
 ) -> anyhow::Result<()> {
-    let has_manager = db
-        .transaction("users.has_manager", async |tx| -> Result<bool, DbError> {
-            people::has_manager(tx).await
-        })
+    let (has_manager, seen) = db
+        .transaction(
+            "users.has_manager",
+            async |tx| -> Result<(bool, Vec<String>), DbError> {
+                Ok((people::has_manager(tx).await?, first_passwords::all(tx).await?))
+            },
+        )
         .await?;
-    if has_manager {
-        return Ok(());
+    let here = CancellationToken::new();
+    let typed = Password::typed(password.expose());
+    for hash in seen {
+        if passwords.verify(&typed, Some(hash), &here).await? != Fit::No {
+            if !has_manager {
+                tracing::error!(
+                    "there is no manager, and FIRST_MANAGER_PASSWORD was used before: set another one, and start again"
+                );
+            }
+            return Ok(());
+        }
     }
-    let password = Password::typed(password.expose());
-    let manager = Register {
-        email: Email::parse(email).context("FIRST_MANAGER_EMAIL")?,
-        name: "First manager".to_owned(),
-        password_hash: Some(passwords.hash(&password, &CancellationToken::new()).await?),
-        role: Role::Manager,
+    let hash = passwords.hash(&typed, &here).await?;
+    let manager = if has_manager {
+        None
+    } else {
+        Some(first_manager(email, password, hash.clone())?)
     };
     let made = db
         .transaction("users.make_first_manager", async |tx| {
-            register::add(tx, &manager).await
+            make(tx, manager.as_ref(), &hash).await
         })
         .await;
     match made {
-        Ok(person) => tracing::info!(user = %person.id, "made the first manager"),
-        // Another replica was faster, or the address is a customer's, who must not become a manager unasked.
-        Err(RegisterError::EmailTaken) => tracing::warn!("the first manager's address is taken"),
+        Ok(Some(person)) => tracing::info!(user = %person.id, "made the first manager"),
+        Ok(None) => {}
+        // The address is a customer's, who must not become a manager unasked. The password is not used up.
+        Err(RegisterError::EmailTaken) => tracing::warn!(
+            "there is no manager, and the address of FIRST_MANAGER_EMAIL is a customer's: set another one, and start again"
+        ),
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+fn first_manager(email: &str, password: &Secret, hash: String) -> anyhow::Result<Register> {
+    let email = Email::parse(email).context("FIRST_MANAGER_EMAIL")?;
+    let name = "First manager".to_owned();
+    Password::parse(password.expose())
+        .and_then(|password| password.is_not_of(email.as_str(), &name))
+        .context("FIRST_MANAGER_PASSWORD")?;
+    Ok(Register {
+        email,
+        name,
+        password_hash: Some(hash),
+        role: Role::Manager,
+    })
+}
+
+/// One replica after the other: the second finds the manager that the first one has made.
+async fn make(
+    tx: &mut Tx<'_>,
+    manager: Option<&Register>,
+    hash: &str,
+) -> Result<Option<PersonView>, RegisterError> {
+    first_passwords::lock(tx).await?;
+    let made = match manager {
+        Some(manager) if !people::has_manager(tx).await? => Some(register::add(tx, manager).await?),
+        _ => None,
+    };
+    first_passwords::add(tx, hash).await?;
+    Ok(made)
 }

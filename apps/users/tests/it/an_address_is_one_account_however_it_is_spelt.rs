@@ -165,9 +165,7 @@ async fn a_password_that_was_hashed_as_it_was_typed_goes_on_working() {
     let typed = "correct\u{a0}ho\u{308}rse";
     users.register("ada@example.org", PASSWORD).await;
     let sql = users.sql().await;
-    let old = argon2_of(typed);
-    let set = "UPDATE users SET password_hash = $1 WHERE email = 'ada@example.org'";
-    sql.execute(set, &[&old]).await.unwrap();
+    users.has_password("ada@example.org", typed).await;
     assert_eq!(
         users.log_in("ada@example.org", "correct hörse").await.code(),
         "wrong_credentials"
@@ -182,15 +180,6 @@ async fn a_password_that_was_hashed_as_it_was_typed_goes_on_working() {
         .unwrap();
     assert_eq!(version.get::<_, i64>(0), 1, "what shows is as it was");
     users.stop().await;
-}
-
-fn argon2_of(password: &str) -> String {
-    use argon2::password_hash::{PasswordHasher, SaltString, rand_core::OsRng};
-    let salt = SaltString::generate(&mut OsRng);
-    argon2::Argon2::default()
-        .hash_password(password.as_bytes(), &salt)
-        .unwrap()
-        .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use backing::{Means, Postgres, PostgresOptions};
+use chrono::TimeDelta;
 use clap::{Args, FromArgMatches};
 use connect::{KafkaSettings, PostgresSettings};
+use kernel::Clock;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use service_kit::{Running, ServiceSettings};
@@ -13,6 +15,7 @@ use uuid::Uuid;
 
 pub const PASSWORD: &str = "the first password";
 pub const MANAGER: &str = "manager@example.org";
+pub const TOKEN_KEY_SECRET: &str = "a key of the tests";
 
 static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 
@@ -28,7 +31,21 @@ pub struct Fixture {
     database: String,
     address: SocketAddr,
     settings: Vec<String>,
+    clock: Clock,
     http: reqwest::Client,
+}
+
+fn name_of(setting: &str) -> &str {
+    setting.split('=').next().unwrap()
+}
+
+fn argon2_of(password: &str) -> String {
+    use argon2::password_hash::{PasswordHasher, SaltString, rand_core::OsRng};
+    let salt = SaltString::generate(&mut OsRng);
+    argon2::Argon2::default()
+        .hash_password(password.as_bytes(), &salt)
+        .unwrap()
+        .to_string()
 }
 
 #[derive(Debug)]
@@ -63,13 +80,14 @@ impl Fixture {
             database,
             address: ([127, 0, 0, 1], 0).into(),
             settings: settings.iter().map(ToString::to_string).collect(),
+            clock: Clock::system(),
             http: reqwest::Client::new(),
         };
-        fixture.start().await;
+        fixture.start().await.unwrap();
         fixture
     }
 
-    async fn start(&mut self) {
+    async fn start(&mut self) -> anyhow::Result<()> {
         let mut arguments = vec![
             "users".to_owned(),
             "--http-listen=127.0.0.1:0".to_owned(),
@@ -79,25 +97,61 @@ impl Fixture {
             "--database-pool-timeout=60".to_owned(),
             "--database-url=postgres://".to_owned(),
             "--idempotency-secret=a secret of the tests".to_owned(),
+            format!("--token-key-secret={TOKEN_KEY_SECRET}"),
             "--kafka-brokers=127.0.0.1:1".to_owned(),
             "--ops-listen=127.0.0.1:0".to_owned(),
             format!("--first-manager-email={MANAGER}"),
             format!("--first-manager-password={PASSWORD}"),
         ];
-        arguments.extend(self.settings.iter().cloned());
+        for setting in &self.settings {
+            arguments.retain(|default| name_of(default) != name_of(setting));
+            arguments.push(setting.clone());
+        }
         let command = ServiceSettings::<UsersSettings>::augment_args(clap::Command::new("users"));
         let matches = command.try_get_matches_from(arguments).unwrap();
         let mut settings = ServiceSettings::<UsersSettings>::from_arg_matches(&matches).unwrap();
         settings.kit.db.postgres = PostgresSettings::new(&self.database);
         settings.kit.kafka = KafkaSettings::new("127.0.0.1:1", "");
-        let running = service_kit::start::<Users>(settings).await.unwrap();
+        let running = service_kit::start_by::<Users>(settings, self.clock.clone()).await?;
         self.address = running.address;
         self.running = Some(running);
+        Ok(())
     }
 
     pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await;
-        self.start().await;
+        self.try_restart().await.unwrap();
+    }
+
+    pub async fn try_restart(&mut self) -> anyhow::Result<()> {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        self.start().await
+    }
+
+    /// Starts it again with another value of a setting.
+    pub async fn set(&mut self, setting: &str) {
+        self.try_set(setting).await.unwrap();
+    }
+
+    pub async fn try_set(&mut self, setting: &str) -> anyhow::Result<()> {
+        self.settings.retain(|before| name_of(before) != name_of(setting));
+        self.settings.push(setting.to_owned());
+        self.try_restart().await
+    }
+
+    /// Starts it again as if so much time had passed.
+    pub async fn restart_after(&mut self, time: TimeDelta) {
+        let right = Clock::system();
+        self.clock = Clock::from_fn(move || right.now() + time);
+        self.restart().await;
+    }
+
+    /// Gives somebody a password that was set by an earlier version.
+    pub async fn has_password(&self, email: &str, password: &str) {
+        let set = "UPDATE users SET password_hash = $1 WHERE email = $2";
+        let hash = argon2_of(password);
+        self.sql().await.execute(set, &[&hash, &email]).await.unwrap();
     }
 
     pub fn url(&self, path: &str) -> String {

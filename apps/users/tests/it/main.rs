@@ -1,6 +1,8 @@
 //! users alone, on real PostgreSQL.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
+mod a_first_password_makes_one_manager;
+mod a_token_key_is_encrypted;
 mod an_address_is_one_account_however_it_is_spelt;
 mod fixture;
 mod log_ins_are_limited;

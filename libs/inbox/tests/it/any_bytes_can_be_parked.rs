@@ -7,7 +7,7 @@ use inbox::parked::{self, ParkedEvent};
 use kernel::{Class, Event, EventId};
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::fixture::{Act, CONSUMER, Fixture, Noted, payload, until};
+use crate::fixture::{Act, CONSUMER, Fixture, Noted, SOURCE, payload, until};
 
 /// Bytes that PostgreSQL's text, an index, a terminal or a reader of UTF-8 does not take.
 fn odd() -> Vec<Vec<u8>> {
@@ -32,6 +32,7 @@ fn good_headers() -> Headers {
     [
         ("ce_id", EventId::now_v7().to_string()),
         ("ce_type", Noted::TYPE.to_owned()),
+        ("ce_source", SOURCE.to_owned()),
         ("ce_time", "2026-01-01T00:00:00Z".to_owned()),
         (
             "traceparent",
@@ -78,7 +79,7 @@ async fn send_all(fixture: &Fixture) -> i64 {
         send(value, good, &Vec::new()).await;
         send(Some(b"key"), value, &good_headers()).await;
         send(value, value, &vec![("ce_id", bytes.cloned())]).await;
-        for header in ["ce_id", "ce_type", "ce_time", "traceparent"] {
+        for header in ["ce_id", "ce_type", "ce_source", "ce_time", "traceparent"] {
             send(Some(b"key"), good, &with(header, bytes)).await;
         }
     }

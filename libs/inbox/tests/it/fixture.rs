@@ -25,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub const CONSUMER: &str = "clerk";
+/// As the producer calls itself.
+pub const SOURCE: &str = "/test/notes";
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// The only event that the consumer listens to.
@@ -430,6 +432,7 @@ impl Fixture {
         Message {
             id,
             event_type: Noted::TYPE.to_owned(),
+            source: Some(SOURCE.to_owned()),
             topic: self.topic(),
             partition: 0,
             offset: 0,
@@ -451,7 +454,8 @@ impl Fixture {
         state: &State,
         message: &Message,
     ) -> Result<inbox::Outcome, inbox::Retry> {
-        inbox::deliver(&self.db, &subscriptions(), state, message).await
+        let subscriptions = subscriptions().prefixed(&self.kafka.kafka_prefix);
+        inbox::deliver(&self.db, &subscriptions, state, message).await
     }
 
     pub fn state_of_its_own(&self) -> State {
@@ -471,6 +475,7 @@ pub fn event_headers(id: EventId, event_type: &str) -> OwnedHeaders {
     headers(&[
         ("ce_id", id.to_string()),
         ("ce_type", event_type.to_owned()),
+        ("ce_source", SOURCE.to_owned()),
         ("ce_time", "2026-01-01T00:00:00Z".to_owned()),
     ])
 }

@@ -7,6 +7,7 @@ mod a_damaged_batch_is_not_applied;
 mod a_duplicate_has_one_effect;
 mod a_name_is_used_twice;
 mod a_parked_key_keeps_its_order;
+mod an_event_is_believed_from_its_producer_only;
 mod any_bytes_can_be_parked;
 mod brokers_are_lost;
 mod ended_at_every_await;

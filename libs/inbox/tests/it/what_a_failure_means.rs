@@ -1,7 +1,9 @@
 use inbox::{InboxSettings, Outcome, parked};
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, CONSUMER, Fixture, Noted, headers, payload, settings, subscriptions, until};
+use crate::fixture::{
+    Act, CONSUMER, Fixture, Noted, SOURCE, headers, payload, settings, subscriptions, until,
+};
 use kernel::Event;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,24 +143,30 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
     let fixture = Fixture::new(1).await;
     let id = || ("ce_id", EventId::now_v7().to_string());
     let of_type = |name: &str| ("ce_type", name.to_owned());
+    let source = || ("ce_source", SOURCE.to_owned());
     let good = payload("a", 1);
     fixture
-        .send_raw(0, Some("b"), "{", headers(&[id(), of_type(Noted::TYPE)]))
+        .send_raw(
+            0,
+            Some("b"),
+            "{",
+            headers(&[id(), of_type(Noted::TYPE), source()]),
+        )
         .await;
     fixture
         .send_raw(
             0,
             Some("c"),
             r#"{"key":"c"}"#,
-            headers(&[id(), of_type(Noted::TYPE)]),
+            headers(&[id(), of_type(Noted::TYPE), source()]),
         )
         .await;
     fixture
-        .send_raw(0, Some("d"), &good, headers(&[of_type(Noted::TYPE)]))
+        .send_raw(0, Some("d"), &good, headers(&[of_type(Noted::TYPE), source()]))
         .await;
     fixture.send_raw(0, Some("e"), &good, headers(&[id()])).await;
     fixture
-        .send_raw(0, None, &good, headers(&[id(), of_type(Noted::TYPE)]))
+        .send_raw(0, None, &good, headers(&[id(), of_type(Noted::TYPE), source()]))
         .await;
     fixture.send_raw(0, Some("f"), "", headers(&[])).await;
     fixture

@@ -4,4 +4,4 @@ mod caller;
 mod tokens;
 
 pub use caller::{AuthError, Caller, Claims, Role};
-pub use tokens::Tokens;
+pub use tokens::{OwnKeys, TokenSettingsError, Tokens};

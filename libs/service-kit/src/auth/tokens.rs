@@ -1,41 +1,93 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
 use db::{Db, DbError, Tx};
-use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types::Jsonb};
+use diesel::{
+    OptionalExtension, QueryableByName, sql_query,
+    sql_types::{Double, Jsonb},
+};
 use diesel_async::RunQueryDsl;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use https::HttpsError;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp, jwk::JwkSet,
+};
 use kernel::cause_chain;
+use reqwest::{StatusCode, Url, redirect};
+use telemetry::ReadingAge;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{AuthError, Caller, Claims, TokenSettings};
 
-const REFRESH_EVERY: Duration = Duration::from_secs(300);
-/// A token with a key nobody knows makes us ask for the keys again, but not more often than this.
+/// A token with a key that is not known makes us ask for the keys again, but not more often than this.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of a key set at most: of a few hundred keys.
+const LARGEST: usize = 64 * 1024;
+/// By how many seconds the clock of the one who signs may be ahead of the one who verifies.
+const CLOCKS_DIFFER: i64 = 60;
 
-/// Checks access tokens. It keeps the public keys, so that it works while users is down.
+/// The token keys of the service that makes them, as a JSON Web Key Set.
+pub type OwnKeys = Arc<dyn Fn() -> Arc<serde_json::Value> + Send + Sync>;
+
+/// Checks access tokens. It keeps the public keys, so that it works while users is down, for as long as they are believed.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 
 struct Inner {
-    url: String,
+    source: Source,
+    refresh_every: Duration,
+    believed_for: Duration,
+    most_seconds: i64,
     validation: Validation,
-    http: reqwest::Client,
     db: Db,
     keys: RwLock<HashMap<String, DecodingKey>>,
+    /// Of the keys.
+    age: ReadingAge,
     last_fetch: Mutex<Option<Instant>>,
+}
+
+/// Where the public keys come from.
+enum Source {
+    Own(OwnKeys),
+    Users { url: Url, http: reqwest::Client },
+}
+
+/// Settings by which no token could be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenSettingsError {
+    #[error(
+        "JWKS_URL is missing: set it to where users shows its token keys, such as https://users:8443/.well-known/jwks.json"
+    )]
+    UrlMissing,
+    #[error("JWKS_URL is {0}: it begins with https:// or http://")]
+    Scheme(Url),
+    #[error("JWKS_URL is {0}: set JWKS_CA to a PEM file of the authorities that may vouch for this host")]
+    CaMissing(Url),
+    #[error("JWKS_CA is set, but JWKS_URL asks for no TLS: {0} should begin with https://")]
+    CaUnused(Url),
+    #[error("JWKS_CA cannot be used")]
+    Ca(#[source] HttpsError),
+    #[error("no client for JWKS_URL can be made")]
+    Client(#[from] reqwest::Error),
 }
 
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("the key set cannot be fetched")]
     Http(#[from] reqwest::Error),
+    #[error("the answer is {0}, not a key set")]
+    Status(StatusCode),
+    #[error("the answer has more than {LARGEST} bytes")]
+    TooLarge,
+    #[error("the answer is no key set")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the key set has no key that can be used")]
+    Unusable,
     #[error("the key set cannot be kept")]
     Db(#[from] DbError),
 }
@@ -44,25 +96,41 @@ enum FetchError {
 struct Cached {
     #[diesel(sql_type = Jsonb)]
     jwks: serde_json::Value,
+    /// Seconds.
+    #[diesel(sql_type = Double)]
+    age: f64,
 }
 
 impl Tokens {
-    /// `url` is where the key set is; see [`TokenSettings`].
-    pub fn new(settings: &TokenSettings, url: String, db: Db) -> Result<Self, reqwest::Error> {
+    /// With the keys of the service itself, or with those that [`TokenSettings`] lead to. `age` shows how old they are.
+    pub fn new(
+        settings: &TokenSettings,
+        own: Option<OwnKeys>,
+        db: Db,
+        age: ReadingAge,
+    ) -> Result<Self, TokenSettingsError> {
         // The algorithm is fixed on both sides: a token cannot choose it (RFC 8725, section 3.1).
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&settings.token_issuer]);
         validation.set_audience(&[&settings.token_audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = 0;
-        let http = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build()?;
-        let keys = RwLock::default();
+        let (source, refresh_every) = match own {
+            Some(own) => (Source::Own(own), REFRESH_AT_MOST_EVERY),
+            None => (
+                Source::users(settings)?,
+                Duration::from_secs(settings.jwks_refresh_seconds),
+            ),
+        };
         Ok(Self(Arc::new(Inner {
-            url,
+            source,
+            refresh_every,
+            believed_for: Duration::from_secs(settings.jwks_age_hours * 3600),
+            most_seconds: settings.token_most_seconds,
             validation,
-            http,
             db,
-            keys,
+            keys: RwLock::default(),
+            age,
             last_fetch: Mutex::default(),
         })))
     }
@@ -75,11 +143,11 @@ impl Tokens {
         let mut wait = Duration::ZERO;
         while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
             wait = match self.fetch().await {
-                Ok(()) => REFRESH_EVERY,
+                Ok(()) => self.0.refresh_every,
                 Err(error) => {
                     tracing::debug!(
                         error = cause_chain(&error),
-                        url = self.0.url,
+                        from = %self.0.source,
                         "token keys not fetched"
                     );
                     Duration::from_millis(500)
@@ -99,19 +167,45 @@ impl Tokens {
         let claims = decode::<Claims>(token, &key, &self.0.validation)
             .map_err(|_| AuthError::Invalid)?
             .claims;
+        let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
+        self.is_of_its_time(&claims, now)?;
         Ok(Caller {
             user_id: claims.sub,
             role: claims.role,
         })
     }
 
+    /// Refuses what no key of ours would sign: a token from the future, or one that is good for longer than any is. So a stolen
+    /// key is of no use once it is revoked.
+    fn is_of_its_time(&self, claims: &Claims, now: i64) -> Result<(), AuthError> {
+        let latest = now.saturating_add(CLOCKS_DIFFER);
+        let longest = self.0.most_seconds.saturating_add(CLOCKS_DIFFER);
+        if claims.iat > latest || claims.exp.saturating_sub(claims.iat) > longest {
+            return Err(AuthError::Invalid);
+        }
+        Ok(())
+    }
+
+    /// Why no caller can be known: keys that are too old to be believed.
+    pub fn check(&self) -> Result<(), String> {
+        let age = self.0.age.age();
+        if self.0.read_keys().is_empty() || age <= self.0.believed_for {
+            return Ok(());
+        }
+        Err(format!(
+            "the token keys are {} h old, and believed for {} h: {} cannot be reached",
+            age.as_secs() / 3600,
+            self.0.believed_for.as_secs() / 3600,
+            self.0.source
+        ))
+    }
+
+    /// A key that is known, and not for too long.
     fn key(&self, kid: &str) -> Option<DecodingKey> {
-        self.0
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(kid)
-            .cloned()
+        if self.0.age.age() > self.0.believed_for {
+            return None;
+        }
+        self.0.read_keys().get(kid).cloned()
     }
 
     /// A key that is not known may be a new one.
@@ -126,18 +220,13 @@ impl Tokens {
             if let Err(error) = fetched {
                 tracing::warn!(
                     error = cause_chain(&error),
-                    url = self.0.url,
+                    from = %self.0.source,
                     "token keys not fetched"
                 );
             }
         }
-        let none_at_all = self
-            .0
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty();
-        self.key(kid).ok_or(if none_at_all {
+        let none_to_believe = self.0.read_keys().is_empty() || self.check().is_err();
+        self.key(kid).ok_or(if none_to_believe {
             AuthError::NoKeys
         } else {
             AuthError::Invalid
@@ -145,10 +234,24 @@ impl Tokens {
     }
 
     async fn fetch(&self) -> Result<(), FetchError> {
-        let response = self.0.http.get(&self.0.url).send().await?.error_for_status()?;
-        let jwks: JwkSet = response.json().await?;
-        self.take(&jwks);
-        let json = serde_json::to_value(&jwks).expect("a key set was JSON a moment ago");
+        let (url, http) = match &self.0.source {
+            Source::Own(own) => return self.take(&serde_json::from_value((*own()).clone())?, Duration::ZERO),
+            Source::Users { url, http } => (url, http),
+        };
+        let mut response = http.get(url.clone()).send().await?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let mut text = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if text.len() + chunk.len() > LARGEST {
+                return Err(FetchError::TooLarge);
+            }
+            text.extend_from_slice(&chunk);
+        }
+        let jwks: JwkSet = serde_json::from_slice(&text)?;
+        self.take(&jwks, Duration::ZERO)?;
+        let json = serde_json::to_value(&jwks)?;
         let kept = self
             .0
             .db
@@ -157,35 +260,81 @@ impl Tokens {
         Ok(kept?)
     }
 
-    async fn load_cached(&self) -> Result<(), DbError> {
+    async fn load_cached(&self) -> Result<(), FetchError> {
+        if matches!(self.0.source, Source::Own(_)) {
+            return Ok(());
+        }
         let cached = self
             .0
             .db
             .transaction("kit.cached_token_keys", async |tx| load(tx).await)
             .await?;
-        if let Some(jwks) = cached.and_then(|cached| serde_json::from_value::<JwkSet>(cached.jwks).ok()) {
-            self.take(&jwks);
-        }
-        Ok(())
+        let Some(Cached { jwks, age }) = cached else {
+            return Ok(());
+        };
+        // A clock that was put back makes no key younger than new.
+        let age = Duration::try_from_secs_f64(age.max(0.0)).unwrap_or(Duration::MAX / 2);
+        self.take(&serde_json::from_value(jwks)?, age)
     }
 
-    fn take(&self, jwks: &JwkSet) {
+    /// From now on these are the keys, which were fetched so long ago.
+    fn take(&self, jwks: &JwkSet, ago: Duration) -> Result<(), FetchError> {
         let keys = jwks.keys.iter().filter_map(|jwk| {
             let kid = jwk.common.key_id.clone()?;
             DecodingKey::from_jwk(jwk).ok().map(|key| (kid, key))
         });
         let keys: HashMap<_, _> = keys.collect();
-        if !keys.is_empty() {
-            *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        if keys.is_empty() {
+            return Err(FetchError::Unusable);
+        }
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.0.age.renew_as_of(ago);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn read_keys(&self) -> RwLockReadGuard<'_, HashMap<String, DecodingKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    fn users(settings: &TokenSettings) -> Result<Self, TokenSettingsError> {
+        use TokenSettingsError::{Ca, CaMissing, CaUnused, Scheme, UrlMissing};
+        let url = settings.jwks_url.clone().ok_or(UrlMissing)?;
+        // Keys are taken from where the settings lead, and from nowhere else.
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(redirect::Policy::none());
+        let client = match (url.scheme(), settings.jwks_ca.as_deref()) {
+            ("https", Some(ca)) => client.use_preconfigured_tls(https::client(ca).map_err(Ca)?),
+            ("https", None) => return Err(CaMissing(url)),
+            ("http", None) => client,
+            ("http", Some(_)) => return Err(CaUnused(url)),
+            _ => return Err(Scheme(url)),
+        };
+        let http = client.build()?;
+        Ok(Self::Users { url, http })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(_) => f.write_str("this service itself"),
+            Self::Users { url, .. } => write!(f, "{url}"),
         }
     }
 }
 
 async fn load(tx: &mut Tx<'_>) -> Result<Option<Cached>, DbError> {
-    Ok(sql_query("SELECT jwks FROM token_key_cache")
-        .get_result(&mut **tx)
-        .await
-        .optional()?)
+    Ok(
+        sql_query("SELECT jwks, extract(epoch FROM now() - fetched_at)::float8 AS age FROM token_key_cache")
+            .get_result(&mut **tx)
+            .await
+            .optional()?,
+    )
 }
 
 async fn store(tx: &mut Tx<'_>, jwks: serde_json::Value) -> Result<(), DbError> {

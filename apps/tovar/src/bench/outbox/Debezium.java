@@ -109,7 +109,7 @@ public class Debezium {
         message.headers().add(name, header.value().toString().getBytes(StandardCharsets.UTF_8));
       }
       message.headers().add("ce_specversion", "1.0".getBytes(StandardCharsets.UTF_8));
-      message.headers().add("ce_source", "/bench".getBytes(StandardCharsets.UTF_8));
+      message.headers().add("ce_source", "/tovar/bench.events".getBytes(StandardCharsets.UTF_8));
       producer.send(
           message,
           (metadata, error) -> {

@@ -23,7 +23,7 @@ use super::{
     fill::fill,
     payload::payload,
     relay::{Kind, full_topic},
-    rig::{Rig, Run},
+    rig::{Rig, Run, SOURCE},
 };
 use crate::bench::report::Report;
 
@@ -70,7 +70,7 @@ async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
 }
 
 fn settings(run: &Run) -> RelaySettings {
-    RelaySettings::new("/bench", PostgresSettings::new(&run.url), run.kafka.clone())
+    RelaySettings::new(SOURCE, PostgresSettings::new(&run.url), run.kafka.clone())
 }
 
 #[derive(Default)]
@@ -110,7 +110,7 @@ fn produce(run: &Run, events: usize) -> anyhow::Result<f64> {
             .insert(header("ce_specversion", "1.0"))
             .insert(header("ce_id", id.as_str()))
             .insert(header("ce_type", "bench.event.v1"))
-            .insert(header("ce_source", "/bench"))
+            .insert(header("ce_source", SOURCE))
             .insert(header("ce_subject", key.as_str()))
             .insert(header("ce_time", "2026-01-01T00:00:00.000000Z"))
             .insert(header("content-type", "application/json"));

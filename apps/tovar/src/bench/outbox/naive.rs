@@ -11,6 +11,7 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
+use super::rig::SOURCE;
 use crate::database;
 
 #[derive(Clone, Debug, Args)]
@@ -58,7 +59,7 @@ pub async fn relay(args: NaiveArgs) -> anyhow::Result<()> {
                 .insert(header("ce_specversion", "1.0"))
                 .insert(header("ce_id", id.as_str()))
                 .insert(header("ce_type", row.get(4)))
-                .insert(header("ce_source", "/bench"));
+                .insert(header("ce_source", SOURCE));
             let producer = &producer;
             async move {
                 let record = FutureRecord::to(&topic)

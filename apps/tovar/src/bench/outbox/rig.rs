@@ -14,6 +14,8 @@ use crate::database;
 
 /// Topic of every run, without its prefix.
 pub const TOPIC: &str = "bench.events";
+/// As its producer calls itself.
+pub const SOURCE: &str = "/tovar/bench.events";
 pub const PARTITIONS: i32 = 12;
 
 /// Settings beyond PostgreSQL's defaults. fsync and synchronous_commit are on by default and stay so; `logical` is what

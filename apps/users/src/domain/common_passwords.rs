@@ -1,0 +1,41 @@
+//! The commonest passwords, which are the first that are tried by one who guesses (NIST SP 800-63B, 3.1.1.2).
+//!
+//! The list holds those of at least eight characters among the 20 000 commonest of the passwords that have leaked, by the
+//! counts of Have I Been Pwned as Royce Williams has published them and Django 5.2 uses them: in lower case, in order.
+
+use std::{collections::HashSet, sync::LazyLock};
+
+static LIST: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+
+/// Whether a password is one of the commonest, in whatever case.
+pub fn is_common(password: &str) -> bool {
+    LIST.contains(password.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order_and_holds_what_could_be_a_password() {
+        let lines: Vec<&str> = include_str!("common_passwords.txt").lines().collect();
+        assert!(lines.len() > 5_000, "{}", lines.len());
+        assert!(lines.is_sorted());
+        for line in lines {
+            let length = line.chars().count();
+            assert!((8..=128).contains(&length), "{line:?}");
+            assert_eq!(line, line.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn the_commonest_are_found_in_every_case_and_others_are_not() {
+        for common in ["password", "12345678", "Password1", "QWERTYUIOP", "iloveyou"] {
+            assert!(is_common(common), "{common}");
+        }
+        for rare in ["correct horse battery", "passwordpassword!?", ""] {
+            assert!(!is_common(rare), "{rare}");
+        }
+    }
+}

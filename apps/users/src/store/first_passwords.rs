@@ -1,0 +1,29 @@
+use db::{DbError, Tx};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::schema::first_passwords::{self, password_hash};
+
+/// Of every first password that was seen at a start, its hash in PHC form.
+pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
+    Ok(first_passwords::table
+        .select(password_hash)
+        .load(&mut **tx)
+        .await?)
+}
+
+/// Keeps other replicas from making a first manager until the transaction ends.
+pub async fn lock(tx: &mut Tx<'_>) -> Result<(), DbError> {
+    diesel::sql_query("LOCK TABLE first_passwords IN EXCLUSIVE MODE")
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn add(tx: &mut Tx<'_>, hash: &str) -> Result<(), DbError> {
+    let added = diesel::insert_into(first_passwords::table)
+        .values(password_hash.eq(hash))
+        .execute(&mut **tx)
+        .await?;
+    DbError::expect_rows("noting a first password", 1, added)
+}
