@@ -71,7 +71,7 @@ stringData:
 {{- define "tovar.relayContainer" -}}
 {{- $root := first . -}}{{- $o := last . -}}
 image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-imagePullPolicy: {{ (include "tovar.global" $root | fromYaml).image.pullPolicy }}
+imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
 command: [/usr/local/bin/outbox-relay]
 securityContext: {{- include "tovar.containerSecurity" $root | nindent 2 }}
 env:
@@ -113,8 +113,7 @@ volumeMounts: [{name: files, mountPath: /etc/tovar, readOnly: true}]
 {{- end }}
 
 {{- define "tovar.serviceDeployment" -}}
-{{- $root := first . -}}{{- $o := last . -}}
-{{- $image := (include "tovar.global" $root | fromYaml).image }}
+{{- $root := first . -}}{{- $o := last . }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -146,7 +145,7 @@ spec:
         # Under a lock in the database, so that several pods may start at once.
         - name: migrate
           image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-          imagePullPolicy: {{ $image.pullPolicy }}
+          imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env:
             - {name: MIGRATE_ONLY, value: "true"}
@@ -166,7 +165,7 @@ spec:
       containers:
         - name: service
           image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-          imagePullPolicy: {{ $image.pullPolicy }}
+          imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env: {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
           ports:

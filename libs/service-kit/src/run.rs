@@ -17,7 +17,7 @@ use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::FingerprintKey;
 use kernel::{Class, Classify, Clock, cause_chain};
-use telemetry::{Ops, Readiness, Shutdown};
+use telemetry::{Listen, Ops, Readiness, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -110,7 +110,7 @@ pub async fn start_by<S: Service>(
         .await
         .context("the service's state cannot be made")?;
 
-    let listener = listen(kit.http_listen)?;
+    let listener = listen(kit.http_listen).await?;
     let address = listener.local_addr()?;
     let jwks_url = kit
         .tokens
@@ -172,9 +172,9 @@ pub async fn start_by<S: Service>(
     })
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}; set HTTP_LISTEN to a free address"))
+async fn listen(address: Listen) -> anyhow::Result<TcpListener> {
+    let listener = async { address.open().await?.into_std() }.await;
+    listener.with_context(|| format!("cannot listen on {address}; set HTTP_LISTEN to a free address"))
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {

@@ -1,10 +1,8 @@
-use std::net::SocketAddr;
-
 use db::DbSettings;
 use idempotency::IdempotencySettings;
 use inbox::InboxSettings;
 use kernel::Currency;
-use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
+use telemetry::{Listen, LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// All settings of a service: those of the kit and its own.
 #[derive(Clone, clap::Args)]
@@ -25,7 +23,7 @@ pub struct KitSettings {
         default_value = "127.0.0.1:8080",
         help_heading = "HTTP"
     )]
-    pub http_listen: SocketAddr,
+    pub http_listen: Listen,
 
     /// Threads that serve HTTP
     #[arg(long, env = "HTTP_WORKERS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "HTTP")]
