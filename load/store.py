@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOW = """no store to load: start one with `cargo tovar up` here, or name its file with TOVAR_STORE=FILE;
-for one that is deployed give --host ADDRESS, TOVAR_MANAGER_EMAIL and TOVAR_MANAGER_PASSWORD"""
+for one that is deployed `cargo tovar connect --write`, or give --host ADDRESS, TOVAR_MANAGER_EMAIL and TOVAR_MANAGER_PASSWORD"""
 
 
 @dataclass
@@ -23,8 +23,9 @@ class Store:
         path = Path(os.environ.get("TOVAR_STORE", ".tovar/store.json"))
         if path.exists():
             about = json.loads(path.read_text())
-            manager = about["manager"]
-            store = cls(about["base_url"], manager["email"], manager["password"], about["ops"].get("gateway"))
+            # None where the store is only read.
+            manager = about["manager"] or {}
+            store = cls(about["base_url"], manager.get("email"), manager.get("password"), about["ops"].get("gateway"))
         store.email = os.environ.get("TOVAR_MANAGER_EMAIL", store.email)
         store.password = os.environ.get("TOVAR_MANAGER_PASSWORD", store.password)
         store.gateway_ops = os.environ.get("TOVAR_GATEWAY_OPS", store.gateway_ops)

@@ -77,13 +77,10 @@ pub async fn check(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
     kubectl.run(&["scale", users, "--replicas", "1"]).await?;
     release.rolled_out(users).await?;
     // And they arrived.
+    let who = store.manager()?;
     let mut manager = None;
     wait_for("users to be back", Duration::from_secs(60), async || {
-        manager = Some(
-            guest
-                .log_in(&store.manager.email, &store.manager.password)
-                .await?,
-        );
+        manager = Some(guest.log_in(&who.email, &who.password).await?);
         Ok(true)
     })
     .await?;

@@ -35,6 +35,7 @@ pub struct Load {
 impl Load {
     /// When orders are accepted.
     pub async fn start(store: &StoreFile) -> anyhow::Result<Self> {
+        let manager = store.manager()?;
         let folder = tempfile::tempdir()?;
         let progress = File::create(folder.path().join("progress.log"))?;
         let process = Command::from(cargo::command())
@@ -49,8 +50,8 @@ impl Load {
             ])
             .args(["--users", PEOPLE, "--time", SECONDS])
             .args(["--url", &store.base_url])
-            .env("TOVAR_MANAGER_EMAIL", &store.manager.email)
-            .env("TOVAR_MANAGER_PASSWORD", &store.manager.password)
+            .env("TOVAR_MANAGER_EMAIL", &manager.email)
+            .env("TOVAR_MANAGER_PASSWORD", &manager.password)
             .arg("--report")
             .arg(folder.path())
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@ use std::{process::Stdio, time::Instant};
 
 use anyhow::{Context, ensure};
 use tokio::process::Command;
-use tovar::connect::{Connection, Kubectl};
+use tovar::connect::{Connection, Kubectl, Reach};
 
 pub const NAME: &str = "tovar";
 pub const SERVICES: [&str; 6] = [
@@ -78,7 +78,11 @@ impl Release {
 
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         self.step("forwards");
-        Connection::open(self.kubectl.clone(), NAME).await
+        let all = Reach {
+            write: true,
+            kafka: true,
+        };
+        Connection::open(self.kubectl.clone(), NAME, all).await
     }
 
     /// The names of the pods of a part of the store.

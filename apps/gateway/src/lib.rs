@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use telemetry::{LogSettings, Ops, OpsSettings, ShutdownSettings, traces::TraceSettings};
+use telemetry::{Listen, LogSettings, Ops, OpsSettings, ShutdownSettings, traces::TraceSettings};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ use crate::{journal::Journal, metrics::GatewayMetrics, proxy::Proxy, routes::Ser
 pub struct GatewaySettings {
     /// Address to listen on
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    pub listen: Listen,
 
     /// Base address of users, such as https://users:8443; with https SERVICES_CA is needed
     #[arg(long, env = "USERS_URL", default_value = "http://127.0.0.1:8081")]
@@ -128,7 +128,7 @@ impl Running {
 }
 
 pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
-    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+    let listener = settings.listen.open().await.with_context(|| {
         format!(
             "cannot listen on {}; set GATEWAY_LISTEN to a free address",
             settings.listen

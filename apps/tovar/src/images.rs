@@ -1,11 +1,13 @@
 //! `cargo tovar images`: an image of each program, by the Dockerfile, and on to where they are to run.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use anyhow::{Context, bail, ensure};
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::{cargo, services::SERVICES};
@@ -16,13 +18,17 @@ pub struct ImagesArgs {
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
 
-    /// What stands before an image's name, such as registry.example.org/shop
-    #[arg(long, value_name = "PREFIX", default_value = "tovar")]
+    /// What stands before an image's name, such as registry.example.org/shop; no registry answers to the default
+    #[arg(long, value_name = "PREFIX", default_value = LOCAL)]
     prefix: String,
 
     /// Where to bring each image: kind, minikube, or a command that takes the image's name, such as "docker push"
     #[arg(long, value_name = "kind|minikube|COMMAND")]
     load: Option<String>,
+
+    /// Where to write values for the charts with the prefix and the digest of each image, once it was pushed to a registry
+    #[arg(long, value_name = "FILE", requires = "load")]
+    values: Option<PathBuf>,
 
     /// Pack the programs that were built into this folder, such as target/release, instead of compiling them in a container
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["builder_image", "profile"])]
@@ -41,13 +47,27 @@ pub struct ImagesArgs {
     profile: Option<String>,
 }
 
+/// Before the name of an image that is nowhere but here: no registry answers to it.
+const LOCAL: &str = "localhost/tovar";
+
 /// Those that are no service.
 const OTHERS: [&str; 2] = ["gateway", "topics"];
+
+/// The program that is in each service's image as well.
+const RELAY: &str = "outbox-relay";
 
 pub async fn images(args: ImagesArgs) -> anyhow::Result<()> {
     let root = workspace().await?;
     let mut made = Vec::new();
-    for program in SERVICES.iter().map(|service| service.name).chain(OTHERS) {
+    let programs = SERVICES.iter().map(|service| service.name).chain(OTHERS);
+    if let Some(folder) = &args.from {
+        let within: Vec<&str> = programs.clone().chain([RELAY]).collect();
+        let (root, folder) = (root.clone(), folder.clone());
+        let write = move || sbom::Workspace::read(&root, cargo::command())?.write(&within, &folder);
+        let written = tokio::task::spawn_blocking(write).await?;
+        written.context("what the programs are made of cannot be written beside them")?;
+    }
+    for program in programs.clone() {
         let image = format!("{}/{program}:{}", args.prefix, args.tag);
         println!("→ {image}");
         let mut build = build(&args, &root, program)?;
@@ -62,10 +82,42 @@ pub async fn images(args: ImagesArgs) -> anyhow::Result<()> {
             run(loader(load)?.arg(image)).await?;
         }
     }
+    if let Some(file) = &args.values {
+        let mut digests = BTreeMap::new();
+        for (program, image) in programs.zip(&made) {
+            digests.insert(program, digest_of(image).await?);
+        }
+        let image = json!({ "prefix": args.prefix, "tag": args.tag, "digests": digests });
+        let values = json!({ "global": { "image": image } });
+        std::fs::write(file, serde_json::to_vec_pretty(&values)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        println!("→ {}", file.display());
+    }
     for image in made {
         println!("{image}");
     }
     Ok(())
+}
+
+/// By which a registry knows an image that was pushed to it.
+async fn digest_of(image: &str) -> anyhow::Result<String> {
+    let format = "{{range .RepoDigests}}{{println .}}{{end}}";
+    let output = Command::new("docker")
+        .args(["image", "inspect", "--format", format, image])
+        .output()
+        .await
+        .context("docker cannot be run; is it installed?")?;
+    let known = String::from_utf8(output.stdout)?;
+    let digest = digest_in(&known, image);
+    digest.with_context(|| format!("{image} has no digest: it was not pushed to a registry"))
+}
+
+/// The digest of this image in a list of `name@sha256:…`.
+fn digest_in(list: &str, image: &str) -> Option<String> {
+    let (name, _tag) = image.rsplit_once(':')?;
+    let digests = list.lines().filter_map(|line| line.split_once('@'));
+    let mut own = digests.filter(|(repository, _)| *repository == name);
+    own.next().map(|(_, digest)| digest.to_owned())
 }
 
 fn build(args: &ImagesArgs, root: &Path, target: &str) -> anyhow::Result<Command> {
@@ -144,4 +196,18 @@ async fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{name} ended with {status}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_s_digest_is_the_one_of_its_own_registry() {
+        let list =
+            "elsewhere.example.org/shop/users@sha256:1\nregistry.example.org:5000/shop/users@sha256:2\n";
+        let found = digest_in(list, "registry.example.org:5000/shop/users:0.1.0");
+        assert_eq!(found.as_deref(), Some("sha256:2"));
+        assert_eq!(digest_in(list, "localhost/tovar/users:0.1.0"), None);
+    }
 }

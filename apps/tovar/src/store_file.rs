@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
+use backing::private;
 use serde::{Deserialize, Serialize};
 
 /// The folder of a store that was not told another one.
@@ -20,15 +19,17 @@ const TARGETS: &str = "targets.json";
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StoreFile {
     pub base_url: String,
+    /// Empty where Kafka is not within reach.
     pub kafka_brokers: String,
     pub kafka_prefix: String,
-    /// By service, for the service itself.
+    /// By service, for the service itself; none where the store is only read.
     pub databases: BTreeMap<String, String>,
     /// The same databases by service, for a role that only reads.
     pub readers: BTreeMap<String, String>,
     /// Health and metrics, by process.
     pub ops: BTreeMap<String, String>,
-    pub manager: Credentials,
+    /// None where the store is only read.
+    pub manager: Option<Credentials>,
     /// The process that runs the store.
     pub pid: u32,
 }
@@ -70,9 +71,16 @@ impl StoreArgs {
 }
 
 impl StoreFile {
+    /// The first manager's log-in.
+    pub fn manager(&self) -> anyhow::Result<&Credentials> {
+        self.manager.as_ref().context(
+            "the store file has no manager's log-in, as the store is only read; `cargo tovar connect --write` has it",
+        )
+    }
+
     pub fn write(&self, data: &Path) -> anyhow::Result<PathBuf> {
         let path = data.join(FILE);
-        write_private(&path, &serde_json::to_vec_pretty(self)?)?;
+        private::write(&path, &serde_json::to_vec_pretty(self)?)?;
         Ok(path)
     }
 
@@ -85,8 +93,7 @@ impl StoreFile {
             .map(|url| url.trim_start_matches("http://"))
             .collect();
         let targets = serde_json::json!([{ "targets": addresses, "labels": { "job": "tovar" } }]);
-        fs::write(&path, serde_json::to_vec_pretty(&targets)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        private::write(&path, &serde_json::to_vec_pretty(&targets)?)?;
         Ok(path)
     }
 
@@ -100,21 +107,4 @@ impl StoreFile {
             }
         }
     }
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let draft = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }

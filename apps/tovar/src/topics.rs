@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use connect::KafkaSettings;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -35,6 +35,7 @@ pub async fn unread(
     kafka: &KafkaSettings,
     services: Vec<ServiceInfo>,
 ) -> anyhow::Result<BTreeMap<&'static str, Vec<Unread>>> {
+    is_within_reach(kafka)?;
     let kafka = kafka.clone();
     tokio::task::spawn_blocking(move || {
         let mut ends = Ends::default();
@@ -49,6 +50,15 @@ pub async fn unread(
             .collect()
     })
     .await?
+}
+
+/// An error if the store file names no Kafka.
+pub fn is_within_reach(kafka: &KafkaSettings) -> anyhow::Result<()> {
+    ensure!(
+        !kafka.kafka_brokers.is_empty(),
+        "Kafka is not within reach; `cargo tovar connect --kafka` forwards it"
+    );
+    Ok(())
 }
 
 /// The first and the next offset of each partition, by topic.

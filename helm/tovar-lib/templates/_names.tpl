@@ -9,7 +9,7 @@
 {{/* What all charts of a release share. */}}
 {{- define "tovar.global" -}}
 {{- $defaults := dict
-  "image" (dict "prefix" "tovar" "tag" "" "pullPolicy" "IfNotPresent" "pullSecrets" list)
+  "image" (dict "prefix" "localhost/tovar" "tag" "" "digests" dict "pullPolicy" "" "pullSecrets" list)
   "networkPolicy" (dict "enabled" true "dns" (dict "ports" (list 53 5353) "to" (list
     (dict "namespaceSelector" dict "podSelector" (dict "matchExpressions" (list (dict "key" "k8s-app" "operator" "In" "values" (list "kube-dns" "coredns" "node-local-dns")))))
     (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "dns.operator.openshift.io/daemonset-dns" "default")))
@@ -84,4 +84,11 @@ labels: {{- include "tovar.labels" (list $root (index . 1)) | nindent 2 }}
 {{- $root := first . -}}
 {{- $image := (include "tovar.global" $root | fromYaml).image -}}
 {{- printf "%s/%s:%s" $image.prefix (last .) ($image.tag | default $root.Chart.AppVersion) -}}
+{{- with index $image.digests (last .) -}}@{{ . }}{{- end -}}
+{{- end }}
+
+{{/* When a node pulls an image of the store: never where no registry can have it, as it was loaded onto the node. */}}
+{{- define "tovar.pullPolicy" -}}
+{{- $image := (include "tovar.global" . | fromYaml).image -}}
+{{- $image.pullPolicy | default (ternary "Never" "IfNotPresent" (hasPrefix "localhost/" $image.prefix)) -}}
 {{- end }}

@@ -112,7 +112,10 @@ data:
   # Run once, by the image, in a new cluster.
   roles.sh: |
     set -e
-    psql -v ON_ERROR_STOP=1 -v password="$OWNER_PASSWORD" -v reader="$READER_PASSWORD" --username postgres <<'SQL'
+    psql -v ON_ERROR_STOP=1 --username postgres <<'SQL'
+    -- Not as arguments, which every process of the pod may read.
+    \getenv password OWNER_PASSWORD
+    \getenv reader READER_PASSWORD
     -- The owner reaches this database and no other; the reader changes nothing in it.
     CREATE ROLE {{ $service }} LOGIN PASSWORD :'password';
     CREATE ROLE {{ $service }}_reader LOGIN PASSWORD :'reader';

@@ -78,7 +78,7 @@ stringData:
 {{- define "tovar.relayContainer" -}}
 {{- $root := first . -}}{{- $o := last . -}}
 image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-imagePullPolicy: {{ (include "tovar.global" $root | fromYaml).image.pullPolicy }}
+imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
 command: [/usr/local/bin/outbox-relay]
 securityContext: {{- include "tovar.containerSecurity" $root | nindent 2 }}
 env:
@@ -120,8 +120,7 @@ volumeMounts: [{name: files, mountPath: /etc/tovar, readOnly: true}]
 {{- end }}
 
 {{- define "tovar.serviceDeployment" -}}
-{{- $root := first . -}}{{- $o := last . -}}
-{{- $image := (include "tovar.global" $root | fromYaml).image }}
+{{- $root := first . -}}{{- $o := last . }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -153,7 +152,7 @@ spec:
         # Under a lock in the database, so that several pods may start at once.
         - name: migrate
           image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-          imagePullPolicy: {{ $image.pullPolicy }}
+          imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env:
             - {name: MIGRATE_ONLY, value: "true"}
@@ -173,7 +172,7 @@ spec:
       containers:
         - name: service
           image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
-          imagePullPolicy: {{ $image.pullPolicy }}
+          imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env: {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
           ports:

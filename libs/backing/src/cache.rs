@@ -4,9 +4,15 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::{Progress, place::fnv1a};
+
+/// Every jar that Maven may bring, as `sha256sum` prints it.
+const KNOWN: &str = include_str!("jars.sha256");
+/// Maven's way to copy jars, of one version: without it the latest would be run.
+const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
 /// Where fetched servers are kept: `TOVAR_CACHE`, else the user's cache. Root's own is closed to the user that
 /// PostgreSQL must run as.
@@ -66,7 +72,11 @@ pub async fn folder(
 pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     let list = artifacts.join(", ");
     let first = artifacts.first().context("artifacts are given")?;
-    let name = format!("{}-{:08x}", first.replace(':', "-"), fnv1a(list.as_bytes()) >> 32);
+    let name = format!(
+        "{}-{:08x}",
+        first.replace(':', "-"),
+        fnv1a(format!("{list}\n{KNOWN}").as_bytes()) >> 32
+    );
     folder(&name, async |draft| {
         progress(&format!("fetching {list} with Maven (once)"));
         let dependencies: String = artifacts.iter().map(|one| dependency(one)).collect::<anyhow::Result<_>>()?;
@@ -76,15 +86,39 @@ pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<
         );
         fs::write(draft.join("pom.xml"), pom)?;
         let mut maven = Command::new("mvn");
-        maven.current_dir(draft).args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=."]);
+        maven.current_dir(draft).args(["-q", "-B", "--strict-checksums", COPY, "-DoutputDirectory=."]);
         run(&mut maven).await.with_context(|| {
             format!(
                 "Maven did not fetch {list}. Install a Docker engine, or a JDK (17 or later) with Maven, such as \
                  Debian's packages default-jdk-headless and maven"
             )
-        })
+        })?;
+        check(draft, KNOWN)
     })
     .await
+}
+
+/// A jar is run as this user: it must be the very one that the list names, wherever it was fetched from.
+fn check(folder: &Path, known: &str) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|end| end != "jar") {
+            continue;
+        }
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let found = format!("{:x}  {name}", Sha256::digest(fs::read(&path)?));
+        if !known.lines().any(|line| line == found) {
+            bail!(
+                "{name} is not one that libs/backing/src/jars.sha256 knows, so it is not run; if it is meant, add this line there: \
+                 {found}"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn dependency(artifact: &str) -> anyhow::Result<String> {
@@ -107,4 +141,26 @@ pub async fn run(command: &mut Command) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jar_that_is_not_in_the_list_is_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("pom.xml"), "no jar").unwrap();
+        fs::write(folder.path().join("one.jar"), "the right one").unwrap();
+        let hash = format!("{:x}", Sha256::digest("the right one"));
+        let known = format!("{hash}  one.jar\n{hash}  two.jar\n");
+        check(folder.path(), &known).unwrap();
+        fs::write(folder.path().join("two.jar"), "another one").unwrap();
+        let said = check(folder.path(), &known).unwrap_err().to_string();
+        assert!(said.contains("two.jar") && said.contains("is not run"), "{said}");
+        // A name that the list does not have, with bytes that it has.
+        fs::rename(folder.path().join("one.jar"), folder.path().join("two.jar")).unwrap();
+        check(folder.path(), &known).unwrap();
+        check(folder.path(), &format!("{hash}  one.jar\n")).unwrap_err();
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
     engine,
     hold::Hold,
     place::{free_port, name_of, remembered_port},
+    private,
     tether::tail,
 };
 
@@ -53,7 +54,7 @@ struct Volume {
 
 impl Volume {
     fn of(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        private::folder(folder)?;
         let folder = folder.canonicalize()?;
         Ok(Self {
             name: name_of(&folder),

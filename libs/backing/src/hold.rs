@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read, Seek, Write},
     os::{fd::OwnedFd, unix::process::CommandExt},
     path::Path,
@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use tokio::time::Instant;
+
+use crate::private;
 
 /// An open file that we and the shells beside our servers hold together. Whoever waits for its end waits until the
 /// last of us is gone: neither we alone nor a server alone decides when a folder is free.
@@ -40,12 +42,7 @@ impl Hold {
 
     /// A folder that stays, and that nobody else can use for a server meanwhile.
     pub async fn keep(folder: &Path) -> anyhow::Result<Self> {
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(folder.join("lock"))?;
+        let mut file = private::open(&folder.join("lock"))?;
         let begin = Instant::now();
         while file.try_lock().is_err() {
             let mut owner = String::new();

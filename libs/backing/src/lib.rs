@@ -10,6 +10,7 @@ mod kafka;
 mod means;
 mod place;
 mod postgres;
+pub mod private;
 mod server;
 mod shared;
 mod tether;
@@ -18,7 +19,7 @@ pub use cache::jars;
 pub use cut::cut;
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions};
 pub use means::Means;
-pub use place::forget_data;
+pub use place::{Unprivileged, forget_data};
 pub use postgres::{Postgres, PostgresOptions};
 pub use shared::{Servers, own_kafka, own_kafka_cluster, own_postgres, shared};
 

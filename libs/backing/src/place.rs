@@ -1,17 +1,19 @@
 use std::{
-    fs,
+    fs::{self, File, OpenOptions, Permissions},
+    io,
     net::{SocketAddr, TcpListener},
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
-use nix::unistd::User;
+use nix::{fcntl::OFlag, unistd::User};
 use rand::Rng;
 
-use crate::{engine, hold::Hold};
+use crate::{engine, hold::Hold, private};
 
-/// The user that a server runs as if we are root, whom PostgreSQL refuses.
+/// The user that a server runs as if we are root: whom PostgreSQL refuses, and
+/// whom nothing else needs to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Unprivileged {
     pub uid: u32,
@@ -19,12 +21,12 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// `None` if we are nobody special ourselves.
+    /// `None` if we are no more than a user ourselves.
     pub fn if_root() -> anyhow::Result<Option<Self>> {
         if !nix::unistd::geteuid().is_root() {
             return Ok(None);
         }
-        for name in ["postgres", "nobody"] {
+        for name in ["tovar", "postgres", "nobody"] {
             if let Some(user) = User::from_name(name)? {
                 return Ok(Some(Self {
                     uid: user.uid.as_raw(),
@@ -32,8 +34,73 @@ impl Unprivileged {
                 }));
             }
         }
-        bail!("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+        bail!("servers do not run as root, and there is no user tovar, postgres or nobody to run them as")
     }
+
+    /// Gives it a file or folder, and not what a link in its place leads to.
+    pub fn own(self, path: &Path) -> anyhow::Result<()> {
+        lchown(path, Some(self.uid), Some(self.gid))
+            .with_context(|| format!("{} cannot be given to the servers' user", path.display()))
+    }
+
+    /// Lets it pass through a folder of ours, without a look at what is in it.
+    pub fn may_pass(self, folder: &Path) -> anyhow::Result<()> {
+        let pass = || -> io::Result<()> {
+            let folder = open_folder(folder)?;
+            fchown(&folder, None, Some(self.gid))?;
+            folder.set_permissions(Permissions::from_mode(0o710))
+        };
+        pass().with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
+    }
+
+    /// Where a program lies that it can run: where it is, or a copy where all can go.
+    pub fn program(self, program: &Path) -> anyhow::Result<PathBuf> {
+        if self.reaches(program) {
+            return Ok(program.to_owned());
+        }
+        let name = program.file_name().context("a program has a name")?;
+        let folder = program.parent().unwrap_or(program);
+        let folder = elsewhere(folder);
+        let copy = folder.join(name);
+        let put = || -> io::Result<()> {
+            fs::create_dir_all(&folder)?;
+            for open in [Path::new(ELSEWHERE), &folder] {
+                fs::set_permissions(open, Permissions::from_mode(0o755))?;
+            }
+            let draft = copy.with_extension("new");
+            match fs::remove_file(&draft) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            if fs::hard_link(program, &draft).is_err() {
+                fs::copy(program, &draft)?;
+            }
+            fs::rename(&draft, &copy)
+        };
+        put().with_context(|| format!("cannot put {} at {}", program.display(), copy.display()))?;
+        Ok(copy)
+    }
+
+    /// Whether it can go to a file or folder from the root on.
+    fn reaches(self, path: &Path) -> bool {
+        path.ancestors().skip(1).all(|folder| {
+            fs::metadata(folder).is_ok_and(|found| {
+                let mode = found.permissions().mode();
+                mode & 0o001 != 0 || (mode & 0o010 != 0 && found.gid() == self.gid)
+            })
+        })
+    }
+}
+
+/// Where lies what must be within reach of the servers' user, and has no place of its own there.
+const ELSEWHERE: &str = "/var/lib/tovar";
+
+fn open_folder(folder: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(folder)
 }
 
 /// The folder of a server, and the hold on it: `data`, or one that is thrown away with the server.
@@ -53,6 +120,7 @@ pub async fn claim(
         rand::random::<u32>()
     );
     let wanted = std::env::temp_dir().join(name);
+    private::new_folder(&wanted).with_context(|| format!("cannot make {}", wanted.display()))?;
     let folder = reachable(&wanted, user)?;
     let hold = Hold::throw_away(&[&wanted, &folder])?;
     Ok((folder, hold))
@@ -61,23 +129,66 @@ pub async fn claim(
 /// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very folder, unless that lies
 /// where the user cannot go, such as below /root.
 fn reachable(wanted: &Path, user: Option<Unprivileged>) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(wanted).with_context(|| format!("cannot make {}", wanted.display()))?;
-    let wanted = wanted.canonicalize()?;
-    let Some(user) = user else { return Ok(wanted) };
-    let passable =
-        |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 != 0);
-    let folder = if wanted.ancestors().skip(1).all(passable) {
+    private::folder(wanted)?;
+    let Some(user) = user else {
+        return Ok(wanted.canonicalize()?);
+    };
+    let wanted = in_its_place(wanted)?;
+    if wanted.is_symlink() {
+        bail!(
+            "{} is a link, which root does not follow; name the folder itself with --data",
+            wanted.display()
+        );
+    }
+    let folder = if user.reaches(&wanted) {
         wanted
     } else {
+        private::folder(&elsewhere(&wanted))?;
+        fs::set_permissions(ELSEWHERE, Permissions::from_mode(0o755))?;
         elsewhere(&wanted)
     };
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    chown(&folder, Some(user.uid), Some(user.gid))?;
+    give(&folder, user)
+        .with_context(|| format!("{} cannot be given to the servers' user", folder.display()))?;
     Ok(folder)
 }
 
+/// Gives a folder to `user`, and if it was another's until now, all that is in it.
+fn give(folder: &Path, user: Unprivileged) -> io::Result<()> {
+    let opened = open_folder(folder)?;
+    let is_its_own = opened.metadata()?.uid() == user.uid;
+    fchown(&opened, Some(user.uid), Some(user.gid))?;
+    opened.set_permissions(Permissions::from_mode(0o700))?;
+    if is_its_own {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give(&entry.path(), user)?;
+        } else {
+            lchown(entry.path(), Some(user.uid), Some(user.gid))?;
+        }
+    }
+    Ok(())
+}
+
+/// The path of what may be a link, with none on the way to it.
+fn in_its_place(path: &Path) -> io::Result<PathBuf> {
+    match (path.parent(), path.file_name()) {
+        (Some(above), Some(name)) => {
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            Ok(above.canonicalize()?.join(name))
+        }
+        _ => path.canonicalize(),
+    }
+}
+
 fn elsewhere(wanted: &Path) -> PathBuf {
-    Path::new("/var/lib/tovar").join(name_of(wanted))
+    Path::new(ELSEWHERE).join(name_of(wanted))
 }
 
 /// A name for what belongs to a folder but cannot lie in it.
@@ -99,18 +210,19 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker volume.
+/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker volume. What a link leads to stays.
 pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let volume = name_of(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
+    let folder = in_its_place(folder).unwrap_or_else(|_| folder.to_owned());
     for path in [&folder, &elsewhere(&folder)] {
         match fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove {}", path.display()));
             }
             _ => {}
         }
     }
-    engine::forget_volume(name_of(&folder))
+    engine::forget_volume(volume)
 }
 
 /// A port of 127.0.0.1 that nobody uses at the moment. It lies below those that systems take for outgoing connections
@@ -137,6 +249,96 @@ pub fn remembered_port(folder: &Path, file: &str) -> anyhow::Result<u16> {
         return Ok(port);
     }
     let port = free_port()?;
-    fs::write(memory, port.to_string())?;
+    private::write(&memory, port.to_string().as_bytes())?;
     Ok(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn is_root() -> bool {
+        nix::unistd::geteuid().is_root()
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_not_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let (other, data) = (home.path().join("other"), home.path().join("data"));
+        fs::create_dir_all(other.join("kept")).unwrap();
+        fs::create_dir(&data).unwrap();
+        symlink(&other, data.join("postgres")).unwrap();
+        forget_data(&data.join("postgres")).unwrap();
+        assert!(other.join("kept").is_dir());
+        assert!(!data.join("postgres").is_symlink());
+        forget_data(&other).unwrap();
+        assert!(!other.exists());
+    }
+
+    /// Only root gives folders away.
+    #[test]
+    fn what_a_link_leads_to_is_not_given_away() {
+        let Some(user) = Unprivileged::if_root().unwrap() else {
+            return;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let other = home.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("file"), "").unwrap();
+        symlink(&other, home.path().join("postgres")).unwrap();
+        let refused = reachable(&home.path().join("postgres"), Some(user)).unwrap_err();
+        assert!(format!("{refused:#}").contains("is a link"), "{refused:#}");
+
+        // A link inside of a folder is not followed either.
+        let mine = home.path().join("mine");
+        fs::create_dir(&mine).unwrap();
+        symlink(&other, mine.join("folder")).unwrap();
+        symlink(other.join("file"), mine.join("file")).unwrap();
+        give(&mine, user).unwrap();
+        for (path, owner) in [(&other, 0), (&other.join("file"), 0), (&mine, user.uid)] {
+            assert_eq!(fs::metadata(path).unwrap().uid(), owner, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_server_s_folder_is_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let user = Unprivileged::if_root().unwrap();
+        let folder = reachable(&home.path().join("kafka"), user).unwrap();
+        let found = fs::metadata(&folder).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o700);
+        let owner = user.map_or_else(|| nix::unistd::geteuid().as_raw(), |user| user.uid);
+        assert_eq!(found.uid(), owner);
+        forget_data(&home.path().join("kafka")).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_lies_where_its_user_cannot_go_is_put_where_it_can() {
+        if !is_root() {
+            return;
+        }
+        let user = Unprivileged::if_root().unwrap().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o700)).unwrap();
+        let program = home.path().join("orders");
+        fs::write(&program, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let found = user.program(&program).unwrap();
+        assert_ne!(found, program);
+        assert_eq!(found.file_name(), program.file_name());
+        assert!(user.reaches(&found));
+        // As after another build.
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, "#!/bin/sh\ntrue\n").unwrap();
+        assert_eq!(
+            fs::read_to_string(user.program(&program).unwrap()).unwrap(),
+            "#!/bin/sh\ntrue\n"
+        );
+        fs::remove_dir_all(found.parent().unwrap()).unwrap();
+
+        user.may_pass(home.path()).unwrap();
+        assert_eq!(user.program(&program).unwrap(), program);
+    }
 }

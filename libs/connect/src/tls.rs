@@ -1,4 +1,4 @@
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -7,7 +7,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{self, CryptoProvider},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
 use crate::{ConnectError, SslMode};
@@ -56,10 +56,12 @@ fn read_roots(path: &Path) -> Result<RootCertStore, ConnectError> {
     };
     let pem = fs::read(path).map_err(failed)?;
     let mut roots = RootCertStore::empty();
-    for certificate in rustls_pemfile::certs(&mut pem.as_slice()) {
-        roots
-            .add(certificate.map_err(failed)?)
-            .map_err(ConnectError::Tls)?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let broken = |error: rustls::pki_types::pem::Error| {
+            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+        };
+        let certificate = certificate.map_err(broken).map_err(failed)?;
+        roots.add(certificate).map_err(ConnectError::Tls)?;
     }
     if roots.is_empty() {
         Err(ConnectError::CaMissing)

@@ -17,7 +17,7 @@ use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
-use telemetry::{Ops, Readiness, ReadingAge, Shutdown};
+use telemetry::{Listen, Ops, Readiness, ReadingAge, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -118,7 +118,7 @@ pub async fn start_by<S: Service>(
         "Age of the public token keys by which the service knows its callers",
     );
     let tokens = Tokens::new(&kit.tokens, S::token_keys(&state), db.clone(), keys_age)?;
-    let doors = Doors::open(&kit)?;
+    let doors = Doors::open(&kit).await?;
     let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
@@ -183,16 +183,16 @@ struct Doors {
 }
 
 impl Doors {
-    fn open(kit: &KitSettings) -> anyhow::Result<Self> {
+    async fn open(kit: &KitSettings) -> anyhow::Result<Self> {
         let https = match (kit.https_listen, &kit.https_certificate, &kit.https_key) {
             (Some(address), Some(certificate), Some(key)) => Some((
-                listen(address, "HTTPS_LISTEN")?,
+                listen(address, "HTTPS_LISTEN").await?,
                 https::server(certificate, key).context("HTTPS_LISTEN cannot be served")?,
             )),
             _ => None,
         };
         Ok(Self {
-            http: listen(kit.http_listen, "HTTP_LISTEN")?,
+            http: listen(kit.http_listen, "HTTP_LISTEN").await?,
             https,
         })
     }
@@ -203,8 +203,9 @@ impl Doors {
     }
 }
 
-fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+async fn listen(address: Listen, setting: &str) -> anyhow::Result<TcpListener> {
+    let listener = async { address.open().await?.into_std() }.await;
+    listener
         .with_context(|| format!("cannot listen on {address}; set {setting} to a free address"))
 }
 

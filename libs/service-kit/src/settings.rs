@@ -1,11 +1,11 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use db::DbSettings;
 use idempotency::IdempotencySettings;
 use inbox::InboxSettings;
 use kernel::Currency;
 use reqwest::Url;
-use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
+use telemetry::{Listen, LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// All settings of a service: those of the kit and its own.
 #[derive(Clone, clap::Args)]
@@ -26,7 +26,7 @@ pub struct KitSettings {
         default_value = "127.0.0.1:8080",
         help_heading = "HTTP"
     )]
-    pub http_listen: SocketAddr,
+    pub http_listen: Listen,
 
     /// Address of the same API over TLS; port 0 takes a free one. Without it there is none
     #[arg(
@@ -36,7 +36,7 @@ pub struct KitSettings {
         requires = "https_key",
         help_heading = "HTTP"
     )]
-    pub https_listen: Option<SocketAddr>,
+    pub https_listen: Option<Listen>,
 
     /// PEM file of the certificate for HTTPS_LISTEN, and of those between it and its authority
     #[arg(

@@ -3,6 +3,7 @@
 //! The same for services, relays and the gateway.
 
 mod json;
+mod listen;
 mod log;
 mod metrics;
 mod ops;
@@ -12,6 +13,7 @@ pub mod traces;
 #[doc(hidden)]
 pub use prometheus_client;
 
+pub use listen::{Listen, Reservation};
 pub use log::{LogFormat, LogSettings, init, writing_to};
 pub use metrics::{ReadingAge, registry, show};
 pub use ops::{Ops, OpsSettings, Readiness};

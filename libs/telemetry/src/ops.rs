@@ -17,12 +17,14 @@ use prometheus_client::{encoding::text, registry::Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::Listen;
+
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Health and metrics")]
 pub struct OpsSettings {
     /// Address of /health/live, /health/ready and /metrics; port 0 takes a free one
     #[arg(long, env = "OPS_LISTEN", default_value = "127.0.0.1:0")]
-    pub ops_listen: SocketAddr,
+    pub ops_listen: Listen,
 }
 
 /// Says whether the process can do its work now; `Err` holds the reason.
@@ -47,7 +49,7 @@ impl Ops {
         registry: Arc<Mutex<Registry>>,
         ready: Readiness,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(settings.ops_listen).await?;
+        let listener = settings.ops_listen.open().await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         tokio::spawn(

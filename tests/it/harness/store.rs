@@ -294,10 +294,10 @@ impl Store {
             databases: by_name(&self.databases),
             readers: self.readers.clone(),
             ops: by_name(&self.ops),
-            manager: Credentials {
+            manager: Some(Credentials {
                 email: MANAGER.0.to_owned(),
                 password: MANAGER.1.to_owned(),
-            },
+            }),
             pid: std::process::id(),
         }
     }

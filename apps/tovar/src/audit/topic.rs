@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::history::{Digest, Identity};
-use crate::topics::{ends, header};
+use crate::topics::{ends, header, is_within_reach};
 
 /// Without a message for so long, Kafka is not there.
 const STALLED: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub struct Messages {
 
 impl Messages {
     pub async fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Self> {
+        is_within_reach(kafka)?;
         let (kafka, topic) = (kafka.clone(), kafka.topic(topic));
         tokio::task::spawn_blocking(move || read(&kafka, &topic)).await?
     }

@@ -32,7 +32,7 @@ use crate::{
     demo::stock::{add_slot, list_goods},
     services::SERVICES,
     store_file::StoreFile,
-    topics::{ends, header},
+    topics::{ends, header, is_within_reach},
     verify::{self, Sources},
 };
 
@@ -98,9 +98,8 @@ struct Bought {
 impl Shop {
     async fn open(store: &StoreFile) -> anyhow::Result<Self> {
         let guest = Client::new(&store.base_url);
-        let manager = guest
-            .log_in(&store.manager.email, &store.manager.password)
-            .await?;
+        let who = store.manager()?;
+        let manager = guest.log_in(&who.email, &who.password).await?;
         let mark = &Uuid::new_v4().simple().to_string()[..8];
         let zone = format!("bench-{mark}");
         manager
@@ -241,6 +240,7 @@ struct Ends {
 impl Ends {
     fn watch(store: &StoreFile) -> anyhow::Result<Self> {
         let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
+        is_within_reach(&kafka)?;
         let mut config = kafka.client_config("bench");
         config
             .set("group.id", kafka.topic(&format!("bench-{}", Uuid::new_v4())))

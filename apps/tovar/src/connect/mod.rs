@@ -10,12 +10,11 @@ use sha2::{Digest, Sha256};
 use telemetry::{Shutdown, ShutdownSettings};
 use tokio::time::Instant;
 
-use self::forward::Forward;
+use self::forward::{Door, Forward};
 pub use self::kubectl::Kubectl;
 use crate::{
     services::SERVICES,
     store_file::{Credentials, DEFAULT_DATA, StoreFile},
-    up::process::FreePorts,
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +32,22 @@ pub struct ConnectArgs {
     data: PathBuf,
 
     #[command(flatten)]
+    reach: Reach,
+
+    #[command(flatten)]
     shutdown: ShutdownSettings,
+}
+
+/// How much of a store is reached. Without any of it: its addresses, to read its databases.
+#[derive(Clone, Copy, Default, Debug, clap::Args)]
+pub struct Reach {
+    /// Also what changes the store: the databases as their owner, and the first manager's log-in
+    #[arg(long)]
+    pub write: bool,
+
+    /// Also Kafka, at a port that each user of this machine reaches: `outbox audit` reads it
+    #[arg(long)]
+    pub kafka: bool,
 }
 
 /// For all forwards together.
@@ -43,19 +57,22 @@ const OPEN_WITHIN: Duration = Duration::from_secs(120);
 pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     let mut stop = Shutdown::listen(&args.shutdown)?;
     let kubectl = Kubectl::new(&args.namespace);
-    std::fs::create_dir_all(&args.data)
-        .with_context(|| format!("the folder {} cannot be made", args.data.display()))?;
+    backing::private::folder(&args.data)?;
     let connection = tokio::select! {
-        connection = Connection::open(kubectl, &args.release) => connection?,
+        connection = Connection::open(kubectl, &args.release, args.reach) => connection?,
         () = stop.wished() => return Ok(()),
     };
     let file = &connection.store;
     let path = file.write(&args.data)?;
     println!("  {:<22}{}", "store file", path.display());
-    println!(
-        "  {:<22}{} / {}",
-        "first manager", file.manager.email, file.manager.password
-    );
+    if file.manager.is_some() {
+        println!("  {:<22}in the store file", "first manager");
+    } else {
+        println!("  {:<22}reading only; --write for the rest", "databases");
+    }
+    if file.kafka_brokers.is_empty() {
+        println!("  {:<22}not forwarded; --kafka does it", "Kafka");
+    }
     println!();
     println!("ready {}", file.base_url);
     stop.wished().await;
@@ -71,10 +88,13 @@ pub struct Connection {
 
 impl Connection {
     /// Says what it waits for, and gives up after a while.
-    pub async fn open(kubectl: Kubectl, release: &str) -> anyhow::Result<Self> {
+    pub async fn open(kubectl: Kubectl, release: &str, reach: Reach) -> anyhow::Result<Self> {
         eprintln!("looking for the release {release} in {kubectl}");
-        let mut ports = FreePorts::default();
-        // What is forwarded to, its ports, and the one that answers to HTTP without being counted as a part of the store's work.
+        let door = async |there| {
+            let door = Door::at(0, there).await;
+            door.context("no port of 127.0.0.1 is free")
+        };
+        // What is forwarded to, by which doors, and the one that answers to HTTP without being counted as a part of the store's work.
         let mut wanted = Vec::new();
         let (mut databases, mut readers, mut ops) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for service in SERVICES {
@@ -84,67 +104,65 @@ impl Connection {
                 .secret(&format!("{full}-postgres"))
                 .await
                 .context("only a store whose databases the chart runs can be connected to")?;
-            let port = ports.take()?;
-            databases.insert(name.to_owned(), at(&secret, "url", port)?);
-            readers.insert(name.to_owned(), at(&secret, "reader-url", port)?);
-            wanted.push((format!("service/{full}-postgres"), vec![(port, 5432)], None));
-            let (own, relay) = (ports.take()?, ports.take()?);
-            ops.insert(name.to_owned(), format!("http://127.0.0.1:{own}"));
-            ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay}"));
+            let database = door(5432).await?;
+            if reach.write {
+                databases.insert(name.to_owned(), at(&secret, "url", database.here)?);
+            }
+            readers.insert(name.to_owned(), at(&secret, "reader-url", database.here)?);
+            wanted.push((format!("service/{full}-postgres"), vec![database], None));
+            let (own, relay) = (door(9090).await?, door(9091).await?);
+            let (own_port, relay_port) = (own.here, relay.here);
+            ops.insert(name.to_owned(), format!("http://127.0.0.1:{own_port}"));
+            ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay_port}"));
             let pods = format!("deployment/{full}");
             if kubectl.exists(&format!("deployment/{full}-relay")).await? {
-                wanted.push((pods, vec![(own, 9090)], Some(own)));
-                wanted.push((
-                    format!("deployment/{full}-relay"),
-                    vec![(relay, 9091)],
-                    Some(relay),
-                ));
+                wanted.push((pods, vec![own], Some(own_port)));
+                wanted.push((format!("deployment/{full}-relay"), vec![relay], Some(relay_port)));
             } else {
-                wanted.push((pods, vec![(own, 9090), (relay, 9091)], Some(own)));
+                wanted.push((pods, vec![own, relay], Some(own_port)));
             }
         }
-        let (http, gateway_ops) = (ports.take()?, ports.take()?);
-        ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{gateway_ops}"));
+        let (http, gateway_ops) = (door(8080).await?, door(9090).await?);
+        let (http_port, ops_port) = (http.here, gateway_ops.here);
+        ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{ops_port}"));
         let gateway = format!("deployment/{}", name_of(release, "gateway"));
-        wanted.push((
-            gateway,
-            vec![(http, 8080), (gateway_ops, 9090)],
-            Some(gateway_ops),
-        ));
-        let kafka = kafka_port(&kubectl, release).await?;
-        wanted.push((
-            format!("statefulset/{}", name_of(release, "kafka")),
-            vec![(kafka, kafka)],
-            None,
-        ));
+        wanted.push((gateway, vec![http, gateway_ops], Some(ops_port)));
+        let mut kafka_brokers = String::new();
+        if reach.kafka {
+            let kafka = kafka_door(&kubectl, release).await?;
+            kafka_brokers = format!("127.0.0.1:{}", kafka.here);
+            let pods = format!("statefulset/{}", name_of(release, "kafka"));
+            wanted.push((pods, vec![kafka], None));
+        }
 
-        let users = name_of(release, "users");
-        let manager = kubectl.secret(&users).await?;
-        let email = kubectl
-            .variable(&format!("deployment/{users}"), "service", "FIRST_MANAGER_EMAIL")
-            .await?;
+        let users = format!("deployment/{}", name_of(release, "users"));
+        let manager = if reach.write {
+            let email = kubectl.variable(&users, "service", "FIRST_MANAGER_EMAIL").await?;
+            let secret = kubectl.secret(&name_of(release, "users")).await?;
+            Some(Credentials {
+                email: email.context("the users service has no FIRST_MANAGER_EMAIL")?,
+                password: of(&secret, "first-manager-password")?.to_owned(),
+            })
+        } else {
+            None
+        };
         let store = StoreFile {
-            base_url: format!("http://127.0.0.1:{http}"),
-            kafka_brokers: format!("127.0.0.1:{kafka}"),
+            base_url: format!("http://127.0.0.1:{http_port}"),
+            kafka_brokers,
             kafka_prefix: kubectl
-                .variable(&format!("deployment/{users}"), "service", "KAFKA_PREFIX")
+                .variable(&users, "service", "KAFKA_PREFIX")
                 .await?
                 .unwrap_or_default(),
             databases,
             readers,
             ops,
-            manager: Credentials {
-                email: email.context("the users service has no FIRST_MANAGER_EMAIL")?,
-                password: of(&manager, "first-manager-password")?.to_owned(),
-            },
+            manager,
             // Under which none of the store's processes is found, as none runs on this machine.
             pid: std::process::id(),
         };
-        // Free them for the forwards.
-        drop(ports);
         let forwards: Vec<Forward> = wanted
             .into_iter()
-            .map(|(to, ports, asked)| Forward::start(kubectl.clone(), to, ports, asked))
+            .map(|(to, doors, asked)| Forward::start(kubectl.clone(), to, doors, asked))
             .collect();
         eprintln!("opening {} forwards", forwards.len());
         let deadline = Instant::now() + OPEN_WITHIN;
@@ -173,8 +191,8 @@ fn name_of(release: &str, part: &str) -> String {
     format!("{}-{hash}-{part}", begin.strip_suffix('-').unwrap_or(&begin))
 }
 
-/// The port under which the broker knows itself at 127.0.0.1.
-async fn kafka_port(kubectl: &Kubectl, release: &str) -> anyhow::Result<u16> {
+/// At the port under which the broker knows itself at 127.0.0.1.
+async fn kafka_door(kubectl: &Kubectl, release: &str) -> anyhow::Result<Door> {
     let listeners = kubectl
         .variable(
             &format!("statefulset/{}", name_of(release, "kafka")),
@@ -188,10 +206,10 @@ async fn kafka_port(kubectl: &Kubectl, release: &str) -> anyhow::Result<u16> {
         .split(',')
         .find_map(|listener| listener.strip_prefix("FORWARD://127.0.0.1:"));
     let port = port.context("the broker has no listener for forwards")?.parse()?;
-    if let Err(error) = std::net::TcpListener::bind(("127.0.0.1", port)) {
-        bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort");
+    match Door::at(port, port).await {
+        Ok(door) => Ok(door),
+        Err(error) => bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort"),
     }
-    Ok(port)
 }
 
 fn of<'s>(secret: &'s BTreeMap<String, String>, key: &str) -> anyhow::Result<&'s str> {

@@ -62,9 +62,8 @@ async fn open(store: &StoreFile) -> anyhow::Result<(Client, Client)> {
             store.base_url
         )
     })?;
-    let manager = guest
-        .log_in(&store.manager.email, &store.manager.password)
-        .await?;
+    let who = store.manager()?;
+    let manager = guest.log_in(&who.email, &who.password).await?;
     Ok((guest, manager))
 }
 

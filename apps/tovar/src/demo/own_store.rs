@@ -1,4 +1,4 @@
-use std::{net::TcpListener, process::Stdio, time::Duration};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
 
 use anyhow::{Context, bail};
 use nix::{
@@ -31,12 +31,15 @@ pub struct OwnStore {
 impl OwnStore {
     pub async fn start() -> anyhow::Result<Self> {
         let data = tempfile::tempdir().context("no folder for a store")?;
+        // The servers run as a user of their own if we are root.
+        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o711))?;
+        let folder = data.path().join("store");
         // Free at this moment; `up` says so if somebody was faster.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         println!("Starting a store of the demo's own.");
         let mut up = Command::new(std::env::current_exe().context("where this program lies")?)
             .args(["up", "--port", &port.to_string(), "--data"])
-            .arg(data.path())
+            .arg(&folder)
             .env("DEADLINE_BEFORE_SHIPMENT", DEADLINE_SECONDS)
             .env("STOP_AT_EOF", "true")
             .stdin(Stdio::piped())
@@ -50,7 +53,7 @@ impl OwnStore {
         let ready = tokio::time::timeout(READY_WITHIN, until_ready(output));
         let output = ready.await.context("the store did not get ready")??;
         let file = StoreArgs {
-            store: data.path().join("store.json"),
+            store: folder.join("store.json"),
         };
         println!();
         Ok(Self {

@@ -98,8 +98,12 @@ impl ActArgs {
     fn url(&self) -> anyhow::Result<String> {
         let store: StoreFile = self.by.store.read()?;
         let url = store.databases.get(self.service.name);
-        url.cloned()
-            .with_context(|| format!("the store file has no database for {}", self.service.name))
+        url.cloned().with_context(|| {
+            format!(
+                "the store file has no address that may change the database of {}; `cargo tovar connect --write` has it",
+                self.service.name
+            )
+        })
     }
 
     fn who(&self) -> anyhow::Result<String> {

@@ -129,8 +129,8 @@ async fn outbox(args: OutboxArgs) -> anyhow::Result<ExitCode> {
 
 /// Rounds of all faults, each in an order of its own, until the time is over or something is wrong.
 pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
-    // PostgreSQL runs as a user of its own if we are root.
-    fs::set_permissions(data, fs::Permissions::from_mode(0o755))?;
+    // The servers run as a user of their own if we are root.
+    fs::set_permissions(data, fs::Permissions::from_mode(0o711))?;
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut rig = Rig::start(data, plan.program.clone()).await?;
     let writers = Writers::start(&rig.places.url, plan.seed).await?;

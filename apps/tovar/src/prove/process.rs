@@ -23,6 +23,8 @@ use super::{afterwards::Afterwards, consumer};
 /// Where a process finds PostgreSQL and Kafka.
 #[derive(Clone, Debug, Args)]
 pub struct Places {
+    /// Not an argument, which each user of this machine may read.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub url: String,
     pub brokers: String,
     pub prefix: String,
@@ -95,7 +97,8 @@ impl Process {
         };
         let mut command = Command::new(program);
         command
-            .args(["prove", name, &places.url, &places.brokers, &places.prefix])
+            .args(["prove", name, &places.brokers, &places.prefix])
+            .env("DATABASE_URL", &places.url)
             .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

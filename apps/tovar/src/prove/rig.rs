@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions, private};
 use connect::KafkaSettings;
 use db::DbSettings;
 use kernel::Event;
@@ -78,6 +78,8 @@ impl Rig {
             data: Some(data.join(POSTGRES)),
             ..PostgresOptions::default()
         };
+        // For who looks into data that were kept after a violation.
+        private::write(&data.join("superuser-password"), postgres.password.as_bytes())?;
         let kafka = KafkaOptions {
             data: Some(data.join(KAFKA)),
             proxy: Some(kafka_port),

@@ -1,17 +1,18 @@
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions, Unprivileged, private};
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
 use super::{show, supervise::Pauses};
-use crate::{services::SERVICES, store_file::write_private};
+use crate::services::SERVICES;
 
 /// The folder that keeps a store between runs. While it is open nobody else can open it.
 pub struct DataFolder {
@@ -80,6 +81,27 @@ impl Secrets {
     }
 }
 
+/// Who may write to the folder decides what the store reads at its next start, and what root gives away or removes.
+fn check_owner(folder: &Path) -> anyhow::Result<()> {
+    let found = fs::metadata(folder)?;
+    let is_ours = found.uid() == nix::unistd::geteuid().as_raw() && found.permissions().mode() & 0o002 == 0;
+    if !is_ours {
+        bail!(
+            "others may write to {}; name a folder of your own with --data",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// Only we enter it; and for root, the user whom the servers run as goes through it.
+fn close(folder: &Path) -> anyhow::Result<()> {
+    match Unprivileged::if_root()? {
+        Some(user) => user.may_pass(folder),
+        None => Ok(fs::set_permissions(folder, Permissions::from_mode(0o700))?),
+    }
+}
+
 impl DataFolder {
     /// Makes the folder if there is none, and keeps it for this process; an error if another one has it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
@@ -89,9 +111,16 @@ impl DataFolder {
                 path.display()
             )
         };
-        fs::create_dir_all(path).with_context(unusable)?;
+        let is_new = !path.exists();
+        private::folder(path)?;
         let path = path.canonicalize().with_context(unusable)?;
-        let lock = File::create(path.join("lock")).with_context(unusable)?;
+        let lock = path.join("lock");
+        if is_new || lock.exists() {
+            // Of a store alone, also if an earlier version made it.
+            close(&path).with_context(unusable)?;
+        }
+        check_owner(&path)?;
+        let lock = private::open(&lock).with_context(unusable)?;
         let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
         let Ok(lock) = nix::fcntl::Flock::lock(lock, exclusive) else {
             bail!(
@@ -113,7 +142,9 @@ impl DataFolder {
             self.clear()?;
         }
         let logs = self.logs();
-        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))
+        private::folder(&logs)?;
+        fs::set_permissions(&logs, Permissions::from_mode(0o700))?;
+        Ok(())
     }
 
     fn clear(&self) -> anyhow::Result<()> {
@@ -147,12 +178,12 @@ impl DataFolder {
                 if secrets.token_keys.is_empty() {
                     secrets.token_keys = new.token_keys;
                 }
-                write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+                private::write(&path, &serde_json::to_vec_pretty(&secrets)?)?;
             }
             return Ok(secrets);
         }
         let secrets = Secrets::generate();
-        write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+        private::write(&path, &serde_json::to_vec_pretty(&secrets)?)?;
         Ok(secrets)
     }
 
@@ -253,5 +284,46 @@ async fn keep(server: &mut impl Server, name: &str) {
             Ok(()) => show::step(&format!("{name} is back")),
             Err(error) => show::warn(&format!("{error:#}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_store_s_folder_is_closed_to_others_also_one_of_an_earlier_version() {
+        let home = tempfile::tempdir().unwrap();
+        let (new, old, shared) = (
+            home.path().join("new"),
+            home.path().join("old"),
+            home.path().join("shared"),
+        );
+        fs::create_dir_all(old.join("logs")).unwrap();
+        fs::write(old.join("lock"), "").unwrap();
+        for folder in [&old, &old.join("logs")] {
+            fs::set_permissions(folder, Permissions::from_mode(0o775)).unwrap();
+        }
+        for path in [&new, &old] {
+            let folder = DataFolder::open(path).unwrap();
+            folder.prepare(false).unwrap();
+            folder.secrets().unwrap();
+            assert_eq!(mode(path) & 0o067, 0, "{}", path.display());
+            assert_eq!(mode(&path.join("logs")), 0o700);
+            assert_eq!(mode(&path.join("secrets.json")), 0o600);
+        }
+
+        // What is not a store's alone is left as it is, if no other user may write to it.
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+        let refused = DataFolder::open(&shared).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("others may write"), "{refused}");
+        fs::set_permissions(&shared, Permissions::from_mode(0o755)).unwrap();
+        DataFolder::open(&shared).unwrap();
+        assert_eq!(mode(&shared), 0o755);
     }
 }

@@ -6,16 +6,16 @@ pub(crate) mod process;
 mod show;
 mod supervise;
 
-use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use backing::Means;
+use backing::{Means, Unprivileged};
 use telemetry::{Shutdown, ShutdownSettings};
 
 use self::{
     data::{DataFolder, Secrets},
-    process::{Process, Role},
-    supervise::Supervisor,
+    process::{Ports, Process, Role},
+    supervise::{Programs, Supervisor},
 };
 use crate::{
     client::wait_for,
@@ -53,23 +53,32 @@ pub struct UpArgs {
 pub async fn up(args: UpArgs) -> anyhow::Result<()> {
     let mut stop = Shutdown::listen(&args.shutdown)?;
     let folder = DataFolder::open(&args.data)?;
-    let listen = format!("127.0.0.1:{}", args.port);
-    if let Err(error) = TcpListener::bind(&listen) {
-        bail!("{listen} is taken ({error}); choose another port with --port");
-    }
+    let user = Unprivileged::if_root()?;
+    let mut ports = Ports::of(user);
+    let gateway = match ports.take(args.port) {
+        Ok(reserved) => reserved.setting(),
+        Err(error) => bail!(
+            "127.0.0.1:{} is taken ({error}); choose another port with --port",
+            args.port
+        ),
+    };
     let means = Means::detect().await?;
     folder.prepare(args.fresh)?;
     show::step("building the services (the first time takes a few minutes)");
     let Some(binaries) = unless_stopped(&mut stop, build::build(args.release)).await else {
         return Ok(());
     };
-    let binaries = binaries?;
+    let programs = Programs {
+        folder: binaries?,
+        user,
+    };
 
     let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
         return Ok(());
     };
     let mut servers = servers?;
-    let outcome = run(&args, &folder, &mut servers, &binaries, &mut stop).await;
+    let places = Places { gateway, ports };
+    let outcome = run(&args, &folder, &mut servers, programs, places, &mut stop).await;
     StoreFile::remove(&folder.path);
     show::step("stopping Kafka and PostgreSQL");
     servers.stop().await?;
@@ -81,7 +90,8 @@ async fn run(
     args: &UpArgs,
     folder: &DataFolder,
     servers: &mut data::Servers,
-    binaries: &std::path::Path,
+    programs: Programs,
+    mut places: Places,
     stop: &mut Shutdown,
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
@@ -91,8 +101,8 @@ async fn run(
     servers.kafka.create_topics(&topics, args.partitions).await?;
 
     show::step("services, relays and gateway");
-    let processes = processes(args.port, servers, &secrets, &databases)?;
-    let mut supervisor = Supervisor::new(binaries, &folder.logs());
+    let processes = processes(&mut places, servers, &secrets, &databases)?;
+    let mut supervisor = Supervisor::new(programs, &folder.logs());
     let ready = async {
         // A relay reads the tables that its service makes, and the gateway leads to all of them.
         let waves: [fn(&Role) -> bool; 2] = [
@@ -127,10 +137,10 @@ async fn run(
                     .iter()
                     .map(|process| (process.name(), process.ops_url()))
                     .collect(),
-                manager: Credentials {
+                manager: Some(Credentials {
                     email: secrets.manager_email.clone(),
                     password: secrets.manager_password.clone(),
-                },
+                }),
                 pid: std::process::id(),
             };
             let path = file.write(&folder.path)?;
@@ -148,29 +158,36 @@ async fn run(
     outcome
 }
 
+/// Where the store listens.
+struct Places {
+    /// The gateway's setting.
+    gateway: String,
+    ports: Ports,
+}
+
 /// Every process of the store with its settings, in the order of their start.
 fn processes(
-    port: u16,
+    Places { gateway, ports }: &mut Places,
     servers: &data::Servers,
     secrets: &Secrets,
     databases: &BTreeMap<String, String>,
 ) -> anyhow::Result<Vec<Process>> {
-    let mut ports = process::FreePorts::default();
     let mut all = Vec::new();
     let mut addresses = BTreeMap::new();
     for service in SERVICES {
-        let http = ports.take()?;
-        addresses.insert(service.name, format!("http://127.0.0.1:{http}"));
+        let http = ports.take(0)?;
+        let listen = http.setting();
+        addresses.insert(service.name, format!("http://{}", http.address()));
         let database = databases
             .get(service.name)
             .context("a service without a database")?;
         let jwks = format!("{}/.well-known/jwks.json", addresses["users"]);
-        let relay = Process::new(Role::Relay(service), ports.take()?)
+        let relay = Process::new(Role::Relay(service), ports.take(0)?)
             .with("DATABASE_URL", database)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("RELAY_SOURCE", &format!("/tovar/{}", service.name));
-        let mut process = Process::new(Role::Service(service), ports.take()?)
-            .with("HTTP_LISTEN", &format!("127.0.0.1:{http}"))
+        let mut process = Process::new(Role::Service(service), ports.take(0)?)
+            .with("HTTP_LISTEN", &listen)
             .with("DATABASE_URL", database)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("IDEMPOTENCY_SECRET", &secrets.idempotency[service.name])
@@ -183,12 +200,11 @@ fn processes(
         }
         all.extend([process, relay]);
     }
-    let mut gateway =
-        Process::new(Role::Gateway, ports.take()?).with("GATEWAY_LISTEN", &format!("127.0.0.1:{port}"));
+    let mut process = Process::new(Role::Gateway, ports.take(0)?).with("GATEWAY_LISTEN", gateway);
     for service in SERVICES {
-        gateway = gateway.with(service.gateway_variable, &addresses[service.name]);
+        process = process.with(service.gateway_variable, &addresses[service.name]);
     }
-    all.push(gateway);
+    all.push(process);
     Ok(all)
 }
 

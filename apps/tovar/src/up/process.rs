@@ -1,7 +1,7 @@
-use std::{
-    fmt,
-    net::{SocketAddr, TcpListener},
-};
+use std::{fmt, io, net::SocketAddr};
+
+use backing::Unprivileged;
+use telemetry::Reservation;
 
 use crate::services::ServiceInfo;
 
@@ -18,19 +18,16 @@ pub enum Role {
 pub struct Process {
     pub role: Role,
     pub settings: Vec<(&'static str, String)>,
-    ops_port: u16,
+    ops: SocketAddr,
 }
 
 impl Process {
-    pub fn new(role: Role, ops_port: u16) -> Self {
-        let settings = vec![
-            ("OPS_LISTEN", format!("127.0.0.1:{ops_port}")),
-            ("LOG_FORMAT", "json".to_owned()),
-        ];
+    pub fn new(role: Role, ops: &Reservation) -> Self {
+        let settings = vec![("OPS_LISTEN", ops.setting()), ("LOG_FORMAT", "json".to_owned())];
         Self {
             role,
             settings,
-            ops_port,
+            ops: ops.address(),
         }
     }
 
@@ -59,7 +56,7 @@ impl Process {
     }
 
     pub fn ops_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ops_port)
+        format!("http://{}", self.ops)
     }
 }
 
@@ -70,15 +67,27 @@ impl fmt::Debug for Process {
     }
 }
 
-/// Ports that nobody uses. They stay taken until all are chosen, so that none is chosen twice.
+/// Ports of this machine that are held for the store's processes, from before the first start to the last end: while one of
+/// them is away, no other user of this machine takes its place.
 #[derive(Default)]
-pub struct FreePorts(Vec<TcpListener>);
+pub struct Ports {
+    held: Vec<Reservation>,
+    /// As whom the processes run, if not as us.
+    user: Option<Unprivileged>,
+}
 
-impl FreePorts {
-    pub fn take(&mut self) -> std::io::Result<u16> {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let port = listener.local_addr()?.port();
-        self.0.push(listener);
-        Ok(port)
+impl Ports {
+    pub fn of(user: Option<Unprivileged>) -> Self {
+        Self {
+            held: Vec::new(),
+            user,
+        }
+    }
+
+    /// This port, or one that is free for 0.
+    pub fn take(&mut self, port: u16) -> io::Result<&Reservation> {
+        let reservation = Reservation::of(port, self.user.map(|user| user.uid))?;
+        self.held.push(reservation);
+        Ok(&self.held[self.held.len() - 1])
     }
 }

@@ -49,10 +49,12 @@ pub fn ready(file: &StoreFile, store: &Path, logs: &Path, servers: &Servers, pro
     println!();
     println!("  {:<22}{}", "logs", logs.display());
     println!("  {:<22}{}", "store file", store.display());
-    println!(
-        "  {:<22}{} / {}",
-        "first manager", file.manager.email, file.manager.password
-    );
+    if let Some(manager) = &file.manager {
+        println!(
+            "  {:<22}{} / {}",
+            "first manager", manager.email, manager.password
+        );
+    }
     println!();
     println!("  Try, in another terminal:");
     let option = if Path::new(".tovar/store.json")

@@ -1,11 +1,11 @@
 use std::{
-    fs::{File, OpenOptions},
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
+use backing::{Unprivileged, private};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -22,9 +22,39 @@ use super::{
 };
 use crate::client::wait_for;
 
+/// Where the programs lie, and as whom they run if we are root.
+pub struct Programs {
+    pub folder: PathBuf,
+    pub user: Option<Unprivileged>,
+}
+
+impl Programs {
+    /// How a process is started.
+    fn launch(&self, process: &Process, logs: &Path) -> anyhow::Result<Launch> {
+        let program = self.folder.join(process.program());
+        let program = match self.user {
+            Some(user) => user.program(&program)?,
+            None => program,
+        };
+        Ok(Launch {
+            program,
+            user: self.user,
+            process: process.clone(),
+            log: logs.join(format!("{}.log", process.name())),
+        })
+    }
+}
+
+struct Launch {
+    program: PathBuf,
+    user: Option<Unprivileged>,
+    process: Process,
+    log: PathBuf,
+}
+
 /// Runs processes, and starts those again that die, with growing pauses.
 pub struct Supervisor {
-    binaries: PathBuf,
+    programs: Programs,
     logs: PathBuf,
     kept: Vec<Kept>,
 }
@@ -71,9 +101,9 @@ impl Pauses {
 }
 
 impl Supervisor {
-    pub fn new(binaries: &Path, logs: &Path) -> Self {
+    pub fn new(programs: Programs, logs: &Path) -> Self {
         Self {
-            binaries: binaries.to_owned(),
+            programs,
             logs: logs.to_owned(),
             kept: Vec::new(),
         }
@@ -82,11 +112,10 @@ impl Supervisor {
     /// Starts processes, and keeps them running from now on.
     pub fn start<'p>(&mut self, processes: impl IntoIterator<Item = &'p Process>) -> anyhow::Result<()> {
         for process in processes {
-            let program = self.binaries.join(process.program());
-            let log = self.logs.join(format!("{}.log", process.name()));
-            let child = spawn(&program, process, &log)?;
+            let launch = self.programs.launch(process, &self.logs)?;
+            let child = launch.spawn()?;
             let stop = CancellationToken::new();
-            let keeper = tokio::spawn(keep(program, process.clone(), log, child, stop.clone()));
+            let keeper = tokio::spawn(keep(launch, child, stop.clone()));
             self.kept.push(Kept {
                 process: process.clone(),
                 stop,
@@ -136,38 +165,34 @@ impl Supervisor {
     }
 }
 
-fn spawn(program: &Path, process: &Process, log: &Path) -> anyhow::Result<(Child, Option<ChildStdin>)> {
-    let log: File = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(|| format!("cannot write the log {}", log.display()))?;
-    let mut command = Command::new(program);
-    command
-        .envs(process.settings.iter().map(|(variable, value)| (variable, value)))
-        // Our end of this pipe breaks when we are gone, however that happened, and then the process stops.
-        .env("STOP_AT_EOF", "true")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(log)
-        // A terminal's Ctrl-C is for us, who end the processes in their turn.
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("{} cannot be started", program.display()))?;
-    // Waiting for a child would close its input.
-    let tether = child.stdin.take();
-    Ok((child, tether))
+impl Launch {
+    fn spawn(&self) -> anyhow::Result<(Child, Option<ChildStdin>)> {
+        let mut command = Command::new(&self.program);
+        let settings = self.process.settings.iter();
+        command
+            .envs(settings.map(|(variable, value)| (variable, value)))
+            // Our end of this pipe breaks when we are gone, however that happened, and then the process stops.
+            .env("STOP_AT_EOF", "true")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(private::log(&self.log)?)
+            // A terminal's Ctrl-C is for us, who end the processes in their turn.
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(user) = self.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.program.display()))?;
+        // Waiting for a child would close its input.
+        let tether = child.stdin.take();
+        Ok((child, tether))
+    }
 }
 
-async fn keep(
-    program: PathBuf,
-    process: Process,
-    log: PathBuf,
-    (mut child, mut tether): (Child, Option<ChildStdin>),
-    stop: CancellationToken,
-) {
+async fn keep(launch: Launch, (mut child, mut tether): (Child, Option<ChildStdin>), stop: CancellationToken) {
+    let process = &launch.process;
     let mut pauses = Pauses::default();
     loop {
         let mut pause;
@@ -178,7 +203,7 @@ async fn keep(
                 show::warn(&format!("{process:?} ended ({how}); starting it again in {} ms", pause.as_millis()));
             }
             () = stop.cancelled() => {
-                end(&process, &mut child).await;
+                end(process, &mut child).await;
                 drop(tether);
                 return;
             }
@@ -188,7 +213,7 @@ async fn keep(
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
-            match spawn(&program, &process, &log) {
+            match launch.spawn() {
                 Ok(again) => {
                     (child, tether) = again;
                     break;

@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
@@ -7,7 +7,8 @@ use tokio::process::Command;
 use super::{CLUSTER_ID, KafkaOptions};
 use crate::{
     Progress, cache,
-    place::{claim, free_port, remembered_port},
+    place::{Unprivileged, claim, free_port, remembered_port},
+    private,
     tether::Launch,
 };
 
@@ -78,19 +79,24 @@ pub async fn prepare(
         progress,
     )
     .await?;
-    let (folder, hold) = claim(options.data.as_deref(), "kafka", None).await?;
+    let user = Unprivileged::if_root()?;
+    let (folder, hold) = claim(options.data.as_deref(), "kafka", user).await?;
     let ports = Ports {
         direct: remembered_port(&folder, "port")?,
         behind_proxy: options.proxy.map(|_| free_port()).transpose()?,
     };
     let properties = folder.join("server.properties");
-    fs::write(
-        &properties,
-        server_properties(&folder.join("log"), ports, options.proxy, member),
-    )?;
+    let settings = server_properties(&folder.join("log"), ports, options.proxy, member);
+    private::write(&properties, settings.as_bytes())?;
+    let log = folder.join("kafka.log");
+    private::log(&log)?;
+    if let Some(user) = user {
+        user.own(&properties)?;
+        user.own(&log)?;
+    }
     let classpath = format!("{}/*", jars.display());
     if !folder.join("log/meta.properties").exists() {
-        format_storage(&classpath, &properties).await?;
+        format_storage(&classpath, &properties, user).await?;
     }
     let heap = format!("-Xmx{}m", options.heap);
     let arguments = [&heap, "-XX:+UseG1GC", LOG_LEVEL, "-cp", &classpath, "kafka.Kafka"];
@@ -102,8 +108,8 @@ pub async fn prepare(
             .chain([properties.display().to_string()])
             .collect(),
         environment: Vec::new(),
-        log: folder.join("kafka.log"),
-        user: None,
+        log,
+        user,
         stop: Signal::SIGTERM,
         hold,
     };
@@ -143,7 +149,11 @@ fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, member: &Memb
     text
 }
 
-async fn format_storage(classpath: &str, properties: &Path) -> anyhow::Result<()> {
+async fn format_storage(
+    classpath: &str,
+    properties: &Path,
+    user: Option<Unprivileged>,
+) -> anyhow::Result<()> {
     let mut format = Command::new("java");
     format
         .args([
@@ -158,7 +168,11 @@ async fn format_storage(classpath: &str, properties: &Path) -> anyhow::Result<()
             CLUSTER_ID,
             "-c",
         ])
-        .arg(properties);
+        .arg(properties)
+        .current_dir("/");
+    if let Some(user) = user {
+        format.uid(user.uid).gid(user.gid);
+    }
     let output = format
         .kill_on_drop(true)
         .output()

@@ -31,9 +31,13 @@ pub struct KafkaOptions {
     pub proxy: Option<u16>,
 }
 
+/// The image that is pulled where nothing else is said.
+const IMAGE: &str =
+    "apache/kafka:4.1.0@sha256:bff074a5d0051dbc0bbbcd25b045bb1fe84833ec0d3c7c965d1797dd289ec88f";
+
 impl Default for KafkaOptions {
     fn default() -> Self {
-        let image = std::env::var("TOVAR_KAFKA_IMAGE").unwrap_or_else(|_| "apache/kafka:4.1.0".to_owned());
+        let image = std::env::var("TOVAR_KAFKA_IMAGE").unwrap_or_else(|_| IMAGE.to_owned());
         Self {
             data: None,
             image,

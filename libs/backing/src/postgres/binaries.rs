@@ -10,7 +10,7 @@ use crate::{Progress, cache};
 
 /// PostgreSQL as Maven has it, with all that it needs.
 const MAVEN_GROUP: &str = "io.zonky.test.postgres";
-const MAVEN_VERSION: &str = "17.5.0";
+const MAVEN_VERSION: &str = "17.11.0";
 
 /// The folder with `initdb` and `postgres`: `TOVAR_POSTGRES_BIN` (or `maven` for Maven's), the PATH, Debian's newest,
 /// or Maven's.

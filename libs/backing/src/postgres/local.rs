@@ -1,6 +1,5 @@
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,7 @@ use super::{PostgresOptions, binaries};
 use crate::{
     Progress,
     place::{Unprivileged, claim, remembered_port},
+    private,
     tether::Launch,
 };
 
@@ -48,9 +48,9 @@ pub async fn prepare(
         arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
     }
     let log = folder.join("postgres.log");
-    fs::OpenOptions::new().create(true).append(true).open(&log)?;
+    private::log(&log)?;
     if let Some(user) = user {
-        chown(&log, Some(user.uid), Some(user.gid))?;
+        user.own(&log)?;
     }
     let launch = Launch {
         program: bin.join("postgres"),
@@ -77,8 +77,7 @@ async fn initialise(
         fs::remove_dir_all(&draft)?;
     }
     let secret: PathBuf = folder.join("password");
-    fs::write(&secret, password)?;
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600))?;
+    private::write(&secret, password.as_bytes())?;
     let mut initdb = Command::new(bin.join("initdb"));
     initdb
         .args([
@@ -95,7 +94,7 @@ async fn initialise(
         .arg(&draft)
         .kill_on_drop(true);
     if let Some(user) = user {
-        chown(&secret, Some(user.uid), Some(user.gid))?;
+        user.own(&secret)?;
         initdb.uid(user.uid).gid(user.gid).current_dir("/");
     }
     let output = initdb.output().await.context("initdb cannot be run")?;

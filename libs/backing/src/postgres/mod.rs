@@ -4,6 +4,7 @@ mod local;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use rand::{Rng, distr::Alphanumeric};
 use testcontainers::ImageExt;
 use tokio_postgres::{Client, NoTls};
 
@@ -17,7 +18,7 @@ use crate::{
 pub struct PostgresOptions {
     /// Where data is kept between runs; without it they end with the server.
     pub data: Option<PathBuf>,
-    /// Password of the superuser `postgres`.
+    /// Password of the superuser `postgres`: a random one, unless kept data have one already.
     pub password: String,
     /// The server's settings beyond its defaults.
     pub settings: Vec<(&'static str, &'static str)>,
@@ -25,13 +26,21 @@ pub struct PostgresOptions {
     pub image: String,
 }
 
+/// The image that is pulled where nothing else is said.
+const IMAGE: &str = "postgres:17.11@sha256:d74eeac9a635390a49bc21bd49fccd973de707e2a53a76ac49b552b8712ec46f";
+
+fn random_password() -> String {
+    let letters = rand::rng().sample_iter(Alphanumeric);
+    letters.take(24).map(char::from).collect()
+}
+
 impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             data: None,
-            password: "postgres".to_owned(),
+            password: random_password(),
             settings: vec![("max_connections", "400")],
-            image: std::env::var("TOVAR_POSTGRES_IMAGE").unwrap_or_else(|_| "postgres:17".to_owned()),
+            image: std::env::var("TOVAR_POSTGRES_IMAGE").unwrap_or_else(|_| IMAGE.to_owned()),
         }
     }
 }

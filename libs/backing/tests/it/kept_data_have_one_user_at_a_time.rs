@@ -12,6 +12,7 @@ async fn kept_postgresql_has_one_user_at_a_time() {
     let start = || {
         let options = PostgresOptions {
             data: Some(data.clone()),
+            password: "kept with the data".to_owned(),
             ..PostgresOptions::default()
         };
         Postgres::start(means, options, &quiet)

@@ -2,6 +2,7 @@
 //! they are tried.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
+mod a_server_s_password_is_its_own;
 mod frozen_servers_hang_until_they_are_thawed;
 mod kept_data_have_one_user_at_a_time;
 mod mavens_postgresql_works;

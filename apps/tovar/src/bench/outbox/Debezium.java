@@ -1,5 +1,6 @@
 // Debezium's embedded engine with its outbox event router, and a Kafka producer behind it: a peer of the relay for
-// `cargo tovar bench outbox`. Arguments: host, port, user, password, database, brokers, topic prefix, folder.
+// `cargo tovar bench outbox`. Arguments: host, port, user, database, brokers, topic prefix, folder; the password
+// is in PGPASSWORD, as each user of the machine may read arguments.
 
 import io.debezium.embedded.Connect;
 import io.debezium.engine.DebeziumEngine;
@@ -18,7 +19,7 @@ import org.apache.kafka.connect.source.SourceRecord;
 public class Debezium {
   public static void main(String[] given) throws Exception {
     Properties producing = new Properties();
-    producing.put("bootstrap.servers", given[5]);
+    producing.put("bootstrap.servers", given[4]);
     producing.put("acks", "all");
     producing.put("enable.idempotence", "true");
     producing.put("compression.type", "lz4");
@@ -29,23 +30,23 @@ public class Debezium {
         new KafkaProducer<>(producing, new StringSerializer(), new StringSerializer());
 
     Properties engine = new Properties();
-    engine.put("name", given[4]);
+    engine.put("name", given[3]);
     engine.put("connector.class", "io.debezium.connector.postgresql.PostgresConnector");
     engine.put("database.hostname", given[0]);
     engine.put("database.port", given[1]);
     engine.put("database.user", given[2]);
-    engine.put("database.password", given[3]);
-    engine.put("database.dbname", given[4]);
+    engine.put("database.password", System.getenv("PGPASSWORD"));
+    engine.put("database.dbname", given[3]);
     engine.put("topic.prefix", "bench");
     engine.put("plugin.name", "pgoutput");
-    engine.put("slot.name", given[4]);
+    engine.put("slot.name", given[3]);
     engine.put("publication.name", "bench");
     engine.put("publication.autocreate.mode", "disabled");
     engine.put("snapshot.mode", "no_data");
     engine.put("table.include.list", "public.outbox");
     engine.put("tombstones.on.delete", "false");
     engine.put("offset.storage", "org.apache.kafka.connect.storage.FileOffsetBackingStore");
-    engine.put("offset.storage.file.filename", given[7] + "/offsets");
+    engine.put("offset.storage.file.filename", given[6] + "/offsets");
     engine.put("offset.flush.interval.ms", "1000");
     engine.put("max.batch.size", "16384");
     engine.put("max.queue.size", "65536");
@@ -56,7 +57,7 @@ public class Debezium {
     engine.put("transforms.outbox.table.field.event.key", "key");
     engine.put("transforms.outbox.table.field.event.payload", "payload");
     engine.put("transforms.outbox.route.by.field", "topic");
-    engine.put("transforms.outbox.route.topic.replacement", given[6] + "${routedByValue}");
+    engine.put("transforms.outbox.route.topic.replacement", given[5] + "${routedByValue}");
     engine.put("transforms.outbox.table.fields.additional.placement", "type:header:ce_type");
 
     AtomicReference<Exception> refused = new AtomicReference<>();

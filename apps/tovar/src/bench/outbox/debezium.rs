@@ -34,13 +34,8 @@ pub async fn command(run: &Run) -> anyhow::Result<Command> {
         .args(["-Xmx1g", "-cp"])
         .arg(format!("{}/*", jars.display()))
         .arg(source)
-        .args([
-            &host,
-            &port,
-            database.get_user().context("a user")?,
-            &password,
-            &run.name,
-        ])
+        .args([&host, &port, database.get_user().context("a user")?, &run.name])
+        .envs([("PGPASSWORD", &password)])
         .args([&run.kafka.kafka_brokers, &run.kafka.kafka_prefix])
         .arg(&run.folder);
     Ok(command)

@@ -16,6 +16,8 @@ use crate::database;
 
 #[derive(Clone, Debug, Args)]
 pub struct NaiveArgs {
+    /// Not an argument, which each user of this machine may read.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: String,
     brokers: String,
     prefix: String,

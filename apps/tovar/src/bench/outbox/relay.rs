@@ -110,13 +110,10 @@ impl Kind {
             }
             Self::Naive => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args([
-                    "bench",
-                    "naive-relay",
-                    &run.url,
-                    &run.kafka.kafka_brokers,
-                    &run.kafka.kafka_prefix,
-                ]);
+                command
+                    .args(["bench", "naive-relay"])
+                    .args([&run.kafka.kafka_brokers, &run.kafka.kafka_prefix])
+                    .env("DATABASE_URL", &run.url);
                 command
             }
             Self::Debezium => super::debezium::command(run).await?,

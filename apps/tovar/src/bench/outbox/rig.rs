@@ -1,5 +1,6 @@
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -53,6 +54,8 @@ impl Rig {
             None => tempfile::tempdir(),
         };
         let data = made.context("no folder can be made for the servers; name one with --data")?;
+        // The servers run as a user of their own if we are root.
+        fs::set_permissions(data.path(), fs::Permissions::from_mode(0o711))?;
         let postgres = PostgresOptions {
             settings: POSTGRES.to_vec(),
             data: Some(data.path().join("postgres")),
