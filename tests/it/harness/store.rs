@@ -55,6 +55,20 @@ struct Ground {
     own: BTreeMap<&'static str, Vec<String>>,
 }
 
+impl Ground {
+    /// Adds the settings that a process has in this test, and those which all tests have that say
+    /// nothing else.
+    fn complete(&self, process: &str, arguments: &mut Vec<String>, of_all: &[&str]) {
+        let own = self.own.get(process).cloned().unwrap_or_default();
+        let others = of_all.iter().filter(|setting| {
+            let name = setting.split('=').next().unwrap_or_default();
+            !own.iter().any(|own| own.starts_with(name))
+        });
+        arguments.extend(others.map(ToString::to_string));
+        arguments.extend(own);
+    }
+}
+
 impl Store {
     /// On the servers that all tests share.
     pub async fn start() -> Self {
@@ -361,7 +375,12 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock)
     ];
     let users = ground.addresses.get("users").filter(|_| S::NAME != "users");
     arguments.extend(users.map(|users| format!("--jwks-url=http://{users}/.well-known/jwks.json")));
-    arguments.extend(ground.own.get(S::NAME).into_iter().flatten().cloned());
+    // All of a test comes from one network.
+    ground.complete(
+        S::NAME,
+        &mut arguments,
+        &["--network-rate-limit=1000000", "--login-rate-limit=1000000"],
+    );
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
     let matches = command.try_get_matches_from(arguments).expect("valid settings");
     let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
@@ -378,7 +397,7 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
     let services = ground.addresses.iter();
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
-    arguments.extend(ground.own.get("gateway").into_iter().flatten().cloned());
+    ground.complete("gateway", &mut arguments, &["--rate-limit=0"]);
     let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
     gateway::start(settings).await.expect("the gateway starts")
 }
