@@ -136,3 +136,49 @@ async fn orders_are_found_by_their_status() {
     }
     store.stop().await;
 }
+
+/// Who has very many orders would otherwise have the database look at all of them, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
+    const MANY: i64 = 20_000;
+    // What is gathered for metrics looks at whole tables.
+    let store = Store::start_with(&[("orders", &["--readings-every=60000"])]).await;
+    let customer = store.guest.new_customer(0).await.unwrap();
+    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    let sql = store.sql("orders").await;
+    let add = async |user: &str, status: &str, count: i64| {
+        let orders = format!(
+            "INSERT INTO orders (id, user_id, idempotency_key, zone, slot_id, currency, total, status, placed_at)
+             SELECT gen_random_uuid(), {user}, number, 'lockers', gen_random_uuid(), 'EUR', 1, '{status}', now()
+             FROM generate_series(1, {count}) number; ANALYZE orders"
+        );
+        sql.batch_execute(&orders).await.unwrap();
+    };
+    let me = format!("'{}'", me["id"].as_str().unwrap());
+    add(&me, "delivered", MANY).await;
+    for status in ["delivered", "rejected", "cancelled", "refunded"] {
+        add("gen_random_uuid()", status, 500).await;
+    }
+    let fetched = async || -> i64 {
+        let rows = sql
+            .query_one("SELECT sum(idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname = 'orders'", &[])
+            .await
+            .unwrap();
+        rows.get(0)
+    };
+    // The statistics of other sessions come a moment later.
+    let settle = async || tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    settle().await;
+    let before = fetched().await;
+    for status in ["placed", "held", "cancelled"] {
+        let found = customer
+            .get(&format!("/api/orders?status={status}"))
+            .await
+            .unwrap();
+        assert_eq!(found.success().unwrap()["items"].as_array().unwrap().len(), 0);
+    }
+    settle().await;
+    let rows = fetched().await - before;
+    assert!(rows < MANY / 10, "{rows} rows were looked at");
+    store.end().await;
+}

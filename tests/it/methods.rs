@@ -8,11 +8,12 @@ use tovar::client::{Answer, Client};
 use crate::harness::{Operation, SERVICES, Shop, Store, WITHIN, each, operations};
 
 /// Addresses of a service that its page does not list.
-const UNLISTED: [&str; 5] = [
+const UNLISTED: [&str; 6] = [
     "/openapi.json",
     "/problems.json",
     "/docs/",
     "/docs/openapi.json",
+    "/docs/docs.js",
     "/docs/swagger-ui.css",
 ];
 

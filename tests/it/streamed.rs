@@ -1,8 +1,9 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use tovar::client::{Client, wait_for};
 
 use crate::harness::{Shop, Store, WITHIN};
 
@@ -111,12 +112,99 @@ async fn a_service_that_stops_ends_its_streams() {
     let order = shop.place(&customer, &shop.order(1)).await;
     let path = format!("/api/orders/{order}/events");
     let stream = customer.stream(&path, None).await.unwrap();
-    let one_too_many = customer.stream(&path, None).await.unwrap();
-    assert_eq!(one_too_many.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let one_too_many = customer.get(&path).await.unwrap();
+    assert_eq!(
+        (one_too_many.status, one_too_many.code()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("streams_busy"))
+    );
     let stopped = tokio::time::timeout(Duration::from_secs(10), store.stop_service("orders")).await;
     stopped.expect("the service stops although somebody watches");
     assert!(!read(stream, usize::MAX).await.is_empty());
     store.start_service("orders").await;
     store.start_service("warehouse").await;
+    store.stop().await;
+}
+
+/// One customer would otherwise take the places of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_has_so_many_streams() {
+    let mut store = Store::start_with(&[("orders", &["--max-streams=8"])]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let (eve, ada) = (
+        store.guest.new_customer(5_000).await.unwrap(),
+        store.guest.new_customer(5_000).await.unwrap(),
+    );
+    store.stop_service("warehouse").await;
+    let path = async |who: &Client| format!("/api/orders/{}/events", shop.place(who, &shop.order(1)).await);
+    let (of_eve, of_ada) = (path(&eve).await, path(&ada).await);
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let stream = eve.stream(&of_eve, None).await.unwrap();
+        assert_eq!(stream.status(), StatusCode::OK);
+        open.push(stream);
+    }
+    for _ in 0..60 {
+        let refused = eve.get(&of_eve).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.code()),
+            (StatusCode::TOO_MANY_REQUESTS, Some("too_many_streams"))
+        );
+        assert!(refused.retry_after().is_some());
+    }
+    assert_eq!(ada.stream(&of_ada, None).await.unwrap().status(), StatusCode::OK);
+    // A stream that has ended leaves its place.
+    open.pop();
+    wait_for("a place to be free", WITHIN, async || {
+        Ok(eve.stream(&of_eve, None).await?.status() == StatusCode::OK)
+    })
+    .await
+    .unwrap();
+    drop(open);
+    store.start_service("warehouse").await;
+    store.stop().await;
+}
+
+/// Connections that orders has asked its pool for.
+async fn gets(store: &Store) -> f64 {
+    let url = format!("{}/metrics", store.ops["orders"]);
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let counts = text
+        .lines()
+        .filter(|line| line.starts_with("tovar_db_pool_gets_total"))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    counts.sum()
+}
+
+/// Each of them asking for itself would keep everybody else from the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_read_once_for_all_who_watch_it() {
+    const MANY: usize = 150;
+    let settings = [
+        "--max-streams-per-user=1000",
+        "--rate-limit=0",
+        "--database-pool-size=2",
+    ];
+    let mut store = Store::start_with(&[("orders", &settings)]).await;
+    let shop = Shop::open(&store, 10, 5).await;
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    store.stop_service("billing").await;
+    let order = shop.place(&customer, &shop.order(1)).await;
+    let path = format!("/api/orders/{order}/events");
+    let streams = (0..MANY).map(|_| customer.stream(&path, Some("1")));
+    let streams = join_all(streams).await.into_iter().map(Result::unwrap);
+    let before = gets(&store).await;
+    let began = Instant::now();
+    store.start_service("billing").await;
+    let told = join_all(streams.map(|stream| read(stream, usize::MAX))).await;
+    // What looks for news every 50 ms, and what the order's own events need.
+    let (took, asked) = (began.elapsed(), gets(&store).await - before);
+    let by_time = took.as_secs_f64() * 40.0;
+    for events in &told {
+        assert_eq!(events.len(), 7);
+        assert_eq!(events[6].name, "orders.finished");
+    }
+    let of_each = 7.0 * f64::from(u32::try_from(MANY).unwrap());
+    assert!(by_time < of_each / 2.0, "{took:?} is too long to tell anything");
+    assert!(asked < by_time + of_each / 4.0, "{asked} times in {took:?}");
     store.stop().await;
 }

@@ -1,10 +1,19 @@
-use std::fmt::Write;
+//! The gateway's own pages.
 
-use http_body_util::Full;
-use hyper::{Response, StatusCode, body::Bytes, header};
+use std::{fmt::Write, time::Duration};
+
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::{Response, StatusCode, Uri, body::Bytes, header};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde::Deserialize;
+use tokio::{sync::Mutex, time::Instant};
 
-use crate::{GatewaySettings, proxy::Proxy, routes::Service, ways::Ways};
+use crate::{GatewaySettings, headers::POLICY_OF_PAGES, problem, routes::Service, ways::Ways};
 
 /// The list of API pages.
 pub fn index() -> Response<Full<Bytes>> {
@@ -14,10 +23,10 @@ pub fn index() -> Response<Full<Bytes>> {
             "<li><a href=\"{service}/\">{service}</a> · <a href=\"{service}/openapi.json\">OpenAPI</a></li>"
         );
     }
-    page(
+    html(page(
         "Tovar: API",
         &format!("<ul>{list}</ul><p><a href=\"problems\">What each problem's code means</a></p>"),
-    )
+    ))
 }
 
 pub fn redirect(location: &str) -> Response<Full<Bytes>> {
@@ -28,6 +37,15 @@ pub fn redirect(location: &str) -> Response<Full<Bytes>> {
         .expect("a path of the route table is always a header")
 }
 
+/// How long the page of problems is shown before the services are asked again: codes come with
+/// releases.
+const KEEP: Duration = Duration::from_secs(300);
+/// The same where a service did not answer.
+const KEEP_INCOMPLETE: Duration = Duration::from_secs(5);
+/// Within which a service must have told all its problems, and how many bytes they may have.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const LARGEST_ANSWER: usize = 256 * 1024;
+
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct ProblemDoc {
     code: String,
@@ -35,29 +53,85 @@ struct ProblemDoc {
     meaning: String,
 }
 
-/// What each problem's code means, as the services say it.
-pub async fn problems(settings: &GatewaySettings, ways: &Ways) -> Response<Full<Bytes>> {
-    let mut problems: Vec<ProblemDoc> = Vec::new();
-    for service in Service::ALL {
-        let answer = Proxy::get(ways, settings.base_of(service), "/problems.json").await;
-        let known = answer.and_then(|json| serde_json::from_slice::<Vec<ProblemDoc>>(&json).ok());
-        problems.extend(known.unwrap_or_default());
+/// What each problem's code means, as the services say it: one page that is made now and then,
+/// however many ask for it.
+pub struct Problems {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    made: Mutex<Option<Made>>,
+}
+
+struct Made {
+    page: Bytes,
+    good_until: Instant,
+}
+
+impl Problems {
+    pub fn new(ways: &Ways) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build(ways.connector()),
+            made: Mutex::default(),
+        }
     }
-    problems.push(ProblemDoc {
-        code: "service_unavailable".to_owned(),
-        status: 503,
-        meaning: "The service behind the gateway does not answer. Try again with the same Idempotency-Key."
-            .to_owned(),
-    });
-    // A code may mean something else to another service; each meaning is shown once.
-    problems.sort();
-    problems.dedup();
+
+    pub async fn answer(&self, settings: &GatewaySettings) -> Response<Full<Bytes>> {
+        // Who comes while it is being made waits for the same one.
+        let mut made = self.made.lock().await;
+        let known = made.as_ref().filter(|made| Instant::now() < made.good_until);
+        let page = if let Some(made) = known {
+            made.page.clone()
+        } else {
+            let new = self.make(settings).await;
+            let page = new.page.clone();
+            *made = Some(new);
+            page
+        };
+        html(page)
+    }
+
+    async fn make(&self, settings: &GatewaySettings) -> Made {
+        let told = Service::ALL.map(|service| self.told_by(settings.base_of(service)));
+        let told = join_all(told).await;
+        let keep = if told.iter().all(Option::is_some) {
+            KEEP
+        } else {
+            KEEP_INCOMPLETE
+        };
+        let own = problem::OWN.map(|(code, status, meaning)| ProblemDoc {
+            code: code.to_owned(),
+            status,
+            meaning: meaning.to_owned(),
+        });
+        let mut problems: Vec<ProblemDoc> = told.into_iter().flatten().flatten().chain(own).collect();
+        // A code may mean something else to another service; each meaning is shown once.
+        problems.sort();
+        problems.dedup();
+        Made {
+            page: Bytes::from(table(&problems)),
+            good_until: Instant::now() + keep,
+        }
+    }
+
+    /// `None` if the service does not say it in time.
+    async fn told_by(&self, base: &Uri) -> Option<Vec<ProblemDoc>> {
+        let target = format!("{}/problems.json", base.to_string().trim_end_matches('/'));
+        let target: Uri = target.parse().ok()?;
+        let whole = async {
+            let answer = self.client.get(target).await.ok()?;
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+            Some(body.ok()?.to_bytes())
+        };
+        let json = tokio::time::timeout(ANSWER_WITHIN, whole).await.ok()??;
+        serde_json::from_slice(&json).ok()
+    }
+}
+
+fn table(problems: &[ProblemDoc]) -> String {
     let mut rows = String::new();
     for ProblemDoc {
         code,
         status,
         meaning,
-    } in &problems
+    } in problems
     {
         // Writing into a string cannot fail.
         let _ = write!(
@@ -65,21 +139,24 @@ pub async fn problems(settings: &GatewaySettings, ways: &Ways) -> Response<Full<
             "<tr id=\"{code}\"><td><code>{code}</code></td><td>{status}</td><td>{meaning}</td></tr>"
         );
     }
-    page(
-        "Tovar: problems",
-        &format!("<table><tr><th>code</th><th>status</th><th>meaning</th></tr>{rows}</table>"),
-    )
+    let content = format!("<table><tr><th>code</th><th>status</th><th>meaning</th></tr>{rows}</table>");
+    page("Tovar: problems", &content)
 }
 
-fn page(title: &str, content: &str) -> Response<Full<Bytes>> {
-    let html = format!(
+fn page(title: &str, content: &str) -> String {
+    format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:16px/1.5 system-ui;margin:3rem auto;max-width:60rem;padding:0 1rem}}\
          td,th{{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}}tr:target{{background:#ffc}}</style>\
          <h1>{title}</h1>{content}</html>"
-    );
+    )
+}
+
+fn html(page: impl Into<Bytes>) -> Response<Full<Bytes>> {
     Response::builder()
         .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-        .body(Full::from(html))
+        .header(header::CACHE_CONTROL, "no-cache")
+        .header(header::CONTENT_SECURITY_POLICY, POLICY_OF_PAGES)
+        .body(Full::new(page.into()))
         .expect("constant headers always make a response")
 }

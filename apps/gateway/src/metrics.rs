@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
@@ -26,6 +26,11 @@ struct Route {
     route: &'static str,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
+}
+
 impl From<Template> for Route {
     fn from(template: Template) -> Self {
         Self {
@@ -45,10 +50,19 @@ telemetry::metrics! {
         requests: Family<Answered, Counter> = "gateway_requests";
         /// Time from a request's head to the head of its answer, by route
         durations: Durations = "gateway_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+        /// Requests and connections that the gateway refused at its door, by reason
+        refused: Family<Why, Counter> = "gateway_refused";
+        /// Clients' connections that are open
+        connections: Gauge = "gateway_connections";
         /// Lines of the gateway's journal that were dropped, because its file was too slow or could not be written
         journal_dropped: Counter = "gateway_journal_dropped";
     }
 }
+
+/// Why the door stays closed: see [`crate::door::Refused`].
+const REASONS: [&str; 4] = ["rate", "log_in_rate", "host", NO_PLACE];
+/// There is no place for a connection.
+pub const NO_PLACE: &str = "connections";
 
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "unreachable"];
 
@@ -68,7 +82,15 @@ impl GatewayMetrics {
             }
             metrics.durations.get_or_create_owned(&Route { method, route });
         }
+        for reason in REASONS {
+            metrics.refused.get_or_create_owned(&Why { reason });
+        }
         metrics
+    }
+
+    /// Counts what the door did not let pass.
+    pub fn refuse(&self, reason: &'static str) {
+        self.refused.get_or_create_owned(&Why { reason }).inc();
     }
 
     /// The class of status under which it is counted; `status` is `None` where the service could not be reached.

@@ -1,5 +1,9 @@
 use http_body_util::Full;
-use hyper::{Response, StatusCode, body::Bytes, header};
+use hyper::{
+    Response, StatusCode,
+    body::Bytes,
+    header::{self, HeaderValue},
+};
 use serde_json::json;
 
 /// problem+json (RFC 9457), in the shape of the services'.
@@ -12,13 +16,41 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<By
         "detail": detail,
         "trace_id": null,
     });
-    let mut response = Response::builder()
+    let response = Response::builder()
         .status(status)
-        .header(header::CONTENT_TYPE, "application/problem+json");
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response = response.header(header::RETRY_AFTER, "1");
-    }
-    response
+        .header(header::CONTENT_TYPE, "application/problem+json")
         .body(Full::from(body.to_string()))
-        .expect("constant headers always make a response")
+        .expect("constant headers always make a response");
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        retry_after(response, 1)
+    } else {
+        response
+    }
 }
+
+/// The same, to be tried again after so many seconds.
+pub fn retry_after<B>(mut response: Response<B>, seconds: u32) -> Response<B> {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The codes of the gateway's own refusals, for the page that explains all codes.
+pub const OWN: [(&str, u16, &str); 3] = [
+    (
+        "service_unavailable",
+        503,
+        "The service behind the gateway does not answer. Try again with the same Idempotency-Key.",
+    ),
+    (
+        "host_not_allowed",
+        421,
+        "The store is not asked for by this host name. Its operator can allow it: ALLOWED_HOSTS.",
+    ),
+    (
+        "too_many_connections",
+        503,
+        "The gateway has as many connections as it takes, or as it takes from one network. Try again after Retry-After.",
+    ),
+];

@@ -1,11 +1,11 @@
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Either, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
-    header::{self, HeaderMap, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
 };
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -18,7 +18,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    GatewaySettings, docs,
+    GatewaySettings, LARGEST_BUFFER,
+    docs::{self, Problems},
+    door::{Door, Refused},
+    headers::{self, remove_hop_by_hop},
     journal::Journal,
     metrics::GatewayMetrics,
     problem::problem,
@@ -30,8 +33,10 @@ use crate::{
 /// Passes requests on to the services, body and answer as streams.
 pub struct Proxy {
     settings: GatewaySettings,
+    door: Door,
     client: Client<HttpsConnector<HttpConnector>, Incoming>,
-    ways: Ways,
+    problems: Problems,
+    transport_security: Option<HeaderValue>,
     metrics: GatewayMetrics,
     journal: Option<Arc<Journal>>,
     stop: CancellationToken,
@@ -41,24 +46,14 @@ type Answer = Response<Body>;
 /// A service's answer, an event stream, or a page of the gateway's own.
 type Body = Either<Either<Incoming, UnsyncBoxBody<Bytes, hyper::Error>>, Full<Bytes>>;
 
-/// Headers that belong to one connection and end with it (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 impl Proxy {
     /// After `stop` event streams are cut off, which their clients resume; everything else is finished.
     pub fn new(
         settings: GatewaySettings,
-        ways: Ways,
+        door: Door,
+        ways: &Ways,
         metrics: GatewayMetrics,
         journal: Option<Arc<Journal>>,
         stop: CancellationToken,
@@ -67,37 +62,59 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             // Below the services' keep-alive, so that no request meets a connection that is just being closed.
             .pool_idle_timeout(Duration::from_secs(3))
+            .http1_max_buf_size(LARGEST_BUFFER)
             .build(ways.connector());
+        let transport_security = headers::transport_security(Duration::from_secs(settings.hsts_seconds));
         Self {
             settings,
+            door,
             client,
-            ways,
+            problems: Problems::new(ways),
+            transport_security,
             metrics,
             journal,
             stop,
         }
     }
 
-    /// Passes a request on or answers it; it is counted when its answer begins, and is the first step of its trace unless
-    /// the client has begun one.
-    pub async fn forward(
-        &self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> Result<Answer, Infallible> {
+    /// Passes a request on or answers it; it is counted when its answer begins. It is the first
+    /// step of a trace of the store's own: what a client says of its trace is only named as what
+    /// caused it. Otherwise a stranger could hide requests, or put lines into the trace of another
+    /// customer's order.
+    pub async fn forward(&self, mut request: Request<Incoming>, peer: IpAddr) -> Result<Answer, Infallible> {
         let began = Instant::now();
         let path = request.uri().path().to_owned();
         let template = templates::of(request.method().as_str(), &path);
-        let parent = request.headers().get("traceparent");
-        let parent = parent.and_then(|header| header.to_str().ok()?.parse::<TraceParent>().ok());
-        let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
-        let step = Span::begin("gateway", Kind::Server, trace, parent, || {
+        let theirs = request.headers().get("traceparent");
+        let theirs = theirs.and_then(|header| header.to_str().ok()?.parse::<TraceParent>().ok());
+        let trace = TraceParent::root();
+        let step = Span::begin("gateway", Kind::Server, trace, None, || {
             format!("{} {}", template.method, template.route)
         });
+        let step = match theirs {
+            None => step,
+            Some(theirs) => step.linked(theirs),
+        };
+        for of_their_trace in ["tracestate", "baggage"] {
+            request.headers_mut().remove(of_their_trace);
+        }
         if let Ok(header) = HeaderValue::from_str(&trace.to_string()) {
             request.headers_mut().insert("traceparent", header);
         }
-        let (answer, status) = self.answer(&path, request, peer).await;
+        let sender = self.door.sender(request.headers(), peer);
+        let (mut answer, status, step) = match self.door.admit(&request, sender) {
+            Ok(()) => {
+                let (answer, status) = self.answer(&path, request, sender).await;
+                (answer, status, step)
+            }
+            // Not worth a span: there may be very many.
+            Err(refused) => {
+                let answer = self.refuse(refused);
+                let status = answer.status().as_u16();
+                (answer, Some(status), Span::none())
+            }
+        };
+        headers::complete(answer.headers_mut(), self.transport_security.as_ref());
         let took = began.elapsed();
         let class = self.metrics.count(template, status, took);
         if let Some(journal) = &self.journal {
@@ -115,15 +132,26 @@ impl Proxy {
         Ok(answer)
     }
 
+    fn refuse(&self, refused: Refused) -> Answer {
+        self.metrics.refuse(refused.label());
+        own(refused.answer())
+    }
+
     /// The answer, and its status unless the service could not be reached.
-    async fn answer(
-        &self,
-        path: &str,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> (Answer, Option<u16>) {
+    async fn answer(&self, path: &str, request: Request<Incoming>, sender: IpAddr) -> (Answer, Option<u16>) {
+        let is_known = METHODS.contains(&request.method().as_str());
         let answer = match route(path) {
-            Route::To(service, path) => match self.pass_on(service, &path, request, peer).await {
+            // No service is to hear of a method that a stranger has made up.
+            Route::To(_, own_path) if !is_known => {
+                let is_page = own_path.starts_with("/docs/");
+                let allowed = if is_page {
+                    Some(OF_PAGES.to_owned())
+                } else {
+                    templates::allowed(path)
+                };
+                own(allowed.map_or_else(no_such_route, |allowed| not_allowed(&allowed)))
+            }
+            Route::To(service, path) => match self.pass_on(service, &path, request, sender).await {
                 Some(answer) => answer,
                 None => return (unreachable(service), None),
             },
@@ -136,16 +164,12 @@ impl Proxy {
             Route::DocsIndex | Route::Problems | Route::Redirect(_)
                 if ![Method::GET, Method::HEAD].contains(request.method()) =>
             {
-                own(not_allowed())
+                own(not_allowed(OF_PAGES))
             }
             Route::DocsIndex => own(docs::index()),
-            Route::Problems => own(docs::problems(&self.settings, &self.ways).await),
+            Route::Problems => own(self.problems.answer(&self.settings).await),
             Route::Redirect(location) => own(docs::redirect(&location)),
-            Route::Server | Route::Unknown => own(problem(
-                StatusCode::NOT_FOUND,
-                "no_such_route",
-                "there is nothing at this address; /api/docs/ shows what there is",
-            )),
+            Route::Server | Route::Unknown => own(no_such_route()),
         };
         let status = answer.status().as_u16();
         (answer, Some(status))
@@ -157,7 +181,7 @@ impl Proxy {
         service: Service,
         path: &str,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        sender: IpAddr,
     ) -> Option<Answer> {
         let base = self.settings.base_of(service);
         let query = request
@@ -178,10 +202,10 @@ impl Proxy {
         remove_hop_by_hop(&mut head.headers);
         // The service is another host.
         head.headers.remove(header::HOST);
-        if !self.settings.trust_forwarded_for
-            && let Ok(peer) = HeaderValue::from_str(&peer.ip().to_string())
-        {
-            head.headers.append("x-forwarded-for", peer);
+        // Who has sent it is known by now: nothing else that was said of it counts.
+        head.headers.remove("x-forwarded-for");
+        if let Ok(sender) = HeaderValue::from_str(&sender.to_string()) {
+            head.headers.insert("x-forwarded-for", sender);
         }
         let sent = self.client.request(Request::from_parts(head, body));
         let limit = Duration::from_secs(self.settings.timeout);
@@ -211,19 +235,6 @@ impl Proxy {
         let frames = BodyStream::new(body).take_until(self.stop.clone().cancelled_owned());
         StreamBody::new(frames).boxed_unsync()
     }
-
-    /// Fetches a page of a service's own, for the gateway's pages.
-    pub(crate) async fn get(ways: &Ways, base: &Uri, path: &str) -> Option<Bytes> {
-        let target = format!("{}{path}", base.to_string().trim_end_matches('/'))
-            .parse::<Uri>()
-            .ok()?;
-        let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(ways.connector());
-        let answer = tokio::time::timeout(Duration::from_secs(2), client.get(target))
-            .await
-            .ok()?
-            .ok()?;
-        Some(answer.into_body().collect().await.ok()?.to_bytes())
-    }
 }
 
 fn unreachable(service: Service) -> Answer {
@@ -236,6 +247,8 @@ fn unreachable(service: Service) -> Answer {
 
 /// What the gateway's own pages have.
 const OF_PAGES: &str = "GET, HEAD, OPTIONS";
+/// What an address of the store may have.
+const METHODS: [&str; 7] = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 const EVERY_METHOD: &str = "GET, PUT, POST, PATCH, DELETE, HEAD, OPTIONS";
 
 fn options(allowed: &'static str) -> Response<Full<Bytes>> {
@@ -246,29 +259,24 @@ fn options(allowed: &'static str) -> Response<Full<Bytes>> {
         .expect("constant headers always make a response")
 }
 
-fn not_allowed() -> Response<Full<Bytes>> {
-    let detail = format!("this address has the methods {OF_PAGES}");
+fn no_such_route() -> Response<Full<Bytes>> {
+    problem(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        "there is nothing at this address; /api/docs/ shows what there is",
+    )
+}
+
+fn not_allowed(allowed: &str) -> Response<Full<Bytes>> {
+    let detail = format!("this address has the methods {allowed}");
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
-    let allow = HeaderValue::from_static(OF_PAGES);
+    let allow = HeaderValue::from_str(allowed).expect("names of methods make a header");
     response.headers_mut().insert(header::ALLOW, allow);
     response
 }
 
 fn own(response: Response<Full<Bytes>>) -> Answer {
     response.map(Either::Right)
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -60,6 +60,22 @@ pub fn of(method: &str, path: &str) -> Template {
     found.copied().unwrap_or(OTHER)
 }
 
+/// What `Allow` says of a path of the services, if one has it.
+pub fn allowed(path: &str) -> Option<String> {
+    let of_path = TEMPLATES.iter().filter(|template| matches(template.route, path));
+    // A literal segment goes before a name: they are two addresses.
+    let route = of_path.clone().next()?.route;
+    let mut methods: Vec<&str> = of_path
+        .filter(|template| template.route == route)
+        .map(|template| template.method)
+        .collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    Some(methods.join(", "))
+}
+
 fn matches(route: &str, path: &str) -> bool {
     let (mut wanted, mut found) = (route.split('/'), path.split('/'));
     loop {
@@ -100,6 +116,19 @@ mod tests {
             ("GET", "/api/docs/"),
         ] {
             assert_eq!(of(method, path), OTHER, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_the_methods_of_its_route() {
+        for (path, methods) in [
+            ("/api/orders", Some("GET, POST, HEAD, OPTIONS")),
+            ("/api/orders/7/stop", Some("POST, OPTIONS")),
+            ("/api/users/me", Some("DELETE, GET, PATCH, HEAD, OPTIONS")),
+            ("/api/users/7", Some("GET, HEAD, OPTIONS")),
+            ("/api/orders/7/8", None),
+        ] {
+            assert_eq!(allowed(path).as_deref(), methods, "{path}");
         }
     }
 

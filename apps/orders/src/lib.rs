@@ -51,6 +51,10 @@ pub struct OrdersSettings {
     /// Orders that can be watched live at the same time
     #[arg(long, env = "MAX_STREAMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_streams: u32,
+
+    /// Orders that one user can watch live at the same time
+    #[arg(long, env = "MAX_STREAMS_PER_USER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_streams_per_user: u32,
 }
 
 #[derive(Clone)]
@@ -81,7 +85,11 @@ impl Service for Orders {
         Ok(State {
             currency: boot.kit.shop_currency,
             patience,
-            streams: Streams::new(boot.db.clone(), boot.own.max_streams as usize),
+            streams: Streams::new(
+                boot.db.clone(),
+                boot.own.max_streams as usize,
+                boot.own.max_streams_per_user as usize,
+            ),
             sweep_every: Duration::from_millis(boot.own.sweep_every),
             metrics: OrderMetrics::register(boot.registry),
         })

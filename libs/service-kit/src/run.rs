@@ -17,6 +17,7 @@ use db::{Db, Migrations, Pulse};
 use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
+use limits::Limits;
 use telemetry::{Listen, Ops, Readiness, ReadingAge, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,7 +27,8 @@ use crate::{
     http::{
         call::Kit,
         docs,
-        limit::Limits,
+        headers::{self, Public},
+        limit::{self, Door},
         methods::{self, Methods},
         observe::{self, HttpMetrics, Observer},
     },
@@ -126,10 +128,11 @@ pub async fn start_by<S: Service>(
         stop.clone()
             .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
     );
-    let limits = Arc::new(Limits::new(kit.rate_limit, kit.rate_burst));
+    let limits = Arc::new(Limits::new(&kit.limits));
+    let sweeper = limits.clone();
     tasks.spawn(
         stop.clone()
-            .run_until_cancelled_owned(forget_idle(limits.clone())),
+            .run_until_cancelled_owned(async move { sweeper.keep_small().await }),
     );
     tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
     tasks.spawn(readings.run(stop.clone()));
@@ -205,8 +208,7 @@ impl Doors {
 
 async fn listen(address: Listen, setting: &str) -> anyhow::Result<TcpListener> {
     let listener = async { address.open().await?.into_std() }.await;
-    listener
-        .with_context(|| format!("cannot listen on {address}; set {setting} to a free address"))
+    listener.with_context(|| format!("cannot listen on {address}; set {setting} to a free address"))
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
@@ -242,6 +244,10 @@ fn serve<S: Service>(
     limits: Arc<Limits>,
     (api, observer): (utoipa::openapi::OpenApi, Observer),
 ) -> anyhow::Result<ServerHandle> {
+    let door = Data::new(Door {
+        limits: limits.clone(),
+        proxies: kit.trusted_proxies.into(),
+    });
     let shared = Data::new(Kit {
         state,
         db,
@@ -255,11 +261,14 @@ fn serve<S: Service>(
         runtime: Handle::current(),
     });
     let (observer, methods) = (Data::new(observer), Data::new(Methods::of(&api)));
+    let public = Data::new(Public::of(&api));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
             .app_data(observer.clone())
             .app_data(methods.clone())
+            .app_data(door.clone())
+            .app_data(public.clone())
             .app_data(
                 web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
             )
@@ -267,6 +276,9 @@ fn serve<S: Service>(
                 web::QueryConfig::default()
                     .error_handler(|error, _| ApiError::from(BadAddress::Query(error.to_string())).into()),
             )
+            // The last one comes first.
+            .wrap(from_fn(limit::admit))
+            .wrap(from_fn(headers::complete))
             .wrap(from_fn(observe::observe))
             .wrap(from_fn(methods::head_as_get))
             .configure(S::routes)
@@ -327,13 +339,6 @@ fn readiness(pulse: Pulse, tokens: Tokens) -> Readiness {
         };
         Box::pin(std::future::ready(ready))
     })
-}
-
-async fn forget_idle(limits: Arc<Limits>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        limits.forget_idle();
-    }
 }
 
 async fn purge_keys(db: Db, keep_hours: u32) {

@@ -4,6 +4,7 @@ use db::DbSettings;
 use idempotency::IdempotencySettings;
 use inbox::InboxSettings;
 use kernel::Currency;
+use limits::LimitSettings;
 use reqwest::Url;
 use telemetry::{Listen, LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
@@ -75,13 +76,10 @@ pub struct KitSettings {
     #[arg(long, env = "HTTP_BODY_TIMEOUT", default_value_t = 10, help_heading = "HTTP")]
     pub http_body_timeout: u64,
 
-    /// Requests that a caller may send a second in the long run; 0 is no limit
-    #[arg(long, env = "RATE_LIMIT", default_value_t = 100, help_heading = "HTTP")]
-    pub rate_limit: u32,
-
-    /// Requests that a caller may send at once
-    #[arg(long, env = "RATE_BURST", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..), help_heading = "HTTP")]
-    pub rate_burst: u32,
+    /// Proxies before the service, each of which appends to X-Forwarded-For who has asked it; the
+    /// gateway is the last of them. With 0 the client is who has connected, whatever it says
+    #[arg(long, env = "TRUSTED_PROXIES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "HTTP")]
+    pub trusted_proxies: u8,
 
     /// Seconds that accepted requests have to finish when the service stops
     #[arg(long, env = "SHUTDOWN_GRACE", default_value_t = 20, help_heading = "HTTP")]
@@ -95,6 +93,8 @@ pub struct KitSettings {
     #[arg(long, env = "MIGRATE_ONLY", help_heading = "PostgreSQL")]
     pub migrate_only: bool,
 
+    #[command(flatten)]
+    pub limits: LimitSettings,
     #[command(flatten)]
     pub db: DbSettings,
     #[command(flatten)]

@@ -59,6 +59,18 @@ struct Ground {
     own: BTreeMap<&'static str, Vec<String>>,
 }
 
+impl Ground {
+    /// Adds the settings that a process has in this test, and those which all tests have that say
+    /// nothing else.
+    fn complete(&self, process: &str, arguments: &mut Vec<String>, of_all: &[&str]) {
+        let own = self.own.get(process).cloned().unwrap_or_default();
+        let name = |setting: &str| setting.split('=').next().map(ToOwned::to_owned);
+        arguments.extend(of_all.iter().map(ToString::to_string));
+        arguments.retain(|usual| !own.iter().any(|own| name(own) == name(usual)));
+        arguments.extend(own);
+    }
+}
+
 impl Store {
     /// On the servers that all tests share.
     pub async fn start() -> Self {
@@ -398,11 +410,12 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock)
     if S::NAME != "users" {
         arguments.extend(ground.ways_to_users("jwks-url", "/.well-known/jwks.json", "jwks-ca"));
     }
-    for own in ground.own.get(S::NAME).into_iter().flatten() {
-        let name = |setting: &str| setting.split_once('=').map(|(name, _)| name.to_owned());
-        arguments.retain(|usual| name(usual).is_none() || name(usual) != name(own));
-        arguments.push(own.clone());
-    }
+    // All of a test comes from one network.
+    ground.complete(
+        S::NAME,
+        &mut arguments,
+        &["--network-rate-limit=1000000", "--login-rate-limit=1000000"],
+    );
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
     let matches = command.try_get_matches_from(arguments).expect("valid settings");
     let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
@@ -423,7 +436,7 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     let services = ground.addresses.iter().filter(|(name, _)| **name != "users");
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
     arguments.extend(ground.ways_to_users("users", "", "services-ca"));
-    arguments.extend(ground.own.get("gateway").into_iter().flatten().cloned());
+    ground.complete("gateway", &mut arguments, &["--rate-limit=0"]);
     let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
     gateway::start(settings).await.expect("the gateway starts")
 }

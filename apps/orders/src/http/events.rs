@@ -67,7 +67,7 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
     if is_head {
         return Ok(EventStream::head());
     }
-    let follower = streams.follow(order_id)?;
+    let follower = streams.follow(order_id, owner)?;
     Ok(EventStream::answer(&runtime, |stream| {
         tell(follower, after, stream)
     }))

@@ -82,6 +82,11 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     },
     ProblemDoc {
         code: "too_many_streams",
+        status: 429,
+        meaning: "You are watching as many orders as one may. End a stream, or look at the order itself.",
+    },
+    ProblemDoc {
+        code: "streams_busy",
         status: 503,
         meaning: "Too many orders are being watched. Look at the order itself, or try again later.",
     },

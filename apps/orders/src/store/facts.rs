@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use db::{DbError, Tx, UnknownValue};
-use diesel::prelude::*;
+use db::{DbError, Tx, UnknownValue, cached};
+use diesel::{
+    prelude::*,
+    sql_query,
+    sql_types::{Array, Integer, Jsonb, Timestamptz, Uuid},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::OrderId;
 use serde::Deserialize;
@@ -64,11 +68,47 @@ pub async fn learnt(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<Learnt>, D
         .collect()
 }
 
-/// How many facts of each of these orders are known.
-pub async fn counts(tx: &mut Tx<'_>, orders: &[OrderId]) -> Result<Vec<(OrderId, Option<i32>)>, DbError> {
-    let known = order_facts::table
-        .filter(order_facts::order_id.eq_any(orders))
-        .group_by(order_facts::order_id)
-        .select((order_facts::order_id, diesel::dsl::max(order_facts::number)));
-    Ok(known.load(&mut **tx).await?)
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Uuid)]
+    order_id: OrderId,
+    #[diesel(sql_type = Integer)]
+    number: i32,
+    #[diesel(sql_type = Jsonb)]
+    fact: serde_json::Value,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
+
+/// What there is of an order, unless a newer release wrote some of it.
+type OfOrder = Result<Vec<Learnt>, UnknownValue>;
+
+/// Of each of these orders the facts with a higher number than that beside it, as they were learnt.
+pub async fn news(tx: &mut Tx<'_>, orders: &[(OrderId, i32)]) -> Result<BTreeMap<OrderId, OfOrder>, DbError> {
+    let (ids, numbers): (Vec<OrderId>, Vec<i32>) = orders.iter().copied().unzip();
+    // As arrays it is one statement that is prepared once, whatever the number of orders.
+    let query = sql_query(
+        "SELECT order_id, number, fact, at FROM unnest($1, $2) AS seen (id, last)
+         JOIN order_facts ON order_id = id AND number > last ORDER BY order_id, number",
+    )
+    .bind::<Array<Uuid>, _>(ids)
+    .bind::<Array<Integer>, _>(numbers);
+    let rows: Vec<Row> = cached(query).load(&mut **tx).await?;
+    let mut news = BTreeMap::<OrderId, OfOrder>::new();
+    for Row {
+        order_id,
+        number,
+        fact,
+        at,
+    } in rows
+    {
+        let learnt = read(&fact).map(|fact| Learnt { number, fact, at });
+        let of_order = news.entry(order_id).or_insert_with(|| Ok(Vec::new()));
+        match (of_order, learnt) {
+            (Ok(known), Ok(learnt)) => known.push(learnt),
+            (of_order @ Ok(_), Err(error)) => *of_order = Err(error),
+            (Err(_), _) => {}
+        }
+    }
+    Ok(news)
 }

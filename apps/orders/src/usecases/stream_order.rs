@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use db::Tx;
-use kernel::{OrderId, UserId, cause_chain};
+use kernel::{OrderId, UserId};
 use serde::Serialize;
 use service_kit::{EventStream, Gone};
 use utoipa::ToSchema;
@@ -51,16 +51,19 @@ pub async fn follow_order(tx: &mut Tx<'_>, _: &State, wish: &FollowOrder) -> Res
 /// Tells each step after `seen`, in the order in which they were learnt, until the order is finished.
 pub async fn tell(mut order: Follower, mut seen: i32, stream: EventStream) -> Result<(), Gone> {
     loop {
-        let learnt = match order.learnt().await {
-            Ok(learnt) => learnt,
-            Err(error) => {
-                // The client comes back by itself.
-                tracing::warn!(order_id = %order.order_id, error = cause_chain(&error), "a stream is cut off");
-                return Ok(());
+        let learnt = tokio::select! {
+            learnt = order.beyond(seen) => learnt,
+            () = stream.gone() => None,
+            () = tokio::time::sleep(KEEP_ALIVE) => {
+                stream.keep_alive().await?;
+                continue;
             }
         };
+        let Some(learnt) = learnt else {
+            return Ok(());
+        };
         let mut known = Facts::default();
-        for learnt in learnt {
+        for learnt in learnt.iter() {
             known.add(learnt.fact.clone(), learnt.at);
             if learnt.number <= seen {
                 continue;
@@ -76,20 +79,5 @@ pub async fn tell(mut order: Follower, mut seen: i32, stream: EventStream) -> Re
         if known.has(Kind::Finished) {
             return Ok(());
         }
-        while let Some(goes_on) = wait(&mut order, seen, &stream).await {
-            if !goes_on {
-                return Ok(());
-            }
-            stream.keep_alive().await?;
-        }
-    }
-}
-
-/// `None` when there is news, `Some(true)` when it is time to show that we are there, `Some(false)` at the end.
-async fn wait(order: &mut Follower, seen: i32, stream: &EventStream) -> Option<bool> {
-    tokio::select! {
-        more = order.news(seen) => (!more).then_some(false),
-        () = stream.gone() => Some(false),
-        () = tokio::time::sleep(KEEP_ALIVE) => Some(true),
     }
 }

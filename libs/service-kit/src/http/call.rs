@@ -13,6 +13,7 @@ use futures_util::{
 };
 use idempotency::{Begun, Claim, Claims, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest};
 use kernel::{Class, Classify, TraceParent};
+use limits::{Caller as Counted, Limits};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -20,7 +21,6 @@ use tracing::Instrument;
 use super::{
     answer::Answer,
     body::{self, NoBody},
-    limit::{Counted, Limits, network},
     methods,
     problem::ApiError,
     version::Preconditions,
@@ -138,12 +138,8 @@ where
         let payload = payload.take();
         async move {
             let caller = who(&request, &kit.tokens).await;
-            let counted = match &caller {
-                Ok(caller) => Some(Counted::User(caller.user_id)),
-                Err(_) => network(&request).map(Counted::Network),
-            };
-            if let Some(counted) = counted {
-                kit.limits.check(counted)?;
+            if let Ok(caller) = &caller {
+                kit.limits.admit_caller(Counted::User(caller.user_id))?;
             }
             let key = key_of(&request);
             let preconditions = Preconditions::of(request.headers())?;
@@ -399,7 +395,11 @@ where
                     // A deadlock or a lost connection: the key makes it safe to try again.
                     Err(error) if error.class() == Class::Unavailable => {
                         let is_unknown = error.code() == db::OUTCOME_UNKNOWN;
-                        let is_last = attempts == ATTEMPTS || is_unknown && preconditions.forbid_repetition();
+                        // Who has waited for a connection in vain takes no second turn: it would
+                        // only add to what the others wait for.
+                        let is_last = attempts == ATTEMPTS
+                            || error.is_no_connection()
+                            || is_unknown && preconditions.forbid_repetition();
                         let error = match unknown.take() {
                             Some(unknown) if !is_unknown => unknown,
                             _ => error,

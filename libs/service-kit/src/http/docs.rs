@@ -108,9 +108,15 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
                 .body(content)
         });
     }
+    get(config, SCRIPT, async || {
+        HttpResponse::Ok()
+            .content_type("text/javascript; charset=utf-8")
+            .body(include_str!("docs.js"))
+    });
     get(config, DOCS, async || {
         HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
+            .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
             .body(PAGE)
     });
 }
@@ -118,7 +124,7 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
 /// Where all this is.
 pub fn paths() -> impl Iterator<Item = String> {
     let files = FILES.iter().map(|(path, ..)| *path);
-    let all = OPENAPI.into_iter().chain([PROBLEMS, DOCS]).chain(files);
+    let all = OPENAPI.into_iter().chain([PROBLEMS, SCRIPT, DOCS]).chain(files);
     all.map(ToOwned::to_owned)
 }
 
@@ -135,6 +141,11 @@ where
 const OPENAPI: [&str; 2] = ["/openapi.json", "/docs/openapi.json"];
 const PROBLEMS: &str = "/problems.json";
 const DOCS: &str = "/docs/";
+const SCRIPT: &str = "/docs/docs.js";
+/// Nothing runs on the page but the service's own files, and nothing is asked but the store.
+/// Swagger UI has styles and small pictures in its own text.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Swagger UI, unpacked by the build.
 const FILES: [(&str, &str, &[u8]); 2] = [

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, http::StatusCode};
+use db::DbError;
 use kernel::{Class, Classify, TraceParent, cause_chain};
 use serde::Serialize;
 
@@ -20,6 +21,13 @@ impl ApiError {
 
     pub fn code(&self) -> &'static str {
         self.0.code()
+    }
+
+    /// Whether no connection to the database was to be had, although the request has waited for
+    /// one.
+    pub(crate) fn is_no_connection(&self) -> bool {
+        let error: &(dyn std::error::Error + 'static) = &*self.0;
+        matches!(error.downcast_ref(), Some(DbError::Pool(_)))
     }
 }
 

@@ -1,0 +1,8 @@
+//! The gateway before a service that answers everything and remembers what it was asked.
+#![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
+
+mod bounds;
+mod door;
+mod fixture;
+mod headers;
+mod limits;
