@@ -31,6 +31,7 @@ use crate::{
         observe::{self, HttpMetrics, Observer},
     },
     readings::Readings,
+    security::{self, SecurityLog},
 };
 
 const MIGRATIONS: Migrations = embed_migrations!();
@@ -86,9 +87,11 @@ pub async fn start_by<S: Service>(
         .context("the topics cannot be declared")?;
 
     let api = docs::openapi::<S>();
+    let security = SecurityLog::register(&mut registry);
     let observer = Observer {
         service: S::NAME,
         metrics: HttpMetrics::register(&mut registry, &api),
+        security: security.clone(),
     };
     let inbox_metrics = inbox::Metrics::register(&mut registry);
     let readings = Readings::register(
@@ -104,6 +107,7 @@ pub async fn start_by<S: Service>(
         kit: &kit,
         db: &db,
         clock: &clock,
+        security: &security,
         registry: &mut registry,
     };
     let state = S::state(boot)
@@ -120,14 +124,10 @@ pub async fn start_by<S: Service>(
     let tokens = Tokens::new(&kit.tokens, jwks_url, db.clone())?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
-    tasks.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
-    );
     let limits = Arc::new(Limits::new(kit.rate_limit, kit.rate_burst));
     tasks.spawn(
         stop.clone()
-            .run_until_cancelled_owned(forget_idle(limits.clone())),
+            .run_until_cancelled_owned(forget_old(db.clone(), limits.clone(), kit.clone())),
     );
     tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
     tasks.spawn(readings.run(stop.clone()));
@@ -182,10 +182,11 @@ async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![
-            MIGRATIONS,
             outbox::MIGRATIONS,
             inbox::MIGRATIONS,
             idempotency::MIGRATIONS,
+            // Its view of the security log is over what operators did to outbox and inbox.
+            MIGRATIONS,
             S::MIGRATIONS,
         ];
         match db::migrate(&kit.db, sets).await {
@@ -214,6 +215,7 @@ fn serve<S: Service>(
         state,
         db,
         tokens,
+        security: observer.security.clone(),
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
         keep_hours: kit.idempotency.idempotency_hours,
         body_limit: kit.http_body_limit,
@@ -288,6 +290,15 @@ fn readiness(pulse: Pulse) -> Readiness {
         });
         Box::pin(std::future::ready(ready))
     })
+}
+
+/// Forgets what has been kept for long enough.
+async fn forget_old(db: Db, limits: Arc<Limits>, kit: KitSettings) {
+    tokio::join!(
+        purge_keys(db.clone(), kit.idempotency.idempotency_hours),
+        security::forget_old(db, kit.security_log_days),
+        forget_idle(limits),
+    );
 }
 
 async fn forget_idle(limits: Arc<Limits>) {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use connect::Secret;
 use db::{Db, DbError};
-use service_kit::Role;
+use service_kit::{Kind, Role, SecurityLog};
 use tokio_util::sync::CancellationToken;
 
 use super::register::{self, Register, RegisterError};
@@ -16,6 +16,7 @@ use crate::{
 pub async fn make_first_manager(
     db: &Db,
     passwords: &Arc<Passwords>,
+    security: &SecurityLog,
     email: &str,
     password: &Secret,
 ) -> anyhow::Result<()> {
@@ -33,6 +34,7 @@ pub async fn make_first_manager(
         name: "First manager".to_owned(),
         password_hash: Some(passwords.hash(&password, &CancellationToken::new()).await?),
         role: Role::Manager,
+        trail: security.trail(Kind::Registration, "settings", "the first manager"),
     };
     let made = db
         .transaction("users.make_first_manager", async |tx| {
