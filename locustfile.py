@@ -122,6 +122,8 @@ class Courier(FastHttpUser):
     @task
     def deliver(self):
         for parcel in run.shop.parcels(self.me):
+            if not run.shop.take(self.me, parcel):
+                continue
             outcome = random.choices(["delivered", "recipient_absent"], [85, 15])[0]
             path = f"/api/deliveries/{parcel['order_id']}/outcome"
             self.me.intend("/api/deliveries/{order_id}/outcome", path, {"outcome": outcome}, ("not_out_for_delivery",))

@@ -76,7 +76,14 @@ class Shop:
     def some_zone(self):
         return random.choices(self.zones, [3, 1])[0]
 
+    def take(self, courier, parcel):
+        """Whether the parcel is the courier's from now on; to take it twice is to take it."""
+        path = f"/api/deliveries/{parcel['order_id']}/courier"
+        body, refusals = {"courier_id": courier.id}, ("not_out_for_delivery", "parcel_taken")
+        answer = courier.send("PUT", path, "/api/deliveries/{order_id}/courier", body, refusals=refusals)
+        return answer.is_success()
+
     def parcels(self, courier):
-        """Those of this run that are out for delivery."""
+        """Those of this run that are out for delivery, and the courier's or free."""
         for page in courier.pages("/api/deliveries", cursor=self.first_delivery):
             yield from (parcel for parcel in page["items"] if parcel["zone"] == self.couriers)

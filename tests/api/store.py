@@ -80,8 +80,8 @@ class Shop:
         self.store = store
         manager = store.log_in(store.manager["email"], store.manager["password"])
         self.customer_id, _, customer = store.somebody()
-        courier_id, email, _ = store.somebody()
-        store.must("PUT", f"/api/users/{courier_id}/role", manager, {"role": "courier"})
+        self.courier_id, email, _ = store.somebody()
+        store.must("PUT", f"/api/users/{self.courier_id}/role", manager, {"role": "courier"})
         # The role is in the token, so a new one is needed.
         self.tokens = {"nobody": None, "customer": customer, "courier": store.log_in(email), "manager": manager}
         self.pawn_id, _, _ = store.somebody()
@@ -131,7 +131,15 @@ class Shop:
             known["id"] = self.rejected
         elif path.endswith("/outcome") and self.out and role in ("courier", "manager"):
             known["order_id"] = self.out.pop()
+            self.give(known["order_id"])
+        elif path.endswith("/courier") and self.out:
+            known["order_id"] = self.out[0]
         return known
+
+    def give(self, parcel):
+        """Has the courier deliver it."""
+        courier = {"courier_id": self.courier_id}
+        self.store.must("PUT", f"/api/deliveries/{parcel}/courier", self.tokens["manager"], courier)
 
     def token(self, method, path, role):
         """Whoever leaves the store, or changes their password, is not needed afterwards."""
@@ -147,6 +155,8 @@ class Shop:
             return dict(self.store.manager)
         if path == "/api/users/me" and isinstance(body, dict) and "password" in body:
             return {**body, "current_password": PASSWORD}
+        if path.endswith("/courier") and isinstance(body, dict):
+            return {**body, "courier_id": self.courier_id}
         if path.endswith("/slots") and isinstance(body, dict):
             return {**body, "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z"}
         return body

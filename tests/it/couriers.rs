@@ -1,5 +1,5 @@
-use reqwest::StatusCode;
-use serde_json::json;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tovar::client::Client;
 
 use crate::harness::{Shop, Store};
@@ -30,6 +30,7 @@ async fn a_courier_hands_a_parcel_over_once() {
         report(&customer, &order, "delivered").await.0,
         StatusCode::FORBIDDEN
     );
+    courier.take_parcel(&order).await.unwrap().success().unwrap();
     assert_eq!(report(&courier, &order, "delivered").await.0, StatusCode::CREATED);
     let again = report(&courier, &order, "recipient_absent").await;
     assert_eq!(
@@ -77,4 +78,205 @@ async fn goods_and_money_come_back_if_the_recipient_is_absent() {
         .collect();
     assert_eq!(kinds, ["refund", "capture", "hold", "top_up"]);
     store.stop().await;
+}
+
+/// A parcel of this customer that is out for delivery.
+async fn out(shop: &Shop, customer: &Client) -> String {
+    let order = shop.place(customer, &shop.order(1)).await;
+    Shop::until(customer, &order, &["shipped"]).await;
+    order
+}
+
+async fn seen(by: &Client, status: &str) -> Vec<String> {
+    let path = format!("/api/deliveries?limit=100&status={status}");
+    let run = by.get(&path).await.unwrap().success().unwrap();
+    let parcels = run["items"].as_array().unwrap().iter();
+    parcels
+        .map(|parcel| parcel["order_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn until_seen(by: &Client, order: &str) {
+    tovar::client::wait_for("the parcel on the run", crate::harness::WITHIN, async || {
+        Ok(seen(by, "out_for_delivery")
+            .await
+            .iter()
+            .any(|seen| seen == order))
+    })
+    .await
+    .unwrap();
+}
+
+async fn id_of(person: &Client) -> String {
+    let me = person.get("/api/users/me").await.unwrap().success().unwrap();
+    me["id"].as_str().unwrap().to_owned()
+}
+
+async fn give(by: &Client, order: &str, to: &str, headers: &[(&str, &str)]) -> (StatusCode, Option<String>) {
+    let (path, body) = (
+        format!("/api/deliveries/{order}/courier"),
+        json!({ "courier_id": to }),
+    );
+    let answer = by
+        .send_with(Method::PUT, &path, Some(&body), headers)
+        .await
+        .unwrap();
+    (answer.status, answer.code().map(ToOwned::to_owned))
+}
+
+async fn give_back(by: &Client, order: &str) -> (StatusCode, Option<String>) {
+    let path = format!("/api/deliveries/{order}/courier");
+    let answer = by
+        .send(Method::DELETE, &path, None::<&Value>, None)
+        .await
+        .unwrap();
+    (answer.status, answer.code().map(ToOwned::to_owned))
+}
+
+fn refused(status: StatusCode, code: &str) -> (StatusCode, Option<String>) {
+    (status, Some(code.to_owned()))
+}
+
+const TAKEN: (StatusCode, Option<String>) = (StatusCode::CREATED, None);
+const SO_ALREADY: (StatusCode, Option<String>) = (StatusCode::OK, None);
+const FREED: (StatusCode, Option<String>) = (StatusCode::NO_CONTENT, None);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
+    let store = Store::start().await;
+    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let (one, two) = (store.somebody("courier").await, store.somebody("courier").await);
+    let (one_id, two_id) = (id_of(&one).await, id_of(&two).await);
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let (order, other) = (out(&shop, &customer).await, out(&shop, &customer).await);
+    for parcel in [&order, &other] {
+        until_seen(&one, parcel).await;
+        until_seen(&two, parcel).await;
+    }
+
+    let not_theirs = refused(StatusCode::FORBIDDEN, "not_your_parcel");
+    assert_eq!(
+        report(&one, &order, "delivered").await,
+        not_theirs,
+        "not taken yet"
+    );
+    let unknown = give(&one, &uuid::Uuid::nil().to_string(), &one_id, &[]).await;
+    assert_eq!(unknown, refused(StatusCode::NOT_FOUND, "unknown_delivery"));
+    let for_another = give(&one, &order, &two_id, &[]).await;
+    assert_eq!(for_another, refused(StatusCode::FORBIDDEN, "role_denied"));
+    assert_eq!(
+        give(&one, &order, &one_id, &[("if-none-match", "*")]).await,
+        TAKEN
+    );
+    assert_eq!(give(&one, &order, &one_id, &[]).await, SO_ALREADY);
+    let again = give(&one, &order, &one_id, &[("if-none-match", "*")]).await;
+    assert_eq!(
+        again,
+        refused(StatusCode::PRECONDITION_FAILED, "precondition_failed")
+    );
+
+    assert!(seen(&one, "out_for_delivery").await.contains(&order));
+    assert_eq!(seen(&two, "out_for_delivery").await, std::slice::from_ref(&other));
+    assert_eq!(
+        give(&two, &order, &two_id, &[]).await,
+        refused(StatusCode::CONFLICT, "parcel_taken")
+    );
+    assert_eq!(give_back(&two, &order).await, not_theirs);
+    assert_eq!(report(&two, &order, "recipient_absent").await, not_theirs);
+
+    // Given back it is free, and a manager gives it to another courier.
+    assert_eq!(give_back(&one, &order).await, FREED);
+    assert_eq!(give_back(&one, &order).await, FREED);
+    assert_eq!(report(&one, &order, "delivered").await, not_theirs);
+    assert_eq!(give(&two, &order, &two_id, &[]).await, TAKEN);
+    assert_eq!(give(&store.manager, &order, &one_id, &[]).await, SO_ALREADY);
+    assert_eq!(report(&two, &order, "delivered").await, not_theirs);
+    assert_eq!(report(&one, &order, "delivered").await.0, StatusCode::CREATED);
+    assert_eq!(
+        customer.finished(&order, crate::harness::WITHIN).await.unwrap()["status"],
+        "delivered"
+    );
+
+    assert_eq!(seen(&one, "delivered").await, std::slice::from_ref(&order));
+    assert_eq!(seen(&two, "delivered").await, [] as [String; 0]);
+    assert_eq!(
+        seen(&store.manager, "delivered").await,
+        std::slice::from_ref(&order)
+    );
+    assert_eq!(
+        give(&store.manager, &order, &one_id, &[]).await,
+        SO_ALREADY,
+        "a late retry"
+    );
+    let too_late = give(&store.manager, &order, &two_id, &[]).await;
+    assert_eq!(too_late, refused(StatusCode::CONFLICT, "not_out_for_delivery"));
+    store.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
+    let store = Store::start().await;
+    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let (courier, other) = (store.somebody("courier").await, store.somebody("courier").await);
+    let own_order = refused(StatusCode::FORBIDDEN, "own_order");
+    for customer in [&courier, &store.manager] {
+        let top_up = json!({ "amount": 5_000 });
+        tovar::client::wait_for("the account to open", crate::harness::WITHIN, async || {
+            Ok(customer
+                .post("/api/account/top-ups", &top_up)
+                .await?
+                .status
+                .is_success())
+        })
+        .await
+        .unwrap();
+        let (order, id) = (out(&shop, customer).await, id_of(customer).await);
+        until_seen(&other, &order).await;
+        for outcome in ["recipient_absent", "delivered"] {
+            assert_eq!(report(customer, &order, outcome).await, own_order);
+        }
+        for by in [customer, &store.manager] {
+            assert_eq!(give(by, &order, &id, &[]).await, own_order);
+        }
+        // Also where a release that did not ask has let it happen.
+        let sql = "UPDATE bookings SET courier_id = user_id WHERE order_id = $1::text::uuid";
+        store.sql("delivery").await.execute(sql, &[&order]).await.unwrap();
+        assert_eq!(report(customer, &order, "recipient_absent").await, own_order);
+        let to = id_of(&other).await;
+        assert_eq!(give(&store.manager, &order, &to, &[]).await, SO_ALREADY);
+        assert_eq!(report(&other, &order, "delivered").await.0, StatusCode::CREATED);
+        customer.finished(&order, crate::harness::WITHIN).await.unwrap();
+    }
+    let order = out(&shop, &courier).await;
+    until_seen(&other, &order).await;
+    assert_eq!(
+        seen(&courier, "out_for_delivery").await,
+        [] as [String; 0],
+        "not to take"
+    );
+    store.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_is_taken_by_one_courier_however_many_want_it() {
+    let store = Store::start().await;
+    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let mut couriers = Vec::new();
+    for _ in 0..4 {
+        let courier = store.somebody("courier").await;
+        couriers.push((id_of(&courier).await, courier));
+    }
+    let customer = store.guest.new_customer(5_000).await.unwrap();
+    let order = out(&shop, &customer).await;
+    until_seen(&couriers[0].1, &order).await;
+    let order = &order;
+    let requests = couriers
+        .iter()
+        .map(async |(id, courier)| give(courier, order, id, &[]).await);
+    let answers = futures_util::future::join_all(requests).await;
+    let taken = answers.iter().filter(|answer| **answer == TAKEN).count();
+    let late = refused(StatusCode::CONFLICT, "parcel_taken");
+    let late = answers.iter().filter(|answer| **answer == late).count();
+    assert_eq!((taken, late), (1, 3), "{answers:?}");
+    store.end().await;
 }

@@ -43,6 +43,7 @@ mod refused;
 mod relay_killed;
 mod reordered;
 mod same_key;
+mod security;
 mod settings;
 mod stopped;
 mod streamed;

@@ -8,7 +8,7 @@ use crate::harness::{Operation, Shop, Store, body_of, operations};
 
 /// Who may use an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Who {
+pub enum Who {
     Anyone,
     /// Whoever is logged in, for what is their own.
     Owner,
@@ -16,7 +16,7 @@ enum Who {
     CourierOrManager,
 }
 
-fn who_may(operation: &Operation) -> Who {
+pub fn who_may(operation: &Operation) -> Who {
     match (operation.method.as_str(), operation.path.as_str()) {
         ("post", "/api/users" | "/api/sessions")
         | (
@@ -53,7 +53,9 @@ fn who_may(operation: &Operation) -> Who {
             | "/api/goods/{sku}/receipts"
             | "/api/zones/{zone}/slots",
         ) => Who::Manager,
-        ("get", "/api/deliveries") | ("post", "/api/deliveries/{order_id}/outcome") => Who::CourierOrManager,
+        ("get", "/api/deliveries")
+        | ("put" | "delete", "/api/deliveries/{order_id}/courier")
+        | ("post", "/api/deliveries/{order_id}/outcome") => Who::CourierOrManager,
         _ => panic!("{}: say here who may use it", operation.name()),
     }
 }

@@ -13,7 +13,7 @@ const fn template(method: &'static str, route: &'static str) -> Template {
 }
 
 /// A literal segment stands before a name at the same place, because the first match wins.
-pub const TEMPLATES: [Template; 32] = [
+pub const TEMPLATES: [Template; 34] = [
     template("GET", "/.well-known/jwks.json"),
     template("GET", "/api/account"),
     template("GET", "/api/account/entries"),
@@ -21,6 +21,8 @@ pub const TEMPLATES: [Template; 32] = [
     template("POST", "/api/account/withdrawals"),
     template("GET", "/api/accounts/{user_id}"),
     template("GET", "/api/deliveries"),
+    template("DELETE", "/api/deliveries/{order_id}/courier"),
+    template("PUT", "/api/deliveries/{order_id}/courier"),
     template("POST", "/api/deliveries/{order_id}/outcome"),
     template("GET", "/api/goods"),
     template("GET", "/api/goods/{sku}"),

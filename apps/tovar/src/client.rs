@@ -208,6 +208,15 @@ impl Client {
         self.log_in(&email, &password).await
     }
 
+    /// As a courier takes a parcel that is free.
+    pub async fn take_parcel(&self, order: &str) -> anyhow::Result<Answer> {
+        let me = self.get("/api/users/me").await?.success()?;
+        let body = json!({ "courier_id": me["id"] });
+        Ok(self
+            .put(&format!("/api/deliveries/{order}/courier"), &body)
+            .await?)
+    }
+
     /// Somebody new: their address, password, and what the store knows of them.
     async fn register(&self, name: &str) -> anyhow::Result<(String, String, Value)> {
         let email = format!("{}@example.org", Uuid::new_v4());

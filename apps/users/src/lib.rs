@@ -101,7 +101,14 @@ impl Service for Users {
         if let (Some(email), Some(password)) =
             (&boot.own.first_manager_email, &boot.own.first_manager_password)
         {
-            usecases::make_first_manager::make_first_manager(boot.db, &passwords, email, password).await?;
+            usecases::make_first_manager::make_first_manager(
+                boot.db,
+                &passwords,
+                boot.security,
+                email,
+                password,
+            )
+            .await?;
         }
         Ok(State {
             passwords,

@@ -5,6 +5,7 @@ mod auth;
 mod http;
 mod readings;
 mod run;
+mod security;
 mod service;
 mod settings;
 
@@ -20,5 +21,6 @@ pub use http::{
     version::{PreconditionFailed, Preconditions, Version},
 };
 pub use run::{Running, main, start, start_by};
+pub use security::{Kind, SecurityLog, Trail};
 pub use service::{Boot, NoSettings, Service};
 pub use settings::{KitSettings, ServiceSettings, TokenSettings};

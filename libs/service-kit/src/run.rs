@@ -33,6 +33,7 @@ use crate::{
         observe::{self, HttpMetrics, Observer},
     },
     readings::Readings,
+    security::{self, SecurityLog},
 };
 
 const MIGRATIONS: Migrations = embed_migrations!();
@@ -90,9 +91,11 @@ pub async fn start_by<S: Service>(
         .context("the topics cannot be declared")?;
 
     let api = docs::openapi::<S>();
+    let security = SecurityLog::register(&mut registry);
     let observer = Observer {
         service: S::NAME,
         metrics: HttpMetrics::register(&mut registry, &api),
+        security: security.clone(),
     };
     let inbox_metrics = inbox::Metrics::register(&mut registry);
     let readings = Readings::register(
@@ -108,6 +111,7 @@ pub async fn start_by<S: Service>(
         kit: &kit,
         db: &db,
         clock: &clock,
+        security: &security,
         registry: &mut registry,
     };
     let state = S::state(boot)
@@ -124,15 +128,15 @@ pub async fn start_by<S: Service>(
     let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
-    tasks.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
-    );
     let limits = Arc::new(Limits::new(&kit.limits));
     let sweeper = limits.clone();
     tasks.spawn(
         stop.clone()
             .run_until_cancelled_owned(async move { sweeper.keep_small().await }),
+    );
+    tasks.spawn(
+        stop.clone()
+            .run_until_cancelled_owned(forget_old(db.clone(), kit.clone())),
     );
     tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
     tasks.spawn(readings.run(stop.clone()));
@@ -216,10 +220,11 @@ async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![
-            MIGRATIONS,
             outbox::MIGRATIONS,
             inbox::MIGRATIONS,
             idempotency::MIGRATIONS,
+            // Its view of the security log is over what operators did to outbox and inbox.
+            MIGRATIONS,
             S::MIGRATIONS,
         ];
         match db::migrate(&kit.db, sets).await {
@@ -253,6 +258,7 @@ fn serve<S: Service>(
         db,
         tokens,
         claims: Claims::default(),
+        security: observer.security.clone(),
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
         keep_hours: kit.idempotency.idempotency_hours,
         body_limit: kit.http_body_limit,
@@ -339,6 +345,14 @@ fn readiness(pulse: Pulse, tokens: Tokens) -> Readiness {
         };
         Box::pin(std::future::ready(ready))
     })
+}
+
+/// Forgets what has been kept for long enough.
+async fn forget_old(db: Db, kit: KitSettings) {
+    tokio::join!(
+        purge_keys(db.clone(), kit.idempotency.idempotency_hours),
+        security::forget_old(db, kit.security_log_days),
+    );
 }
 
 async fn purge_keys(db: Db, keep_hours: u32) {

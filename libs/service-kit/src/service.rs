@@ -7,7 +7,7 @@ use kernel::Clock;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use crate::{KitSettings, OwnKeys, ProblemDoc};
+use crate::{KitSettings, OwnKeys, ProblemDoc, SecurityLog};
 
 /// A service as a table of contents: what it is set by, what it answers, what it listens to.
 pub trait Service: Send + Sync + 'static {
@@ -49,6 +49,8 @@ pub struct Boot<'b, S> {
     pub kit: &'b KitSettings,
     pub db: &'b Db,
     pub clock: &'b Clock,
+    /// For what the service does by itself.
+    pub security: &'b SecurityLog,
     /// For metrics of the service's own.
     pub registry: &'b mut Registry,
 }

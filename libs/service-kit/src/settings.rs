@@ -113,6 +113,10 @@ pub struct KitSettings {
     #[arg(long, env = "READINGS_EVERY", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = "Health and metrics")]
     pub readings_every: u64,
 
+    /// Days for which it is kept who did what, in the table security_events
+    #[arg(long, env = "SECURITY_LOG_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(30..=3650), help_heading = "Security log")]
+    pub security_log_days: u16,
+
     #[command(flatten)]
     pub traces: TraceSettings,
     #[command(flatten)]

@@ -113,6 +113,7 @@ pub fn body_of(operation: &Operation) -> Value {
         "/api/sessions" => json!({ "email": "ada@example.org", "password": "a good password" }),
         "/api/users/me" => json!({ "name": "Ada" }),
         path if path.ends_with("/role") => json!({ "role": "customer" }),
+        path if path.ends_with("/courier") => json!({ "courier_id": uuid::Uuid::nil() }),
         path if path.ends_with("/outcome") => json!({ "outcome": "delivered" }),
         path if path.ends_with("/receipts") => json!({ "quantity": 1 }),
         path if path.ends_with("/slots") => {

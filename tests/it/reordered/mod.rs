@@ -261,6 +261,10 @@ struct Hands {
 
 impl Hands {
     async fn ask(&self, told: Told, order: OrderId) {
+        if told != Told::StopRequested {
+            let order = order.to_string();
+            self.courier.take_parcel(&order).await.unwrap().success().unwrap();
+        }
         let (who, path, body) = if told == Told::StopRequested {
             (
                 &self.customer,

@@ -1,21 +1,31 @@
 use actix_web::{
-    get, post,
+    delete, get, post, put,
     web::{Path, Query},
 };
-use kernel::OrderId;
+use kernel::{OrderId, UserId};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
+use service_kit::{Answer, AuthError, Call, Page, PageQuery, Responded, Role};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     State,
+    domain::hands::Hands,
     usecases::{
+        assign_courier::{AssignCourier, CourierView, assign_courier},
         list_deliveries::{DeliveryView, ListDeliveries, list_deliveries},
         report_outcome::{Outcome, OutcomeView, ReportOutcome, report_outcome},
     },
 };
 
-const THOSE_WHO_DELIVER: &[Role] = &[Role::Courier, Role::Manager];
+/// Who calls, if they see to parcels.
+fn hands<B>(call: &Call<State, B>) -> Result<Hands, AuthError> {
+    let caller = call.require(&[Role::Courier, Role::Manager])?;
+    Ok(if caller.role == Role::Manager {
+        Hands::Manager(caller.user_id)
+    } else {
+        Hands::Courier(caller.user_id)
+    })
+}
 
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -39,11 +49,14 @@ struct DeliveriesQuery {
     cursor: Option<String>,
 }
 
-/// The parcels of a courier's run.
+/// The parcels of a courier's run: theirs, and of those that are out for delivery also those that are free to take. Managers see all.
 #[utoipa::path(tag = "deliveries", params(DeliveriesQuery), security(("token" = [])), responses((status = 200, body = Page<DeliveryView>)))]
 #[get("/api/deliveries")]
 pub async fn get_deliveries(call: Call<State>, query: Query<DeliveriesQuery>) -> Responded {
-    call.require(THOSE_WHO_DELIVER)?;
+    let seen_by = match hands(&call)? {
+        Hands::Courier(courier) => Some(courier),
+        Hands::Manager(_) => None,
+    };
     let DeliveriesQuery {
         status,
         limit,
@@ -56,9 +69,57 @@ pub async fn get_deliveries(call: Call<State>, query: Query<DeliveriesQuery>) ->
     };
     call.map(|_| ListDeliveries {
         status: status.to_owned(),
+        seen_by,
         page: PageQuery { limit, cursor },
     })
     .run("delivery.list_deliveries", list_deliveries, Answer::ok)
+    .await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewCourier {
+    /// Yourself, or, for managers, the courier who is to deliver it.
+    courier_id: UserId,
+}
+
+/// Take a parcel that is out for delivery and free; for managers: give it to a courier, also if another one had it. With
+/// `If-None-Match: *` only if it is free. The person who ordered it does not deliver it.
+#[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path), ("If-None-Match" = Option<String>, Header, description = "* for a parcel that has no courier yet")),
+    request_body = NewCourier, security(("token" = [])), responses((status = 200, body = CourierView), (status = 201, body = CourierView)))]
+#[put("/api/deliveries/{order_id}/courier")]
+pub async fn put_courier(call: Call<State, NewCourier>, order_id: Path<OrderId>) -> Responded {
+    let (by, preconditions) = (hands(&call)?, call.preconditions());
+    let (order_id, courier_id) = (order_id.into_inner(), call.body.courier_id);
+    let view = CourierView { order_id, courier_id };
+    call.map(|_| AssignCourier {
+        order_id,
+        by,
+        courier: Some(courier_id),
+        preconditions,
+    })
+    .run("delivery.assign_courier", assign_courier, move |is_new| {
+        if *is_new {
+            Answer::created("/api/deliveries", &view)
+        } else {
+            Answer::ok(&view)
+        }
+    })
+    .await
+}
+
+/// Give a parcel of yours back, so that it is free to take; for managers: any.
+#[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path)), security(("token" = [])), responses((status = 204, description = "It is free to take")))]
+#[delete("/api/deliveries/{order_id}/courier")]
+pub async fn delete_courier(call: Call<State>, order_id: Path<OrderId>) -> Responded {
+    let (by, preconditions) = (hands(&call)?, call.preconditions());
+    call.map(|_| AssignCourier {
+        order_id: order_id.into_inner(),
+        by,
+        courier: None,
+        preconditions,
+    })
+    .run("delivery.free_parcel", assign_courier, |_| Answer::no_content())
     .await
 }
 
@@ -68,14 +129,15 @@ struct Report {
     outcome: Outcome,
 }
 
-/// Report what became of a parcel: once, while it is out for delivery.
+/// Report what became of a parcel of yours: once, while it is out for delivery. Managers may for any that is not of their own order.
 #[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path)), request_body = Report, security(("token" = [])),
     responses((status = 201, body = OutcomeView)))]
 #[post("/api/deliveries/{order_id}/outcome")]
 pub async fn post_outcome(call: Call<State, Report>, order_id: Path<OrderId>) -> Responded {
-    call.require(THOSE_WHO_DELIVER)?;
+    let by = hands(&call)?;
     call.map(|body| ReportOutcome {
         order_id: order_id.into_inner(),
+        by,
         outcome: body.outcome,
     })
     .once("delivery.report_outcome", report_outcome, |outcome| {

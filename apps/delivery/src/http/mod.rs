@@ -14,6 +14,8 @@ use utoipa::OpenApi;
     zones::get_slots,
     zones::post_slot,
     deliveries::get_deliveries,
+    deliveries::put_courier,
+    deliveries::delete_courier,
     deliveries::post_outcome,
 ))]
 pub struct Api;
@@ -44,6 +46,21 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         status: 409,
         meaning: "The parcel's outcome is known, or it has not left.",
     },
+    ProblemDoc {
+        code: "not_your_parcel",
+        status: 403,
+        meaning: "A courier sees to the parcels that they have taken or were given. Take it with PUT /api/deliveries/{order_id}/courier, if it is free.",
+    },
+    ProblemDoc {
+        code: "own_order",
+        status: 403,
+        meaning: "The person who ordered a parcel does not deliver it, and does not report its outcome.",
+    },
+    ProblemDoc {
+        code: "parcel_taken",
+        status: 409,
+        meaning: "Another courier has taken the parcel. A manager can give it to you.",
+    },
 ];
 
 pub fn routes(config: &mut ServiceConfig) {
@@ -53,5 +70,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(zones::get_slots)
         .service(zones::post_slot)
         .service(deliveries::get_deliveries)
+        .service(deliveries::put_courier)
+        .service(deliveries::delete_courier)
         .service(deliveries::post_outcome);
 }

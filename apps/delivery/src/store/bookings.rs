@@ -41,6 +41,8 @@ pub struct Row {
     pub place: Option<Place>,
     /// How it is handed over, once it was booked.
     pub handover: Option<Handover>,
+    /// Who delivers it, once that is known.
+    pub courier_id: Option<UserId>,
 }
 
 type Columns = (
@@ -50,10 +52,11 @@ type Columns = (
     Option<String>,
     Option<Zone>,
     Option<SlotId>,
+    Option<UserId>,
 );
 
 fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
-    let (order_id, user_id, state, handover, zone, slot_id) = columns;
+    let (order_id, user_id, state, handover, zone, slot_id, courier_id) = columns;
     let handover = handover.as_deref().map(zones::from_text).transpose()?;
     let booking = match state.as_str() {
         "refused" => Some(Booking::Refused),
@@ -71,6 +74,7 @@ fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
         booking,
         place,
         handover,
+        courier_id,
     };
     Ok((order_id, row))
 }
@@ -87,6 +91,7 @@ impl LockedRow for Row {
             bookings::handover,
             bookings::zone,
             bookings::slot_id,
+            bookings::courier_id,
         );
         let locked = bookings::table
             .filter(bookings::order_id.eq_any(ids))
@@ -123,24 +128,38 @@ impl LockedRow for Row {
     }
 
     async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
-        let (ids, states): (Vec<_>, Vec<_>) = rows
-            .into_iter()
-            .map(|(id, row)| (id, to_text(row.booking)))
-            .unzip();
+        let (mut ids, mut states, mut couriers) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, row) in rows {
+            ids.push(id);
+            states.push(to_text(row.booking));
+            couriers.push(row.courier_id);
+        }
         let query = sql_query(
-            "UPDATE bookings SET state = new.state, changed_at = now()
-             FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",
+            "UPDATE bookings SET state = new.state, courier_id = new.courier,
+               changed_at = CASE WHEN bookings.state = new.state THEN bookings.changed_at ELSE now() END
+             FROM unnest($1, $2, $3) AS new (id, state, courier) WHERE order_id = new.id",
         )
         .bind::<Array<Uuid>, _>(ids)
-        .bind::<Array<Text>, _>(states);
+        .bind::<Array<Text>, _>(states)
+        .bind::<Array<Nullable<Uuid>>, _>(couriers);
         Ok(cached(query).execute(conn).await?)
     }
 }
 
 /// The order's booking and place, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Booking, Option<Place>)>, DbError> {
-    let row: Option<Row> = tx.lock_row(&order_id).await?;
+    let row = locked(tx, order_id).await?;
     Ok(row.map(|row| (row.booking, row.place)))
+}
+
+/// All that is known of the order, locked until the transaction ends.
+pub async fn locked(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Row>, DbError> {
+    tx.lock_row(&order_id).await
+}
+
+/// Saves another courier of what [`locked`] has found.
+pub fn assign(tx: &mut Tx<'_>, order_id: OrderId, row: Row, courier_id: Option<UserId>) {
+    tx.save_row(order_id, Row { courier_id, ..row });
 }
 
 /// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
@@ -151,19 +170,15 @@ pub fn save(tx: &mut Tx<'_>, (order_id, user_id): (OrderId, UserId), booking: Bo
         Booking::Booked(handover) => Some(handover),
         _ => before.and_then(|row| row.handover),
     };
+    let courier_id = before.and_then(|row| row.courier_id);
     let row = Row {
         user_id,
         booking,
         place,
         handover,
+        courier_id,
     };
     tx.save_row(order_id, row);
-}
-
-/// Whose parcel it is.
-pub async fn owner(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<UserId>, DbError> {
-    let row = bookings::table.find(order_id).select(bookings::user_id);
-    Ok(row.first(&mut **tx).await.optional()?)
 }
 
 /// A parcel with its slot.
@@ -174,12 +189,14 @@ pub struct Run {
     pub slot_id: SlotId,
     pub starts_at: DateTime<Utc>,
     pub ends_at: DateTime<Utc>,
+    pub courier_id: Option<UserId>,
 }
 
-/// Parcels of one state beyond `after`, in the order of their ids.
+/// Parcels of one state beyond `after`, in the order of their ids; for a courier only theirs, and those that are free to take.
 pub async fn in_state(
     tx: &mut Tx<'_>,
     state: &str,
+    seen_by: Option<UserId>,
     after: Option<OrderId>,
     limit: i64,
 ) -> Result<Vec<Run>, DbError> {
@@ -187,6 +204,17 @@ pub async fn in_state(
         .inner_join(slots::table)
         .filter(bookings::state.eq(state))
         .into_boxed();
+    let is_free = bookings::courier_id.is_null();
+    found = match seen_by {
+        None => found,
+        // The person who ordered a parcel does not deliver it.
+        Some(courier) if state == to_text(Booking::OutForDelivery) => found.filter(
+            bookings::courier_id
+                .eq(courier)
+                .or(is_free.and(bookings::user_id.ne(courier))),
+        ),
+        Some(courier) => found.filter(bookings::courier_id.eq(courier)),
+    };
     if let Some(after) = after {
         found = found.filter(bookings::order_id.gt(after));
     }
@@ -196,6 +224,7 @@ pub async fn in_state(
         slots::id,
         slots::starts_at,
         slots::ends_at,
+        bookings::courier_id,
     );
     Ok(found
         .order(bookings::order_id)

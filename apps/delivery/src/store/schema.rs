@@ -27,6 +27,7 @@ diesel::table! {
         slot_id -> Nullable<Uuid>,
         handover -> Nullable<Text>,
         changed_at -> Timestamptz,
+        courier_id -> Nullable<Uuid>,
     }
 }
 

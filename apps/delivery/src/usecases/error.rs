@@ -3,7 +3,7 @@ use kernel::{Class, Classify};
 use outbox::PublishError;
 use service_kit::{InvalidCursor, PreconditionFailed};
 
-use crate::domain::{booking::NotOutForDelivery, slot::SlotError};
+use crate::domain::{booking::NotOutForDelivery, hands::NotForThem, slot::SlotError};
 
 /// Why delivery does not do it.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,8 @@ pub enum DeliveryError {
     UnknownDelivery,
     #[error(transparent)]
     NotOut(#[from] NotOutForDelivery),
+    #[error(transparent)]
+    NotForThem(#[from] NotForThem),
     #[error(transparent)]
     Slot(#[from] SlotError),
     #[error(transparent)]
@@ -31,6 +33,7 @@ impl Classify for DeliveryError {
         match self {
             Self::UnknownZone | Self::UnknownDelivery => Class::NotFound,
             Self::NotOut(error) => error.class(),
+            Self::NotForThem(error) => error.class(),
             Self::Slot(error) => error.class(),
             Self::Cursor(error) => error.class(),
             Self::Precondition(error) => error.class(),
@@ -43,6 +46,7 @@ impl Classify for DeliveryError {
             Self::UnknownZone => "unknown_zone",
             Self::UnknownDelivery => "unknown_delivery",
             Self::NotOut(error) => error.code(),
+            Self::NotForThem(error) => error.code(),
             Self::Slot(error) => error.code(),
             Self::Cursor(error) => error.code(),
             Self::Precondition(error) => error.code(),

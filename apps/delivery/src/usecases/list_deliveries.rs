@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use db::Tx;
-use kernel::{OrderId, SlotId, Zone};
+use kernel::{OrderId, SlotId, UserId, Zone};
 use serde::Serialize;
 use service_kit::{Page, PageQuery};
 use utoipa::ToSchema;
@@ -18,21 +18,26 @@ pub struct DeliveryView {
     pub ends_at: DateTime<Utc>,
     /// `out_for_delivery`, `delivered` or `failed`.
     pub status: String,
+    /// Who delivers it; null while it is free to take.
+    pub courier_id: Option<UserId>,
 }
 
 pub struct ListDeliveries {
     pub status: String,
+    /// Only what this courier sees: what is theirs, and what is free to take.
+    pub seen_by: Option<UserId>,
     pub page: PageQuery,
 }
 
-/// The parcels of one status, in the order in which they were ordered.
+/// The parcels of one status, in the order in which they were ordered; a courier sees their own, and those that they may take.
 pub async fn list_deliveries(
     tx: &mut Tx<'_>,
     _: &State,
     query: &ListDeliveries,
 ) -> Result<Page<DeliveryView>, DeliveryError> {
     let limit = query.page.limit()?;
-    let found = bookings::in_state(tx, &query.status, query.page.after()?, limit + 1).await?;
+    let after = query.page.after()?;
+    let found = bookings::in_state(tx, &query.status, query.seen_by, after, limit + 1).await?;
     let items = found.into_iter().map(|run| DeliveryView {
         order_id: run.order_id,
         zone: run.zone,
@@ -40,6 +45,7 @@ pub async fn list_deliveries(
         starts_at: run.starts_at,
         ends_at: run.ends_at,
         status: query.status.clone(),
+        courier_id: run.courier_id,
     });
     Ok(Page::cut(items.collect(), limit, |last: &DeliveryView| {
         last.order_id

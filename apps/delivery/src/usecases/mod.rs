@@ -1,6 +1,7 @@
 //! What managers and couriers do, and what orders need; one operation per file.
 
 pub mod add_slot;
+pub mod assign_courier;
 mod error;
 pub mod follow_order;
 pub mod list_deliveries;

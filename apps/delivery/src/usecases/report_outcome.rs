@@ -6,7 +6,10 @@ use utoipa::ToSchema;
 use super::{DeliveryError, follow_order};
 use crate::{
     State,
-    domain::booking::{self, CourierOutcome},
+    domain::{
+        booking::{self, CourierOutcome},
+        hands::{Hands, Parcel},
+    },
     store::bookings,
 };
 
@@ -29,6 +32,7 @@ impl From<Outcome> for CourierOutcome {
 
 pub struct ReportOutcome {
     pub order_id: OrderId,
+    pub by: Hands,
     pub outcome: Outcome,
 }
 
@@ -38,18 +42,26 @@ pub struct OutcomeView {
     pub outcome: Outcome,
 }
 
-/// A courier reports what became of a parcel: once, and only while it is out for delivery.
+/// A courier reports what became of a parcel of theirs: once, and only while it is out for delivery.
 pub async fn report_outcome(
     tx: &mut Tx<'_>,
     _: &State,
     wish: &ReportOutcome,
 ) -> Result<OutcomeView, DeliveryError> {
-    let ReportOutcome { order_id, outcome } = *wish;
-    let user_id = bookings::owner(tx, order_id)
+    let ReportOutcome {
+        order_id,
+        by,
+        outcome,
+    } = *wish;
+    let row = bookings::locked(tx, order_id)
         .await?
         .ok_or(DeliveryError::UnknownDelivery)?;
-    let (before, place) = bookings::lock(tx, order_id).await?.unzip();
+    by.may_report(Parcel {
+        customer: row.user_id,
+        courier: row.courier_id,
+    })?;
+    let before = Some(row.booking);
     let decision = booking::report(before, outcome.into())?;
-    follow_order::carry_out(tx, (order_id, user_id), before, &decision, place.flatten()).await?;
+    follow_order::carry_out(tx, (order_id, row.user_id), before, &decision, row.place).await?;
     Ok(OutcomeView { order_id, outcome })
 }

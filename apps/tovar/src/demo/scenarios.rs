@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use chrono::{DateTime, TimeDelta};
 use futures_util::future::try_join_all;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -77,10 +77,13 @@ async fn courier_reports(shop: &Shop, title: &str, outcome: &str, end: &End) -> 
     let path = format!("/api/deliveries/{order}/outcome");
     // Not before the parcel is out.
     wait_for("the courier to have the parcel", WITHIN, async || {
-        let report = courier.post(&path, &json!({ "outcome": outcome })).await?;
-        Ok(report.status == StatusCode::CREATED)
+        Ok(courier.take_parcel(&order).await?.status.is_success())
     })
     .await?;
+    courier
+        .post(&path, &json!({ "outcome": outcome }))
+        .await?
+        .success()?;
     shop.check(title, (&customer, place), &order, before, end).await
 }
 

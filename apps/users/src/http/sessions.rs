@@ -1,6 +1,6 @@
 use actix_web::{HttpRequest, post};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Responded, network};
+use service_kit::{Answer, Call, Kind, Responded, network};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -24,10 +24,12 @@ pub async fn post_session(request: HttpRequest, call: Call<State, Credentials>) 
     let left = CancellationToken::new();
     // Dropped with this handler when the client goes away.
     let _here = left.clone().drop_guard();
+    let trail = call.trail(Kind::LogIn);
     call.map(|body| LogIn {
         email: TypedEmail::parse(&body.email),
         password: Password::typed(&body.password),
         network: network(&request),
+        trail,
         left,
     })
     .apart(log_in, Answer::ok)

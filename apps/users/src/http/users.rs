@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, delete, get, patch, post, put, web::Path};
 use kernel::{Class, Classify, UserId};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Responded, Role, network};
+use service_kit::{Answer, Call, Kind, Responded, Role, network};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -42,6 +42,7 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     password.is_not_of(email.as_str(), &name)?;
     let owner = format!("email:{}", email.as_str());
     let call = call.keyed_by(owner.clone())?;
+    let trail = call.trail(Kind::Registration);
     let asked = Asked {
         email: email.clone(),
         owner,
@@ -61,6 +62,7 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
         name,
         password_hash,
         role: Role::Customer,
+        trail,
     })
     .once("users.register", register, |person| {
         Answer::created("/api/users/me", person)
@@ -117,10 +119,12 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
         (Some(new), Some(current)) => {
             let (new, current) = (Password::parse(new)?, Password::typed(current));
             let network = network(&request);
+            let trail = call.trail(Kind::Password);
             Some(NewPassword {
                 new,
                 current,
                 network,
+                trail,
                 left,
             })
         }
@@ -144,6 +148,7 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
 pub async fn delete_me(call: Call<State>) -> Responded {
     let id = call.caller()?.user_id;
     let preconditions = call.preconditions();
+    call.logged_as(Kind::Deletion);
     call.map(|_| DeletePerson { id, preconditions })
         .run("users.delete_person", delete_person, |()| Answer::no_content())
         .await
@@ -171,6 +176,7 @@ struct NewRole {
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
+    call.logged_as(Kind::Role);
     let preconditions = call.preconditions();
     call.map(|body| ChangeRole {
         user_id: id.into_inner(),

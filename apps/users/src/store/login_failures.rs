@@ -20,6 +20,12 @@ struct Failures {
     wait: i32,
 }
 
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = Integer)]
+    failures: i32,
+}
+
 /// An address is not kept here, as it may be of one who never was a customer.
 fn account(email: &str) -> Vec<u8> {
     Sha256::digest(email.as_bytes()).to_vec()
@@ -36,8 +42,8 @@ pub async fn wait(tx: &mut Tx<'_>, email: &str) -> Result<Option<u32>, DbError> 
     Ok(failures.map(|failures| failures.wait.unsigned_abs()))
 }
 
-/// One more failed.
-pub async fn add(tx: &mut Tx<'_>, email: &str) -> Result<(), DbError> {
+/// One more failed; how many have by now.
+pub async fn add(tx: &mut Tx<'_>, email: &str) -> Result<i32, DbError> {
     let query = sql_query(
         "INSERT INTO login_failures AS known (account, failures) VALUES ($1, 1)
          ON CONFLICT (account) DO UPDATE SET
@@ -47,14 +53,15 @@ pub async fn add(tx: &mut Tx<'_>, email: &str) -> Result<(), DbError> {
              WHEN known.failed_at > now() - interval '1 day' AND known.failures >= $2
              THEN now() + interval '1 second' * least($4, $3 * power(2, least(known.failures - $2, 20)))
              ELSE now()
-           END",
+           END
+         RETURNING failures",
     )
     .bind::<Binary, _>(account(email))
     .bind::<Integer, _>(FREE)
     .bind::<Integer, _>(FIRST_WAIT)
     .bind::<Integer, _>(LONGEST_WAIT);
-    cached(query).execute(&mut **tx).await?;
-    Ok(())
+    let count: Count = cached(query).get_result(&mut **tx).await?;
+    Ok(count.failures)
 }
 
 /// One was right, or the account is no more.

@@ -2,10 +2,13 @@ use std::net::IpAddr;
 
 use db::{Db, DbError, Tx};
 use kernel::{Class, Classify, UserId};
-use service_kit::{PreconditionFailed, Preconditions};
+use service_kit::{PreconditionFailed, Preconditions, Trail};
 use tokio_util::sync::CancellationToken;
 
-use super::{log_in::may_try, view_person::PersonView};
+use super::{
+    log_in::{failed, may_try},
+    view_person::PersonView,
+};
 use crate::{
     State,
     domain::{
@@ -33,6 +36,7 @@ pub struct NewPassword {
     pub current: Password,
     /// Where they call from.
     pub network: Option<IpAddr>,
+    pub trail: Trail,
     /// Cancelled when they are gone.
     pub left: CancellationToken,
 }
@@ -153,6 +157,11 @@ async fn store(
         return Ok(Some(before));
     }
     wish.preconditions.check(Some(before.version))?;
+    if let Some(password) = &wish.password
+        && *hash != before.password_hash
+    {
+        password.trail.done(tx);
+    }
     Ok(Some(people::change(tx, wish.id, name, hash).await?))
 }
 
@@ -169,6 +178,7 @@ async fn new_hash(
         new,
         current,
         network,
+        trail,
         left,
     } = password;
     let account = person.address();
@@ -187,11 +197,9 @@ async fn new_hash(
         person.password_hash.clone()
     } else {
         turn.failed();
-        db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
-            login_failures::add(tx, account).await
-        })
-        .await?;
-        return Err(ChangeError::WrongPassword);
+        let (trail, wrong) = (trail.clone(), ChangeError::WrongPassword);
+        failed(db, account, Some(person.id), trail, &wrong).await?;
+        return Err(wrong);
     };
     if has_failed {
         db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {

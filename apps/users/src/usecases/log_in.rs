@@ -1,8 +1,9 @@
 use std::net::IpAddr;
 
 use db::{Db, DbError, Tx};
-use kernel::{Class, Classify};
+use kernel::{Class, Classify, UserId};
 use serde::Serialize;
+use service_kit::Trail;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -26,6 +27,7 @@ pub struct LogIn {
     pub password: Password,
     /// Where they call from.
     pub network: Option<IpAddr>,
+    pub trail: Trail,
     /// Cancelled when they are gone.
     pub left: CancellationToken,
 }
@@ -99,13 +101,11 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
         )
         .await?;
     let known = person.as_ref().map(|person| person.password_hash.clone());
+    let account = person.as_ref().map(|person| person.id);
     let fit = state.passwords.verify(&who.password, known, &who.left).await?;
     let Some(person) = person.filter(|_| fit != Fit::No) else {
         turn.failed();
-        db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
-            login_failures::add(tx, email.key()).await
-        })
-        .await?;
+        failed(&db, email.key(), account, who.trail, &LogInError::Wrong).await?;
         return Err(LogInError::Wrong);
     };
     let renewed = match fit {
@@ -113,20 +113,49 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
         Fit::AsTyped => state.passwords.hash(&who.password, &who.left).await.ok(),
         Fit::Yes | Fit::No => None,
     };
-    if has_failed || renewed.is_some() {
-        db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {
-            if let Some(renewed) = &renewed {
-                people::renew_hash(tx, person.id, &person.password_hash, renewed).await?;
-            }
-            login_failures::forget(tx, email.key()).await
-        })
-        .await?;
-    }
+    let trail = who.trail.by(person.id);
+    db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {
+        if let Some(renewed) = &renewed {
+            people::renew_hash(tx, person.id, &person.password_hash, renewed).await?;
+        }
+        if has_failed {
+            login_failures::forget(tx, email.key()).await?;
+        }
+        trail.done(tx);
+        Ok(())
+    })
+    .await?;
     Ok(SessionView {
         access_token: state.issuer.issue(person.id, person.role())?,
         token_type: "Bearer",
         expires_in: state.issuer.lifetime(),
     })
+}
+
+/// After so many failures in a row, and each time after as many more, a password may be being guessed.
+const GUESSED: i32 = 10;
+
+/// Counts that a password of the account with this address was wrong, and tells of it; `account` is `None` if there is none.
+pub async fn failed(
+    db: &Db,
+    email: &str,
+    account: Option<UserId>,
+    trail: Trail,
+    error: &impl Classify,
+) -> Result<(), DbError> {
+    let trail = match account {
+        Some(id) => trail.about(id),
+        None => trail,
+    };
+    db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
+        let failures = login_failures::add(tx, email).await?;
+        trail.refused(tx, error);
+        if failures % GUESSED == 0 {
+            trail.guessed(tx, error);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Whether log-ins to an account have failed, be there one or not; an error while it waits for so many.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use connect::Secret;
 use db::{Db, DbError, Tx};
-use service_kit::Role;
+use service_kit::{Kind, Role, SecurityLog, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
 pub async fn make_first_manager(
     db: &Db,
     passwords: &Arc<Passwords>,
+    security: &SecurityLog,
     email: &str,
     password: &Secret,
 ) -> anyhow::Result<()> {
@@ -51,7 +52,12 @@ pub async fn make_first_manager(
     let manager = if has_manager {
         None
     } else {
-        Some(first_manager(email, password, hash.clone())?)
+        Some(first_manager(
+            email,
+            password,
+            hash.clone(),
+            security.trail(Kind::Registration, "settings", "the first manager"),
+        )?)
     };
     let made = db
         .transaction("users.make_first_manager", async |tx| {
@@ -70,7 +76,7 @@ pub async fn make_first_manager(
     Ok(())
 }
 
-fn first_manager(email: &str, password: &Secret, hash: String) -> anyhow::Result<Register> {
+fn first_manager(email: &str, password: &Secret, hash: String, trail: Trail) -> anyhow::Result<Register> {
     let email = Email::parse(email).context("FIRST_MANAGER_EMAIL")?;
     let name = "First manager".to_owned();
     Password::parse(password.expose())
@@ -81,6 +87,7 @@ fn first_manager(email: &str, password: &Secret, hash: String) -> anyhow::Result
         name,
         password_hash: Some(hash),
         role: Role::Manager,
+        trail,
     })
 }
 

@@ -2,7 +2,7 @@ use contracts::users::UserRegistered;
 use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
 use outbox::PublishError;
-use service_kit::Role;
+use service_kit::{Role, Trail};
 
 use super::view_person::PersonView;
 use crate::{
@@ -18,6 +18,7 @@ pub struct Register {
     /// In PHC form. Hashing takes long, so it is done before the transaction; `None` for a retry, whose answer is known.
     pub password_hash: Option<String>,
     pub role: Role,
+    pub trail: Trail,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +76,7 @@ pub async fn register(tx: &mut Tx<'_>, _: &State, new: &Register) -> Result<Pers
     add(tx, new).await
 }
 
-/// Adds the person and tells the others, in one transaction.
+/// Adds the person and tells the others and the security log, in one transaction.
 pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, RegisterError> {
     let id = UserId::new();
     let person = NewPerson {
@@ -90,6 +91,7 @@ pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, Register
         return Err(RegisterError::EmailTaken);
     }
     outbox::publish(tx, &UserRegistered { user_id: id })?;
+    new.trail.clone().about(id).done(tx);
     Ok(PersonView {
         id,
         email: new.email.as_str().to_owned(),

@@ -158,6 +158,12 @@ impl Fixture {
         format!("http://{}{path}", self.address)
     }
 
+    /// Where its metrics are.
+    pub fn ops_url(&self, path: &str) -> String {
+        let running = self.running.as_ref().unwrap();
+        format!("http://{}{path}", running.ops_address)
+    }
+
     pub async fn sql(&self) -> Client {
         let (client, connection) = tokio_postgres::connect(&self.database, NoTls).await.unwrap();
         tokio::spawn(connection);

@@ -6,5 +6,6 @@ mod a_token_key_is_encrypted;
 mod an_address_is_one_account_however_it_is_spelt;
 mod fixture;
 mod log_ins_are_limited;
+mod log_ins_leave_a_trace;
 mod the_key_of_one_who_left_stays_used_up;
 mod there_is_always_a_manager;

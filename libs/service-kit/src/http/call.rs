@@ -1,4 +1,4 @@
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{cell::Cell, future::Future, sync::Arc, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -25,7 +25,10 @@ use super::{
     problem::ApiError,
     version::Preconditions,
 };
-use crate::{AuthError, Caller, Role, Tokens};
+use crate::{
+    AuthError, Caller, Role, Tokens,
+    security::{Kind, SecurityLog, Shown, Trail},
+};
 
 /// What a handler returns.
 pub type Responded = Result<HttpResponse, ApiError>;
@@ -35,6 +38,7 @@ pub struct Kit<S> {
     pub state: S,
     pub db: Db,
     pub tokens: Tokens,
+    pub security: SecurityLog,
     pub fingerprints: FingerprintKey,
     pub claims: Claims,
     pub keep_hours: u32,
@@ -55,6 +59,9 @@ pub struct Call<S, B = NoBody> {
     preconditions: Preconditions,
     form: Form,
     fingerprint: Fingerprint,
+    request: HttpRequest,
+    /// As what the security log tells of it once it is carried out.
+    logged: Cell<Option<Kind>>,
     kit: Data<Kit<S>>,
 }
 
@@ -139,6 +146,7 @@ where
         async move {
             let caller = who(&request, &kit.tokens).await;
             if let Ok(caller) = &caller {
+                Shown::sent_by(&request, caller.user_id);
                 kit.limits.admit_caller(Counted::User(caller.user_id))?;
             }
             let key = key_of(&request);
@@ -163,6 +171,8 @@ where
                 preconditions,
                 form,
                 fingerprint,
+                request,
+                logged: Cell::default(),
                 kit,
             })
         }
@@ -201,9 +211,30 @@ impl<S, B> Call<S, B> {
         self.caller.clone()
     }
 
-    /// Who calls; 403 for everybody whose role is not one of `roles`.
+    /// Who calls; 403 for everybody whose role is not one of `roles`. The security log tells of what they do.
     pub fn require(&self, roles: &[Role]) -> Result<Caller, AuthError> {
-        self.caller()?.require(roles)
+        let caller = self.caller()?.require(roles)?;
+        if let Some(kind) = Kind::of_role(caller.role) {
+            self.logged_as(kind);
+        }
+        Ok(caller)
+    }
+
+    /// Has the security log tell of what this request does, in the transaction that does it.
+    pub fn logged_as(&self, kind: Kind) {
+        self.logged.set(Some(kind));
+        Shown::of_kind(&self.request, kind);
+    }
+
+    /// The same for a use case that tells the log by itself.
+    pub fn trail(&self, kind: Kind) -> Trail {
+        self.logged.set(None);
+        self.kit.security.trail_of(&self.request, kind)
+    }
+
+    fn logged(&self) -> Option<Trail> {
+        let kind = self.logged.get()?;
+        Some(self.kit.security.trail_of(&self.request, kind))
     }
 
     /// The caller's Idempotency-Key; 400 without one.
@@ -245,6 +276,8 @@ impl<S, B> Call<S, B> {
             preconditions,
             form,
             fingerprint,
+            request,
+            logged,
             kit,
         } = self;
         Call {
@@ -255,6 +288,8 @@ impl<S, B> Call<S, B> {
             preconditions,
             form,
             fingerprint,
+            request,
+            logged,
             kit,
         }
     }
@@ -302,7 +337,8 @@ where
         self.perform(None, name, work, answer).await
     }
 
-    /// Carries out `work` with transactions of its own: for what must not hold a connection all the time.
+    /// Carries out `work` with transactions of its own: for what must not hold a connection all the time. What the security log
+    /// is to tell of it, `work` does by a [`Call::trail`].
     pub async fn apart<V, E, F, Fut, A>(self, work: F, answer: A) -> Responded
     where
         F: FnOnce(S, Db, B) -> Fut + Send + 'static,
@@ -343,11 +379,18 @@ where
     where
         V: Send + 'static,
     {
+        let logged = self.logged();
         let (kit, body) = (self.kit.into_inner(), self.body);
         let runtime = kit.runtime.clone();
         let job = async move {
             kit.db
-                .transaction(name, async |tx| work.call(tx, &kit.state, &body).await)
+                .transaction(name, async |tx| -> Result<V, ApiError> {
+                    let found = work.call(tx, &kit.state, &body).await?;
+                    if let Some(logged) = &logged {
+                        logged.done(tx);
+                    }
+                    Ok(found)
+                })
                 .await
                 .map_err(of_read)
         };
@@ -365,6 +408,7 @@ where
         V: Send + Sync + 'static,
         A: Fn(&V) -> Answer + Send + Sync + 'static,
     {
+        let logged = self.logged();
         let (kit, body) = (self.kit.into_inner(), self.body);
         let runtime = kit.runtime.clone();
         let (preconditions, form) = (self.preconditions, self.form);
@@ -384,6 +428,9 @@ where
                             },
                         };
                         let answer = answer(&work.call(tx, &kit.state, &body).await?);
+                        if let Some(logged) = &logged {
+                            logged.done(tx);
+                        }
                         if let Some(reservation) = reservation {
                             reservation.complete(tx, answer.stored()).await?;
                         }

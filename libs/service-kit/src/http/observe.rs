@@ -15,7 +15,8 @@ use telemetry::traces::{Kind, Span};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::methods;
+use super::{methods, problem::ApiError};
+use crate::security::{Outcome, SecurityLog};
 
 /// Edges of request durations in seconds; those of the service level objectives are among them.
 const DURATION_EDGES: [f64; 13] = [
@@ -100,6 +101,7 @@ impl HttpMetrics {
 pub struct Observer {
     pub service: &'static str,
     pub metrics: HttpMetrics,
+    pub security: SecurityLog,
 }
 
 /// Puts a request into its trace and span, and counts it.
@@ -134,7 +136,16 @@ pub async fn observe(
         ServiceResponse::status,
     );
     let seconds = started.elapsed().as_secs_f64();
-    span.in_scope(|| tracing::debug!(status = status.as_u16(), seconds, "answered"));
+    span.in_scope(|| {
+        tracing::debug!(status = status.as_u16(), seconds, "answered");
+        if let (Ok(answered), Some(outcome)) = (&answered, Outcome::of(status)) {
+            let error = answered.response().error();
+            let reason = error.and_then(|error| Some(error.as_error::<ApiError>()?.code()));
+            observer
+                .security
+                .refused(answered.request(), trace, outcome, reason);
+        }
+    });
     let step = step
         .with("http.request.method", method)
         .with("http.route", &route)

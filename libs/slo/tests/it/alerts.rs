@@ -95,7 +95,14 @@ fn every_alert_says_how_urgent_it_is_what_it_follows_from_and_what_to_do() {
         let alert = text(rule, "alert");
         let (labels, told) = (&rule["labels"], &rule["annotations"]);
         assert!(["page", "ticket"].contains(&text(labels, "severity")), "{alert}");
-        let layers = ["infrastructure", "pipeline", "parked", "symptom", "fact"];
+        let layers = [
+            "infrastructure",
+            "pipeline",
+            "parked",
+            "symptom",
+            "fact",
+            "security",
+        ];
         assert!(layers.contains(&text(labels, "layer")), "{alert}");
         assert!(
             !text(told, "summary").is_empty() && !text(told, "description").is_empty(),

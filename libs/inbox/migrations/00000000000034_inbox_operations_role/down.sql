@@ -1,0 +1,1 @@
+ALTER TABLE inbox_operations DROP COLUMN database_role;

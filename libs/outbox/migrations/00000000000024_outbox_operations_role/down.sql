@@ -1,0 +1,1 @@
+ALTER TABLE outbox_operations DROP COLUMN database_role;
