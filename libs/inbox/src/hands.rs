@@ -48,6 +48,7 @@ fn places(list: &TopicPartitionList) -> Vec<Place> {
 }
 
 /// What a partition's worker is given.
+#[expect(clippy::large_enum_variant, reason = "nearly all items are messages")]
 pub(crate) enum Item {
     Message(Message),
     /// The partition cannot be read at the moment.
