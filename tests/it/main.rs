@@ -40,6 +40,7 @@ mod refused;
 mod relay_killed;
 mod reordered;
 mod same_key;
+mod sessions;
 mod settings;
 mod stopped;
 mod streamed;

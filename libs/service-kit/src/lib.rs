@@ -8,7 +8,7 @@ mod run;
 mod service;
 mod settings;
 
-pub use auth::{AuthError, Caller, Claims, Role, Tokens};
+pub use auth::{AuthError, Caller, Claims, Role, Tokens, VoidTokens, tokens_void};
 pub use http::{
     answer::Answer,
     body::NoBody,

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens,
+    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens, VoidTokens,
     http::{
         call::Kit,
         docs,
@@ -112,14 +112,8 @@ pub async fn start_by<S: Service>(
 
     let listener = listen(kit.http_listen)?;
     let address = listener.local_addr()?;
-    let jwks_url = kit
-        .tokens
-        .jwks_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{address}/.well-known/jwks.json"));
-    let tokens = Tokens::new(&kit.tokens, jwks_url, db.clone())?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
+    let tokens = tokens(&kit, address, &db, clock, (&tasks, &stop)).await?;
     tasks.spawn(
         stop.clone()
             .run_until_cancelled_owned(purge_keys(db.clone(), kit.idempotency.idempotency_hours)),
@@ -172,6 +166,25 @@ pub async fn start_by<S: Service>(
     })
 }
 
+/// Knows whose tokens count, and goes on learning it until `stop`.
+async fn tokens(
+    kit: &KitSettings,
+    address: SocketAddr,
+    db: &Db,
+    clock: Clock,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> anyhow::Result<Tokens> {
+    let own_keys = || format!("http://{address}/.well-known/jwks.json");
+    let jwks_url = kit.tokens.jwks_url.clone().unwrap_or_else(own_keys);
+    let void = VoidTokens::load(db.clone())
+        .await
+        .context("it cannot be read whose tokens are void")?;
+    let tokens = Tokens::new(&kit.tokens, jwks_url, db.clone(), void.clone(), clock)?;
+    tasks.spawn(void.keep_current(stop.clone()));
+    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
+    Ok(tokens)
+}
+
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; set HTTP_LISTEN to a free address"))
@@ -216,6 +229,7 @@ fn serve<S: Service>(
         tokens,
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
         keep_hours: kit.idempotency.idempotency_hours,
+        fresh_login_seconds: kit.tokens.fresh_login_seconds,
         body_limit: kit.http_body_limit,
         body_timeout: Duration::from_secs(kit.http_body_timeout),
         limits,

@@ -5,4 +5,6 @@ pub mod key_ring;
 pub mod password;
 pub mod passwords;
 pub mod person;
+pub mod refresh_token;
+pub mod status;
 pub mod turns;

@@ -1,7 +1,9 @@
 //! The queries of users.
 
+pub mod callers;
 pub mod login_failures;
 pub mod people;
 mod schema;
+pub mod sessions;
 pub mod token_keys;
 pub mod unprepared;

@@ -4,20 +4,24 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use db::{Db, DbError, Tx};
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types::Jsonb};
 use diesel_async::RunQueryDsl;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
-use kernel::cause_chain;
+use kernel::{Clock, cause_chain};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::VoidTokens;
 use crate::{AuthError, Caller, Claims, TokenSettings};
 
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
 /// A token with a key nobody knows makes us ask for the keys again, but not more often than this.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often the token of an answer that goes on is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Checks access tokens. It keeps the public keys, so that it works while users is down.
 #[derive(Clone)]
@@ -28,6 +32,8 @@ struct Inner {
     validation: Validation,
     http: reqwest::Client,
     db: Db,
+    void: VoidTokens,
+    clock: Clock,
     keys: RwLock<HashMap<String, DecodingKey>>,
     last_fetch: Mutex<Option<Instant>>,
 }
@@ -48,7 +54,13 @@ struct Cached {
 
 impl Tokens {
     /// `url` is where the key set is; see [`TokenSettings`].
-    pub fn new(settings: &TokenSettings, url: String, db: Db) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        settings: &TokenSettings,
+        url: String,
+        db: Db,
+        void: VoidTokens,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
         // The algorithm is fixed on both sides: a token cannot choose it (RFC 8725, section 3.1).
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&settings.token_issuer]);
@@ -62,6 +74,8 @@ impl Tokens {
             validation,
             http,
             db,
+            void,
+            clock,
             keys,
             last_fetch: Mutex::default(),
         })))
@@ -99,10 +113,27 @@ impl Tokens {
         let claims = decode::<Claims>(token, &key, &self.0.validation)
             .map_err(|_| AuthError::Invalid)?
             .claims;
-        Ok(Caller {
-            user_id: claims.sub,
-            role: claims.role,
-        })
+        let caller = claims.caller()?;
+        if self.is_void(&caller) {
+            return Err(AuthError::Outdated);
+        }
+        Ok(caller)
+    }
+
+    /// Waits until the caller's token has expired, or does not count any more.
+    pub async fn over(&self, caller: &Caller) {
+        while !caller.is_over(self.now()) && !self.is_void(caller) {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+
+    /// By the clock of this process.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+
+    fn is_void(&self, caller: &Caller) -> bool {
+        self.0.void.has(caller.user_id, caller.generation)
     }
 
     fn key(&self, kid: &str) -> Option<DecodingKey> {

@@ -37,6 +37,7 @@ pub struct Kit<S> {
     pub tokens: Tokens,
     pub fingerprints: FingerprintKey,
     pub keep_hours: u32,
+    pub fresh_login_seconds: u32,
     pub body_limit: usize,
     pub body_timeout: Duration,
     pub limits: Arc<Limits>,
@@ -201,6 +202,24 @@ impl<S, B> Call<S, B> {
     /// Who calls; 403 for everybody whose role is not one of `roles`.
     pub fn require(&self, roles: &[Role]) -> Result<Caller, AuthError> {
         self.caller()?.require(roles)
+    }
+
+    /// Who calls; 403 if they have not typed their password lately. Its route says so by the scope
+    /// `fresh log-in` on its API page.
+    pub fn fresh(&self) -> Result<Caller, AuthError> {
+        let kit = &self.kit;
+        self.caller()?.fresh(kit.fresh_login_seconds, kit.tokens.now())
+    }
+
+    /// Waits until the caller's token has expired or does not count any more: for an answer that
+    /// goes on.
+    pub fn token_over(&self) -> impl Future<Output = ()> + Send + use<S, B> {
+        let (tokens, caller) = (self.kit.tokens.clone(), self.caller.clone());
+        async move {
+            if let Ok(caller) = caller {
+                tokens.over(&caller).await;
+            }
+        }
     }
 
     /// The caller's Idempotency-Key; 400 without one.
