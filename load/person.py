@@ -21,11 +21,15 @@ PATIENCE = 60
 # Of a hundred intents, so many answers are thrown away, and so many connections cut.
 LOST, CUT = 5, 3
 BEGINNINGS = [0.0, 0.5, 1.0]
+# What is answered to a token that must be refreshed, to one whose log-in is not fresh enough, and to a refresh that comes too late.
+OLD_TOKEN = ("token_invalid", "token_outdated", "token_without_session")
+OLD_LOGIN = ("fresh_login_required",)
+REFUSED_REFRESH = ("refresh_token_invalid", "refresh_token_reused")
 
 
 class Answer:
     def __init__(self, response):
-        self.status = response.status_code or 0
+        self.status = self.status_code = response.status_code or 0
         self.text = (response.text or "") if self.status else "the connection broke"
         headers = response.headers if self.status else {}
         self.is_replayed = headers.get("Idempotency-Replayed") == "true"
@@ -54,7 +58,7 @@ class Person:
         self.email = email or f"{uuid.uuid4()}@example.org"
         self.password = password
         self.id = None
-        self.token = None
+        self.token = self.refresh_token = None
         journal.people.append(self)
 
     def aside(self):
@@ -66,19 +70,36 @@ class Person:
         return self.client.user is not None
 
     def send(self, method, path, name=None, body=None, key=None, refusals=(), **options):
-        """One request as it is. What may well be answered is no failure in Locust's statistics."""
+        """One request as it is; once more, with another token, if that is what is missing."""
+        token = self.token
+        answer = self.send_once(method, path, name, body, key, refusals, **options)
+        if token and self.renew(answer, token):
+            answer = self.send_once(method, path, name, body, key, refusals, **options)
+        return answer
+
+    def send_once(self, method, path, name=None, body=None, key=None, refusals=(), **options):
+        """What may well be answered is no failure in Locust's statistics."""
         headers = self.headers(key) | options.pop("headers", {})
         with self.client.request(
             method, path, name=name or path, json=body, headers=headers, catch_response=True, allow_redirects=False, **options
         ) as response:
-            answer = Answer(response) if not options.get("stream") else None
-            if answer and (answer.code in refusals or answer.asks_again() and 0 < answer.status < 500):
+            answer = Answer(response) if not options.get("stream") or response.status_code == 401 else None
+            usual = (*refusals, *OLD_TOKEN, *OLD_LOGIN)
+            if answer and (answer.code in usual or answer.asks_again() and 0 < answer.status < 500):
                 response.success()
-        if answer and answer.status == 401 and path != "/api/sessions" and self.token:
-            # The token is older than an hour.
-            self.log_in()
-            return self.send(method, path, name, body, key, refusals)
         return answer if answer else response
+
+    def renew(self, answer, token):
+        """Gets another token if the answer says that this one is too old, or its log-in. Another greenlet may have done it."""
+        code = getattr(answer, "code", None)
+        if code not in (*OLD_TOKEN, *OLD_LOGIN):
+            return False
+        if self.token != token:
+            return True
+        if code in OLD_TOKEN and self.refresh():
+            return True
+        self.log_in()
+        return True
 
     def get(self, path, name=None):
         """What is there, or None while the store cannot say."""
@@ -188,8 +209,19 @@ class Person:
 
     def log_in(self):
         credentials = {"email": self.email, "password": self.password}
-        self.token = self.must("POST", "/api/sessions", None, credentials)["access_token"]
+        self.take(self.must("POST", "/api/sessions", None, credentials))
         return self
+
+    def refresh(self):
+        """Whether the session goes on."""
+        body = {"refresh_token": self.refresh_token}
+        answer = self.send_once("POST", "/api/sessions/refresh", None, body, None, REFUSED_REFRESH)
+        if answer.is_success():
+            self.take(answer.body)
+        return answer.is_success()
+
+    def take(self, session):
+        self.token, self.refresh_token = session["access_token"], session["refresh_token"]
 
 
 def quiet(address):

@@ -33,8 +33,11 @@ class Store:
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.text else None
 
+    def begin(self, email, password=PASSWORD):
+        return self.must("POST", "/api/sessions", None, {"email": email, "password": password})
+
     def log_in(self, email, password=PASSWORD):
-        return self.must("POST", "/api/sessions", None, {"email": email, "password": password})["access_token"]
+        return self.begin(email, password)["access_token"]
 
     def somebody(self):
         """A new person: id, e-mail address, token."""
@@ -79,12 +82,17 @@ class Shop:
     def __init__(self, store):
         self.store = store
         manager = store.log_in(store.manager["email"], store.manager["password"])
-        self.customer_id, _, customer = store.somebody()
+        self.customer_id, customer_email, customer = store.somebody()
         self.courier_id, email, _ = store.somebody()
         store.must("PUT", f"/api/users/{self.courier_id}/role", manager, {"role": "courier"})
         # The role is in the token, so a new one is needed.
         self.tokens = {"nobody": None, "customer": customer, "courier": store.log_in(email), "manager": manager}
+        credentials = {"customer": (customer_email, PASSWORD), "courier": (email, PASSWORD)}
+        self.credentials = {**credentials, "manager": (store.manager["email"], store.manager["password"])}
+        self.since = dict.fromkeys(self.credentials, time.monotonic())
         self.pawn_id, _, _ = store.somebody()
+        # An account has few sessions, and those of the check must stay.
+        _, self.door, _ = store.somebody()
 
         mark = uuid.uuid4().hex[:8]
         self.sku, self.zone = f"check-{mark}", f"lockers-{mark}"
@@ -113,11 +121,11 @@ class Shop:
         return {"lines": [{"sku": self.sku, "quantity": 1}], "zone": zone, "slot_id": self.slots[zone]}
 
     def place(self, zone):
-        return self.store.must("POST", "/api/orders", self.tokens["customer"], self.order(zone))["id"]
+        return self.store.must("POST", "/api/orders", self.token("POST", "/api/orders", "customer"), self.order(zone))["id"]
 
     def until(self, order, status):
         path = f"/api/orders/{order}"
-        read = lambda: self.store.must("GET", path, self.tokens["customer"])["status"] == status
+        read = lambda: self.store.must("GET", path, self.token("GET", path, "customer"))["status"] == status
         self.store.wait(f"order {order} to be {status}", read)
 
     def parameters(self, path, role):
@@ -142,9 +150,13 @@ class Shop:
         self.store.must("PUT", f"/api/deliveries/{parcel}/courier", self.tokens["manager"], courier)
 
     def token(self, method, path, role):
-        """Whoever leaves the store, or changes their password, is not needed afterwards."""
-        if role != "nobody" and path == "/api/users/me" and method in ("DELETE", "PATCH"):
+        """Who leaves the store, changes their password, or logs out, is not needed afterwards."""
+        if role != "nobody" and (path == "/api/users/me" and method in ("DELETE", "PATCH") or path.startswith("/api/sessions") and method == "DELETE"):
             return self.store.somebody()[2]
+        # A token lives ten minutes, and money goes out for five minutes after a log-in.
+        if role != "nobody" and time.monotonic() - self.since[role] > 240:
+            self.tokens[role] = self.store.log_in(*self.credentials[role])
+            self.since[role] = time.monotonic()
         return self.tokens[role]
 
     def body(self, path, body):
@@ -152,7 +164,9 @@ class Shop:
         if path == "/api/orders" and isinstance(body, dict):
             return {**body, **self.order(self.zone)}
         if path == "/api/sessions" and isinstance(body, dict):
-            return dict(self.store.manager)
+            return {"email": self.door, "password": PASSWORD}
+        if path == "/api/sessions/refresh" and isinstance(body, dict):
+            return {"refresh_token": self.store.begin(self.door)["refresh_token"]}
         if path == "/api/users/me" and isinstance(body, dict) and "password" in body:
             return {**body, "current_password": PASSWORD}
         if path.endswith("/courier") and isinstance(body, dict):

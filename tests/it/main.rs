@@ -44,6 +44,7 @@ mod relay_killed;
 mod reordered;
 mod same_key;
 mod security;
+mod sessions;
 mod settings;
 mod stopped;
 mod streamed;

@@ -135,6 +135,18 @@ async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
     store.stop().await;
 }
 
+/// Waits for an order whose customer is no longer there to ask for it.
+async fn until_it_is(store: &Store, order: &str, wanted: (&str, &str)) {
+    let sql = store.sql("orders").await;
+    wait_for(&format!("the order to be {wanted:?}"), WITHIN, async || {
+        let found = "SELECT status, coalesce(outcome_reason, '') FROM orders WHERE id = $1::text::uuid";
+        let row = sql.query_one(found, &[&order]).await?;
+        Ok((row.get(0), row.get(1)) == wanted)
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     let mut store = Store::start().await;
@@ -154,6 +166,11 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     store.stop_service("delivery").await;
     let order = shop.place(&ada, &shop.order(2)).await;
     Shop::until(&ada, &order, &["reserved"]).await;
+    // An order of which the others hear only when she has left.
+    store.kill_relay("orders");
+    let late = shop.place(&ada, &shop.order(1)).await;
+    let id = ada.get("/api/users/me").await.unwrap().success().unwrap()["id"].clone();
+    let account = format!("/api/accounts/{}", id.as_str().unwrap());
 
     let delete = async || {
         ada.send(Method::DELETE, "/api/users/me", None, None)
@@ -169,25 +186,26 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     );
     assert!(store.guest.log_in(&email, PASSWORD).await.is_err());
     wait_for("the account to be closed", WITHIN, async || {
-        let account = ada.get("/api/account").await?.success()?;
+        let account = store.manager.get(&account).await?.success()?;
         Ok(account["status"] == "closed" && account["available"] == 0 && account["held"] == 2_000)
     })
     .await
     .unwrap();
-    let closed = ada.post("/api/account/top-ups", &top_up).await.unwrap();
-    assert_eq!(closed.code(), Some("account_closed"));
-    // A token works until it expires, but a new order finds no account.
-    let refused = shop.buy(&ada, &shop.order(1)).await;
-    assert_eq!(refused["outcome_reason"], "account_closed");
+    store.start_relay("orders").await;
+    until_it_is(&store, &late, ("rejected", "account_closed")).await;
+    wait_for("her token to be void", WITHIN, async || {
+        let answer = ada.post("/api/account/top-ups", &top_up).await?;
+        Ok(answer.code() == Some("token_outdated"))
+    })
+    .await
+    .unwrap();
 
-    let path = format!("/api/orders/{order}/cancellation");
-    assert_eq!(
-        ada.post(&path, &json!({})).await.unwrap().status,
-        StatusCode::ACCEPTED
-    );
+    let path = format!("/api/orders/{order}/stop");
+    let stopped = store.manager.post(&path, &json!({})).await.unwrap();
+    assert_eq!(stopped.status, StatusCode::ACCEPTED);
     store.start_service("delivery").await;
-    assert_eq!(ada.finished(&order, WITHIN).await.unwrap()["status"], "cancelled");
-    let account = ada.get("/api/account").await.unwrap().success().unwrap();
+    until_it_is(&store, &order, ("cancelled", "operator")).await;
+    let account = store.manager.get(&account).await.unwrap().success().unwrap();
     assert_eq!((&account["available"], &account["held"]), (&json!(0), &json!(0)));
 
     // The address is free again, for somebody who is somebody else.
@@ -228,14 +246,15 @@ async fn token_keys_come_and_go_and_nobody_is_logged_out() {
     };
     let first = kids().await;
     // Whoever logs in meanwhile gets on with either token, everywhere.
-    let mut tokens = vec![ada];
+    let fixed = |client: &Client| store.guest.with_token(&client.tokens().unwrap().access);
+    let mut tokens = vec![fixed(&ada)];
     wait_for("another key", WITHIN, async || {
         Ok(kids().await.len() > first.len())
     })
     .await
     .unwrap();
     for _ in 0..8 {
-        tokens.push(store.guest.log_in(&email, PASSWORD).await.unwrap());
+        tokens.push(fixed(&store.guest.log_in(&email, PASSWORD).await.unwrap()));
         let newest = tokens.last().unwrap();
         assert_eq!(
             newest.get("/api/notifications").await.unwrap().status,

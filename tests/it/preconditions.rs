@@ -142,6 +142,13 @@ async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
             change: format!("{person}/role"),
             bodies: ["courier", "customer"].map(|role| json!({ "role": role })),
         },
+        Thing {
+            caller: &store.manager,
+            read: person.clone(),
+            method: Method::PUT,
+            change: format!("{person}/status"),
+            bodies: ["suspended", "active"].map(|status| json!({ "status": status })),
+        },
     ];
     for thing in &things {
         a_read_follows_its_conditions(thing).await;

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use users::domain::seal::Seal;
 
-use crate::harness::{Store, TOKEN_KEY_SECRET};
+use crate::harness::{Store, TOKEN_KEY_SECRET, operations};
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -34,20 +34,23 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &Encodin
     encode(&header, claims, key).unwrap()
 }
 
+/// Of a token that is good, of a customer who is logged in.
+async fn claims(store: &Store) -> Value {
+    let customer = store.guest.new_customer(0).await.unwrap();
+    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    let sessions = customer.get("/api/sessions").await.unwrap().success().unwrap();
+    json!({
+        "iss": "tovar", "aud": "tovar", "sub": me["id"], "role": "customer", "iat": now(), "exp": now() + 60,
+        "sid": sessions["items"][0]["id"], "gen": 0, "auth_time": now(),
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_stores_own_tokens_open_it() {
     let store = Store::start().await;
     let (kid, private, public) = key(&store).await;
     let own = EncodingKey::from_ed_der(&private);
-    let user = store
-        .manager
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap()["id"]
-        .clone();
-    let claims = json!({ "iss": "tovar", "aud": "tovar", "sub": user, "role": "customer", "iat": now(), "exp": now() + 60 });
+    let claims = claims(&store).await;
     let with = |name: &str, value: Value| {
         let mut changed = claims.clone();
         changed[name] = value;
@@ -61,9 +64,11 @@ async fn only_the_stores_own_tokens_open_it() {
     let good = signed(Algorithm::EdDSA, Some(&kid), &claims, &own);
     let parts: Vec<&str> = good.split('.').collect();
     let base64 = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let promoted = base64(
-        &json!({ "iss": "tovar", "aud": "tovar", "sub": user, "role": "manager", "iat": now(), "exp": now() + 60 }),
-    );
+    let promoted = {
+        let mut promoted = claims.clone();
+        promoted["role"] = json!("manager");
+        base64(&promoted)
+    };
     let none = base64(&json!({ "alg": "none", "typ": "JWT", "kid": kid }));
     let foreign = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let foreign = EncodingKey::from_ed_der(foreign.as_ref());
@@ -133,6 +138,42 @@ async fn only_the_stores_own_tokens_open_it() {
                 (StatusCode::UNAUTHORIZED, Some("token_invalid")),
                 "{service}: {what}"
             );
+        }
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_release_before_is_told_to_log_in_again() {
+    let store = Store::start().await;
+    let (kid, private, _) = key(&store).await;
+    let own = EncodingKey::from_ed_der(&private);
+    let whole = claims(&store).await;
+    for missing in [
+        &["sid", "gen", "auth_time"][..],
+        &["sid"],
+        &["gen"],
+        &["auth_time"],
+    ] {
+        let mut claims = whole.clone();
+        for name in missing {
+            claims.as_object_mut().unwrap().remove(*name);
+        }
+        let old = store
+            .guest
+            .with_token(&signed(Algorithm::EdDSA, Some(&kid), &claims, &own));
+        let all = operations(&store).await.into_iter();
+        for operation in all.filter(|operation| operation.takes_token) {
+            let answer = operation.send_somewhere(&old).await;
+            let refusal = (answer.status, answer.code());
+            assert_eq!(
+                refusal,
+                (StatusCode::UNAUTHORIZED, Some("token_without_session")),
+                "{} without {missing:?}",
+                operation.name()
+            );
+            let told = answer.body["detail"].as_str().unwrap();
+            assert!(told.contains("log in again with POST /api/sessions"), "{told}");
         }
     }
     store.stop().await;

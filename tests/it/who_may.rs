@@ -18,7 +18,7 @@ pub enum Who {
 
 pub fn who_may(operation: &Operation) -> Who {
     match (operation.method.as_str(), operation.path.as_str()) {
-        ("post", "/api/users" | "/api/sessions")
+        ("post", "/api/users" | "/api/sessions" | "/api/sessions/refresh")
         | (
             "get",
             "/.well-known/jwks.json"
@@ -28,6 +28,8 @@ pub fn who_may(operation: &Operation) -> Who {
             | "/api/zones/{zone}/slots",
         ) => Who::Anyone,
         (_, "/api/users/me")
+        | ("get" | "delete", "/api/sessions")
+        | ("delete", "/api/sessions/current")
         | (
             "get",
             "/api/account"
@@ -45,7 +47,10 @@ pub fn who_may(operation: &Operation) -> Who {
             | "/api/orders/{id}/cancellation",
         ) => Who::Owner,
         ("get", "/api/users/{id}" | "/api/accounts/{user_id}" | "/api/goods/{sku}/movements")
-        | ("put", "/api/users/{id}/role" | "/api/goods/{sku}" | "/api/zones/{zone}")
+        | (
+            "put",
+            "/api/users/{id}/role" | "/api/users/{id}/status" | "/api/goods/{sku}" | "/api/zones/{zone}",
+        )
         | (
             "post",
             "/api/orders/{id}/stop"

@@ -14,8 +14,9 @@ use crate::{
 };
 
 /// Events that have no part in an order's saga.
-const OUTSIDE: [&str; 6] = [
+const OUTSIDE: [&str; 7] = [
     users::UserRegistered::TYPE,
+    users::TokensVoid::TYPE,
     billing::AccountOpened::TYPE,
     billing::AccountClosed::TYPE,
     billing::ToppedUp::TYPE,

@@ -9,7 +9,7 @@ use contracts::{
 use db::Tx;
 use inbox::{Delivery, Message, Subscriptions};
 use kernel::UserId;
-use service_kit::Service;
+use service_kit::{Service, tokens_void};
 
 use crate::{
     Billing, State,
@@ -26,6 +26,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(placed)
         .on(booked)
         .on(closed)
+        .on(tokens_void::<State>)
 }
 
 /// Whose money an event moves.

@@ -8,7 +8,7 @@ use contracts::{
 use db::Tx;
 use inbox::{Delivery as Delivered, Message, Subscriptions};
 use kernel::{Event, SlotId};
-use service_kit::Service;
+use service_kit::{Service, tokens_void};
 
 use crate::{
     Delivery, State,
@@ -24,6 +24,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(reserved)
         .on(shipped)
         .on(closed)
+        .on(tokens_void::<State>)
 }
 
 async fn reserved(tx: &mut Tx<'_>, _: &State, reserved: Delivered<Reserved>) -> Result<(), DeliveryError> {

@@ -13,7 +13,7 @@ const fn template(method: &'static str, route: &'static str) -> Template {
 }
 
 /// A literal segment stands before a name at the same place, because the first match wins.
-pub const TEMPLATES: [Template; 34] = [
+pub const TEMPLATES: [Template; 39] = [
     template("GET", "/.well-known/jwks.json"),
     template("GET", "/api/account"),
     template("GET", "/api/account/entries"),
@@ -37,13 +37,18 @@ pub const TEMPLATES: [Template; 34] = [
     template("GET", "/api/orders/{id}/events"),
     template("POST", "/api/orders/{id}/stop"),
     template("POST", "/api/orders/{id}/verdict"),
+    template("DELETE", "/api/sessions"),
+    template("GET", "/api/sessions"),
     template("POST", "/api/sessions"),
+    template("DELETE", "/api/sessions/current"),
+    template("POST", "/api/sessions/refresh"),
     template("POST", "/api/users"),
     template("DELETE", "/api/users/me"),
     template("GET", "/api/users/me"),
     template("PATCH", "/api/users/me"),
     template("GET", "/api/users/{id}"),
     template("PUT", "/api/users/{id}/role"),
+    template("PUT", "/api/users/{id}/status"),
     template("GET", "/api/zones"),
     template("PUT", "/api/zones/{zone}"),
     template("GET", "/api/zones/{zone}/slots"),

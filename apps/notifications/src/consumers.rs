@@ -8,7 +8,7 @@ use contracts::{
 };
 use db::{DbError, Tx};
 use inbox::{Delivery, Subscriptions};
-use service_kit::Service;
+use service_kit::{Service, tokens_void};
 
 use crate::{Notifications, State, domain::news::News, usecases::tell_user::tell_user};
 
@@ -20,6 +20,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(withdrawn)
         .on(shipped)
         .on(finished)
+        .on(tokens_void::<State>)
 }
 
 async fn registered(tx: &mut Tx<'_>, _: &State, delivery: Delivery<UserRegistered>) -> Result<(), DbError> {

@@ -7,7 +7,7 @@ use contracts::{
 };
 use db::Tx;
 use inbox::{Delivery, Subscriptions};
-use service_kit::Service;
+use service_kit::{Service, tokens_void};
 
 use crate::{
     Orders, State,
@@ -34,6 +34,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(failed)
         .on(returned)
         .on(settled)
+        .on(tokens_void::<State>)
 }
 
 type Done = Result<(), OrderError>;

@@ -1,14 +1,18 @@
 //! The store's API as a customer or manager uses it: over the gateway, with a key for every intent.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use reqwest::{
-    Method, RequestBuilder, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    Method, Request, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// How long a person who registers or logs in waits for their turn.
@@ -19,7 +23,41 @@ const LONGEST_TURN: Duration = Duration::from_secs(60);
 pub struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<String>,
+    session: Option<Arc<Session>>,
+}
+
+/// A person's session, for all who use their door.
+struct Session {
+    tokens: RwLock<Tokens>,
+    /// A refresh token takes effect once, so one refreshes for all.
+    refreshing: Mutex<()>,
+}
+
+/// A session's tokens at the moment.
+#[derive(Clone)]
+pub struct Tokens {
+    pub access: String,
+    /// `None` for a token from elsewhere.
+    pub refresh: Option<String>,
+    /// The access token before this one, with which requests may be under way.
+    before: Option<String>,
+}
+
+impl Tokens {
+    fn of(session: &Value) -> anyhow::Result<Self> {
+        let access = session["access_token"].as_str();
+        Ok(Self {
+            access: access.context("a session without a token")?.to_owned(),
+            refresh: session["refresh_token"].as_str().map(ToOwned::to_owned),
+            before: None,
+        })
+    }
+}
+
+impl Session {
+    fn tokens(&self) -> Tokens {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// An answer of the store as it came.
@@ -31,7 +69,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> reqwest::Result<Self> {
+    async fn of(response: Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
@@ -40,6 +78,11 @@ impl Answer {
             headers,
             body,
         })
+    }
+
+    /// Whether another access token may help.
+    fn asks_for_another_token(&self) -> bool {
+        matches!(self.code(), Some("token_invalid" | "token_outdated"))
     }
 
     /// The problem's stable code, if the answer is a problem.
@@ -78,7 +121,7 @@ impl Client {
         Self {
             http,
             base: base.into(),
-            token: None,
+            session: None,
         }
     }
 
@@ -109,7 +152,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        Answer::of(request.send().await?).await
+        self.carry_out(request.build()?).await
     }
 
     /// Sends a body as it is, although it may be no JSON.
@@ -117,43 +160,105 @@ impl Client {
         let request = self
             .request(method, path)
             .header("Content-Type", "application/json");
-        Answer::of(request.body(body.to_owned()).send().await?).await
+        self.carry_out(request.body(body.to_owned()).build()?).await
     }
 
-    /// The same door with this token.
+    /// The same door with this token, which is not refreshed.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
+        self.with_session(Tokens {
+            access: token.to_owned(),
+            refresh: None,
+            before: None,
+        })
+    }
+
+    fn with_session(&self, tokens: Tokens) -> Self {
+        let session = Session {
+            tokens: RwLock::new(tokens),
+            refreshing: Mutex::default(),
+        };
         Self {
-            token: Some(token.to_owned()),
+            session: Some(Arc::new(session)),
             ..self.clone()
         }
     }
 
+    /// The tokens of who is logged in, as they are at the moment.
+    pub fn tokens(&self) -> Option<Tokens> {
+        self.session.as_ref().map(|session| session.tokens())
+    }
+
     /// Opens a stream of server-sent events, from its beginning or after an event that was seen.
-    pub async fn stream(
-        &self,
-        path: &str,
-        last_event_id: Option<&str>,
-    ) -> reqwest::Result<reqwest::Response> {
+    pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> reqwest::Result<Response> {
         let request = self.request(Method::GET, path).timeout(Duration::from_secs(3600));
-        match last_event_id {
-            Some(id) => request.header("Last-Event-ID", id).send().await,
-            None => request.send().await,
+        let request = match last_event_id {
+            Some(id) => request.header("Last-Event-ID", id),
+            None => request,
+        };
+        let request = request.build()?;
+        let again = request.try_clone();
+        let response = self.http.execute(request).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match self.with_another_token(again).await {
+            Some(again) => self.http.execute(again).await,
+            None => Ok(response),
         }
     }
 
     /// A request that is still to be completed, for [`Client::carry_out`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
+        match self.tokens() {
+            Some(tokens) => request.bearer_auth(tokens.access),
             None => request,
         }
     }
 
-    /// Sends a request that was made elsewhere.
-    pub async fn carry_out(&self, request: reqwest::Request) -> reqwest::Result<Answer> {
-        Answer::of(self.http.execute(request).await?).await
+    /// Sends a request that was made elsewhere; once more with another token if its own one is too
+    /// old.
+    pub async fn carry_out(&self, request: Request) -> reqwest::Result<Answer> {
+        let again = request.try_clone();
+        let answer = Answer::of(self.http.execute(request).await?).await?;
+        if !answer.asks_for_another_token() {
+            return Ok(answer);
+        }
+        match self.with_another_token(again).await {
+            Some(again) => Answer::of(self.http.execute(again).await?).await,
+            None => Ok(answer),
+        }
+    }
+
+    /// A request that was refused for its token, with another one, if there is one to be had.
+    async fn with_another_token(&self, refused: Option<Request>) -> Option<Request> {
+        let (session, mut request) = (self.session.as_ref()?, refused?);
+        let bearer = |access: &str| HeaderValue::from_str(&format!("Bearer {access}")).ok();
+        let sent = request.headers().get(AUTHORIZATION)?.clone();
+        let _one_at_a_time = session.refreshing.lock().await;
+        let known = session.tokens();
+        let access = if Some(&sent) == bearer(&known.access).as_ref() {
+            let body = json!({ "refresh_token": known.refresh? });
+            let url = format!("{}/api/sessions/refresh", self.base);
+            let refreshed = Answer::of(self.http.post(url).json(&body).send().await.ok()?)
+                .await
+                .ok()?;
+            let tokens = Tokens {
+                before: Some(known.access),
+                ..Tokens::of(&refreshed.success().ok()?).ok()?
+            };
+            let access = tokens.access.clone();
+            *session.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+            access
+        } else if Some(sent) == known.before.as_deref().and_then(bearer) {
+            // Another request was faster.
+            known.access
+        } else {
+            return None;
+        };
+        request.headers_mut().insert(AUTHORIZATION, bearer(&access)?);
+        Some(request)
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Result<Answer> {
@@ -190,10 +295,7 @@ impl Client {
         let session = self
             .post_in_turn("/api/sessions", &json!({ "email": email, "password": password }))
             .await?;
-        let token = session["access_token"]
-            .as_str()
-            .context("a session without a token")?;
-        Ok(self.with_token(token))
+        Ok(self.with_session(Tokens::of(&session)?))
     }
 
     /// A new courier, logged in.
@@ -218,7 +320,7 @@ impl Client {
     }
 
     /// Somebody new: their address, password, and what the store knows of them.
-    async fn register(&self, name: &str) -> anyhow::Result<(String, String, Value)> {
+    pub async fn register(&self, name: &str) -> anyhow::Result<(String, String, Value)> {
         let email = format!("{}@example.org", Uuid::new_v4());
         let password = Uuid::new_v4().to_string();
         let body = json!({ "email": email, "password": password, "name": name });
@@ -229,7 +331,13 @@ impl Client {
     /// A new customer, logged in, whose account is open and holds `amount` minor units.
     pub async fn new_customer(&self, amount: i64) -> anyhow::Result<Self> {
         let (email, password, _) = self.register("A customer").await?;
-        let customer = self.log_in(&email, &password).await?;
+        self.customer(&email, &password, amount).await
+    }
+
+    /// One who has just registered, logged in, whose account is open and holds `amount` minor
+    /// units.
+    pub async fn customer(&self, email: &str, password: &str, amount: i64) -> anyhow::Result<Self> {
+        let customer = self.log_in(email, password).await?;
         // Billing opens the account when it hears of the registration.
         wait_for("the account to open", Duration::from_secs(30), async || {
             Ok(customer.get("/api/account").await?.status == StatusCode::OK)

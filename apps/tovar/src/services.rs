@@ -39,15 +39,16 @@ pub const SERVICES: [ServiceInfo; 6] = [
     info("notifications", "NOTIFICATIONS_URL", None, &NOTIFICATIONS),
 ];
 
-const BILLING: [&str; 5] = [
+const BILLING: [&str; 6] = [
     users::UserRegistered::TYPE,
     users::UserDeleted::TYPE,
     orders::Placed::TYPE,
     delivery::Booked::TYPE,
     orders::Closed::TYPE,
+    users::TokensVoid::TYPE,
 ];
 
-const ORDERS: [&str; 15] = [
+const ORDERS: [&str; 16] = [
     warehouse::GoodsListed::TYPE,
     billing::Held::TYPE,
     billing::HoldRefused::TYPE,
@@ -63,28 +64,32 @@ const ORDERS: [&str; 15] = [
     delivery::Failed::TYPE,
     warehouse::Returned::TYPE,
     billing::Settled::TYPE,
+    users::TokensVoid::TYPE,
 ];
 
-const WAREHOUSE: [&str; 5] = [
+const WAREHOUSE: [&str; 6] = [
     billing::Held::TYPE,
     billing::Captured::TYPE,
     orders::StopRequested::TYPE,
     orders::Closed::TYPE,
     delivery::Failed::TYPE,
+    users::TokensVoid::TYPE,
 ];
 
-const DELIVERY: [&str; 3] = [
+const DELIVERY: [&str; 4] = [
     warehouse::Reserved::TYPE,
     warehouse::Shipped::TYPE,
     orders::Closed::TYPE,
+    users::TokensVoid::TYPE,
 ];
 
-const NOTIFICATIONS: [&str; 5] = [
+const NOTIFICATIONS: [&str; 6] = [
     users::UserRegistered::TYPE,
     billing::ToppedUp::TYPE,
     billing::Withdrawn::TYPE,
     warehouse::Shipped::TYPE,
     orders::Finished::TYPE,
+    users::TokensVoid::TYPE,
 ];
 
 impl ServiceInfo {

@@ -8,6 +8,7 @@ mod usecases;
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
+use chrono::TimeDelta;
 use connect::Secret;
 use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
@@ -48,8 +49,12 @@ pub struct UsersSettings {
     pub token_key_secret_before: Option<Secret>,
 
     /// Seconds for which an access token is valid
-    #[arg(long, env = "TOKEN_LIFETIME", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    #[arg(long, env = "TOKEN_LIFETIME", default_value_t = 600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
     pub token_lifetime: i64,
+
+    /// Days after which a session ends whose refresh token is not used
+    #[arg(long, env = "SESSION_IDLE_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
+    pub session_idle_days: u16,
 
     /// Seconds after which a token key is followed by a new one
     #[arg(long, env = "TOKEN_KEY_LIFETIME", default_value_t = 7_776_000, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
@@ -73,6 +78,7 @@ pub struct State {
     passwords: Arc<Passwords>,
     turns: Arc<Turns>,
     issuer: Arc<TokenIssuer>,
+    session_idle: TimeDelta,
 }
 
 impl Service for Users {
@@ -114,6 +120,7 @@ impl Service for Users {
             passwords,
             turns: Turns::new(own.password_queue / 2),
             issuer: Arc::new(issuer),
+            session_idle: TimeDelta::days(own.session_idle_days.into()),
         })
     }
 

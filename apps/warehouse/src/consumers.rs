@@ -9,7 +9,7 @@ use contracts::{
 use db::Tx;
 use inbox::{Delivery, Message, Subscriptions};
 use kernel::Sku;
-use service_kit::Service;
+use service_kit::{Service, tokens_void};
 
 use crate::{
     State, Warehouse,
@@ -27,6 +27,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(stop_requested)
         .on(closed)
         .on(failed)
+        .on(tokens_void::<State>)
 }
 
 /// The goods that an event may move: those of its order, or those of the order's parcel.

@@ -18,6 +18,9 @@ pub struct Id<T: 'static>(Uuid, PhantomData<fn() -> T>);
 /// Marks the id of a person who uses the store.
 #[derive(Debug)]
 pub enum User {}
+/// Marks the id of a session: of a person who logged in, and has not logged out.
+#[derive(Debug)]
+pub enum Session {}
 /// Marks the id of an order.
 #[derive(Debug)]
 pub enum Order {}
@@ -26,6 +29,7 @@ pub enum Order {}
 pub enum Slot {}
 
 pub type UserId = Id<User>;
+pub type SessionId = Id<Session>;
 pub type OrderId = Id<Order>;
 pub type SlotId = Id<Slot>;
 

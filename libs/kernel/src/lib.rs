@@ -14,7 +14,7 @@ mod trace;
 pub use class::{Class, Classify, cause_chain};
 pub use clock::Clock;
 pub use event::{Event, EventId};
-pub use id::{Id, Order, OrderId, Slot, SlotId, User, UserId};
+pub use id::{Id, Order, OrderId, Session, SessionId, Slot, SlotId, User, UserId};
 pub use money::{Currency, InvalidCurrency, Money};
 pub use names::{InvalidName, Sku, Zone};
 pub use shown::shown;

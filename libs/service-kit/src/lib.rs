@@ -9,7 +9,9 @@ mod security;
 mod service;
 mod settings;
 
-pub use auth::{AuthError, Caller, Claims, OwnKeys, Role, TokenSettingsError, Tokens};
+pub use auth::{
+    AuthError, Caller, Claims, OwnKeys, Role, TokenSettingsError, Tokens, VoidTokens, tokens_void,
+};
 pub use http::{
     answer::Answer,
     body::NoBody,

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens,
+    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens, VoidTokens,
     http::{
         call::Kit,
         docs,
@@ -118,16 +118,16 @@ pub async fn start_by<S: Service>(
         .await
         .context("the service's state cannot be made")?;
 
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let keys_age = ReadingAge::registered(
         &mut registry,
         "token_keys_age",
         "Age of the public token keys by which the service knows its callers",
     );
-    let tokens = Tokens::new(&kit.tokens, S::token_keys(&state), db.clone(), keys_age)?;
+    let own_keys = S::token_keys(&state);
+    let tokens = tokens(&kit, own_keys, keys_age, &db, clock, (&tasks, &stop)).await?;
     let doors = Doors::open(&kit).await?;
     let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
     let limits = Arc::new(Limits::new(&kit.limits));
     let sweeper = limits.clone();
     tasks.spawn(
@@ -181,6 +181,24 @@ pub async fn start_by<S: Service>(
         tasks,
         _ops: ops,
     })
+}
+
+/// Knows whose tokens count, and goes on learning it until `stop`.
+async fn tokens(
+    kit: &KitSettings,
+    own_keys: Option<OwnKeys>,
+    keys_age: ReadingAge,
+    db: &Db,
+    clock: Clock,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> anyhow::Result<Tokens> {
+    let void = VoidTokens::load(db.clone())
+        .await
+        .context("it cannot be read whose tokens are void")?;
+    let tokens = Tokens::new(&kit.tokens, own_keys, db.clone(), keys_age, void.clone(), clock)?;
+    tasks.spawn(void.keep_current(stop.clone()));
+    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
+    Ok(tokens)
 }
 
 /// Where requests come in.
@@ -261,6 +279,7 @@ fn serve<S: Service>(
         security: observer.security.clone(),
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
         keep_hours: kit.idempotency.idempotency_hours,
+        fresh_login_seconds: kit.tokens.fresh_login_seconds,
         body_limit: kit.http_body_limit,
         body_timeout: Duration::from_secs(kit.http_body_timeout),
         limits,

@@ -40,6 +40,10 @@ pub enum Kind {
     Registration,
     Password,
     Role,
+    /// An account that is suspended, or active again.
+    Status,
+    /// Sessions that their owner ended.
+    Session,
     Deletion,
     /// What a manager did, or was shown of others.
     Manager,
@@ -52,11 +56,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::LogIn,
         Self::Registration,
         Self::Password,
         Self::Role,
+        Self::Status,
+        Self::Session,
         Self::Deletion,
         Self::Manager,
         Self::Courier,
@@ -70,6 +76,8 @@ impl Kind {
             Self::Registration => "registration",
             Self::Password => "password",
             Self::Role => "role",
+            Self::Status => "status",
+            Self::Session => "session",
             Self::Deletion => "deletion",
             Self::Manager => "manager",
             Self::Courier => "courier",

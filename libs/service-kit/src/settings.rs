@@ -156,4 +156,9 @@ pub struct TokenSettings {
     /// Audience that a token must name
     #[arg(long, env = "TOKEN_AUDIENCE", default_value = "tovar")]
     pub token_audience: String,
+
+    /// Seconds after which a log-in is too old to take money out or to delete the account; the same
+    /// for users and billing
+    #[arg(long, env = "FRESH_LOGIN_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub fresh_login_seconds: u32,
 }

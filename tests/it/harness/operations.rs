@@ -1,5 +1,6 @@
 use reqwest::Method;
 use serde_json::{Value, json};
+use tovar::client::{Answer, Client};
 
 use super::Store;
 
@@ -13,6 +14,8 @@ pub struct Operation {
     pub path: String,
     pub takes_key: bool,
     pub takes_token: bool,
+    /// Whether a log-in of long ago is not enough.
+    pub needs_fresh_login: bool,
     pub takes_body: bool,
     /// Whether it shows a collection page by page.
     pub is_paged: bool,
@@ -32,6 +35,20 @@ pub enum Place {
 impl Operation {
     pub fn method(&self) -> Method {
         self.method.to_uppercase().parse().unwrap()
+    }
+
+    /// A request that could be carried out, were there anything at its address.
+    pub async fn send_somewhere(&self, caller: &Client) -> Answer {
+        let nowhere = uuid::Uuid::nil().to_string();
+        let path = ["{id}", "{order_id}", "{user_id}"]
+            .iter()
+            .fold(self.path.clone(), |path, name| path.replace(name, &nowhere));
+        let path = path.replace("{sku}", "tea").replace("{zone}", "lockers");
+        let body = self.takes_body.then(|| body_of(self));
+        let key = uuid::Uuid::new_v4().to_string();
+        let key = self.takes_key.then_some(key.as_str());
+        let answer = caller.send(self.method(), &path, body.as_ref(), key);
+        answer.await.unwrap()
     }
 
     pub fn name(&self) -> String {
@@ -80,6 +97,7 @@ fn describe(method: &str, path: &str, operation: &Value, page: &Value) -> Operat
         path: path.to_owned(),
         takes_key: takes("Idempotency-Key"),
         takes_token: operation["security"].is_array(),
+        needs_fresh_login: operation["security"][0]["token"][0] == "fresh log-in",
         takes_body: operation["requestBody"].is_object(),
         is_paged: takes("cursor"),
     }
@@ -111,9 +129,11 @@ pub fn body_of(operation: &Operation) -> Value {
             json!({ "email": format!("{}@example.org", uuid::Uuid::new_v4()), "password": "a good password", "name": "Ada" })
         }
         "/api/sessions" => json!({ "email": "ada@example.org", "password": "a good password" }),
+        "/api/sessions/refresh" => json!({ "refresh_token": "A".repeat(107) }),
         "/api/users/me" => json!({ "name": "Ada" }),
         path if path.ends_with("/role") => json!({ "role": "customer" }),
         path if path.ends_with("/courier") => json!({ "courier_id": uuid::Uuid::nil() }),
+        path if path.ends_with("/status") => json!({ "status": "active" }),
         path if path.ends_with("/outcome") => json!({ "outcome": "delivered" }),
         path if path.ends_with("/receipts") => json!({ "quantity": 1 }),
         path if path.ends_with("/slots") => {

@@ -10,7 +10,7 @@ pub struct Story {
     pub events: &'static [(Told, &'static [Told])],
 }
 
-pub const STORIES: [Story; 9] = [
+pub const STORIES: [Story; 10] = [
     Story {
         name: "delivered",
         events: &[
@@ -113,6 +113,10 @@ pub const STORIES: [Story; 9] = [
             (Withdrawn, &[ToppedUp]),
             (Deleted, &[Registered]),
         ],
+    },
+    Story {
+        name: "logged out",
+        events: &[(TokensVoid, &[])],
     },
     Story {
         name: "goods listed",

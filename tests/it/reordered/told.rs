@@ -40,6 +40,7 @@ pub enum Told {
     FinishedRefunded,
     Registered,
     Deleted,
+    TokensVoid,
     ToppedUp,
     Withdrawn,
     Listed,
@@ -81,6 +82,7 @@ impl Told {
             }
             Registered => of::<users::UserRegistered>(),
             Deleted => of::<users::UserDeleted>(),
+            TokensVoid => of::<users::TokensVoid>(),
             ToppedUp => of::<billing::ToppedUp>(),
             Withdrawn => of::<billing::Withdrawn>(),
             Listed => of::<warehouse::GoodsListed>(),
@@ -184,6 +186,13 @@ impl Told {
             FinishedRefunded => finished(tx, sheet, Outcome::Refunded, Some("recipient_absent")),
             Registered => outbox::publish(tx, &users::UserRegistered { user_id }),
             Deleted => outbox::publish(tx, &users::UserDeleted { user_id }),
+            TokensVoid => {
+                let event = users::TokensVoid {
+                    user_id,
+                    generation: 1,
+                };
+                outbox::publish(tx, &event)
+            }
             ToppedUp => {
                 let event = billing::ToppedUp {
                     user_id,

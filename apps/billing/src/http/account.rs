@@ -62,11 +62,11 @@ pub async fn post_top_up(call: Call<State, Amount>) -> Responded {
     .await
 }
 
-/// Take money out.
-#[utoipa::path(tag = "account", request_body = Amount, security(("token" = [])), responses((status = 201, body = MovedView)))]
+/// Take money out. It needs a log-in of the last minutes.
+#[utoipa::path(tag = "account", request_body = Amount, security(("token" = ["fresh log-in"])), responses((status = 201, body = MovedView)))]
 #[post("/api/account/withdrawals")]
 pub async fn post_withdrawal(call: Call<State, Amount>) -> Responded {
-    let user_id = call.caller()?.user_id;
+    let user_id = call.fresh()?.user_id;
     call.map(|body| MoveMoney {
         user_id,
         amount: body.amount,

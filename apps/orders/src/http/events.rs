@@ -55,7 +55,7 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
     let owner = call.caller()?.user_id;
     let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
     let (streams, runtime) = (call.state().streams.clone(), call.runtime());
-    let is_head = call.is_head();
+    let (is_head, token_over) = (call.is_head(), call.token_over());
     let wish = call.map(|_| FollowOrder {
         order_id,
         owner,
@@ -68,7 +68,7 @@ pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: Htt
         return Ok(EventStream::head());
     }
     let follower = streams.follow(order_id, owner)?;
-    Ok(EventStream::answer(&runtime, |stream| {
+    Ok(EventStream::answer(&runtime, token_over, |stream| {
         tell(follower, after, stream)
     }))
 }

@@ -6,5 +6,7 @@ pub mod key_ring;
 pub mod password;
 pub mod passwords;
 pub mod person;
+pub mod refresh_token;
 pub mod seal;
+pub mod status;
 pub mod turns;

@@ -16,7 +16,12 @@ use utoipa::OpenApi;
     users::delete_me,
     users::get_user,
     users::put_role,
+    users::put_status,
     sessions::post_session,
+    sessions::post_refresh,
+    sessions::get_sessions,
+    sessions::delete_current_session,
+    sessions::delete_other_sessions,
     jwks::get_jwks
 ))]
 pub struct Api;
@@ -51,6 +56,21 @@ pub const PROBLEMS: &[ProblemDoc] = &[
         code: "wrong_credentials",
         status: 401,
         meaning: "The address or the password is wrong.",
+    },
+    ProblemDoc {
+        code: "account_suspended",
+        status: 403,
+        meaning: "A manager has suspended the account. It is told to who knows its password only.",
+    },
+    ProblemDoc {
+        code: "refresh_token_invalid",
+        status: 401,
+        meaning: "The refresh token is not one of ours, or its session has ended. Log in again with POST /api/sessions.",
+    },
+    ProblemDoc {
+        code: "refresh_token_reused",
+        status: 401,
+        meaning: "The refresh token was used before, so that another person may have it too. The session is ended; log in again with POST /api/sessions.",
     },
     ProblemDoc {
         code: "wrong_password",
@@ -97,6 +117,11 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(users::delete_me)
         .service(users::get_user)
         .service(users::put_role)
+        .service(users::put_status)
         .service(sessions::post_session)
+        .service(sessions::post_refresh)
+        .service(sessions::get_sessions)
+        .service(sessions::delete_current_session)
+        .service(sessions::delete_other_sessions)
         .service(jwks::get_jwks);
 }

@@ -7,13 +7,14 @@ use utoipa::ToSchema;
 
 use crate::{
     State,
-    domain::{email::Email, password::Password, person::parse_name},
+    domain::{email::Email, password::Password, person::parse_name, status::Status},
     usecases::{
         change_person::{ChangePerson, NewPassword, change_person},
         change_role::{ChangeRole, change_role},
+        change_status::{ChangeStatus, change_status},
         delete_person::{DeletePerson, delete_person},
         register::{Asked, Register, is_new, register},
-        view_person::{PersonView, view_person},
+        view_person::{PersonView, ViewPerson, view_me, view_person},
     },
 };
 
@@ -75,9 +76,9 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
 #[get("/api/users/me")]
 pub async fn get_me(call: Call<State>) -> Responded {
-    let id = call.caller()?.user_id;
-    call.map(|_| id)
-        .run("users.view_me", view_person, PersonView::answer)
+    let caller = call.caller()?;
+    call.map(|_| caller)
+        .run("users.view_me", view_me, PersonView::answer)
         .await
 }
 
@@ -105,14 +106,15 @@ impl Classify for CurrentPasswordMissing {
     }
 }
 
-/// Change your name or your password. With If-Match only if it was not changed meanwhile.
+/// Change your name or your password. With another password your other sessions end; this one goes
+/// on, by its refresh token. With If-Match only if it was not changed meanwhile.
 #[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = ProfileChange, responses((status = 200, body = PersonView)))]
 #[patch("/api/users/me")]
 pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) -> Responded {
     let left = CancellationToken::new();
     // Dropped with this handler when the client goes away.
     let _here = left.clone().drop_guard();
-    let id = call.caller()?.user_id;
+    let caller = call.caller()?;
     let preconditions = call.preconditions();
     let name = call.body.name.as_deref().map(parse_name).transpose()?;
     let password = match (&call.body.password, &call.body.current_password) {
@@ -132,7 +134,7 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
         (None, _) => None,
     };
     call.map(|_| ChangePerson {
-        id,
+        caller,
         name,
         password,
         preconditions,
@@ -142,16 +144,19 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
 }
 
 /// Leave the store: your account is closed, and what is available on it is paid out. Orders under way go on; money that
-/// comes back from them is paid out too.
-#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), responses((status = 204, description = "You are deleted")))]
+/// comes back from them is paid out too. It needs a log-in of the last minutes.
+#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = ["fresh log-in"])), responses((status = 204, description = "You are deleted")))]
 #[delete("/api/users/me")]
 pub async fn delete_me(call: Call<State>) -> Responded {
-    let id = call.caller()?.user_id;
+    let caller = call.fresh()?;
     let preconditions = call.preconditions();
     call.logged_as(Kind::Deletion);
-    call.map(|_| DeletePerson { id, preconditions })
-        .run("users.delete_person", delete_person, |()| Answer::no_content())
-        .await
+    call.map(|_| DeletePerson {
+        caller,
+        preconditions,
+    })
+    .run("users.delete_person", delete_person, |()| Answer::no_content())
+    .await
 }
 
 /// Somebody, for managers.
@@ -159,8 +164,9 @@ pub async fn delete_me(call: Call<State>) -> Responded {
     responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
 #[get("/api/users/{id}")]
 pub async fn get_user(call: Call<State>, id: Path<UserId>) -> Responded {
-    call.require(&[Role::Manager])?;
-    call.map(|_| id.into_inner())
+    let caller = call.require(&[Role::Manager])?;
+    let user_id = id.into_inner();
+    call.map(|_| ViewPerson { caller, user_id })
         .run("users.view_person", view_person, PersonView::answer)
         .await
 }
@@ -171,18 +177,44 @@ struct NewRole {
     role: Role,
 }
 
-/// Give somebody a role, for managers. With If-Match only if they were not changed meanwhile.
+/// Give a person a role, for managers. Their sessions go on, by their refresh tokens. With If-Match
+/// only if they were not changed meanwhile.
 #[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
-    call.require(&[Role::Manager])?;
+    let caller = call.require(&[Role::Manager])?;
     call.logged_as(Kind::Role);
     let preconditions = call.preconditions();
     call.map(|body| ChangeRole {
+        caller,
         user_id: id.into_inner(),
         role: body.role,
         preconditions,
     })
     .run("users.change_role", change_role, PersonView::answer)
+    .await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewStatus {
+    status: Status,
+}
+
+/// Suspend a person, or let them in again, for managers. Who is suspended is logged out everywhere,
+/// and cannot log in. With If-Match only if they were not changed meanwhile.
+#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewStatus, responses((status = 200, body = PersonView)))]
+#[put("/api/users/{id}/status")]
+pub async fn put_status(call: Call<State, NewStatus>, id: Path<UserId>) -> Responded {
+    let caller = call.require(&[Role::Manager])?;
+    call.logged_as(Kind::Status);
+    let preconditions = call.preconditions();
+    call.map(|body| ChangeStatus {
+        caller,
+        user_id: id.into_inner(),
+        status: body.status,
+        preconditions,
+    })
+    .run("users.change_status", change_status, PersonView::answer)
     .await
 }

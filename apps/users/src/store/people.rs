@@ -10,8 +10,11 @@ use diesel_async::RunQueryDsl;
 use kernel::UserId;
 use service_kit::Role;
 
-use super::schema::users;
-use crate::domain::email::{Email, TypedEmail};
+use super::{callers::Manager, schema::users};
+use crate::domain::{
+    email::{Email, TypedEmail},
+    status::Status,
+};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
@@ -26,6 +29,10 @@ pub struct Person {
     pub version: i64,
     /// `None` until it is prepared.
     pub email_prepared: Option<String>,
+    #[diesel(deserialize_as = StoredStatus)]
+    pub status: Status,
+    /// Of tokens; those of an earlier one do not count.
+    pub token_generation: i64,
 }
 
 impl Person {
@@ -57,6 +64,23 @@ impl TryFrom<StoredRole> for Role {
     type Error = UnknownValue;
     fn try_from(StoredRole(role): StoredRole) -> Result<Self, UnknownValue> {
         UnknownValue::or(role.parse().ok(), "the role of a person", role)
+    }
+}
+
+/// A status as it lies in the table.
+#[derive(FromSqlRow)]
+pub struct StoredStatus(String);
+
+impl FromSql<Text, Pg> for StoredStatus {
+    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
+        <String as FromSql<Text, Pg>>::from_sql(bytes).map(Self)
+    }
+}
+
+impl TryFrom<StoredStatus> for Status {
+    type Error = UnknownValue;
+    fn try_from(StoredStatus(status): StoredStatus) -> Result<Self, UnknownValue> {
+        UnknownValue::or(status.parse().ok(), "the status of a person", status)
     }
 }
 
@@ -106,6 +130,14 @@ pub async fn locked(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbErr
     Ok(found.first(&mut **tx).await.optional()?)
 }
 
+/// Begins a new generation of a person's tokens, and says which.
+pub async fn next_generation(tx: &mut Tx<'_>, id: UserId) -> Result<i64, DbError> {
+    let next = diesel::update(users::table.find(id))
+        .set(users::token_generation.eq(users::token_generation + 1))
+        .returning(users::token_generation);
+    Ok(next.get_result(&mut **tx).await?)
+}
+
 /// Whose address this is. Where two have spellings of one address, from before they were compared, each is found by their own.
 pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Person>, DbError> {
     let is_spelt_so = users::email.eq(email.spelling());
@@ -116,15 +148,26 @@ pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Pers
     Ok(found.first(&mut **tx).await.optional()?)
 }
 
-/// Gives a person another role; `None` if there is no such person.
-pub async fn set_role(tx: &mut Tx<'_>, id: UserId, role: Role) -> Result<Option<Person>, DbError> {
+/// Gives a person who is locked another role.
+pub async fn set_role(tx: &mut Tx<'_>, _: &Manager, id: UserId, role: Role) -> Result<Person, DbError> {
     let changed = diesel::update(users::table.find(id))
         .set((
             users::role.eq(role.as_str()),
             users::version.eq(users::version + 1),
         ))
         .returning(Person::as_returning());
-    Ok(changed.get_result(&mut **tx).await.optional()?)
+    Ok(changed.get_result(&mut **tx).await?)
+}
+
+/// Gives a person who is locked another status.
+pub async fn set_status(tx: &mut Tx<'_>, _: &Manager, id: UserId, status: Status) -> Result<Person, DbError> {
+    let changed = diesel::update(users::table.find(id))
+        .set((
+            users::status.eq(status.as_str()),
+            users::version.eq(users::version + 1),
+        ))
+        .returning(Person::as_returning());
+    Ok(changed.get_result(&mut **tx).await?)
 }
 
 /// Changes a person who is locked.
@@ -149,20 +192,23 @@ pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Re
     Ok(())
 }
 
-/// Removes a person; who they were, or `None` if there is no such person.
-pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
-    let deleted = diesel::delete(users::table.find(id)).returning(Person::as_returning());
-    Ok(deleted.get_result(&mut **tx).await.optional()?)
+/// Removes a person who is locked.
+pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), DbError> {
+    let deleted = diesel::delete(users::table.find(id)).execute(&mut **tx).await?;
+    DbError::expect_rows("deleting a person", 1, deleted)
 }
 
-/// Keeps others from giving and taking roles until the transaction ends; the managers there are, as far as two.
+/// Keeps others from making and unmaking managers until the transaction ends; those who can act as
+/// one, as far as two.
 pub async fn lock_roles(tx: &mut Tx<'_>) -> Result<Vec<UserId>, DbError> {
     sql_query("SELECT pg_advisory_xact_lock($1, $2)")
         .bind::<Integer, _>(lock_class::USERS)
         .bind::<Integer, _>(2)
         .execute(&mut **tx)
         .await?;
-    let managers = users::table.filter(users::role.eq(Role::Manager.as_str()));
+    let managers = users::table
+        .filter(users::role.eq(Role::Manager.as_str()))
+        .filter(users::status.eq(Status::Active.as_str()));
     Ok(managers.select(users::id).limit(2).load(&mut **tx).await?)
 }
 

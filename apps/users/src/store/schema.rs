@@ -10,6 +10,8 @@ diesel::table! {
         registered_at -> Timestamptz,
         version -> BigInt,
         email_prepared -> Nullable<Text>,
+        status -> Text,
+        token_generation -> BigInt,
     }
 }
 
@@ -18,6 +20,25 @@ diesel::table! {
         password_hash -> Text,
     }
 }
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        family_hash -> Bytea,
+        refresh_hash -> Bytea,
+        previous_hash -> Nullable<Bytea>,
+        salt -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+        authenticated_at -> Timestamptz,
+        used_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        network -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(users, sessions);
 
 diesel::table! {
     token_keys (kid) {

@@ -1,13 +1,15 @@
 use std::net::IpAddr;
 
 use db::{Db, DbError, Tx};
-use kernel::{Class, Classify, UserId};
-use service_kit::{PreconditionFailed, Preconditions, Trail};
+use kernel::{Class, Classify};
+use outbox::PublishError;
+use service_kit::{AuthError, Caller, PreconditionFailed, Preconditions, Trail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     log_in::{failed, may_try},
     view_person::PersonView,
+    void_tokens::void_tokens,
 };
 use crate::{
     State,
@@ -18,14 +20,16 @@ use crate::{
         turns::TooManyAttempts,
     },
     store::{
+        callers::{calling, calling_locked},
         login_failures,
         people::{self, Person},
+        sessions,
     },
 };
 
 /// What somebody wants to be different about themselves.
 pub struct ChangePerson {
-    pub id: UserId,
+    pub caller: Caller,
     pub name: Option<String>,
     pub password: Option<NewPassword>,
     pub preconditions: Preconditions,
@@ -50,6 +54,8 @@ pub enum ChangeError {
     #[error("this is the last manager: make another one first, or the store has none")]
     LastManager,
     #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
     TooMany(#[from] TooManyAttempts),
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
@@ -59,6 +65,8 @@ pub enum ChangeError {
     Person(#[from] PersonError),
     #[error(transparent)]
     Db(#[from] DbError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 impl Classify for ChangeError {
@@ -67,11 +75,13 @@ impl Classify for ChangeError {
             Self::Unknown => Class::NotFound,
             Self::WrongPassword => Class::Denied,
             Self::LastManager => Class::Conflict,
+            Self::Auth(error) => error.class(),
             Self::TooMany(error) => error.class(),
             Self::Precondition(error) => error.class(),
             Self::Password(error) => error.class(),
             Self::Person(error) => error.class(),
             Self::Db(error) => error.class(),
+            Self::Publish(error) => error.class(),
         }
     }
     fn code(&self) -> &'static str {
@@ -79,11 +89,13 @@ impl Classify for ChangeError {
             Self::Unknown => "unknown_user",
             Self::WrongPassword => "wrong_password",
             Self::LastManager => "last_manager",
+            Self::Auth(error) => error.code(),
             Self::TooMany(error) => error.code(),
             Self::Precondition(error) => error.code(),
             Self::Password(error) => error.code(),
             Self::Person(error) => error.code(),
             Self::Db(error) => error.code(),
+            Self::Publish(error) => error.code(),
         }
     }
     fn retry_after(&self) -> Option<u32> {
@@ -91,9 +103,11 @@ impl Classify for ChangeError {
             Self::TooMany(error) => error.retry_after(),
             Self::Password(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
+            Self::Publish(error) => error.retry_after(),
             Self::Unknown
             | Self::WrongPassword
             | Self::LastManager
+            | Self::Auth(_)
             | Self::Precondition(_)
             | Self::Person(_) => None,
         }
@@ -104,14 +118,11 @@ impl Classify for ChangeError {
 /// proved of the password before is proved again if it is another one by then. Whatever else has changed meanwhile stays.
 pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<PersonView, ChangeError> {
     loop {
-        let id = wish.id;
         let person = db
-            .transaction(
-                "users.view_me",
-                async move |tx| -> Result<Option<Person>, DbError> { people::by_id(tx, id).await },
-            )
-            .await?
-            .ok_or(ChangeError::Unknown)?;
+            .transaction("users.view_me", async |tx| {
+                calling::<ChangeError>(tx, &wish.caller).await
+            })
+            .await?;
         let hashes = match &wish.password {
             None => None,
             Some(password) => {
@@ -146,7 +157,7 @@ async fn store(
     wish: &ChangePerson,
     hashes: Option<&Hashes>,
 ) -> Result<Option<Person>, ChangeError> {
-    let before = people::locked(tx, wish.id).await?.ok_or(ChangeError::Unknown)?;
+    let before: Person = calling_locked::<ChangeError>(tx, &wish.caller).await?;
     if hashes.is_some_and(|hashes| hashes.proved != before.password_hash) {
         return Ok(None);
     }
@@ -157,12 +168,17 @@ async fn store(
         return Ok(Some(before));
     }
     wish.preconditions.check(Some(before.version))?;
-    if let Some(password) = &wish.password
-        && *hash != before.password_hash
-    {
-        password.trail.done(tx);
+    if *hash != before.password_hash {
+        if let Some(password) = &wish.password {
+            password.trail.done(tx);
+        }
+        // A stranger who is logged in may be why it is changed. This session goes on by its refresh
+        // token.
+        sessions::end_others(tx, before.id, wish.caller.session).await?;
+        sessions::authenticated(tx, wish.caller.session).await?;
+        void_tokens::<ChangeError>(tx, before.id).await?;
     }
-    Ok(Some(people::change(tx, wish.id, name, hash).await?))
+    Ok(Some(people::change(tx, before.id, name, hash).await?))
 }
 
 /// Who guesses a password here is counted as one who guesses it to log in. `allowed` says whether a change may be made at all,

@@ -1,19 +1,25 @@
 use db::Tx;
 use kernel::UserId;
-use service_kit::{Preconditions, Role};
+use service_kit::{Caller, Preconditions, Role};
 
-use super::{change_person::ChangeError, view_person::PersonView};
-use crate::{State, store::people};
+use super::{change_person::ChangeError, view_person::PersonView, void_tokens::void_tokens};
+use crate::{
+    State,
+    store::{callers::calling_manager, people},
+};
 
 pub struct ChangeRole {
+    pub caller: Caller,
     pub user_id: UserId,
     pub role: Role,
     pub preconditions: Preconditions,
 }
 
-/// Gives somebody another role, as long as there is a manager. Tokens that are out keep the old one until they expire.
+/// Gives a person another role, as long as there is a manager. Their sessions go on, with tokens
+/// that say the new one.
 pub async fn change_role(tx: &mut Tx<'_>, _: &State, change: &ChangeRole) -> Result<PersonView, ChangeError> {
     let managers = people::lock_roles(tx).await?;
+    let by = calling_manager::<ChangeError>(tx, &change.caller).await?;
     let before = people::locked(tx, change.user_id)
         .await?
         .ok_or(ChangeError::Unknown)?;
@@ -25,6 +31,8 @@ pub async fn change_role(tx: &mut Tx<'_>, _: &State, change: &ChangeRole) -> Res
     if managers == [change.user_id] {
         return Err(ChangeError::LastManager);
     }
-    let changed = people::set_role(tx, change.user_id, change.role).await?;
-    Ok(changed.ok_or(ChangeError::Unknown)?.into())
+    void_tokens::<ChangeError>(tx, change.user_id).await?;
+    Ok(people::set_role(tx, &by, change.user_id, change.role)
+        .await?
+        .into())
 }

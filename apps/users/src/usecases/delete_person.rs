@@ -2,19 +2,26 @@ use std::collections::HashSet;
 
 use contracts::users::UserDeleted;
 use db::{DbError, Tx};
-use kernel::{Class, Classify, UserId};
+use kernel::{Class, Classify};
 use outbox::PublishError;
-use service_kit::{PreconditionFailed, Preconditions};
+use service_kit::{AuthError, Caller, PreconditionFailed, Preconditions};
 
+use super::void_tokens::void_tokens;
 use crate::{
     State,
-    store::{login_failures, people},
+    store::{
+        callers::calling_locked,
+        login_failures,
+        people::{self, Person},
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
     #[error("you are the last manager: make another one first, or the store has none")]
     LastManager,
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error(transparent)]
     Precondition(#[from] PreconditionFailed),
     #[error(transparent)]
@@ -27,6 +34,7 @@ impl Classify for DeleteError {
     fn class(&self) -> Class {
         match self {
             Self::LastManager => Class::Conflict,
+            Self::Auth(error) => error.class(),
             Self::Precondition(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Publish(error) => error.class(),
@@ -35,6 +43,7 @@ impl Classify for DeleteError {
     fn code(&self) -> &'static str {
         match self {
             Self::LastManager => "last_manager",
+            Self::Auth(error) => error.code(),
             Self::Precondition(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Publish(error) => error.code(),
@@ -43,24 +52,26 @@ impl Classify for DeleteError {
 }
 
 pub struct DeletePerson {
-    pub id: UserId,
+    pub caller: Caller,
     pub preconditions: Preconditions,
 }
 
-/// Deletes a person with all that is kept of them here, but for the last manager; billing hears of it and closes the account.
-/// Once more changes nothing.
+/// Deletes the caller with all that is kept of them here, but for the last manager; billing hears
+/// of it and closes the account. Once more changes nothing.
 pub async fn delete_person(tx: &mut Tx<'_>, _: &State, wish: &DeletePerson) -> Result<(), DeleteError> {
-    let id = wish.id;
+    let id = wish.caller.user_id;
     let managers = people::lock_roles(tx).await?;
-    if let Some(person) = people::locked(tx, id).await? {
-        wish.preconditions.check(Some(person.version))?;
+    if people::by_id(tx, id).await?.is_none() {
+        return Ok(());
     }
+    let person: Person = calling_locked::<DeleteError>(tx, &wish.caller).await?;
+    wish.preconditions.check(Some(person.version))?;
     if managers == [id] {
         return Err(DeleteError::LastManager);
     }
-    let Some(person) = people::delete(tx, id).await? else {
-        return Ok(());
-    };
+    void_tokens::<DeleteError>(tx, id).await?;
+    // With their sessions.
+    people::delete(tx, id).await?;
     // Their kept answers hold name and address.
     for spelling in HashSet::from([person.address(), &person.email]) {
         idempotency::forget(tx, &format!("email:{spelling}")).await?;

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use db::{Db, DbError, Tx};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kernel::{Clock, UserId, cause_chain};
+use kernel::{Clock, SessionId, UserId, cause_chain};
 use ring::{
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
@@ -29,6 +29,16 @@ pub struct TokenIssuer {
     policy: KeyPolicy,
     seal: Seal,
     clock: Clock,
+}
+
+/// What an access token is to say.
+pub struct Grant {
+    pub user_id: UserId,
+    pub role: Role,
+    pub session: SessionId,
+    pub generation: i64,
+    /// When the password was typed.
+    pub authenticated_at: DateTime<Utc>,
 }
 
 /// The keys as they are at the moment.
@@ -84,15 +94,18 @@ impl TokenIssuer {
         self.policy.token_lifetime.num_seconds()
     }
 
-    pub fn issue(&self, user_id: UserId, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn issue(&self, grant: &Grant) -> Result<String, jsonwebtoken::errors::Error> {
         let now = self.clock.now().timestamp();
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: user_id,
-            role,
+            sub: grant.user_id,
+            role: grant.role,
             iat: now,
             exp: now + self.lifetime(),
+            sid: Some(grant.session),
+            generation: Some(grant.generation),
+            auth_time: Some(grant.authenticated_at.timestamp()),
         };
         let keys = self.keys();
         jsonwebtoken::encode(&keys.header, &claims, &keys.signs)

@@ -1,18 +1,16 @@
-use std::net::IpAddr;
-
 use db::{Db, DbError, Tx};
 use kernel::{Class, Classify, UserId};
-use serde::Serialize;
 use service_kit::Trail;
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
+use super::begin_session::{NoRandom, Place, SessionView, begin_session, first_token, view};
 use crate::{
     State,
     domain::{
         email::TypedEmail,
         password::Password,
         passwords::{Fit, PasswordError},
+        status::Status,
         turns::TooManyAttempts,
     },
     store::{
@@ -26,25 +24,18 @@ pub struct LogIn {
     pub email: Option<TypedEmail>,
     pub password: Password,
     /// Where they call from.
-    pub network: Option<IpAddr>,
+    pub place: Place,
     pub trail: Trail,
     /// Cancelled when they are gone.
     pub left: CancellationToken,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct SessionView {
-    pub access_token: String,
-    #[schema(example = "Bearer")]
-    pub token_type: &'static str,
-    /// Seconds.
-    pub expires_in: i64,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogInError {
     #[error("the e-mail address or the password is wrong")]
     Wrong,
+    #[error("this account is suspended; ask the store why")]
+    Suspended,
     #[error(transparent)]
     TooMany(#[from] TooManyAttempts),
     #[error(transparent)]
@@ -53,25 +44,29 @@ pub enum LogInError {
     Password(#[from] PasswordError),
     #[error("the token cannot be signed")]
     Sign(#[from] jsonwebtoken::errors::Error),
+    #[error(transparent)]
+    Random(#[from] NoRandom),
 }
 
 impl Classify for LogInError {
     fn class(&self) -> Class {
         match self {
             Self::Wrong => Class::Unauthenticated,
+            Self::Suspended => Class::Denied,
             Self::TooMany(error) => error.class(),
             Self::Db(error) => error.class(),
             Self::Password(error) => error.class(),
-            Self::Sign(_) => Class::Bug,
+            Self::Sign(_) | Self::Random(_) => Class::Bug,
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::Wrong => "wrong_credentials",
+            Self::Suspended => "account_suspended",
             Self::TooMany(error) => error.code(),
             Self::Db(error) => error.code(),
             Self::Password(error) => error.code(),
-            Self::Sign(_) => "internal_error",
+            Self::Sign(_) | Self::Random(_) => "internal_error",
         }
     }
     fn retry_after(&self) -> Option<u32> {
@@ -79,57 +74,69 @@ impl Classify for LogInError {
             Self::TooMany(error) => error.retry_after(),
             Self::Db(error) => error.retry_after(),
             Self::Password(error) => error.retry_after(),
-            Self::Wrong | Self::Sign(_) => None,
+            Self::Wrong | Self::Suspended | Self::Sign(_) | Self::Random(_) => None,
         }
     }
 }
 
-/// An access token for whoever knows the password. Says the same, after the same time, whether the address or
-/// the password is wrong. What is cheap is looked at first: most of what is refused costs no hash.
+/// A session for who knows the password. Says the same, after the same time, whether the address or
+/// the password is wrong; that an account is suspended, only to who knows its password. What is
+/// cheap is looked at first: most of what is refused costs no hash.
 pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, LogInError> {
-    let email = who.email.ok_or(LogInError::Wrong)?;
-    let turn = state.turns.take(email.key(), who.network)?;
-    let (has_failed, person) = db
-        .transaction(
-            "users.log_in",
-            async |tx| -> Result<(bool, Option<Person>), LogInError> {
-                Ok((
-                    may_try::<LogInError>(tx, email.key()).await?,
-                    people::by_email(tx, &email).await?,
-                ))
-            },
-        )
-        .await?;
-    let known = person.as_ref().map(|person| person.password_hash.clone());
-    let account = person.as_ref().map(|person| person.id);
-    let fit = state.passwords.verify(&who.password, known, &who.left).await?;
-    let Some(person) = person.filter(|_| fit != Fit::No) else {
-        turn.failed();
-        failed(&db, email.key(), account, who.trail, &LogInError::Wrong).await?;
-        return Err(LogInError::Wrong);
-    };
-    let renewed = match fit {
-        // Who cannot be served now keeps the hash until they come back.
-        Fit::AsTyped => state.passwords.hash(&who.password, &who.left).await.ok(),
-        Fit::Yes | Fit::No => None,
-    };
-    let trail = who.trail.by(person.id);
-    db.transaction("users.logged_in", async |tx| -> Result<(), DbError> {
-        if let Some(renewed) = &renewed {
-            people::renew_hash(tx, person.id, &person.password_hash, renewed).await?;
+    let email = who.email.as_ref().ok_or(LogInError::Wrong)?;
+    let turn = state.turns.take(email.key(), who.place.network)?;
+    loop {
+        let (has_failed, person) = db
+            .transaction(
+                "users.log_in",
+                async |tx| -> Result<(bool, Option<Person>), LogInError> {
+                    Ok((
+                        may_try::<LogInError>(tx, email.key()).await?,
+                        people::by_email(tx, email).await?,
+                    ))
+                },
+            )
+            .await?;
+        let known = person.as_ref().map(|person| person.password_hash.clone());
+        let account = person.as_ref().map(|person| person.id);
+        let fit = state.passwords.verify(&who.password, known, &who.left).await?;
+        let Some(person) = person.filter(|_| fit != Fit::No) else {
+            turn.failed();
+            failed(&db, email.key(), account, who.trail, &LogInError::Wrong).await?;
+            return Err(LogInError::Wrong);
+        };
+        let renewed = match fit {
+            // Who cannot be served now keeps the hash until they come back.
+            Fit::AsTyped => state.passwords.hash(&who.password, &who.left).await.ok(),
+            Fit::Yes | Fit::No => None,
+        };
+        let (token, proved) = (first_token()?, person.password_hash);
+        let trail = who.trail.clone().by(person.id);
+        let begun = db
+            .transaction("users.logged_in", async |tx| -> Result<_, LogInError> {
+                let now = people::locked(tx, person.id).await?;
+                // They have left, or have another password than the one that was proved.
+                let Some(person) = now.filter(|person| person.password_hash == proved) else {
+                    return Ok(None);
+                };
+                if person.status == Status::Suspended {
+                    return Err(LogInError::Suspended);
+                }
+                if let Some(renewed) = &renewed {
+                    people::renew_hash(tx, person.id, &proved, renewed).await?;
+                }
+                if has_failed {
+                    login_failures::forget(tx, email.key()).await?;
+                }
+                let session = begin_session(tx, &person, &token, &who.place, state.session_idle).await?;
+                trail.done(tx);
+                Ok(Some((person, session)))
+            })
+            .await?;
+        if let Some((person, session)) = begun {
+            return Ok(view(&state.issuer, &person, &session, &token)?);
         }
-        if has_failed {
-            login_failures::forget(tx, email.key()).await?;
-        }
-        trail.done(tx);
-        Ok(())
-    })
-    .await?;
-    Ok(SessionView {
-        access_token: state.issuer.issue(person.id, person.role())?,
-        token_type: "Bearer",
-        expires_in: state.issuer.lifetime(),
-    })
+    }
 }
 
 /// After so many failures in a row, and each time after as many more, a password may be being guessed.

@@ -7,7 +7,7 @@ use service_kit::{Role, Trail};
 use super::view_person::PersonView;
 use crate::{
     State,
-    domain::email::Email,
+    domain::{email::Email, status::Status},
     store::people::{self, NewPerson},
 };
 
@@ -97,6 +97,7 @@ pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, Register
         email: new.email.as_str().to_owned(),
         name: new.name.clone(),
         role: new.role,
+        status: Status::Active,
         version: 1,
     })
 }

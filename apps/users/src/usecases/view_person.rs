@@ -1,10 +1,17 @@
 use db::{DbError, Tx};
 use kernel::{Class, Classify, UserId};
 use serde::Serialize;
-use service_kit::{Answer, Role};
+use service_kit::{Answer, AuthError, Caller, Role};
 use utoipa::ToSchema;
 
-use crate::{State, store::people};
+use crate::{
+    State,
+    domain::status::Status,
+    store::{
+        callers::{calling, calling_manager},
+        people::{self, Person},
+    },
+};
 
 /// A person as they and managers see them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -13,6 +20,8 @@ pub struct PersonView {
     pub email: String,
     pub name: String,
     pub role: Role,
+    /// Who is suspended cannot log in.
+    pub status: Status,
     /// In the ETag.
     #[serde(skip)]
     pub version: i64,
@@ -30,6 +39,8 @@ pub enum PersonNotThere {
     #[error("there is no such user")]
     Unknown,
     #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
     Db(#[from] DbError),
 }
 
@@ -37,33 +48,51 @@ impl Classify for PersonNotThere {
     fn class(&self) -> Class {
         match self {
             Self::Unknown => Class::NotFound,
+            Self::Auth(error) => error.class(),
             Self::Db(error) => error.class(),
         }
     }
     fn code(&self) -> &'static str {
         match self {
             Self::Unknown => "unknown_user",
+            Self::Auth(error) => error.code(),
             Self::Db(error) => error.code(),
         }
     }
 }
 
-impl From<people::Person> for PersonView {
-    fn from(person: people::Person) -> Self {
+impl From<Person> for PersonView {
+    fn from(person: Person) -> Self {
         let role = person.role();
         Self {
             id: person.id,
             email: person.email,
             name: person.name,
             role,
+            status: person.status,
             version: person.version,
         }
     }
 }
 
-pub async fn view_person(tx: &mut Tx<'_>, _: &State, id: &UserId) -> Result<PersonView, PersonNotThere> {
-    Ok(people::by_id(tx, *id)
-        .await?
-        .ok_or(PersonNotThere::Unknown)?
-        .into())
+/// The caller.
+pub async fn view_me(tx: &mut Tx<'_>, _: &State, caller: &Caller) -> Result<PersonView, PersonNotThere> {
+    let person: Person = calling::<PersonNotThere>(tx, caller).await?;
+    Ok(person.into())
+}
+
+pub struct ViewPerson {
+    pub caller: Caller,
+    pub user_id: UserId,
+}
+
+/// Any person, for managers.
+pub async fn view_person(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &ViewPerson,
+) -> Result<PersonView, PersonNotThere> {
+    calling_manager::<PersonNotThere>(tx, &wish.caller).await?;
+    let person = people::by_id(tx, wish.user_id).await?;
+    Ok(person.ok_or(PersonNotThere::Unknown)?.into())
 }

@@ -48,6 +48,18 @@ fn argon2_of(password: &str) -> String {
         .to_string()
 }
 
+/// The header that shows who a session's owner is.
+pub fn bearer(session: &Answer) -> String {
+    assert_eq!(session.status, StatusCode::OK, "{:?}", session.body);
+    format!("Bearer {}", session.body["access_token"].as_str().unwrap())
+}
+
+/// The token by which a session goes on.
+pub fn refresh_token(session: &Answer) -> String {
+    assert_eq!(session.status, StatusCode::OK, "{:?}", session.body);
+    session.body["refresh_token"].as_str().unwrap().to_owned()
+}
+
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -232,9 +244,35 @@ impl Fixture {
 
     /// Logs in; the header that says so.
     pub async fn token(&self, email: &str, password: &str) -> String {
-        let session = self.log_in(email, password).await;
-        assert_eq!(session.status, StatusCode::OK, "{email}: {:?}", session.body);
-        format!("Bearer {}", session.body["access_token"].as_str().unwrap())
+        bearer(&self.log_in(email, password).await)
+    }
+
+    /// Refreshes a session.
+    pub async fn refresh(&self, token: &str) -> Answer {
+        let body = json!({ "refresh_token": token });
+        self.send(Method::POST, "/api/sessions/refresh", Some(&body), &[])
+            .await
+    }
+
+    /// The id of one who is logged in.
+    pub async fn id_of(&self, token: &str) -> String {
+        let me = self.send_as(token, Method::GET, "/api/users/me", None).await;
+        me.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Changes the role or the status of a person.
+    pub async fn set(&self, token: &str, person: &str, what: &str, value: &str) -> Answer {
+        let path = format!("/api/users/{person}/{what}");
+        self.send_as(token, Method::PUT, &path, Some(&json!({ what: value })))
+            .await
+    }
+
+    /// How many events of this type there are about a person.
+    pub async fn told(&self, event_type: &str, person: &str) -> i64 {
+        let count = "SELECT count(*) FROM outbox WHERE type = $1 AND key = $2";
+        let sql = self.sql().await;
+        let row = sql.query_one(count, &[&event_type, &person]).await.unwrap();
+        row.get(0)
     }
 
     /// As one who is logged in.

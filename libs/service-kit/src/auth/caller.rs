@@ -1,6 +1,7 @@
 use std::{fmt, str::FromStr};
 
-use kernel::{Class, Classify, UserId};
+use chrono::{DateTime, Utc};
+use kernel::{Class, Classify, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// What somebody may do in the store.
@@ -45,6 +46,13 @@ impl FromStr for Role {
 pub struct Caller {
     pub user_id: UserId,
     pub role: Role,
+    pub session: SessionId,
+    /// Of their tokens: each change after which older ones do not count makes a new one.
+    pub generation: i64,
+    /// When they typed their password, in seconds since 1970.
+    pub authenticated_at: i64,
+    /// When the token expires, in seconds since 1970.
+    pub expires_at: i64,
 }
 
 /// What an access token says.
@@ -57,14 +65,53 @@ pub struct Claims {
     /// Seconds since 1970.
     pub iat: i64,
     pub exp: i64,
+    /// The session. Tokens of the release before name none, and neither of the two that follow.
+    pub sid: Option<SessionId>,
+    #[serde(rename = "gen")]
+    pub generation: Option<i64>,
+    /// When the password was typed (OpenID Connect Core, section 2), in seconds since 1970.
+    pub auth_time: Option<i64>,
+}
+
+impl Claims {
+    /// Who says this, if it says enough.
+    pub(super) fn caller(&self) -> Result<Caller, AuthError> {
+        let (Some(session), Some(generation), Some(authenticated_at)) =
+            (self.sid, self.generation, self.auth_time)
+        else {
+            return Err(AuthError::WithoutSession);
+        };
+        Ok(Caller {
+            user_id: self.sub,
+            role: self.role,
+            session,
+            generation,
+            authenticated_at,
+            expires_at: self.exp,
+        })
+    }
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthError {
     #[error("log in with POST /api/sessions and send the token as 'Authorization: Bearer <token>'")]
     Missing,
-    #[error("the access token is not valid or no longer valid; log in again")]
+    #[error(
+        "the access token is not valid or no longer valid; refresh it with POST /api/sessions/refresh, or log in again"
+    )]
     Invalid,
+    #[error(
+        "the access token does not count any more: the account was changed, or its owner logged out; refresh it with POST /api/sessions/refresh, or log in again"
+    )]
+    Outdated,
+    #[error(
+        "the access token is of an earlier release, and names no session; log in again with POST /api/sessions"
+    )]
+    WithoutSession,
+    #[error(
+        "this needs a log-in that is at most {seconds} s old; log in again with POST /api/sessions, and send the request with the new token, under the same Idempotency-Key"
+    )]
+    NotFresh { seconds: u32 },
     #[error("this is for the role {needed} only")]
     Denied { needed: &'static str },
     #[error("the token keys cannot be had at the moment")]
@@ -74,8 +121,8 @@ pub enum AuthError {
 impl Classify for AuthError {
     fn class(&self) -> Class {
         match self {
-            Self::Missing | Self::Invalid => Class::Unauthenticated,
-            Self::Denied { .. } => Class::Denied,
+            Self::Missing | Self::Invalid | Self::Outdated | Self::WithoutSession => Class::Unauthenticated,
+            Self::NotFresh { .. } | Self::Denied { .. } => Class::Denied,
             Self::NoKeys => Class::Unavailable,
         }
     }
@@ -84,6 +131,9 @@ impl Classify for AuthError {
         match self {
             Self::Missing => "token_missing",
             Self::Invalid => "token_invalid",
+            Self::Outdated => "token_outdated",
+            Self::WithoutSession => "token_without_session",
+            Self::NotFresh { .. } => "fresh_login_required",
             Self::Denied { .. } => "role_denied",
             Self::NoKeys => "token_keys_unavailable",
         }
@@ -91,6 +141,19 @@ impl Classify for AuthError {
 }
 
 impl Caller {
+    /// Refuses who typed their password more than so many seconds ago.
+    pub fn fresh(self, seconds: u32, now: DateTime<Utc>) -> Result<Self, AuthError> {
+        let since = now.timestamp() - self.authenticated_at;
+        (since <= i64::from(seconds))
+            .then_some(self)
+            .ok_or(AuthError::NotFresh { seconds })
+    }
+
+    /// Whether their token has expired.
+    pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at <= now.timestamp()
+    }
+
     /// Refuses everybody whose role is not one of `roles`.
     pub fn require(self, roles: &[Role]) -> Result<Self, AuthError> {
         if roles.contains(&self.role) {

@@ -2,6 +2,8 @@
 
 mod caller;
 mod tokens;
+mod void;
 
 pub use caller::{AuthError, Caller, Claims, Role};
 pub use tokens::{OwnKeys, TokenSettingsError, Tokens};
+pub use void::{VoidTokens, tokens_void};

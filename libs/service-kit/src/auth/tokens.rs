@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use db::{Db, DbError, Tx};
 use diesel::{
     OptionalExtension, QueryableByName, sql_query,
@@ -15,12 +16,13 @@ use https::HttpsError;
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header, get_current_timestamp, jwk::JwkSet,
 };
-use kernel::cause_chain;
+use kernel::{Clock, cause_chain};
 use reqwest::{StatusCode, Url, redirect};
 use telemetry::ReadingAge;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::VoidTokens;
 use crate::{AuthError, Caller, Claims, TokenSettings};
 
 /// A token with a key that is not known makes us ask for the keys again, but not more often than this.
@@ -30,6 +32,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 const LARGEST: usize = 64 * 1024;
 /// By how many seconds the clock of the one who signs may be ahead of the one who verifies.
 const CLOCKS_DIFFER: i64 = 60;
+/// How often the token of an answer that goes on is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The token keys of the service that makes them, as a JSON Web Key Set.
 pub type OwnKeys = Arc<dyn Fn() -> Arc<serde_json::Value> + Send + Sync>;
@@ -45,6 +49,8 @@ struct Inner {
     most_seconds: i64,
     validation: Validation,
     db: Db,
+    void: VoidTokens,
+    clock: Clock,
     keys: RwLock<HashMap<String, DecodingKey>>,
     /// Of the keys.
     age: ReadingAge,
@@ -108,6 +114,8 @@ impl Tokens {
         own: Option<OwnKeys>,
         db: Db,
         age: ReadingAge,
+        void: VoidTokens,
+        clock: Clock,
     ) -> Result<Self, TokenSettingsError> {
         // The algorithm is fixed on both sides: a token cannot choose it (RFC 8725, section 3.1).
         let mut validation = Validation::new(Algorithm::EdDSA);
@@ -129,6 +137,8 @@ impl Tokens {
             most_seconds: settings.token_most_seconds,
             validation,
             db,
+            void,
+            clock,
             keys: RwLock::default(),
             age,
             last_fetch: Mutex::default(),
@@ -169,10 +179,27 @@ impl Tokens {
             .claims;
         let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
         self.is_of_its_time(&claims, now)?;
-        Ok(Caller {
-            user_id: claims.sub,
-            role: claims.role,
-        })
+        let caller = claims.caller()?;
+        if self.is_void(&caller) {
+            return Err(AuthError::Outdated);
+        }
+        Ok(caller)
+    }
+
+    /// Waits until the caller's token has expired, or does not count any more.
+    pub async fn over(&self, caller: &Caller) {
+        while !caller.is_over(self.now()) && !self.is_void(caller) {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+
+    /// By the clock of this process.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+
+    fn is_void(&self, caller: &Caller) -> bool {
+        self.0.void.has(caller.user_id, caller.generation)
     }
 
     /// Refuses what no key of ours would sign: a token from the future, or one that is good for longer than any is. So a stolen

@@ -42,6 +42,7 @@ pub struct Kit<S> {
     pub fingerprints: FingerprintKey,
     pub claims: Claims,
     pub keep_hours: u32,
+    pub fresh_login_seconds: u32,
     pub body_limit: usize,
     pub body_timeout: Duration,
     pub limits: Arc<Limits>,
@@ -235,6 +236,24 @@ impl<S, B> Call<S, B> {
     fn logged(&self) -> Option<Trail> {
         let kind = self.logged.get()?;
         Some(self.kit.security.trail_of(&self.request, kind))
+    }
+
+    /// Who calls; 403 if they have not typed their password lately. Its route says so by the scope
+    /// `fresh log-in` on its API page.
+    pub fn fresh(&self) -> Result<Caller, AuthError> {
+        let kit = &self.kit;
+        self.caller()?.fresh(kit.fresh_login_seconds, kit.tokens.now())
+    }
+
+    /// Waits until the caller's token has expired or does not count any more: for an answer that
+    /// goes on.
+    pub fn token_over(&self) -> impl Future<Output = ()> + Send + use<S, B> {
+        let (tokens, caller) = (self.kit.tokens.clone(), self.caller.clone());
+        async move {
+            if let Ok(caller) = caller {
+                tokens.over(&caller).await;
+            }
+        }
     }
 
     /// The caller's Idempotency-Key; 400 without one.

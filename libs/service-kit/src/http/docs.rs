@@ -34,7 +34,8 @@ pub fn openapi<S: Service>() -> OpenApi {
 }
 
 fn complete(path: &str, item: &mut PathItem) {
-    let is_keyed = path != "/api/sessions";
+    // What happens to sessions is no intent of its own: it may be sent again without harm.
+    let is_keyed = !path.starts_with("/api/sessions");
     if let Some(post) = item.post.as_mut().filter(|_| is_keyed) {
         let key = ParameterBuilder::new()
             .name("Idempotency-Key")

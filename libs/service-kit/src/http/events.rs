@@ -11,7 +11,8 @@ use tokio::{runtime::Handle, sync::mpsc};
 
 /// Frames that wait for a slow client, before the stream waits too.
 const WAITING: usize = 16;
-/// A stream is ended after this long; the client resumes it, with a token that is looked at again.
+/// A stream is ended after this long, or with its caller's token; the client resumes it with
+/// another one.
 const LONGEST: Duration = Duration::from_secs(900);
 
 /// The service's end of a stream of server-sent events (WHATWG HTML, section 9.2).
@@ -22,14 +23,25 @@ pub struct EventStream(mpsc::Sender<Bytes>);
 pub struct Gone;
 
 impl EventStream {
-    /// An answer that `tell` writes on `runtime`, until it is done, the client goes away, or the stream is too old.
-    pub fn answer<F, Fut>(runtime: &Handle, tell: F) -> HttpResponse
+    /// An answer that `tell` writes on `runtime`, until it is done, the client goes away, the
+    /// stream is too old, or `token_over` says that its caller may not read on.
+    pub fn answer<F, Fut>(
+        runtime: &Handle,
+        token_over: impl Future<Output = ()> + Send + 'static,
+        tell: F,
+    ) -> HttpResponse
     where
         F: FnOnce(Self) -> Fut,
         Fut: Future<Output = Result<(), Gone>> + Send + 'static,
     {
         let (frames, sent) = mpsc::channel(WAITING);
-        runtime.spawn(tokio::time::timeout(LONGEST, tell(Self(frames))));
+        let told = tell(Self(frames));
+        runtime.spawn(tokio::time::timeout(LONGEST, async move {
+            tokio::select! {
+                _ = told => {}
+                () = token_over => {}
+            }
+        }));
         let body = unfold(sent, async |mut sent| {
             let frame: Bytes = sent.recv().await?;
             Some((Ok::<_, Infallible>(frame), sent))

@@ -141,7 +141,22 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "token_invalid",
         401,
-        "The token is forged, expired or not for this store. Log in again.",
+        "The token is forged, expired or not for this store. Refresh it with POST /api/sessions/refresh, or log in again.",
+    ),
+    doc(
+        "token_outdated",
+        401,
+        "The token does not count any more: its owner has another role or password now, was suspended, has logged out somewhere, or has left. Refresh it with POST /api/sessions/refresh, or log in again.",
+    ),
+    doc(
+        "token_without_session",
+        401,
+        "The token is of an earlier release. Log in again with POST /api/sessions.",
+    ),
+    doc(
+        "fresh_login_required",
+        403,
+        "This needs a log-in of the last minutes (FRESH_LOGIN_SECONDS). Log in again with POST /api/sessions, and send the request with the new token, under the same Idempotency-Key.",
     ),
     doc(
         "too_many_requests",

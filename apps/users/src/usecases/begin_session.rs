@@ -1,0 +1,122 @@
+use std::net::IpAddr;
+
+use chrono::TimeDelta;
+use db::{DbError, Tx};
+use kernel::SessionId;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::issue_token::{Grant, TokenIssuer};
+use crate::{
+    domain::refresh_token::RefreshToken,
+    store::{
+        people::Person,
+        sessions::{self, Session},
+    },
+};
+
+/// Of one person. Beyond it, the session ends that has not been used for longest.
+const MOST: i64 = 20;
+/// Characters of what a client calls itself.
+const USER_AGENT: usize = 200;
+
+/// From where a person calls, as they are shown it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub network: Option<IpAddr>,
+    pub user_agent: Option<String>,
+}
+
+impl Place {
+    /// `user_agent` as it was sent.
+    pub fn new(network: Option<IpAddr>, user_agent: Option<&str>) -> Self {
+        let visible = |text: &str| -> String {
+            let kept = text.chars().filter(|c| !c.is_control());
+            kept.take(USER_AGENT).collect()
+        };
+        Self {
+            network,
+            user_agent: user_agent.map(visible).filter(|text| !text.trim().is_empty()),
+        }
+    }
+}
+
+/// What a person gets who has logged in, or has refreshed their session.
+#[derive(Serialize, ToSchema)]
+pub struct SessionView {
+    pub access_token: String,
+    #[schema(example = "Bearer")]
+    pub token_type: &'static str,
+    /// Seconds.
+    pub expires_in: i64,
+    /// Good for one use: for POST /api/sessions/refresh, which gives another one.
+    pub refresh_token: String,
+    /// Seconds; each use begins them anew.
+    pub refresh_expires_in: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the system's random generator failed")]
+pub struct NoRandom;
+
+pub fn random() -> Result<[u8; 32], NoRandom> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandom)?;
+    Ok(bytes)
+}
+
+/// A session that has just begun, for one whose row is locked.
+pub async fn begin_session(
+    tx: &mut Tx<'_>,
+    person: &Person,
+    token: &RefreshToken,
+    place: &Place,
+    idle: TimeDelta,
+) -> Result<Session, DbError> {
+    let (now, hashes) = (tx.now().await?, token.hashes());
+    let session = Session {
+        id: token.session(),
+        user_id: person.id,
+        family_hash: hashes.family,
+        refresh_hash: hashes.own,
+        previous_hash: None,
+        salt: None,
+        created_at: now,
+        authenticated_at: now,
+        used_at: now,
+        expires_at: now + idle,
+        network: place.network.map(|network| network.to_string()),
+        user_agent: place.user_agent.clone(),
+    };
+    sessions::add(tx, &session, MOST).await?;
+    Ok(session)
+}
+
+/// The first refresh token of a new session.
+pub fn first_token() -> Result<RefreshToken, NoRandom> {
+    Ok(RefreshToken::new(SessionId::new(), random()?, random()?))
+}
+
+/// What its owner gets of a session.
+pub fn view(
+    issuer: &TokenIssuer,
+    person: &Person,
+    session: &Session,
+    token: &RefreshToken,
+) -> Result<SessionView, jsonwebtoken::errors::Error> {
+    let grant = Grant {
+        user_id: person.id,
+        role: person.role(),
+        session: session.id,
+        generation: person.token_generation,
+        authenticated_at: session.authenticated_at,
+    };
+    Ok(SessionView {
+        access_token: issuer.issue(&grant)?,
+        token_type: "Bearer",
+        expires_in: issuer.lifetime(),
+        refresh_token: token.text(),
+        refresh_expires_in: (session.expires_at - session.used_at).num_seconds(),
+    })
+}

@@ -1,0 +1,143 @@
+use db::{Db, DbError, Tx};
+use kernel::{Class, Classify};
+use outbox::PublishError;
+
+use super::{
+    begin_session::{NoRandom, Place, SessionView, random, view},
+    void_tokens::void_tokens,
+};
+use crate::{
+    State,
+    domain::{
+        refresh_token::{Kept, Presented, RefreshToken},
+        status::Status,
+    },
+    store::{
+        people::{self, Person},
+        sessions::{self, Session},
+    },
+};
+
+pub struct Refresh {
+    /// `None` if what was sent is none.
+    pub token: Option<RefreshToken>,
+    pub place: Place,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    #[error(
+        "the refresh token is not one of ours, or its session has ended; log in again with POST /api/sessions"
+    )]
+    Invalid,
+    #[error(
+        "the refresh token was used before, so that another person may have it too: the session is ended; log in again with POST /api/sessions"
+    )]
+    Reused,
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("the token cannot be signed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+    #[error(transparent)]
+    Random(#[from] NoRandom),
+}
+
+impl Classify for RefreshError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Invalid | Self::Reused => Class::Unauthenticated,
+            Self::Db(error) => error.class(),
+            Self::Publish(error) => error.class(),
+            Self::Sign(_) | Self::Random(_) => Class::Bug,
+        }
+    }
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid => "refresh_token_invalid",
+            Self::Reused => "refresh_token_reused",
+            Self::Db(error) => error.code(),
+            Self::Publish(error) => error.code(),
+            Self::Sign(_) | Self::Random(_) => "internal_error",
+        }
+    }
+}
+
+/// A session that goes on, by this token.
+struct GoesOn {
+    person: Person,
+    session: Session,
+    token: RefreshToken,
+}
+
+/// New tokens for who has the session's refresh token, which takes effect once. Its second use ends
+/// the session, in a transaction that commits although the answer is a refusal.
+pub async fn refresh_session(state: State, db: Db, wish: Refresh) -> Result<SessionView, RefreshError> {
+    let token = wish.token.ok_or(RefreshError::Invalid)?;
+    let salt = random()?;
+    let goes_on = db
+        .transaction("users.refresh_session", async |tx| {
+            turn(tx, &state, &token, &salt, &wish.place).await
+        })
+        .await??;
+    Ok(view(
+        &state.issuer,
+        &goes_on.person,
+        &goes_on.session,
+        &goes_on.token,
+    )?)
+}
+
+/// The inner error is one after which the transaction commits.
+async fn turn(
+    tx: &mut Tx<'_>,
+    state: &State,
+    token: &RefreshToken,
+    salt: &[u8],
+    place: &Place,
+) -> Result<Result<GoesOn, RefreshError>, RefreshError> {
+    // The person's row first, by which everything about their sessions takes its turn.
+    let Some(owner) = sessions::owner(tx, token.session()).await? else {
+        return Ok(Err(RefreshError::Invalid));
+    };
+    let person = people::locked(tx, owner).await?;
+    let (Some(person), Some(mut session)) = (person, sessions::live(tx, token.session()).await?) else {
+        return Ok(Err(RefreshError::Invalid));
+    };
+    let (now, hashes) = (tx.now().await?, token.hashes());
+    let presented = hashes.presented_to(&Kept {
+        family: &session.family_hash,
+        current: &session.refresh_hash,
+        previous: session.previous_hash.as_deref(),
+        rotated: now - session.used_at,
+    });
+    let next = match (presented, &session.salt) {
+        _ if person.status == Status::Suspended => return Ok(Err(RefreshError::Invalid)),
+        (Presented::Foreign, _) => return Ok(Err(RefreshError::Invalid)),
+        (Presented::Again, Some(salt)) => token.next(salt),
+        (Presented::Current, _) => {
+            let next = token.next(salt);
+            session.previous_hash = Some(hashes.own);
+            session.refresh_hash = next.hashes().own;
+            session.salt = Some(salt.to_vec());
+            session.expires_at = now + state.session_idle;
+            session.used_at = now;
+            session.network = place.network.map(|network| network.to_string());
+            session.user_agent.clone_from(&place.user_agent);
+            sessions::rotate(tx, &session).await?;
+            next
+        }
+        (Presented::Used | Presented::Again, _) => {
+            tracing::warn!(user = %person.id, session = %session.id, "a refresh token was used a second time; its session is ended");
+            sessions::end(tx, session.id).await?;
+            void_tokens::<RefreshError>(tx, person.id).await?;
+            return Ok(Err(RefreshError::Reused));
+        }
+    };
+    Ok(Ok(GoesOn {
+        person,
+        session,
+        token: next,
+    }))
+}
