@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    ApiError, Boot, KitSettings, Service, ServiceSettings, Tokens, VoidTokens,
+    ApiError, Boot, KitSettings, OwnKeys, Service, ServiceSettings, Tokens, VoidTokens,
     http::{
         call::Kit,
         docs,

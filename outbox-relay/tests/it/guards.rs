@@ -187,7 +187,8 @@ async fn without_the_identifier() -> (Store, RelaySettings) {
     );
     store.client.batch_execute(&granted).await.unwrap();
     let mut settings = store.settings();
-    let url = store.url.replace("postgres:postgres@", &format!("{role}:relay@"));
+    let (_, place) = store.url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:relay@{place}");
     settings.postgres = PostgresSettings::new(url);
     (store, settings)
 }

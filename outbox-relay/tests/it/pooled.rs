@@ -1,8 +1,11 @@
 //! A relay behind PgBouncer, which is skipped where there is none.
 
 use std::{
-    fs,
-    os::unix::{fs::chown, process::CommandExt},
+    fs::{self, DirBuilder},
+    os::unix::{
+        fs::{DirBuilderExt, chown},
+        process::CommandExt,
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -37,15 +40,20 @@ impl PgBouncer {
             return None;
         };
         let folder = std::env::temp_dir().join(format!("pgbouncer-{}", Uuid::now_v7()));
-        fs::create_dir(&folder).unwrap();
+        DirBuilder::new().mode(0o700).create(&folder).unwrap();
         let postgres: tokio_postgres::Config = store.url.parse().unwrap();
         let (server, name) = (postgres.get_ports()[0], postgres.get_dbname().unwrap());
+        let password = String::from_utf8_lossy(postgres.get_password().unwrap());
+        let users = folder.join("users");
+        fs::write(&users, format!("\"postgres\" \"{password}\"\n")).unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let ini = format!(
-            "[databases]\n{name} = host=127.0.0.1 port={server} user=postgres password=postgres\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n{settings}\n"
+            "[databases]\n{name} = host=127.0.0.1 port={server} user=postgres password={password}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = plain\nauth_file = {}\n{settings}\n",
+            users.display()
         );
         let file = folder.join("pgbouncer.ini");
         fs::write(&file, ini).unwrap();
@@ -56,7 +64,7 @@ impl PgBouncer {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if nix::unistd::geteuid().is_root() {
-            for path in [&folder, &file] {
+            for path in [&folder, &file, &users] {
                 chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
             }
             command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
@@ -65,7 +73,7 @@ impl PgBouncer {
         let bouncer = Self {
             child,
             folder,
-            url: format!("postgres://postgres:postgres@127.0.0.1:{port}/{name}"),
+            url: format!("postgres://postgres:{password}@127.0.0.1:{port}/{name}"),
         };
         until("PgBouncer listens", async || {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
