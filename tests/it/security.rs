@@ -27,8 +27,11 @@ async fn counted(store: &Store, kind: &str, outcome: &str) -> u64 {
     let (kind, outcome) = (format!("kind=\"{kind}\""), format!("outcome=\"{outcome}\""));
     let mut sum = 0;
     for service in SERVICES {
-        let text = reqwest::get(format!("{}/metrics", store.ops[service])).await;
-        let text = text.unwrap().text().await.unwrap();
+        // One that is stopped counts nothing.
+        let Ok(text) = reqwest::get(format!("{}/metrics", store.ops[service])).await else {
+            continue;
+        };
+        let text = text.text().await.unwrap();
         let mut lines = text.lines();
         let line = lines.find(|line| {
             line.starts_with("tovar_security_events_total") && line.contains(&kind) && line.contains(&outcome)
@@ -68,10 +71,9 @@ async fn leaves_one(store: &Store, what: &str, kind: &str, act: impl AsyncFnOnce
     );
     assert!(entry["network"].is_string(), "{what}: {entry}");
     let text = entry.to_string();
-    assert!(
-        !text.contains('@') && !text.contains("password\""),
-        "{what}: {text}"
-    );
+    for secret in ["@", "her first", "her second"] {
+        assert!(!text.contains(secret), "{what}: {text}");
+    }
     entry
 }
 
