@@ -21,13 +21,12 @@ const READS: [(&str, &str, &str); 6] = [
 /// Three turns of waiting would make the queue three times as long.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_connection_in_vain_takes_no_second_turn() {
-    let settings = [
+    const SETTINGS: &[&str] = &[
         "--database-pool-size=2",
         "--database-pool-timeout=1",
         "--rate-limit=0",
     ];
-    let settings = &*Box::leak(Box::new(settings));
-    let store = Store::start_with(&each(settings)).await;
+    let store = Store::start_with(&each(SETTINGS)).await;
     let customer = store.guest.new_customer(0).await.unwrap();
     for (service, path, table) in READS {
         let sql = store.sql(service).await;
