@@ -261,7 +261,7 @@ impl Fixture {
     }
 
     /// Changes the role or the status of a person.
-    pub async fn set(&self, token: &str, person: &str, what: &str, value: &str) -> Answer {
+    pub async fn give(&self, token: &str, person: &str, what: &str, value: &str) -> Answer {
         let path = format!("/api/users/{person}/{what}");
         self.send_as(token, Method::PUT, &path, Some(&json!({ what: value })))
             .await

@@ -19,7 +19,7 @@ async fn two_managers(users: &Fixture) -> (String, Answer, String) {
     users.register(EVE, PASSWORD).await;
     let id = users.id_of(&users.token(EVE, PASSWORD).await).await;
     let manager = users.token(MANAGER, PASSWORD).await;
-    let made = users.set(&manager, &id, "role", "manager").await;
+    let made = users.give(&manager, &id, "role", "manager").await;
     assert_eq!(made.status, StatusCode::OK);
     (manager, users.log_in(EVE, PASSWORD).await, id)
 }
@@ -33,20 +33,20 @@ async fn a_demoted_manager_cannot_promote_anyone() {
         .await;
     assert_eq!(seen.status, StatusCode::OK);
     let told = users.told(VOID, &id).await;
-    let demoted = users.set(&manager, &id, "role", "customer").await;
+    let demoted = users.give(&manager, &id, "role", "customer").await;
     assert_eq!(demoted.status, StatusCode::OK);
     assert_eq!(users.told(VOID, &id).await, told + 1);
-    users.set(&manager, &id, "role", "customer").await;
+    users.give(&manager, &id, "role", "customer").await;
     assert_eq!(users.told(VOID, &id).await, told + 1, "nothing was changed");
     let ways = [("role", "manager"), ("status", "active")];
     for (what, value) in ways {
-        let refused = users.set(&bearer(&eve), &id, what, value).await;
+        let refused = users.give(&bearer(&eve), &id, what, value).await;
         assert_eq!(refusal(&refused), outdated());
     }
     // By a new token they are what they are.
     let eve = users.refresh(&refresh_token(&eve)).await;
     for (what, value) in ways {
-        let refused = users.set(&bearer(&eve), &id, what, value).await;
+        let refused = users.give(&bearer(&eve), &id, what, value).await;
         assert_eq!(
             refusal(&refused),
             (StatusCode::FORBIDDEN, "role_denied".to_owned())
@@ -75,7 +75,7 @@ async fn a_manager_who_has_left_cannot_promote_anyone() {
     };
     assert_eq!(leave().await, StatusCode::NO_CONTENT);
     assert_eq!(leave().await, StatusCode::NO_CONTENT, "once more changes nothing");
-    let refused = users.set(&bearer(&eve), &second, "role", "manager").await;
+    let refused = users.give(&bearer(&eve), &second, "role", "manager").await;
     assert_eq!(refusal(&refused), outdated());
     let ended = users.refresh(&refresh_token(&eve)).await;
     assert_eq!(ended.code(), "refresh_token_invalid");
@@ -86,13 +86,13 @@ async fn a_manager_who_has_left_cannot_promote_anyone() {
 async fn who_is_suspended_is_told_so_by_the_right_password_only() {
     let users = Fixture::new().await;
     let (manager, eve, id) = two_managers(&users).await;
-    let suspended = users.set(&manager, &id, "status", "suspended").await;
+    let suspended = users.give(&manager, &id, "status", "suspended").await;
     assert_eq!(
         (suspended.status, &suspended.body["status"]),
         (StatusCode::OK, &json!("suspended"))
     );
     assert_eq!(
-        refusal(&users.set(&bearer(&eve), &id, "status", "active").await),
+        refusal(&users.give(&bearer(&eve), &id, "status", "active").await),
         outdated()
     );
     assert_eq!(
@@ -108,13 +108,13 @@ async fn who_is_suspended_is_told_so_by_the_right_password_only() {
     // Who is suspended is no manager who could act.
     let manager_id = users.id_of(&manager).await;
     for (what, value) in [("status", "suspended"), ("role", "customer")] {
-        let last = users.set(&manager, &manager_id, what, value).await;
+        let last = users.give(&manager, &manager_id, what, value).await;
         assert_eq!(refusal(&last), (StatusCode::CONFLICT, "last_manager".to_owned()));
     }
-    let back = users.set(&manager, &id, "status", "active").await;
+    let back = users.give(&manager, &id, "status", "active").await;
     assert_eq!(back.body["status"], "active");
     let eve = users.token(EVE, PASSWORD).await;
-    let suspended = users.set(&eve, &manager_id, "status", "suspended").await;
+    let suspended = users.give(&eve, &manager_id, "status", "suspended").await;
     assert_eq!(suspended.status, StatusCode::OK);
     users.stop().await;
 }
