@@ -107,9 +107,9 @@ async fn no_service_believes_an_event_that_does_not_come_from_its_producer() {
         }
         if !wanted.is_empty() {
             let all_are_parked = async || Ok(parked(&store, service.name).await? == wanted);
-            let waited = wait_for("all to be parked", WITHIN, all_are_parked).await;
+            let in_time = wait_for("all to be parked", WITHIN, all_are_parked).await;
             let found = parked(&store, service.name).await.unwrap();
-            assert!(waited.is_ok(), "{}: {found:#?}, not {wanted:#?}", service.name);
+            assert!(in_time.is_ok(), "{}: {found:#?}, not {wanted:#?}", service.name);
         }
         let sql = store.sql(service.name).await;
         let applied = sql

@@ -18,6 +18,7 @@ use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
 use limits::Limits;
+use prometheus_client::registry::Registry;
 use telemetry::{Listen, Ops, Readiness, ReadingAge, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -119,13 +120,8 @@ pub async fn start_by<S: Service>(
         .context("the service's state cannot be made")?;
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let keys_age = ReadingAge::registered(
-        &mut registry,
-        "token_keys_age",
-        "Age of the public token keys by which the service knows its callers",
-    );
     let own_keys = S::token_keys(&state);
-    let tokens = tokens(&kit, own_keys, keys_age, &db, clock, (&tasks, &stop)).await?;
+    let tokens = tokens(&kit, own_keys, &mut registry, &db, clock, (&tasks, &stop)).await?;
     let doors = Doors::open(&kit).await?;
     let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
     let limits = Arc::new(Limits::new(&kit.limits));
@@ -187,11 +183,16 @@ pub async fn start_by<S: Service>(
 async fn tokens(
     kit: &KitSettings,
     own_keys: Option<OwnKeys>,
-    keys_age: ReadingAge,
+    registry: &mut Registry,
     db: &Db,
     clock: Clock,
     (tasks, stop): (&TaskTracker, &CancellationToken),
 ) -> anyhow::Result<Tokens> {
+    let keys_age = ReadingAge::registered(
+        registry,
+        "token_keys_age",
+        "Age of the public token keys by which the service knows its callers",
+    );
     let void = VoidTokens::load(db.clone())
         .await
         .context("it cannot be read whose tokens are void")?;

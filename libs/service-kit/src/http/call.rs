@@ -317,8 +317,10 @@ impl<S, B> Call<S, B> {
     /// before the transaction is done once; 409 while another request has it in work.
     pub fn keyed_by(self, owner: String) -> Result<Self, ApiError> {
         let claim = self.kit.claims.take(owner.clone(), self.key.clone()?)?;
-        let owned = Some(Owned { owner, _claim: claim });
-        Ok(Self { owned, ..self })
+        Ok(Self {
+            owned: Some(Owned { owner, _claim: claim }),
+            ..self
+        })
     }
 }
 
