@@ -119,6 +119,9 @@ async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
     let ada = store.guest.new_customer(0).await.unwrap();
     let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
     let person = format!("/api/users/{}", me["id"].as_str().unwrap());
+    // Who is suspended is logged out, so it is not her.
+    let (_, _, other) = store.guest.register("Bob").await.unwrap();
+    let other = format!("/api/users/{}", other["id"].as_str().unwrap());
     let goods = format!("/api/goods/{}", shop.sku);
     let things = [
         Thing {
@@ -144,9 +147,9 @@ async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
         },
         Thing {
             caller: &store.manager,
-            read: person.clone(),
+            read: other.clone(),
             method: Method::PUT,
-            change: format!("{person}/status"),
+            change: format!("{other}/status"),
             bodies: ["suspended", "active"].map(|status| json!({ "status": status })),
         },
     ];
