@@ -105,9 +105,10 @@ impl World {
         let path = &operation.path;
         let named = match path.as_str() {
             "/api/deliveries" => return (path.clone(), None),
-            "/api/users/{id}" | "/api/users/{id}/role" | "/api/accounts/{user_id}" => {
-                self.customer_id.clone()
-            }
+            "/api/users/{id}"
+            | "/api/users/{id}/role"
+            | "/api/users/{id}/status"
+            | "/api/accounts/{user_id}" => self.customer_id.clone(),
             path if path.starts_with("/api/goods/{sku}") => self.shop.sku.to_owned(),
             path if path.starts_with("/api/zones/{zone}") => self.shop.zone.to_owned(),
             "/api/orders/{id}/stop" => self.shop.place(&self.customer, &self.shop.order(1)).await,
@@ -148,10 +149,10 @@ impl World {
         let key = Uuid::new_v4().to_string();
         let key = operation.takes_key.then_some(key.as_str());
         let what = operation.name();
-        let kind = if what == "PUT /api/users/{id}/role" {
-            "role"
-        } else {
-            role
+        let kind = match what.as_str() {
+            "PUT /api/users/{id}/role" => "role",
+            "PUT /api/users/{id}/status" => "status",
+            _ => role,
         };
         let send = async || caller.send(operation.method(), &path, body, key).await.unwrap();
         let entry = leaves_one(&self.store, &what, kind, send).await;
@@ -280,12 +281,17 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
     changes.sort_by_key(|operation| match operation.name().as_str() {
         "POST /api/users" => 0,
         "POST /api/sessions" => 1,
-        "DELETE /api/users/me" => 3,
-        _ => 2,
+        name if name.contains("/api/sessions") => 2,
+        "DELETE /api/users/me" => 4,
+        _ => 3,
     });
     for operation in &changes {
         let name = operation.name();
         let post = async |path: &str, body: &Value| store.guest.post(path, body).await.unwrap();
+        let log_in = async || {
+            let logged_in = store.guest.log_in("ada@example.org", "her first password");
+            logged_in.await.unwrap()
+        };
         let entry = match name.as_str() {
             "POST /api/users" => {
                 let mut answer = Value::Null;
@@ -304,11 +310,29 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
                     post("/api/sessions", &credentials).await
                 });
                 let entry = entry.await;
-                ada = store
-                    .guest
-                    .log_in("ada@example.org", "her first password")
-                    .await
-                    .unwrap();
+                ada = log_in().await;
+                entry
+            }
+            "POST /api/sessions/refresh" => {
+                let refresh_token = ada.tokens().unwrap().refresh.unwrap();
+                let goes_on = post(&operation.path, &json!({ "refresh_token": refresh_token })).await;
+                goes_on.success().unwrap();
+                assert_eq!(
+                    entries(&store, &name).await.len(),
+                    0,
+                    "a session that goes on is no act"
+                );
+                ada = log_in().await;
+                continue;
+            }
+            "DELETE /api/sessions" | "DELETE /api/sessions/current" => {
+                let entry = leaves_one(&store, &name, "session", async || {
+                    ada.send(Method::DELETE, &operation.path, None, None)
+                        .await
+                        .unwrap()
+                });
+                let entry = entry.await;
+                ada = log_in().await;
                 entry
             }
             "PATCH /api/users/me" => {
@@ -327,14 +351,16 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
                     json!({ "password": "her second password", "current_password": "her first password" });
                 leaves_one(&store, &name, "password", async || patch(change).await).await
             }
-            "PUT /api/users/{id}/role" => {
-                let (path, role) = (
-                    format!("/api/users/{}/role", id.as_str().unwrap()),
-                    json!({ "role": "courier" }),
-                );
+            "PUT /api/users/{id}/role" | "PUT /api/users/{id}/status" => {
+                let (kind, value) = if name.ends_with("/role") {
+                    ("role", "courier")
+                } else {
+                    ("status", "active")
+                };
+                let path = format!("/api/users/{}/{kind}", id.as_str().unwrap());
                 let manager = &store.manager;
-                let entry = leaves_one(&store, &name, "role", async || {
-                    manager.put(&path, &role).await.unwrap()
+                let entry = leaves_one(&store, &name, kind, async || {
+                    manager.put(&path, &json!({ kind: value })).await.unwrap()
                 });
                 assert_eq!(entry.await["whom"], id);
                 continue;
