@@ -263,21 +263,15 @@ async fn every_act_of_a_manager_or_courier_leaves_a_row_a_line_and_a_count() {
     world.store.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count() {
-    let store = Store::start().await;
-    let person = json!({ "email": "ada@example.org", "password": "her first password", "name": "Ada" });
-    let credentials = json!({ "email": "ada@example.org", "password": "her first password" });
-    let mut ada = store.guest.clone();
-    let mut id = Value::Null;
-    let changes = operations(&store).await.into_iter().filter(|operation| {
+/// What changes people and sessions; who is deleted does nothing more.
+fn changes_of_people(operations: Vec<Operation>) -> Vec<Operation> {
+    let changes = operations.into_iter().filter(|operation| {
         let is_of_users = ["/api/users", "/api/sessions"]
             .iter()
             .any(|start| operation.path.starts_with(start));
         is_of_users && operation.method != "get"
     });
     let mut changes: Vec<Operation> = changes.collect();
-    // Who is deleted does nothing more.
     changes.sort_by_key(|operation| match operation.name().as_str() {
         "POST /api/users" => 0,
         "POST /api/sessions" => 1,
@@ -285,6 +279,17 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
         "DELETE /api/users/me" => 4,
         _ => 3,
     });
+    changes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count() {
+    let store = Store::start().await;
+    let person = json!({ "email": "ada@example.org", "password": "her first password", "name": "Ada" });
+    let credentials = json!({ "email": "ada@example.org", "password": "her first password" });
+    let mut ada = store.guest.clone();
+    let mut id = Value::Null;
+    let changes = changes_of_people(operations(&store).await);
     for operation in &changes {
         let name = operation.name();
         let post = async |path: &str, body: &Value| store.guest.post(path, body).await.unwrap();
