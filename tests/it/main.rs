@@ -39,6 +39,7 @@ mod redelivered;
 mod refused;
 mod relay_killed;
 mod reordered;
+mod roles;
 mod same_key;
 mod settings;
 mod stopped;

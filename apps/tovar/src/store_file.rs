@@ -22,9 +22,9 @@ pub struct StoreFile {
     pub base_url: String,
     pub kafka_brokers: String,
     pub kafka_prefix: String,
-    /// By service, for the service itself.
+    /// By service, for the database's owner, as whom operators act.
     pub databases: BTreeMap<String, String>,
-    /// The same databases by service, for a role that only reads.
+    /// The same databases by service, for a role that only looks.
     pub readers: BTreeMap<String, String>,
     /// Health and metrics, by process.
     pub ops: BTreeMap<String, String>,

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
-use db::{Db, Migrations, Pulse};
+use db::{Db, Migrations, Pulse, Rights};
 use diesel_migrations::embed_migrations;
 use idempotency::FingerprintKey;
 use kernel::{Class, Classify, Clock, cause_chain};
@@ -33,7 +33,8 @@ use crate::{
     readings::Readings,
 };
 
-const MIGRATIONS: Migrations = embed_migrations!();
+const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &RIGHTS);
+const RIGHTS: [Rights; 1] = [Rights::of_table("token_key_cache").service("SELECT, INSERT, UPDATE")];
 
 /// A service that was started. Dropping it does not stop it; [`Running::stop`] does, in good order.
 pub struct Running {
@@ -178,7 +179,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
-    kit.db.postgres.check()?;
+    kit.db.check()?;
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use backing::{Kafka, KafkaOptions, Means, OfRoles, Postgres, PostgresOptions};
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,13 @@ pub struct DataFolder {
 #[derive(Serialize, Deserialize)]
 pub struct Secrets {
     pub postgres_password: String,
-    /// Passwords of the services' database roles, by service.
+    /// Passwords of the databases' owners, by service.
     pub databases: BTreeMap<String, String>,
-    /// Passwords of the roles that only read, by service.
+    /// Passwords of the roles of services, of relays, and of who only reads, by service.
+    #[serde(default)]
+    pub services: BTreeMap<String, String>,
+    #[serde(default)]
+    pub relays: BTreeMap<String, String>,
     #[serde(default)]
     pub readers: BTreeMap<String, String>,
     /// By service.
@@ -40,14 +44,8 @@ pub struct Servers {
     pub kafka: Kafka,
 }
 
-/// Addresses of the services' databases, by service.
-#[derive(Default)]
-pub struct Addresses {
-    /// For the service itself.
-    pub databases: BTreeMap<String, String>,
-    /// For who only reads.
-    pub readers: BTreeMap<String, String>,
-}
+/// Addresses of the services' databases for each of their roles, by service.
+pub type Addresses = BTreeMap<&'static str, OfRoles<String>>;
 
 fn secret() -> String {
     rand::rng()
@@ -68,6 +66,8 @@ impl Secrets {
         Self {
             postgres_password: secret(),
             databases: for_each(),
+            services: for_each(),
+            relays: for_each(),
             readers: for_each(),
             idempotency: for_each(),
             manager_email: "manager@tovar.example".to_owned(),
@@ -134,9 +134,10 @@ impl DataFolder {
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let mut secrets: Secrets = serde_json::from_slice(&text)
                 .with_context(|| format!("{} is broken; start anew with --fresh", path.display()))?;
-            if secrets.readers.is_empty() {
+            if secrets.readers.is_empty() || secrets.services.is_empty() || secrets.relays.is_empty() {
                 // An earlier version's folder.
-                secrets.readers = Secrets::generate().readers;
+                let new = Secrets::generate();
+                (secrets.services, secrets.relays, secrets.readers) = (new.services, new.relays, new.readers);
                 write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
             }
             return Ok(secrets);
@@ -167,18 +168,18 @@ impl DataFolder {
 }
 
 impl Servers {
-    /// A role and a database for each service, which can reach no other, and a role that reads it.
+    /// A database for each service, with its roles, which can reach no other.
     pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<Addresses> {
         let mut addresses = Addresses::default();
         for service in SERVICES {
             let name = service.name;
-            let owner = self.postgres.provision(name, &secrets.databases[name]).await?;
-            let reader = self
-                .postgres
-                .provision_reader(name, &secrets.readers[name])
-                .await?;
-            addresses.databases.insert(name.to_owned(), owner);
-            addresses.readers.insert(name.to_owned(), reader);
+            let passwords = OfRoles {
+                owner: secrets.databases[name].clone(),
+                service: secrets.services[name].clone(),
+                relay: secrets.relays[name].clone(),
+                reader: secrets.readers[name].clone(),
+            };
+            addresses.insert(name, self.postgres.provision(name, &passwords).await?);
         }
         Ok(addresses)
     }

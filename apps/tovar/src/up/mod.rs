@@ -9,7 +9,7 @@ mod supervise;
 use std::{collections::BTreeMap, net::TcpListener, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use backing::Means;
+use backing::{Means, OfRoles};
 use telemetry::{Shutdown, ShutdownSettings};
 
 use self::{
@@ -86,7 +86,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
     show::step("databases and topics");
-    let data::Addresses { databases, readers } = servers.provision(&secrets).await?;
+    let databases = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
     servers.kafka.create_topics(&topics, args.partitions).await?;
 
@@ -121,8 +121,8 @@ async fn run(
                 base_url: format!("http://127.0.0.1:{}", args.port),
                 kafka_brokers: servers.kafka.bootstrap(),
                 kafka_prefix: String::new(),
-                databases,
-                readers,
+                databases: by_name(&databases, |roles| &roles.owner),
+                readers: by_name(&databases, |roles| &roles.reader),
                 ops: processes
                     .iter()
                     .map(|process| (process.name(), process.ops_url()))
@@ -148,12 +148,20 @@ async fn run(
     outcome
 }
 
+/// The addresses of all databases for one of their roles.
+fn by_name(databases: &data::Addresses, role: fn(&OfRoles<String>) -> &String) -> BTreeMap<String, String> {
+    let addresses = databases.iter();
+    addresses
+        .map(|(name, roles)| ((*name).to_owned(), role(roles).clone()))
+        .collect()
+}
+
 /// Every process of the store with its settings, in the order of their start.
 fn processes(
     port: u16,
     servers: &data::Servers,
     secrets: &Secrets,
-    databases: &BTreeMap<String, String>,
+    databases: &data::Addresses,
 ) -> anyhow::Result<Vec<Process>> {
     let mut ports = process::FreePorts::default();
     let mut all = Vec::new();
@@ -166,12 +174,13 @@ fn processes(
             .context("a service without a database")?;
         let jwks = format!("{}/.well-known/jwks.json", addresses["users"]);
         let relay = Process::new(Role::Relay(service), ports.take()?)
-            .with("DATABASE_URL", database)
+            .with("DATABASE_URL", &database.relay)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("RELAY_SOURCE", &format!("/tovar/{}", service.name));
         let mut process = Process::new(Role::Service(service), ports.take()?)
             .with("HTTP_LISTEN", &format!("127.0.0.1:{http}"))
-            .with("DATABASE_URL", database)
+            .with("DATABASE_URL", &database.service)
+            .with("MIGRATION_DATABASE_URL", &database.owner)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("IDEMPOTENCY_SECRET", &secrets.idempotency[service.name])
             .with("JWKS_URL", &jwks);

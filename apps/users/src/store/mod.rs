@@ -2,6 +2,9 @@
 
 pub mod login_failures;
 pub mod people;
+mod rights;
 mod schema;
 pub mod token_keys;
 pub mod unprepared;
+
+pub use rights::RIGHTS;

@@ -1,0 +1,11 @@
+use db::Rights;
+
+/// What each role may do with the tables of migrations/.
+/// No role but the service sees keys, hashes of passwords, addresses or names.
+pub const RIGHTS: [Rights; 3] = [
+    Rights::of_table("users")
+        .service("SELECT, INSERT, UPDATE, DELETE")
+        .reader("SELECT (id, role, registered_at)"),
+    Rights::of_table("token_keys").service("SELECT, INSERT, UPDATE, DELETE"),
+    Rights::of_table("login_failures").service("SELECT, INSERT, UPDATE, DELETE"),
+];
