@@ -176,7 +176,7 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
             .any(|found| found.what == waits && found.id == event.to_string())
     );
 
-    let db = operations::inbox::open(&store.databases["notifications"])
+    let db = operations::inbox::open(&store.databases["notifications"].owner)
         .await
         .unwrap();
     let of = service("notifications");

@@ -188,7 +188,7 @@ fn each_secret_is_made_once_and_is_like_no_other() {
 
     // A role's password is in its address, and nothing else is said twice.
     let (addresses, values): (Vec<_>, Vec<_>) =
-        made.iter().partition(|(name, _)| name.ends_with("/database-url"));
+        made.iter().partition(|(name, _)| name.ends_with("database-url"));
     let different: BTreeSet<&String> = values.iter().map(|(_, value)| *value).collect();
     assert_eq!(different.len(), values.len(), "a secret is used twice");
     for (name, value) in &values {

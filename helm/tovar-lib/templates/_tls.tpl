@@ -19,6 +19,7 @@
 apiVersion: v1
 kind: Secret
 metadata: {{- include "tovar.metadata" (list . "service" $secret) | nindent 2 }}
+  annotations: {helm.sh/resource-policy: keep}
 type: kubernetes.io/tls
 data:
   {{- range tuple "ca.crt" "tls.crt" "tls.key" }}
