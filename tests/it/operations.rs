@@ -16,14 +16,15 @@ use uuid::Uuid;
 
 use crate::harness::{Shop, Store, WITHIN, service};
 
-/// Who did what in a service's database, in order. The security log has the same, with the database's role.
+/// Who did what in a service's database, in order. The security log has the same, with the role of
+/// the database's owner, who is called after it.
 async fn recorded(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT who, operation FROM {table} ORDER BY id");
     let database = store.sql(service).await;
     let rows = database.query(&sql, &[]).await.unwrap();
     let log = format!(
         "SELECT count(*) FROM security_log AS log JOIN {table} AS done ON log.at = done.at AND log.who = done.who
-         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND log.database_role = session_user"
+         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND log.database_role = current_database()"
     );
     let logged: i64 = database.query_one(&log, &[]).await.unwrap().get(0);
     assert_eq!(usize::try_from(logged).unwrap(), rows.len(), "{table}");
