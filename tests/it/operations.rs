@@ -14,7 +14,7 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN, service};
+use crate::harness::{Shop, Store, WITHIN, service, session};
 
 /// Who did what in a service's database, in order. The security log has the same, with the role of
 /// the database's owner, who is called after it.
@@ -110,7 +110,8 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     assert_eq!(waits.unwrap().what, "an event that is parked");
 
     let users = service("users");
-    let mut client = store.sql("users").await;
+    // An operator acts as the owner, and the security log says so.
+    let mut client = session(&store.databases["users"].owner).await;
     let done = operations::outbox::discard(&mut client, users, event, "ada")
         .await
         .unwrap();
