@@ -67,11 +67,16 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end }}
 
+{{/* A value as text. Helm reads every number as a float, which Go writes as 3.1536e+07: JSON has it whole. */}}
+{{- define "tovar.text" -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ toString . }}{{ end -}}
+{{- end }}
+
 {{/* Variables of a map, those that are not to be set left out. */}}
 {{- define "tovar.env" -}}
 {{- range $name, $value := . }}
 {{- if ne ($value | toString) "" }}
-- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+- {name: {{ $name }}, value: {{ include "tovar.text" $value | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -53,7 +53,7 @@ spec:
       metadata:
         bootstrapServers: {{ $kafka.brokers | quote }}
         consumerGroup: {{ $kafka.prefix }}{{ $root.Chart.Name }}
-        lagThreshold: {{ $o.autoscaling.lag | toString | quote }}
+        lagThreshold: {{ include "tovar.text" $o.autoscaling.lag | quote }}
         offsetResetPolicy: earliest
         {{- if has $kafka.security (list "ssl" "sasl-ssl") }}
         tls: enable

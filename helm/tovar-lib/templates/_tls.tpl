@@ -19,6 +19,7 @@
 apiVersion: v1
 kind: Secret
 metadata: {{- include "tovar.metadata" (list . "service" $secret) | nindent 2 }}
+  # As the other secrets: pods that are there have read it.
   annotations: {helm.sh/resource-policy: keep}
 type: kubernetes.io/tls
 data:
