@@ -108,6 +108,7 @@ impl World {
             "/api/users/{id}" | "/api/users/{id}/role" | "/api/accounts/{user_id}" => {
                 self.customer_id.clone()
             }
+            "/api/users/{id}/status" => id_of(&self.store.guest.new_customer(0).await.unwrap()).await,
             path if path.starts_with("/api/goods/{sku}") => self.shop.sku.to_owned(),
             path if path.starts_with("/api/zones/{zone}") => self.shop.zone.to_owned(),
             "/api/orders/{id}/stop" => self.shop.place(&self.customer, &self.shop.order(1)).await,
@@ -148,10 +149,10 @@ impl World {
         let key = Uuid::new_v4().to_string();
         let key = operation.takes_key.then_some(key.as_str());
         let what = operation.name();
-        let kind = if what == "PUT /api/users/{id}/role" {
-            "role"
-        } else {
-            role
+        let kind = match what.as_str() {
+            "PUT /api/users/{id}/role" => "role",
+            "PUT /api/users/{id}/status" => "status",
+            _ => role,
         };
         let send = async || caller.send(operation.method(), &path, body, key).await.unwrap();
         let entry = leaves_one(&self.store, &what, kind, send).await;
