@@ -42,7 +42,6 @@ mod redelivered;
 mod refused;
 mod relay_killed;
 mod reordered;
-mod roles;
 mod same_key;
 mod security;
 mod sessions;

@@ -14,17 +14,16 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN, service, session};
+use crate::harness::{Shop, Store, WITHIN, service};
 
-/// Who did what in a service's database, in order. The security log has the same, with the role of
-/// the database's owner, who is called after it.
+/// Who did what in a service's database, in order. The security log has the same, with the database's role.
 async fn recorded(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT who, operation FROM {table} ORDER BY id");
     let database = store.sql(service).await;
     let rows = database.query(&sql, &[]).await.unwrap();
     let log = format!(
         "SELECT count(*) FROM security_log AS log JOIN {table} AS done ON log.at = done.at AND log.who = done.who
-         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND log.database_role = current_database()"
+         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND log.database_role = session_user"
     );
     let logged: i64 = database.query_one(&log, &[]).await.unwrap().get(0);
     assert_eq!(usize::try_from(logged).unwrap(), rows.len(), "{table}");
@@ -110,8 +109,7 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     assert_eq!(waits.unwrap().what, "an event that is parked");
 
     let users = service("users");
-    // An operator acts as the owner, and the security log says so.
-    let mut client = session(&store.databases["users"].owner).await;
+    let mut client = store.sql("users").await;
     let done = operations::outbox::discard(&mut client, users, event, "ada")
         .await
         .unwrap();
@@ -178,7 +176,7 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
             .any(|found| found.what == waits && found.id == event.to_string())
     );
 
-    let db = operations::inbox::open(&store.databases["notifications"].owner)
+    let db = operations::inbox::open(&store.databases["notifications"])
         .await
         .unwrap();
     let of = service("notifications");

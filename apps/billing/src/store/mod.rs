@@ -3,7 +3,4 @@
 pub mod accounts;
 pub mod holds;
 pub mod ledger;
-mod rights;
 mod schema;
-
-pub use rights::RIGHTS;

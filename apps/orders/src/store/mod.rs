@@ -4,7 +4,4 @@ pub mod facts;
 pub mod goods;
 pub mod open;
 pub mod orders;
-mod rights;
 mod schema;
-
-pub use rights::RIGHTS;

@@ -3,7 +3,4 @@
 pub mod goods;
 pub mod movements;
 pub mod parcels;
-mod rights;
 mod schema;
-
-pub use rights::RIGHTS;

@@ -1,1 +1,0 @@
-../../libs/connect/roles.sql

@@ -1,2 +1,0 @@
-CREATE TABLE notes (at timestamptz NOT NULL);
-CREATE TABLE other (n integer);
