@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, delete, get, patch, post, put, web::Path};
 use kernel::{Class, Classify, UserId};
 use serde::Deserialize;
-use service_kit::{Answer, Call, Kind, Responded, Role, network};
+use service_kit::{Answer, AuthError, Call, Caller, Kind, Responded, Role, network};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
@@ -159,16 +159,22 @@ pub async fn delete_me(call: Call<State>) -> Responded {
     .await
 }
 
+/// Who calls a route for managers. Whether they may is for the table to say; by their claim the log
+/// only tells a manager's act from the refusal of another person.
+fn managing<B>(call: &Call<State, B>, kind: Kind) -> Result<Caller, AuthError> {
+    let caller = call.caller()?;
+    if caller.role == Role::Manager {
+        call.logged_as(kind);
+    }
+    Ok(caller)
+}
+
 /// Somebody, for managers.
 #[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")), security(("token" = [])),
     responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
 #[get("/api/users/{id}")]
 pub async fn get_user(call: Call<State>, id: Path<UserId>) -> Responded {
-    let caller = call.caller()?;
-    // Whether they may is for the table to say; a refusal is no act of a manager.
-    if caller.role == Role::Manager {
-        call.logged_as(Kind::Manager);
-    }
+    let caller = managing(&call, Kind::Manager)?;
     let user_id = id.into_inner();
     call.map(|_| ViewPerson { caller, user_id })
         .run("users.view_person", view_person, PersonView::answer)
@@ -186,11 +192,7 @@ struct NewRole {
 #[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
-    let caller = call.caller()?;
-    // Whether they may is for the table to say; a refusal is no act of a manager.
-    if caller.role == Role::Manager {
-        call.logged_as(Kind::Role);
-    }
+    let caller = managing(&call, Kind::Role)?;
     let preconditions = call.preconditions();
     call.map(|body| ChangeRole {
         caller,
@@ -213,11 +215,7 @@ struct NewStatus {
 #[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewStatus, responses((status = 200, body = PersonView)))]
 #[put("/api/users/{id}/status")]
 pub async fn put_status(call: Call<State, NewStatus>, id: Path<UserId>) -> Responded {
-    let caller = call.caller()?;
-    // Whether they may is for the table to say; a refusal is no act of a manager.
-    if caller.role == Role::Manager {
-        call.logged_as(Kind::Status);
-    }
+    let caller = managing(&call, Kind::Status)?;
     let preconditions = call.preconditions();
     call.map(|body| ChangeStatus {
         caller,
