@@ -28,17 +28,19 @@ put() {
 # secret FILE USER
 secret() { [ -s "$home/$1" ] || put "$1" "$2" "$(od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n')"; }
 
-# role NAME DATABASE FOLDER…: a role of the database. PostgreSQL is told its password, and its processes have it in an address.
+# role NAME DATABASE FILE: a role of the database. PostgreSQL is told its password, and a process has it in an address.
 role() {
   secret "postgres/$1" "$postgres"
-  address="postgres://$1:$(cat "$home/postgres/$1")@postgres/$2"
-  shift 2
-  for folder; do put "$folder/database-url" "$store" "$address"; done
+  put "$3" "$store" "postgres://$1:$(cat "$home/postgres/$1")@postgres/$2"
 }
 
 secret postgres/superuser-password "$postgres"
 for service in users billing orders warehouse delivery notifications; do
-  role "$service" "$service" "$service" "$service-relay"
+  # Its owner migrates, and no process but the service has that address.
+  role "$service" "$service" "$service/migration-database-url"
+  role "${service}_service" "$service" "$service/database-url"
+  role "${service}_relay" "$service" "$service-relay/database-url"
+  secret "postgres/${service}_reader" "$postgres"
   secret "$service/idempotency-secret" "$store"
 done
 secret users/token-key-secret "$store"

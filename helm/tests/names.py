@@ -81,6 +81,8 @@ def check(path):
             wrong.append(f"{kind} {name} has {len(name)} characters")
         for suffix in OPERATORS.get(kind, []):
             made.add(("Secret", "-".join(filter(None, [name, suffix]))))
+        if kind == "Cluster":
+            made.add(("Service", f"{name}-rw"))
         if kind == "Kafka":
             made.add(("Service", f"{name}-kafka-bootstrap"))
         if kind == "KafkaNodePool":

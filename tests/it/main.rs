@@ -42,6 +42,7 @@ mod redelivered;
 mod refused;
 mod relay_killed;
 mod reordered;
+mod roles;
 mod same_key;
 mod security;
 mod sessions;

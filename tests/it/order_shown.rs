@@ -125,7 +125,7 @@ async fn an_order_that_waits_for_its_courier_or_an_operator_says_so() {
             .contains(&format!("cargo tovar inbox replay {event} --service orders"))
     );
 
-    let db = tovar::operations::inbox::open(&store.databases["orders"])
+    let db = tovar::operations::inbox::open(&store.databases["orders"].owner)
         .await
         .unwrap();
     let orders = tovar::services::SERVICES

@@ -29,7 +29,9 @@ async fn give_up(store: &Store, name: &str, table: &str, key: &str) -> Uuid {
     .await
     .unwrap();
     let event = blocked.unwrap();
-    let db = operations::inbox::open(&store.databases[name]).await.unwrap();
+    let db = operations::inbox::open(&store.databases[name].owner)
+        .await
+        .unwrap();
     operations::inbox::park(&db, service(name), event, "ada")
         .await
         .unwrap();
@@ -43,7 +45,9 @@ async fn give_up(store: &Store, name: &str, table: &str, key: &str) -> Uuid {
 }
 
 async fn replay(store: &Store, name: &str, event: Uuid) {
-    let db = operations::inbox::open(&store.databases[name]).await.unwrap();
+    let db = operations::inbox::open(&store.databases[name].owner)
+        .await
+        .unwrap();
     operations::inbox::replay(&db, service(name), event, "ada")
         .await
         .unwrap();

@@ -217,7 +217,7 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_greatest_generation_counts_in_whatever_order_they_are_told() {
     let store = Store::start().await;
-    let users = Db::open(&DbSettings::new(&store.databases["users"]), "sessions")
+    let users = Db::open(&DbSettings::new(&store.databases["users"].service), "sessions")
         .await
         .unwrap();
     let person: kernel::UserId = Uuid::now_v7().to_string().parse().unwrap();

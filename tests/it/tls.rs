@@ -1,6 +1,15 @@
+use std::time::Duration;
+
 use connect::{KafkaSecurity, KafkaSettings, Secret, SslMode};
+use contracts::catalogue::TOPICS;
 use futures_util::future::join_all;
+use rdkafka::{
+    ClientConfig,
+    error::RDKafkaErrorCode,
+    producer::{FutureProducer, FutureRecord},
+};
 use serde_json::json;
+use tovar::services::SERVICES;
 
 use crate::harness::{Secure, Shop, Store, greets};
 
@@ -29,7 +38,9 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
     assert!(safe >= 12 && open == 0, "{safe} with TLS, {open} without");
     let report = store.verified().await;
     assert_eq!(report.outcome, tovar::verify::Outcome::Clean, "{}", report.text());
+    let prefix = store.prefix.clone();
     store.end().await;
+    each_relay_writes_its_topic_and_nothing_else_does(&servers, &prefix).await;
 }
 
 async fn postgres_is_reached_only_as_it_demands(servers: &Secure) {
@@ -145,5 +156,44 @@ async fn kafka_is_reached_only_as_it_demands(servers: &Secure) {
     let found = join_all(cases.iter().map(async |(_, settings, _)| greets(settings).await)).await;
     for ((what, _, reached), found) in cases.iter().zip(found) {
         assert_eq!(found, *reached, "{what}");
+    }
+}
+
+/// A process that is broken into cannot speak for another one, and hears nothing that it does not
+/// hear anyway.
+async fn each_relay_writes_its_topic_and_nothing_else_does(servers: &Secure, prefix: &str) {
+    for service in SERVICES {
+        let relay = format!("{}-relay", service.name);
+        for topic in TOPICS {
+            let written = write(servers, prefix, &relay, topic).await;
+            assert_eq!(written, service.topic == Some(topic), "{relay} writes {topic}");
+            let written = write(servers, prefix, service.name, topic).await;
+            assert!(!written, "{} writes {topic}", service.name);
+        }
+    }
+}
+
+fn as_process(servers: &Secure, prefix: &str, process: &str) -> ClientConfig {
+    let mut config = servers.ways(prefix).kafka_as(process).client_config("a test");
+    config.set("log_level", "0");
+    config
+}
+
+/// Whether a message is taken.
+async fn write(servers: &Secure, prefix: &str, process: &str, topic: &str) -> bool {
+    let producer: FutureProducer = as_process(servers, prefix, process).create().unwrap();
+    let topic = format!("{prefix}{topic}");
+    let message = FutureRecord::<str, str>::to(&topic).key("key").payload("{}");
+    match producer.send(message, Duration::from_secs(10)).await {
+        Ok(_) => true,
+        Err((error, _)) => {
+            let code = error.rdkafka_error_code();
+            assert_eq!(
+                code,
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed),
+                "{process}, {topic}"
+            );
+            false
+        }
     }
 }

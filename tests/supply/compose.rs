@@ -188,7 +188,7 @@ fn each_secret_is_made_once_and_is_like_no_other() {
 
     // A role's password is in its address, and nothing else is said twice.
     let (addresses, values): (Vec<_>, Vec<_>) =
-        made.iter().partition(|(name, _)| name.ends_with("/database-url"));
+        made.iter().partition(|(name, _)| name.ends_with("database-url"));
     let different: BTreeSet<&String> = values.iter().map(|(_, value)| *value).collect();
     assert_eq!(different.len(), values.len(), "a secret is used twice");
     for (name, value) in &values {
@@ -204,6 +204,14 @@ fn each_secret_is_made_once_and_is_like_no_other() {
             .and_then(|rest| rest.split_once('@')?.0.split_once(':'))
             .unwrap();
         assert_eq!(made[&format!("postgres/{role}")], password, "{name}");
+        // The service migrates as the owner, and a relay has its own role and no other.
+        let (process, file) = name.split_once('/').unwrap();
+        let expected = match process.strip_suffix("-relay") {
+            Some(service) => format!("{service}_relay"),
+            None if file == "migration-database-url" => process.to_owned(),
+            None => format!("{process}_service"),
+        };
+        assert_eq!(role, expected, "{name}");
     }
 
     make(&secrets, &[]);

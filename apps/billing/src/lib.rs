@@ -26,7 +26,7 @@ impl Service for Billing {
     const ABOUT: &'static str = "Accounts, holds, and the double-entry ledger.";
     const PUBLISHES: &'static [&'static str] = &[contracts::billing::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = NoSettings;
     type State = State;
 

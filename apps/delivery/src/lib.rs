@@ -24,7 +24,7 @@ impl Service for Delivery {
     const ABOUT: &'static str = "Zones, time slots, bookings, courier runs.";
     const PUBLISHES: &'static [&'static str] = &[contracts::delivery::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = NoSettings;
     type State = State;
 

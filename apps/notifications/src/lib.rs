@@ -24,7 +24,7 @@ impl Service for Notifications {
     const ABOUT: &'static str = "What each user was told: of their account and of their orders.";
     const PUBLISHES: &'static [&'static str] = &[];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = NoSettings;
     type State = State;
 

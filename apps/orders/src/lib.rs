@@ -71,7 +71,7 @@ impl Service for Orders {
     const ABOUT: &'static str = "Orders, their timeline, the verdicts, and a copy of goods and prices.";
     const PUBLISHES: &'static [&'static str] = &[contracts::orders::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = OrdersSettings;
     type State = State;
 

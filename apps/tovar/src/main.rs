@@ -32,6 +32,9 @@ enum Command {
     Keys(operations::keys::KeysArgs),
     /// Reach a store in a Kubernetes cluster from here: forwards, and a store file for the other commands
     Connect(connect::ConnectArgs),
+    /// Print the SQL by which an administrator makes the roles of a service's database; to be run
+    /// in that database
+    Roles,
     /// Build an image of each program, and bring them to where they are to run
     Images(images::ImagesArgs),
     /// Have people use the running store for a minute, compare what they were told with what is there, and write a report:
@@ -58,6 +61,10 @@ async fn main() -> ExitCode {
         Command::Inbox(command) => operations::inbox::run(command).await,
         Command::Keys(args) => operations::keys::run(args).await,
         Command::Connect(args) => connect::connect(args).await,
+        Command::Roles => {
+            print!("{}", ::connect::ROLES_SQL);
+            Ok(())
+        }
         Command::Images(args) => images::images(args).await,
         Command::Load(args) => return load::load(args).await,
         Command::Prove(command) => return prove::prove(command).await,

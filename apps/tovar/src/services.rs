@@ -106,3 +106,23 @@ impl ServiceInfo {
 pub fn topic_of(event_type: &str) -> &str {
     event_type.split_once('.').map_or(event_type, |(topic, _)| topic)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::SERVICES;
+
+    /// By this file a cluster's brokers are told who may read and write what.
+    #[test]
+    fn the_charts_know_what_each_service_writes_and_reads() {
+        let chart = include_str!("../../../helm/kafka/events.yaml");
+        let mut ours = String::new();
+        for service in SERVICES {
+            let (writes, reads) = (service.topic.unwrap_or_default(), service.reads().join(", "));
+            let _ = writeln!(ours, "{}: {{writes: [{writes}], reads: [{reads}]}}", service.name);
+        }
+        let theirs: Vec<&str> = chart.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(theirs.join("\n") + "\n", ours, "correct helm/kafka/events.yaml");
+    }
+}

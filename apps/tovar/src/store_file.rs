@@ -22,9 +22,10 @@ pub struct StoreFile {
     /// Empty where Kafka is not within reach.
     pub kafka_brokers: String,
     pub kafka_prefix: String,
-    /// By service, for the service itself; none where the store is only read.
+    /// By service, for the database's owner, as whom operators act; none where the store is only
+    /// read.
     pub databases: BTreeMap<String, String>,
-    /// The same databases by service, for a role that only reads.
+    /// The same databases by service, for a role that only looks.
     pub readers: BTreeMap<String, String>,
     /// Health and metrics, by process.
     pub ops: BTreeMap<String, String>,

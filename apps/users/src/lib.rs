@@ -86,7 +86,7 @@ impl Service for Users {
     const ABOUT: &'static str = "People, their passwords and roles, and the keys of access tokens.";
     const PUBLISHES: &'static [&'static str] = &[contracts::users::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = UsersSettings;
     type State = State;
 

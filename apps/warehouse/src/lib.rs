@@ -26,7 +26,7 @@ impl Service for Warehouse {
     const ABOUT: &'static str = "Goods and prices, stock, reservations, shipping.";
     const PUBLISHES: &'static [&'static str] = &[contracts::warehouse::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
-    const MIGRATIONS: Migrations = embed_migrations!();
+    const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);
     type Settings = NoSettings;
     type State = State;
 

@@ -7,7 +7,7 @@ number: together at most 63.
 {{- include "tovar.within" (list . "kafka" (ternary 27 43 (eq $mode "strimzi"))) -}}
 {{- end }}
 
-{{/* How the release's processes reach Kafka, whoever runs it. */}}
+{{/* How the release's processes reach Kafka, whichever way it is run. */}}
 {{- define "tovar.kafka" -}}
 {{- $kafka := (include "tovar.global" . | fromYaml).kafka -}}
 {{- $cluster := include "tovar.kafkaName" . -}}
@@ -16,7 +16,7 @@ number: together at most 63.
 {{- $_ := set $kafka "brokers" (printf "%s-kafka-bootstrap:9093" $cluster) -}}
 {{- $_ := set $kafka "security" "sasl-ssl" -}}
 {{- $_ := set $kafka "ca" (dict "secret" (printf "%s-cluster-ca-cert" $cluster) "key" "ca.crt") -}}
-{{- $_ := set $kafka "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" .Release.Name "secret" .Release.Name "passwordKey" "password") -}}
+{{- $_ := set $kafka "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" "" "secret" $cluster "each" true "passwordKey" "password") -}}
 {{- else if eq $kafka.mode "statefulset" -}}
 {{- $_ := set $kafka "brokers" (printf "%s:9092" $cluster) -}}
 {{- else -}}
@@ -25,6 +25,9 @@ number: together at most 63.
 {{- $sasl := hasPrefix "sasl" $kafka.security -}}
 {{- if and $sasl (not $kafka.sasl.secret) -}}
 {{- fail (printf "global.kafka.security=%s needs global.kafka.sasl.secret" $kafka.security) -}}
+{{- end -}}
+{{- if and $kafka.sasl.each $kafka.sasl.username -}}
+{{- fail "global.kafka.sasl.username is one user for all: with sasl.each the secrets say theirs" -}}
 {{- end -}}
 {{- if and (not $sasl) $kafka.sasl.secret -}}
 {{- fail (printf "global.kafka.sasl.secret is of no use with global.kafka.security=%s" $kafka.security) -}}
@@ -35,9 +38,22 @@ number: together at most 63.
 {{- $kafka | toYaml -}}
 {{- end }}
 
-{{/* The settings of a process that talks to Kafka. */}}
+{{/*
+The same for one identity: (list $ identity). A service has its own name, its relay that with -relay, and the job of the topics is
+`topics`. With a log-in for each, its secret is called after it, too; Strimzi calls the user as the secret that it makes.
+*/}}
+{{- define "tovar.kafkaAs" -}}
+{{- $kafka := include "tovar.kafka" (first .) | fromYaml -}}
+{{- if and (hasPrefix "sasl" $kafka.security) $kafka.sasl.each -}}
+{{- $_ := set $kafka.sasl "secret" (printf "%s-%s" $kafka.sasl.secret (last .)) -}}
+{{- if eq $kafka.mode "strimzi" -}}{{- $_ := set $kafka.sasl "username" $kafka.sasl.secret -}}{{- end -}}
+{{- end -}}
+{{- $kafka | toYaml -}}
+{{- end }}
+
+{{/* The settings of a process that talks to Kafka: (list $ identity). */}}
 {{- define "tovar.kafkaEnv" -}}
-{{- $kafka := include "tovar.kafka" . | fromYaml }}
+{{- $kafka := include "tovar.kafkaAs" . | fromYaml }}
 - {name: KAFKA_BROKERS, value: {{ $kafka.brokers | quote }}}
 {{- with $kafka.prefix }}
 - {name: KAFKA_PREFIX, value: {{ . | quote }}}
@@ -59,9 +75,9 @@ number: together at most 63.
 {{- end }}
 {{- end }}
 
-{{/* The files that these settings name, as sources of a projected volume. */}}
+{{/* The files that these settings name, as sources of a projected volume: (list $ identity). */}}
 {{- define "tovar.kafkaFiles" -}}
-{{- $kafka := include "tovar.kafka" . | fromYaml }}
+{{- $kafka := include "tovar.kafkaAs" . | fromYaml }}
 {{- if and (has $kafka.security (list "ssl" "sasl-ssl")) $kafka.ca.secret }}
 - secret:
     name: {{ $kafka.ca.secret }}

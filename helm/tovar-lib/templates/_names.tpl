@@ -11,15 +11,15 @@
 {{- $defaults := dict
   "image" (dict "prefix" "localhost/tovar" "tag" "" "digests" dict "pullPolicy" "" "pullSecrets" list)
   "networkPolicy" (dict "enabled" true "dns" (dict "ports" (list 53 5353) "to" (list
-    (dict "namespaceSelector" dict "podSelector" (dict "matchExpressions" (list (dict "key" "k8s-app" "operator" "In" "values" (list "kube-dns" "coredns" "node-local-dns")))))
-    (dict "namespaceSelector" dict "podSelector" (dict "matchLabels" (dict "dns.operator.openshift.io/daemonset-dns" "default")))
+    (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" "kube-system")) "podSelector" (dict "matchExpressions" (list (dict "key" "k8s-app" "operator" "In" "values" (list "kube-dns" "coredns" "node-local-dns")))))
+    (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" "openshift-dns")) "podSelector" (dict "matchLabels" (dict "dns.operator.openshift.io/daemonset-dns" "default")))
     (dict "ipBlock" (dict "cidr" "169.254.20.10/32")))))
   "monitoring" (dict "from" list)
   "tls" (dict "secret" "")
   "traces" (dict "endpoint" "" "egress" (dict "to" list "port" 4318))
   "kafka" (dict "mode" "statefulset" "brokers" "" "prefix" "" "security" "plaintext"
     "ca" (dict "secret" "" "key" "ca.crt")
-    "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" "" "secret" "" "usernameKey" "username" "passwordKey" "password")
+    "sasl" (dict "mechanism" "SCRAM-SHA-512" "username" "" "secret" "" "each" false "usernameKey" "username" "passwordKey" "password")
     "egress" (dict "to" list "port" 9092))
 -}}
 {{- mustMergeOverwrite $defaults (.Values.global | default dict | deepCopy) | toYaml -}}

@@ -82,8 +82,10 @@ podSelector: {matchLabels: {app.kubernetes.io/name: {{ index . 1 }}, app.kuberne
     {{- include "tovar.kafkaEgress" $root | nindent 4 }}
     {{- include "tovar.tracesEgress" $root | nindent 4 }}
     {{- if $o.jwksUrl }}
-    # The token keys, wherever jwksUrl leads.
-    - ports: [{port: {{ (urlParse $o.jwksUrl).host | splitList ":" | rest | first | default (ternary 443 80 (hasPrefix "https" $o.jwksUrl)) }}, protocol: TCP}]
+    # The token keys, where jwksUrl leads.
+    - {{ with $o.jwksTo }}to: {{- toYaml . | nindent 8 }}
+      {{ end -}}
+      ports: [{port: {{ (urlParse $o.jwksUrl).host | splitList ":" | rest | first | default (ternary 443 80 (hasPrefix "https" $o.jwksUrl)) }}, protocol: TCP}]
     {{- else if ne $root.Chart.Name "users" }}
     - to:
         - {{- include "tovar.peer" (list $root "users" "service") | nindent 10 }}

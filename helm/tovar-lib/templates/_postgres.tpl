@@ -5,19 +5,22 @@
 {{- include "tovar.within" (list . .Chart.Name (ternary 41 43 (eq $operator "cnpg"))) }}-postgres
 {{- end }}
 
-{{/* Where the database's address, TLS and files are: secret, key, sslmode, ca. */}}
+{{/* Where a role's address of the database, TLS and files are: secret, key, sslmode, ca. (list $ role), as owner, service or relay. */}}
 {{- define "tovar.database" -}}
-{{- $o := include "tovar.options" . | fromYaml -}}
-{{- $name := include "tovar.postgresName" . -}}
+{{- $root := first . -}}{{- $role := last . -}}
+{{- $o := include "tovar.options" $root | fromYaml -}}
+{{- $name := include "tovar.postgresName" $root -}}
 {{- $mode := $o.postgres.sslmode -}}
 {{- $ca := $o.postgres.ca -}}
-{{- $secret := $name -}}{{- $key := "url" -}}
+{{- /* The owner's was the only one in earlier versions. */ -}}
+{{- $secret := $name -}}{{- $key := ternary "url" (printf "%s-url" $role) (eq $role "owner") -}}
 {{- if eq $o.postgres.operator "none" -}}
 {{- $secret = required "postgres.operator=none needs postgres.existingSecret" $o.postgres.existingSecret -}}
-{{- $key = $o.postgres.existingSecretKey -}}
+{{- $keys := dict "owner" $o.postgres.existingSecretOwnerKey "relay" $o.postgres.existingSecretRelayKey -}}
+{{- $key = index $keys $role | default $o.postgres.existingSecretKey -}}
 {{- else if eq $o.postgres.operator "cnpg" -}}
-{{- /* The operator makes both: the address of the primary, and the authority of the servers. */ -}}
-{{- $secret = printf "%s-app" $name -}}{{- $key = "uri" -}}
+{{- /* The operator makes the owner's address of the primary, and the authority of the servers. */ -}}
+{{- $secret = printf "%s-%s" $name (ternary "app" $role (eq $role "owner")) -}}{{- $key = "uri" -}}
 {{- $mode = $mode | default "verify-full" -}}
 {{- if not $ca.secret -}}{{- $ca = dict "secret" (printf "%s-ca" $name) "key" "ca.crt" -}}{{- end -}}
 {{- end -}}
@@ -33,7 +36,7 @@
 
 {{/* The settings of a process that talks to the service's database. */}}
 {{- define "tovar.databaseEnv" -}}
-{{- $database := include "tovar.database" . | fromYaml }}
+{{- $database := include "tovar.database" (list . "service") | fromYaml }}
 - {name: DATABASE_URL, value: "file:/etc/tovar/database-url"}
 - {name: DATABASE_SSLMODE, value: {{ $database.sslmode }}}
 {{- if $database.ca }}
@@ -41,7 +44,7 @@
 {{- end }}
 {{- end }}
 
-{{/* The files that these settings name, as sources of a projected volume. */}}
+{{/* The files that these settings name, as sources of a projected volume: (list $ role). */}}
 {{- define "tovar.databaseFiles" -}}
 {{- $database := include "tovar.database" . | fromYaml }}
 - secret:
@@ -85,13 +88,17 @@
 {{- end }}
 {{- end }}
 
+{{/* The roles beside the owner, as libs/connect has them: a link to its file leads there. */}}
+{{- define "tovar.rolesSql" -}}
+{{- (index .Subcharts "tovar-lib").Files.Get "roles.sql" -}}
+{{- end }}
+
 {{- define "tovar.postgresPlain" -}}
 {{- $root := first . -}}{{- $o := last . -}}
 {{- $name := include "tovar.postgresName" $root -}}
 {{- $service := $root.Chart.Name -}}
 {{- $known := ((lookup "v1" "Secret" $root.Release.Namespace $name).data) | default dict -}}
-{{- $password := include "tovar.kept" (dict "in" $known "key" "password") -}}
-{{- $reader := include "tovar.kept" (dict "in" $known "key" "reader-password") }}
+{{- $password := include "tovar.kept" (dict "in" $known "key" "password") }}
 ---
 apiVersion: v1
 kind: Secret
@@ -101,33 +108,39 @@ metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2
 stringData:
   superuser-password: {{ include "tovar.kept" (dict "in" $known "key" "superuser-password") }}
   password: {{ $password }}
-  reader-password: {{ $reader }}
   url: postgres://{{ $service }}:{{ $password }}@{{ $name }}:5432/{{ $service }}
-  reader-url: postgres://{{ $service }}_reader:{{ $reader }}@{{ $name }}:5432/{{ $service }}
+  {{- range tuple "service" "relay" "reader" }}
+  {{- $own := include "tovar.kept" (dict "in" $known "key" (printf "%s-password" .)) }}
+  {{ . }}-password: {{ $own }}
+  {{ . }}-url: postgres://{{ $service }}_{{ . }}:{{ $own }}@{{ $name }}:5432/{{ $service }}
+  {{- end }}
 ---
 apiVersion: v1
 kind: ConfigMap
 metadata: {{- include "tovar.metadata" (list $root "postgres" $name) | nindent 2 }}
 data:
-  # Run once, by the image, in a new cluster.
+  # At each start: what a later version wants is there, too. Passwords are read by psql, and stand in no argument.
   roles.sh: |
     set -e
-    psql -v ON_ERROR_STOP=1 --username postgres <<'SQL'
-    -- Not as arguments, which every process of the pod may read.
-    \getenv password OWNER_PASSWORD
-    \getenv reader READER_PASSWORD
-    -- The owner reaches this database and no other; the reader changes nothing in it.
-    CREATE ROLE {{ $service }} LOGIN PASSWORD :'password';
-    CREATE ROLE {{ $service }}_reader LOGIN PASSWORD :'reader';
-    ALTER ROLE {{ $service }}_reader SET default_transaction_read_only = on;
-    CREATE DATABASE {{ $service }} OWNER {{ $service }};
-    REVOKE ALL ON DATABASE {{ $service }} FROM PUBLIC;
+    until pg_isready -q -h 127.0.0.1 -U postgres; do sleep 0.2; done
+    psql -v ON_ERROR_STOP=1 -q --username postgres <<'SQL'
+    \set owner_password `cat /etc/postgres/password`
+    \set service_password `cat /etc/postgres/service-password`
+    \set relay_password `cat /etc/postgres/relay-password`
+    \set reader_password `cat /etc/postgres/reader-password`
+    SELECT 'CREATE ROLE {{ $service }} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{{ $service }}') \gexec
+    ALTER ROLE {{ $service }} PASSWORD :'owner_password';
+    SELECT 'CREATE DATABASE {{ $service }} OWNER {{ $service }}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{{ $service }}') \gexec
     REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
-    GRANT CONNECT ON DATABASE {{ $service }} TO {{ $service }}_reader;
     \connect {{ $service }}
-    GRANT USAGE ON SCHEMA public TO {{ $service }}_reader;
-    ALTER DEFAULT PRIVILEGES FOR ROLE {{ $service }} IN SCHEMA public GRANT SELECT ON TABLES TO {{ $service }}_reader;
+    SET client_min_messages = warning;
+    \i /etc/postgres-roles/roles.sql
+    {{- range tuple "service" "relay" "reader" }}
+    ALTER ROLE {{ $service }}_{{ . }} PASSWORD :'{{ . }}_password';
+    {{- end }}
     SQL
+  roles.sql: |
+    {{- include "tovar.rolesSql" $root | nindent 4 }}
 ---
 apiVersion: v1
 kind: Service
@@ -147,6 +160,9 @@ spec:
   template:
     metadata:
       labels: {{- include "tovar.labels" (list $root "postgres") | nindent 8 }}
+      annotations:
+        # Other roles are another pod, which makes them.
+        checksum/roles: {{ include "tovar.rolesSql" $root | sha256sum }}
     spec:
       {{- include "tovar.podBase" $root | nindent 6 }}
       securityContext: {{- include "tovar.podSecurity" (dict "user" $o.postgres.runAsUser) | nindent 8 }}
@@ -163,9 +179,8 @@ spec:
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env:
             - {name: PGDATA, value: /var/lib/postgresql/data/pgdata}
-            {{- range $variable, $key := dict "POSTGRES_PASSWORD" "superuser-password" "OWNER_PASSWORD" "password" "READER_PASSWORD" "reader-password" }}
-            - {name: {{ $variable }}, valueFrom: {secretKeyRef: {name: {{ $name }}, key: {{ $key }}}}}
-            {{- end }}
+            - {name: POSTGRES_PASSWORD_FILE, value: /etc/postgres/superuser-password}
+          lifecycle: {postStart: {exec: {command: [sh, /etc/postgres-roles/roles.sh]}}}
           ports: [{name: postgres, containerPort: 5432}]
           # Also while it makes its cluster: then it does not listen on TCP.
           startupProbe:
@@ -183,13 +198,22 @@ spec:
           resources: {{- toYaml $o.postgres.resources | nindent 12 }}
           volumeMounts:
             - {name: data, mountPath: /var/lib/postgresql/data}
-            - {name: roles, mountPath: /docker-entrypoint-initdb.d, readOnly: true}
+            - {name: roles, mountPath: /etc/postgres-roles, readOnly: true}
+            - {name: passwords, mountPath: /etc/postgres, readOnly: true}
             - {name: run, mountPath: /var/run/postgresql}
             - {name: run, mountPath: /tmp, subPath: tmp}
             - {name: shm, mountPath: /dev/shm}
       volumes:
         - {name: roles, configMap: {name: {{ $name }}}}
-        - {name: run, emptyDir: {}}
+        - name: passwords
+          secret:
+            secretName: {{ $name }}
+            defaultMode: 0440
+            items:
+              {{- range tuple "superuser-password" "password" "service-password" "relay-password" "reader-password" }}
+              - {key: {{ . }}, path: {{ . }}}
+              {{- end }}
+        - {name: run, emptyDir: {sizeLimit: 64Mi}}
         - {name: shm, emptyDir: {medium: Memory, sizeLimit: 128Mi}}
   volumeClaimTemplates:
     - metadata:
@@ -207,15 +231,20 @@ spec:
 {{- $root := first . -}}{{- $o := last . -}}
 {{- $name := include "tovar.postgresName" $root -}}
 {{- $service := $root.Chart.Name -}}
-{{- $known := ((lookup "v1" "Secret" $root.Release.Namespace (printf "%s-reader" $name)).data) | default dict }}
+{{- range tuple "service" "relay" "reader" }}
+{{- $secret := printf "%s-%s" $name . }}
+{{- $known := ((lookup "v1" "Secret" $root.Release.Namespace $secret).data) | default dict }}
+{{- $password := include "tovar.kept" (dict "in" $known "key" "password") }}
 ---
 apiVersion: v1
 kind: Secret
-metadata: {{- include "tovar.metadata" (list $root "postgres" (printf "%s-reader" $name)) | nindent 2 }}
+metadata: {{- include "tovar.metadata" (list $root "postgres" $secret) | nindent 2 }}
 type: kubernetes.io/basic-auth
 stringData:
-  username: {{ $service }}_reader
-  password: {{ include "tovar.kept" (dict "in" $known "key" "password") }}
+  username: {{ $service }}_{{ . }}
+  password: {{ $password }}
+  uri: postgres://{{ $service }}_{{ . }}:{{ $password }}@{{ $name }}-rw:5432/{{ $service }}
+{{- end }}
 ---
 apiVersion: postgresql.cnpg.io/v1
 kind: Cluster
@@ -226,14 +255,27 @@ spec:
   imageName: {{ . }}
   {{- end }}
   bootstrap:
-    initdb: {database: {{ $service }}, owner: {{ $service }}, encoding: UTF8, localeCollate: C, localeCType: C}
+    initdb:
+      database: {{ $service }}
+      owner: {{ $service }}
+      encoding: UTF8
+      localeCollate: C
+      localeCType: C
+      # By a superuser, in a new cluster only: in one of an earlier version an administrator runs it, see docs/deploy.md.
+      postInitApplicationSQL:
+        - |
+          {{- include "tovar.rolesSql" $root | nindent 10 }}
   managed:
     roles:
-      - name: {{ $service }}_reader
+      {{- range tuple "service" "relay" "reader" }}
+      - name: {{ $service }}_{{ . }}
         ensure: present
         login: true
-        inRoles: [pg_read_all_data]
-        passwordSecret: {name: {{ $name }}-reader}
+        {{- if eq . "reader" }}
+        connectionLimit: 20
+        {{- end }}
+        passwordSecret: {name: {{ $name }}-{{ . }}}
+      {{- end }}
   # An event that was acknowledged to its publisher survives the loss of the primary.
   {{- if gt (int $o.postgres.cnpg.instances) 1 }}
   postgresql:

@@ -37,7 +37,7 @@ spec:
 {{- if not $o.consumes }}
 {{- fail (printf "%s consumes nothing: scale it by hpa" $root.Chart.Name) }}
 {{- end }}
-{{- $kafka := include "tovar.kafka" $root | fromYaml }}
+{{- $kafka := include "tovar.kafkaAs" (list $root $root.Chart.Name) | fromYaml }}
 {{- $secured := ne $kafka.security "plaintext" }}
 ---
 apiVersion: keda.sh/v1alpha1

@@ -67,7 +67,7 @@ stringData:
 - {name: LOG_FORMAT, value: json}
 {{- include "tovar.tlsEnv" . }}
 {{- include "tovar.databaseEnv" $root }}
-{{- include "tovar.kafkaEnv" $root }}
+{{- include "tovar.kafkaEnv" (list $root $root.Chart.Name) }}
 {{- include "tovar.tracesEnv" $root }}
 {{- range $variable, $from := $o.secretEnv }}
 - {name: {{ $variable }}, value: "file:/etc/tovar-secrets/{{ $from.key }}"}
@@ -86,26 +86,53 @@ env:
   - {name: LOG_FORMAT, value: json}
   - {name: RELAY_SOURCE, value: /tovar/{{ $root.Chart.Name }}}
   {{- include "tovar.databaseEnv" $root | nindent 2 }}
-  {{- include "tovar.kafkaEnv" $root | nindent 2 }}
+  {{- include "tovar.kafkaEnv" (list $root (printf "%s-relay" $root.Chart.Name)) | nindent 2 }}
   {{- include "tovar.tracesEnv" $root | nindent 2 }}
   {{- include "tovar.env" $o.relay.env | nindent 2 }}
 ports: [{name: relay-ops, containerPort: 9091}]
 {{ include "tovar.probes" "relay-ops" }}
 resources: {{- toYaml $o.relay.resources | nindent 2 }}
-volumeMounts: [{name: files, mountPath: /etc/tovar, readOnly: true}]
+volumeMounts: [{name: relay-files, mountPath: /etc/tovar, readOnly: true}]
 {{- end }}
 
-{{/* What must not stand in a variable, as files: what the service and its relay share. */}}
+{{/* The settings of who runs migrations, and where the file of the database's owner is mounted. */}}
+{{- define "tovar.ownerEnv" -}}
+- {name: MIGRATION_DATABASE_URL, value: "file:/etc/tovar-owner/database-url"}
+{{- end }}
+{{- define "tovar.ownerMount" -}}
+- {name: owner-files, mountPath: /etc/tovar-owner, readOnly: true}
+{{- end }}
+
+{{/* What must not stand in a variable, as files: the service's own, */}}
 {{- define "tovar.files" -}}
 - name: files
   projected:
     defaultMode: 0440
     sources:
-      {{- include "tovar.databaseFiles" . | nindent 6 }}
-      {{- include "tovar.kafkaFiles" . | nindent 6 }}
+      {{- include "tovar.databaseFiles" (list . "service") | nindent 6 }}
+      {{- include "tovar.kafkaFiles" (list . .Chart.Name) | nindent 6 }}
 {{- end }}
 
-{{/* And what only the service may know. */}}
+{{/* its relay's, */}}
+{{- define "tovar.relayFiles" -}}
+- name: relay-files
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- include "tovar.databaseFiles" (list . "relay") | nindent 6 }}
+      {{- include "tovar.kafkaFiles" (list . (printf "%s-relay" .Chart.Name)) | nindent 6 }}
+{{- end }}
+
+{{/* the database's owner's, for migrations, */}}
+{{- define "tovar.ownerFiles" -}}
+- name: owner-files
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- include "tovar.databaseFiles" (list . "owner") | nindent 6 }}
+{{- end }}
+
+{{/* and what only the service may know. */}}
 {{- define "tovar.secretFiles" -}}
 {{- $root := first . -}}{{- $o := last . -}}
 - name: secrets
@@ -156,9 +183,11 @@ spec:
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
           env:
             - {name: MIGRATE_ONLY, value: "true"}
+            {{- include "tovar.ownerEnv" $root | nindent 12 }}
             {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
           resources: {{- toYaml $o.resources | nindent 12 }}
           volumeMounts:
+            {{- include "tovar.ownerMount" $root | nindent 12 }}
             - {name: files, mountPath: /etc/tovar, readOnly: true}
             - {name: secrets, mountPath: /etc/tovar-secrets, readOnly: true}
         {{- end }}
@@ -174,7 +203,11 @@ spec:
           image: {{ include "tovar.image" (list $root $root.Chart.Name) }}
           imagePullPolicy: {{ include "tovar.pullPolicy" $root }}
           securityContext: {{- include "tovar.containerSecurity" $root | nindent 12 }}
-          env: {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
+          env:
+            {{- if not $o.migrations.initContainer }}
+            {{- include "tovar.ownerEnv" $root | nindent 12 }}
+            {{- end }}
+            {{- include "tovar.serviceEnv" (list $root $o) | nindent 12 }}
           ports:
             - {name: http, containerPort: 8080}
             {{- if eq $root.Chart.Name "users" }}
@@ -186,6 +219,9 @@ spec:
           lifecycle: {preStop: {sleep: {seconds: {{ $o.preStopSeconds }}}}}
           resources: {{- toYaml $o.resources | nindent 12 }}
           volumeMounts:
+            {{- if not $o.migrations.initContainer }}
+            {{- include "tovar.ownerMount" $root | nindent 12 }}
+            {{- end }}
             - {name: files, mountPath: /etc/tovar, readOnly: true}
             - {name: secrets, mountPath: /etc/tovar-secrets, readOnly: true}
             {{- if include "tovar.tls" (list $root $o) }}
@@ -193,6 +229,10 @@ spec:
             {{- end }}
       volumes:
         {{- include "tovar.files" $root | nindent 8 }}
+        {{- include "tovar.ownerFiles" $root | nindent 8 }}
+        {{- if eq $o.relay.mode "sidecar" }}
+        {{- include "tovar.relayFiles" $root | nindent 8 }}
+        {{- end }}
         {{- include "tovar.secretFiles" (list $root $o) | nindent 8 }}
         {{- include "tovar.tlsVolume" (list $root $o) | nindent 8 }}
 {{- end }}
@@ -229,7 +269,7 @@ spec:
       containers:
         - name: relay
           {{- include "tovar.relayContainer" (list $root $o) | nindent 10 }}
-      volumes: {{- include "tovar.files" $root | nindent 8 }}
+      volumes: {{- include "tovar.relayFiles" $root | nindent 8 }}
 {{- if gt (int $o.relay.replicas) 1 }}
 {{ include "tovar.disruption" (list $root $o "relay" $name) }}
 {{- end }}

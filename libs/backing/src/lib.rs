@@ -20,7 +20,7 @@ pub use cut::cut;
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions};
 pub use means::Means;
 pub use place::{Unprivileged, forget_data};
-pub use postgres::{Postgres, PostgresOptions};
+pub use postgres::{OfRoles, Postgres, PostgresOptions};
 pub use shared::{Servers, own_kafka, own_kafka_cluster, own_postgres, shared};
 
 /// Where progress goes, a line at a time.

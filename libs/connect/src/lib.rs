@@ -4,10 +4,12 @@
 mod address;
 mod kafka;
 mod postgres;
+mod roles;
 mod secret;
 mod tls;
 
 pub use address::AddressError;
 pub use kafka::{KafkaSecurity, KafkaSettings, KafkaSettingsError};
 pub use postgres::{ConnectError, Line, PostgresSettings, SslMode};
+pub use roles::{DatabaseRole, ROLES_SQL};
 pub use secret::{Secret, SecretError};

@@ -8,6 +8,7 @@ mod migrate;
 mod pool;
 mod postgres;
 mod pulse;
+mod rights;
 mod rows;
 mod transaction;
 
@@ -18,6 +19,7 @@ pub use migrate::{MigrateError, Migrations, migrate};
 pub use pool::{Db, DbSettings};
 pub use postgres::PostgresMetrics;
 pub use pulse::Pulse;
+pub use rights::Rights;
 pub use rows::LockedRow;
 pub use transaction::{Gathered, Tx, Work, WorkOn};
 

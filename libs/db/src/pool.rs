@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use connect::{Line, PostgresSettings};
+use connect::{ConnectError, Line, PostgresSettings, Secret};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
@@ -24,6 +24,16 @@ pub struct DbSettings {
     #[command(flatten)]
     pub postgres: PostgresSettings,
 
+    /// The same database for its owner, who runs migrations, or file:/path; without it migrations
+    /// run by DATABASE_URL, if its role may
+    #[arg(
+        long,
+        env = "MIGRATION_DATABASE_URL",
+        hide_env_values = true,
+        help_heading = "PostgreSQL"
+    )]
+    pub migration_database_url: Option<Secret>,
+
     /// Connections that the service keeps at most
     #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500), help_heading = "PostgreSQL")]
     pub database_pool_size: u32,
@@ -46,9 +56,25 @@ impl DbSettings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             postgres: PostgresSettings::new(url),
+            migration_database_url: None,
             database_pool_size: 10,
             database_pool_timeout: 5,
             migration_patience: 120,
+        }
+    }
+
+    /// Refuses what no attempt could connect with. Nothing is sent.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        self.postgres.check()?;
+        self.for_migrations().check()
+    }
+
+    /// The database for who runs migrations.
+    pub(crate) fn for_migrations(&self) -> PostgresSettings {
+        let owner = self.migration_database_url.as_ref();
+        PostgresSettings {
+            database_url: owner.unwrap_or(&self.postgres.database_url).clone(),
+            ..self.postgres.clone()
         }
     }
 }

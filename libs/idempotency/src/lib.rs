@@ -16,10 +16,19 @@ pub use once::{
     Begun, IdempotencyError, KeyedRequest, Reservation, StoredAnswer, begin, forget, is_used, purge,
 };
 
+use db::Rights;
 use diesel_migrations::embed_migrations;
 
 /// The table of keys; part of each service's database.
-pub const MIGRATIONS: db::Migrations = embed_migrations!();
+pub const MIGRATIONS: db::Migrations = db::Migrations::new(embed_migrations!(), &RIGHTS);
+
+/// Kept answers may show names and addresses: only the service sees them.
+const RIGHTS: [Rights; 4] = [
+    Rights::of_table("idempotency_keys").service("SELECT, INSERT, UPDATE, DELETE"),
+    Rights::of_function("idempotency_begin").service("EXECUTE"),
+    Rights::of_function("idempotency_is_used").service("EXECUTE"),
+    Rights::of_function("idempotency_forgotten_key").service("EXECUTE"),
+];
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Idempotency")]

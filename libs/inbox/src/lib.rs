@@ -24,6 +24,7 @@ mod subscriptions;
 mod together;
 mod worker;
 
+use db::Rights;
 use diesel_migrations::embed_migrations;
 
 pub use apply::{Outcome, deliver};
@@ -36,7 +37,32 @@ pub use status::{InboxStatus, status};
 pub use subscriptions::{Delivery, Handler, Subscriptions};
 
 /// The inbox's tables; part of each service's database.
-pub const MIGRATIONS: db::Migrations = embed_migrations!();
+pub const MIGRATIONS: db::Migrations = db::Migrations::new(embed_migrations!(), &RIGHTS);
+
+/// What operators did and asked for is written by the owner only, as whom they act.
+const RIGHTS: [Rights; 10] = [
+    Rights::of_table("inbox")
+        .service("SELECT, INSERT, DELETE")
+        .reader("SELECT"),
+    Rights::of_table("inbox_parked")
+        .service("SELECT, INSERT, UPDATE, DELETE")
+        .reader(
+            "SELECT (seq, consumer, event_id, topic, partition, \"offset\", key, key_bytes, type, code, reason, parked_at, \
+             state, changed_at)",
+        ),
+    Rights::of_table("inbox_blocked")
+        .service("SELECT, INSERT, UPDATE, DELETE")
+        .reader("SELECT"),
+    Rights::of_table("inbox_park_requests").service("SELECT, DELETE"),
+    Rights::of_table("inbox_positions").service("SELECT, INSERT, UPDATE"),
+    Rights::of_table("inbox_gaps")
+        .service("SELECT, INSERT, UPDATE")
+        .reader("SELECT"),
+    Rights::of_table("inbox_operations"),
+    Rights::of_function("inbox_accept").service("EXECUTE"),
+    Rights::of_function("inbox_accept_all").service("EXECUTE"),
+    Rights::of_function("inbox_is_clear").service("EXECUTE"),
+];
 
 /// Days for which each inbox remembers at least. An outbox keeps what it has sent for up to 36 hours and can be asked to send it
 /// again in that time.

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
-use db::{Db, Migrations, Pulse};
+use db::{Db, Migrations, Pulse, Rights};
 use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
@@ -37,7 +37,18 @@ use crate::{
     security::{self, SecurityLog},
 };
 
-const MIGRATIONS: Migrations = embed_migrations!();
+const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &RIGHTS);
+
+/// A service adds to the security log, and neither reads nor changes it. The reader sees no
+/// network of a person.
+const RIGHTS: [Rights; 5] = [
+    Rights::of_table("token_key_cache").service("SELECT, INSERT, UPDATE"),
+    Rights::of_table("void_tokens").service("SELECT, INSERT, UPDATE, DELETE"),
+    Rights::of_table("security_events").service("INSERT"),
+    Rights::of_function("security_events_forget").service("EXECUTE"),
+    Rights::of_table("security_log")
+        .reader("SELECT (at, kind, who, what, whom, trace_id, outcome, reason, database_role)"),
+];
 
 /// A service that was started. Dropping it does not stop it; [`Running::stop`] does, in good order.
 pub struct Running {
@@ -235,7 +246,7 @@ async fn listen(address: Listen, setting: &str) -> anyhow::Result<TcpListener> {
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
-    kit.db.postgres.check()?;
+    kit.db.check()?;
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![

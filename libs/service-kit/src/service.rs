@@ -19,7 +19,7 @@ pub trait Service: Send + Sync + 'static {
     const PUBLISHES: &'static [&'static str];
     /// The codes of its own refusals, for the page that explains them.
     const PROBLEMS: &'static [ProblemDoc];
-    /// Its tables.
+    /// Its tables, and what each role may do with them.
     const MIGRATIONS: Migrations;
 
     /// Settings beyond those that every service has; [`NoSettings`] if there are none.

@@ -19,7 +19,7 @@ async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
     let mut store = Store::on(&postgres, &servers.kafka, 1, &[]).await;
     let gate = Gate::open(postgres.port()).await;
     let mut settings = store.settings();
-    settings.postgres = PostgresSettings::new(gate.url(&store.url, postgres.port()));
+    settings.postgres = PostgresSettings::new(gate.url(&store.relay_url, postgres.port()));
     let _relay = outbox_relay::start(settings).await.unwrap();
     let mut topic = store.topic();
 

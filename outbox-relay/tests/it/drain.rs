@@ -102,7 +102,7 @@ async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_
 async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterwards() {
     let store = Store::new().await;
     let mut settings = store.settings();
-    settings.postgres = PostgresSettings::new(over_a_slow_line(&store.url).await);
+    settings.postgres = PostgresSettings::new(over_a_slow_line(&store.relay_url).await);
     let mut relay = outbox_relay::start(settings).await.unwrap();
     let publishing = CancellationToken::new();
     let publisher = tokio::spawn({

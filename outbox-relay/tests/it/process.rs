@@ -28,7 +28,7 @@ impl Process {
         let log = std::env::temp_dir().join(format!("relay-{}.log", Uuid::now_v7()));
         let file = File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_outbox-relay"))
-            .env("DATABASE_URL", &store.url)
+            .env("DATABASE_URL", &store.relay_url)
             .env("KAFKA_BROKERS", &store.brokers)
             .env("KAFKA_PREFIX", &store.prefix)
             .envs(settings.iter().copied())

@@ -44,7 +44,7 @@ async fn slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
 async fn a_relay_whose_saves_take_long_saves_less_often() {
     let store = Store::new().await;
     let mut settings = store.settings();
-    settings.postgres = PostgresSettings::new(over_a_slow_line(&store.url).await);
+    settings.postgres = PostgresSettings::new(over_a_slow_line(&store.relay_url).await);
     let _relay = outbox_relay::start(settings).await.unwrap();
     let first = store.publish("key", "").await;
     store.topic().until_has([first]).await;

@@ -1,6 +1,6 @@
 use std::{future::Future, time::Duration};
 
-use backing::{Kafka, Postgres};
+use backing::{Kafka, OfRoles, Postgres};
 use connect::{KafkaSettings, PostgresSettings};
 use db::{Db, DbError, DbSettings, Tx};
 use kernel::Event;
@@ -37,7 +37,10 @@ pub fn noted(key: &str, text: &str) -> Noted {
 
 /// A service's database with an outbox, and the topic that its relay sends to.
 pub struct Store {
+    /// For a superuser, as whom the tests publish and meddle.
     pub url: String,
+    /// For the relay's role.
+    pub relay_url: String,
     pub brokers: String,
     pub prefix: String,
     pub db: Db,
@@ -57,7 +60,14 @@ impl Store {
 
     pub async fn on(postgres: &Postgres, kafka: &Kafka, partitions: i32, settings: &[(&str, &str)]) -> Self {
         let name = format!("relay{}", Uuid::now_v7().simple());
-        let url = postgres.create_database(&name).await.unwrap();
+        let passwords = OfRoles {
+            owner: "an owner's".to_owned(),
+            service: "a service's".to_owned(),
+            relay: "a relay's".to_owned(),
+            reader: "a reader's".to_owned(),
+        };
+        let relay_url = postgres.provision(&name, &passwords).await.unwrap().relay;
+        let url = postgres.url(&name);
         let prefix = format!("{name}.");
         kafka
             .create_topic(&format!("{prefix}{}", Noted::TOPIC), partitions, settings)
@@ -73,6 +83,7 @@ impl Store {
         outbox::declare_topics(&db, &[Noted::TOPIC]).await.unwrap();
         Self {
             url,
+            relay_url,
             brokers: kafka.bootstrap(),
             prefix,
             db,
@@ -81,8 +92,13 @@ impl Store {
     }
 
     pub fn settings(&self) -> RelaySettings {
+        self.settings_by(&self.relay_url)
+    }
+
+    /// By this address of the database.
+    pub fn settings_by(&self, url: &str) -> RelaySettings {
         let kafka = KafkaSettings::new(&self.brokers, &self.prefix);
-        RelaySettings::new("/test", PostgresSettings::new(&self.url), kafka)
+        RelaySettings::new("/test", PostgresSettings::new(url), kafka)
     }
 
     pub async fn relay(&self) -> Running {

@@ -12,4 +12,4 @@ pub use operations::{Operation, Place, body_of, operations};
 pub use prometheus::{Prometheus, Samples};
 pub use secure::{Secure, greets};
 pub use shop::{Shop, WITHIN};
-pub use store::{PARTITIONS, SERVICES, Store, TOKEN_KEY_SECRET, each, service};
+pub use store::{PARTITIONS, SERVICES, Store, TOKEN_KEY_SECRET, each, service, session};

@@ -1,4 +1,5 @@
 use std::{
+    fmt::Write,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -11,28 +12,35 @@ use connect::{KafkaSecurity, KafkaSettings, PostgresSettings, Secret, SslMode};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tovar::client::wait_for;
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
+use tovar::{client::wait_for, services::SERVICES};
 
 use super::store::Ways;
 
-/// Who the store's processes are in both servers.
+/// Who the store's processes are in PostgreSQL, and who may do all in Kafka. There each process has
+/// a name of its own, with this password.
 const USER: (&str, &str) = ("shop", "the shop's password");
 /// The one name that the servers' certificate vouches for.
 const HOST: &str = "localhost";
+const LOG_IN: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL that lets `shop` in over TLS only, and a Kafka that knows TLS with a log-in only.
 pub struct Secure {
     pub postgres: Postgres,
     kafka_port: u16,
+    /// Where Kafka's programs are.
+    classpath: String,
     /// The authority that vouches for both, and one that does not.
     pub ca: PathBuf,
     /// What it vouches for, with its private key.
     pub certificate: PathBuf,
     pub other_ca: PathBuf,
     _kafka: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Secure {
@@ -59,15 +67,16 @@ impl Secure {
         let postgres = backing::own_postgres().await.unwrap();
         demand_tls(&postgres, &certificate, &key).await;
         fs::write(at("server.pem"), key.serialize_pem() + &certificate.pem()).unwrap();
-        let (kafka, kafka_port) = start_kafka(folder.path()).await;
+        let (kafka, kafka_port, classpath) = start_kafka(folder.path()).await;
         let secure = Self {
             postgres,
             kafka_port,
+            classpath,
             ca: at("ca.pem"),
             certificate: at("server.pem"),
             other_ca: at("other.pem"),
             _kafka: kafka,
-            _folder: folder,
+            folder,
         };
         let settings = secure.kafka("");
         wait_for("Kafka to start", STARTS_WITHIN, async || {
@@ -76,6 +85,50 @@ impl Secure {
         .await
         .unwrap();
         Some(secure)
+    }
+
+    /// Allows each process of a store what the charts allow it.
+    pub async fn allow(&self, prefix: &str) {
+        let mut lines = String::new();
+        for service in SERVICES {
+            let name = service.name;
+            let mut line = |who: &str, operation: &str, what: &str| {
+                let _ = writeln!(lines, "{who} {operation} {what}");
+            };
+            line(name, "READ", &format!("GROUP {prefix}{name}"));
+            for topic in service.reads() {
+                line(name, "READ", &format!("TOPIC {prefix}{topic}"));
+            }
+            let relay = format!("{name}-relay");
+            line(&relay, "IDEMPOTENT_WRITE", "CLUSTER kafka-cluster");
+            if let Some(topic) = service.topic {
+                line(&relay, "WRITE", &format!("TOPIC {prefix}{topic}"));
+            }
+        }
+        let (folder, (user, password)) = (self.folder.path(), USER);
+        let properties = format!(
+            "bootstrap.servers={HOST}:{}\nsecurity.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n\
+             sasl.jaas.config={LOG_IN} required username=\"{user}\" password=\"{password}\";\n\
+             ssl.truststore.type=PEM\nssl.truststore.location={}\n",
+            self.kafka_port,
+            self.ca.display(),
+        );
+        let (file, source) = (folder.join("client.properties"), folder.join("Allow.java"));
+        fs::write(&file, properties).unwrap();
+        fs::write(&source, include_str!("Allow.java")).unwrap();
+        let mut java = Command::new("java");
+        java.args(["-Xmx128m", "-cp", &self.classpath])
+            .arg(&source)
+            .arg(&file);
+        java.stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut allowing = java.spawn().unwrap();
+        let mut words = allowing.stdin.take().unwrap();
+        words.write_all(lines.as_bytes()).await.unwrap();
+        drop(words);
+        let done = allowing.wait_with_output().await.unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// As a store is told by its operator.
@@ -172,7 +225,7 @@ async fn demand_tls(postgres: &Postgres, certificate: &Certificate, key: &KeyPai
 }
 
 /// A broker with one door for clients; the controller's is its own affair.
-async fn start_kafka(folder: &Path) -> (Child, u16) {
+async fn start_kafka(folder: &Path) -> (Child, u16, String) {
     let jars = [
         "org.apache.kafka:kafka_2.13:4.1.0",
         "org.slf4j:slf4j-simple:1.7.36",
@@ -181,7 +234,6 @@ async fn start_kafka(folder: &Path) -> (Child, u16) {
     let classpath = format!("{}/*", jars.display());
     let ports = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     let [port, controller] = ports.map(|listener| listener.local_addr().unwrap().port());
-    let log_in = "org.apache.kafka.common.security.scram.ScramLoginModule";
     let at = folder.display();
     let (user, password) = USER;
     let properties = format!(
@@ -192,7 +244,9 @@ async fn start_kafka(folder: &Path) -> (Child, u16) {
          controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
          inter.broker.listener.name=CLIENTS\nsasl.mechanism.inter.broker.protocol=SCRAM-SHA-512\n\
          sasl.enabled.mechanisms=SCRAM-SHA-512\n\
-         listener.name.clients.scram-sha-512.sasl.jaas.config={log_in} required username=\"{user}\" password=\"{password}\";\n\
+         listener.name.clients.scram-sha-512.sasl.jaas.config={LOG_IN} required username=\"{user}\" password=\"{password}\";\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:{user};User:ANONYMOUS\n\
          ssl.keystore.type=PEM\nssl.keystore.location={at}/server.pem\n\
          ssl.truststore.type=PEM\nssl.truststore.location={at}/ca.pem\n\
          log.dirs={at}/log\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
@@ -212,24 +266,24 @@ async fn start_kafka(folder: &Path) -> (Child, u16) {
         java.args(main).arg(&file).stdin(Stdio::null()).kill_on_drop(true);
         java
     };
-    let known = format!("SCRAM-SHA-512=[name={user},password={password}]");
-    let format = [
+    let processes = SERVICES.map(|service| [service.name.to_owned(), format!("{}-relay", service.name)]);
+    let users = processes.into_iter().flatten().chain([user.to_owned()]);
+    let known = users.map(|user| format!("--add-scram=SCRAM-SHA-512=[name={user},password={password}]"));
+    let known: Vec<String> = known.collect();
+    let mut format = vec![
         "kafka.tools.StorageTool",
         "format",
         "-t",
         "TovarTovarTovarTovarTw",
-        "--add-scram",
-        &known,
-        "-c",
     ];
+    format.extend(known.iter().map(String::as_str));
+    format.push("-c");
     let formatted = java(&format).output().await.unwrap();
     assert!(
         formatted.status.success(),
         "{}",
         String::from_utf8_lossy(&formatted.stderr)
     );
-    (
-        java(&["kafka.Kafka"]).stdout(Stdio::null()).spawn().unwrap(),
-        port,
-    )
+    let kafka = java(&["kafka.Kafka"]).stdout(Stdio::null()).spawn().unwrap();
+    (kafka, port, classpath)
 }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use backing::{Kafka, Postgres};
+use backing::{Kafka, OfRoles, Postgres};
 use clap::{Args, FromArgMatches, Parser};
 use connect::{KafkaSettings, PostgresSettings};
 use gateway::GatewaySettings;
@@ -32,8 +32,10 @@ pub struct Store {
     pub guest: Client,
     pub manager: Client,
     pub prefix: String,
-    pub databases: BTreeMap<&'static str, String>,
-    readers: BTreeMap<String, String>,
+    /// Addresses of the databases for each of their roles.
+    pub databases: BTreeMap<&'static str, OfRoles<String>>,
+    /// The same for a superuser, as whom tests look and meddle.
+    superuser: BTreeMap<&'static str, String>,
     pub ops: BTreeMap<&'static str, String>,
     ground: Ground,
     services: BTreeMap<&'static str, Running>,
@@ -44,8 +46,20 @@ pub struct Store {
 /// How the store's processes come to their servers.
 pub struct Ways {
     pub kafka: KafkaSettings,
-    /// From the address of a database for its superuser.
+    /// From the address of a database for one of its roles.
     pub postgres: Box<dyn Fn(&str) -> PostgresSettings + Send + Sync>,
+}
+
+impl Ways {
+    /// As one process reaches Kafka: by a log-in of its own, where the brokers ask for one.
+    pub fn kafka_as(&self, process: &str) -> KafkaSettings {
+        let kafka = self.kafka.clone();
+        let log_in = kafka.kafka_sasl_username.as_ref().map(|_| process.to_owned());
+        KafkaSettings {
+            kafka_sasl_username: log_in,
+            ..kafka
+        }
+    }
 }
 
 /// What stays when a service is stopped and started again.
@@ -100,7 +114,9 @@ impl Store {
 
     /// On servers that the store's processes reach over TLS only.
     pub async fn start_secure(servers: &Secure) -> Self {
-        let ways = servers.ways(&new_prefix());
+        let prefix = new_prefix();
+        servers.allow(&prefix).await;
+        let ways = servers.ways(&prefix);
         let arguments = ["topics", "--partitions", &PARTITIONS.to_string()];
         let topics = TopicsSettings {
             kafka: ways.kafka.clone(),
@@ -161,19 +177,23 @@ impl Store {
             ground.own.entry(service).or_default().extend(settings);
         }
         let (mut databases, mut services, mut relays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut readers = BTreeMap::new();
+        let mut superuser = BTreeMap::new();
+        let passwords = OfRoles {
+            owner: "an owner's".to_owned(),
+            service: "a service's".to_owned(),
+            relay: "a relay's".to_owned(),
+            reader: "a reader's".to_owned(),
+        };
         for service in SERVICES {
-            let database = postgres.create_database(&format!("{prefix}{service}")).await;
-            let database = database.expect("a database");
+            let name = format!("{prefix}{service}");
+            let database = postgres.provision(&name, &passwords).await;
+            let database = database.expect("a database with its roles");
+            superuser.insert(service, postgres.url(&name));
             let running = start_service(service, &database, &mut ground, Clock::system()).await;
             services.insert(service, running);
             let relay = start_relay(service, &database, &ground.ways).await;
             relays.insert(service, relay);
             databases.insert(service, database);
-            let reader = postgres
-                .provision_reader(&format!("{prefix}{service}"), "a reader's")
-                .await;
-            readers.insert(service.to_owned(), reader.expect("a role that reads"));
         }
         let gateway = start_gateway(&ground).await;
         let guest = Client::new(format!("http://{}", gateway.address));
@@ -187,7 +207,7 @@ impl Store {
             manager,
             prefix,
             databases,
-            readers,
+            superuser,
             ops,
             ground,
             services,
@@ -273,39 +293,38 @@ impl Store {
         self.services.insert(service, running);
     }
 
-    /// A session in a service's database.
+    /// A superuser's session in a service's database.
     pub async fn sql(&self, service: &str) -> tokio_postgres::Client {
-        let (client, connection) = tokio_postgres::connect(&self.databases[service], tokio_postgres::NoTls)
-            .await
-            .expect("a session");
-        tokio::spawn(connection);
-        client
+        session(&self.superuser[service]).await
     }
 
     /// Where `verify` finds the store.
     pub fn sources(&self) -> Sources {
         Sources {
-            readers: self.readers.clone(),
+            readers: self.addresses(|roles| &roles.reader),
             kafka: self.ground.ways.kafka.clone(),
             key_hours: 24,
         }
     }
 
+    /// The addresses of all databases for one of their roles.
+    fn addresses(&self, role: fn(&OfRoles<String>) -> &String) -> BTreeMap<String, String> {
+        let all = self.databases.iter();
+        all.map(|(name, roles)| ((*name).to_owned(), role(roles).clone()))
+            .collect()
+    }
+
     /// A store file that leads the commands here.
     pub fn file(&self) -> StoreFile {
-        let by_name = |addresses: &BTreeMap<&'static str, String>| {
-            let owned = addresses
-                .iter()
-                .map(|(name, url)| ((*name).to_owned(), url.clone()));
-            owned.collect()
-        };
+        let ops = self.ops.iter();
+        let ops = ops.map(|(name, url)| ((*name).to_owned(), url.clone()));
         StoreFile {
             base_url: String::new(),
             kafka_brokers: self.brokers().to_owned(),
             kafka_prefix: self.prefix.clone(),
-            databases: by_name(&self.databases),
-            readers: self.readers.clone(),
-            ops: by_name(&self.ops),
+            databases: self.addresses(|roles| &roles.owner),
+            readers: self.addresses(|roles| &roles.reader),
+            ops: ops.collect(),
             manager: Some(Credentials {
                 email: MANAGER.0.to_owned(),
                 password: MANAGER.1.to_owned(),
@@ -356,6 +375,15 @@ impl Ground {
     }
 }
 
+/// A session in the database at this address.
+pub async fn session(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .expect("a session");
+    tokio::spawn(connection);
+    client
+}
+
 /// users comes first: it has the token keys.
 pub const SERVICES: [&str; 6] = [
     "users",
@@ -383,7 +411,12 @@ fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, Strin
     (service, format!("http://{}", running.ops_address))
 }
 
-async fn start_service(service: &'static str, database: &str, ground: &mut Ground, clock: Clock) -> Running {
+async fn start_service(
+    service: &'static str,
+    database: &OfRoles<String>,
+    ground: &mut Ground,
+    clock: Clock,
+) -> Running {
     match service {
         "users" => start_as::<users::Users>(database, ground, clock).await,
         "billing" => start_as::<billing::Billing>(database, ground, clock).await,
@@ -394,7 +427,7 @@ async fn start_service(service: &'static str, database: &str, ground: &mut Groun
     }
 }
 
-async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock) -> Running {
+async fn start_as<S: Service>(database: &OfRoles<String>, ground: &mut Ground, clock: Clock) -> Running {
     let listen = ground
         .addresses
         .get(S::NAME)
@@ -419,8 +452,10 @@ async fn start_as<S: Service>(database: &str, ground: &mut Ground, clock: Clock)
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
     let matches = command.try_get_matches_from(arguments).expect("valid settings");
     let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
-    settings.kit.db.postgres = (ground.ways.postgres)(database);
-    settings.kit.kafka = ground.ways.kafka.clone();
+    settings.kit.db.postgres = (ground.ways.postgres)(&database.service);
+    let owner = (ground.ways.postgres)(&database.owner);
+    settings.kit.db.migration_database_url = Some(owner.database_url);
+    settings.kit.kafka = ground.ways.kafka_as(S::NAME);
     let running = service_kit::start_by::<S>(settings, clock)
         .await
         .expect("the service starts");
@@ -441,9 +476,13 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     gateway::start(settings).await.expect("the gateway starts")
 }
 
-async fn start_relay(service: &str, database: &str, ways: &Ways) -> outbox_relay::Running {
+async fn start_relay(service: &str, database: &OfRoles<String>, ways: &Ways) -> outbox_relay::Running {
     let source = format!("/tovar/{service}");
-    let settings = RelaySettings::new(&source, (ways.postgres)(database), ways.kafka.clone());
+    let settings = RelaySettings::new(
+        &source,
+        (ways.postgres)(&database.relay),
+        ways.kafka_as(&format!("{service}-relay")),
+    );
     outbox_relay::start(settings).await.expect("the relay starts")
 }
 

@@ -301,7 +301,7 @@ impl Outboxes {
     async fn open(store: &Store) -> Self {
         let mut outboxes = BTreeMap::new();
         for topic in contracts::catalogue::TOPICS {
-            let settings = DbSettings::new(&store.databases[topic]);
+            let settings = DbSettings::new(&store.databases[topic].owner);
             outboxes.insert(topic, Db::open(&settings, "reordered").await.unwrap());
         }
         Self(outboxes)

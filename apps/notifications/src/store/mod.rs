@@ -1,4 +1,7 @@
 //! The queries of notifications.
 
 pub mod notifications;
+mod rights;
 mod schema;
+
+pub use rights::RIGHTS;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions, Unprivileged, private};
+use backing::{Kafka, KafkaOptions, Means, OfRoles, Postgres, PostgresOptions, Unprivileged, private};
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +24,13 @@ pub struct DataFolder {
 #[derive(Serialize, Deserialize)]
 pub struct Secrets {
     pub postgres_password: String,
-    /// Passwords of the services' database roles, by service.
+    /// Passwords of the databases' owners, by service.
     pub databases: BTreeMap<String, String>,
-    /// Passwords of the roles that only read, by service.
+    /// Passwords of the roles of services, of relays, and of who only reads, by service.
+    #[serde(default)]
+    pub services: BTreeMap<String, String>,
+    #[serde(default)]
+    pub relays: BTreeMap<String, String>,
     #[serde(default)]
     pub readers: BTreeMap<String, String>,
     /// By service.
@@ -44,14 +48,8 @@ pub struct Servers {
     pub kafka: Kafka,
 }
 
-/// Addresses of the services' databases, by service.
-#[derive(Default)]
-pub struct Addresses {
-    /// For the service itself.
-    pub databases: BTreeMap<String, String>,
-    /// For who only reads.
-    pub readers: BTreeMap<String, String>,
-}
+/// Addresses of the services' databases for each of their roles, by service.
+pub type Addresses = BTreeMap<&'static str, OfRoles<String>>;
 
 fn secret() -> String {
     rand::rng()
@@ -72,12 +70,34 @@ impl Secrets {
         Self {
             postgres_password: secret(),
             databases: for_each(),
+            services: for_each(),
+            relays: for_each(),
             readers: for_each(),
             idempotency: for_each(),
             token_keys: secret(),
             manager_email: "manager@tovar.example".to_owned(),
             manager_password: secret(),
         }
+    }
+
+    /// Makes what a folder of an earlier version lacks; whether there was any such thing.
+    fn complete(&mut self) -> bool {
+        let new = Self::generate();
+        let mut lacked = self.token_keys.is_empty();
+        if lacked {
+            self.token_keys = new.token_keys;
+        }
+        for (ours, new) in [
+            (&mut self.services, new.services),
+            (&mut self.relays, new.relays),
+            (&mut self.readers, new.readers),
+        ] {
+            if ours.is_empty() {
+                *ours = new;
+                lacked = true;
+            }
+        }
+        lacked
     }
 }
 
@@ -169,15 +189,7 @@ impl DataFolder {
             let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let mut secrets: Secrets = serde_json::from_slice(&text)
                 .with_context(|| format!("{} is broken; start anew with --fresh", path.display()))?;
-            if secrets.readers.is_empty() || secrets.token_keys.is_empty() {
-                // An earlier version's folder.
-                let new = Secrets::generate();
-                if secrets.readers.is_empty() {
-                    secrets.readers = new.readers;
-                }
-                if secrets.token_keys.is_empty() {
-                    secrets.token_keys = new.token_keys;
-                }
+            if secrets.complete() {
                 private::write(&path, &serde_json::to_vec_pretty(&secrets)?)?;
             }
             return Ok(secrets);
@@ -208,18 +220,18 @@ impl DataFolder {
 }
 
 impl Servers {
-    /// A role and a database for each service, which can reach no other, and a role that reads it.
+    /// A database for each service, with its roles, which can reach no other.
     pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<Addresses> {
         let mut addresses = Addresses::default();
         for service in SERVICES {
             let name = service.name;
-            let owner = self.postgres.provision(name, &secrets.databases[name]).await?;
-            let reader = self
-                .postgres
-                .provision_reader(name, &secrets.readers[name])
-                .await?;
-            addresses.databases.insert(name.to_owned(), owner);
-            addresses.readers.insert(name.to_owned(), reader);
+            let passwords = OfRoles {
+                owner: secrets.databases[name].clone(),
+                service: secrets.services[name].clone(),
+                relay: secrets.relays[name].clone(),
+                reader: secrets.readers[name].clone(),
+            };
+            addresses.insert(name, self.postgres.provision(name, &passwords).await?);
         }
         Ok(addresses)
     }

@@ -9,7 +9,7 @@ mod supervise;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use backing::{Means, Unprivileged};
+use backing::{Means, OfRoles, Unprivileged};
 use telemetry::{Shutdown, ShutdownSettings};
 
 use self::{
@@ -96,7 +96,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
     show::step("databases and topics");
-    let data::Addresses { databases, readers } = servers.provision(&secrets).await?;
+    let databases = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
     servers.kafka.create_topics(&topics, args.partitions).await?;
 
@@ -131,8 +131,8 @@ async fn run(
                 base_url: format!("http://127.0.0.1:{}", args.port),
                 kafka_brokers: servers.kafka.bootstrap(),
                 kafka_prefix: String::new(),
-                databases,
-                readers,
+                databases: by_name(&databases, |roles| &roles.owner),
+                readers: by_name(&databases, |roles| &roles.reader),
                 ops: processes
                     .iter()
                     .map(|process| (process.name(), process.ops_url()))
@@ -165,12 +165,20 @@ struct Places {
     ports: Ports,
 }
 
+/// The addresses of all databases for one of their roles.
+fn by_name(databases: &data::Addresses, role: fn(&OfRoles<String>) -> &String) -> BTreeMap<String, String> {
+    let addresses = databases.iter();
+    addresses
+        .map(|(name, roles)| ((*name).to_owned(), role(roles).clone()))
+        .collect()
+}
+
 /// Every process of the store with its settings, in the order of their start.
 fn processes(
     Places { gateway, ports }: &mut Places,
     servers: &data::Servers,
     secrets: &Secrets,
-    databases: &BTreeMap<String, String>,
+    databases: &data::Addresses,
 ) -> anyhow::Result<Vec<Process>> {
     let mut all = Vec::new();
     let mut addresses = BTreeMap::new();
@@ -183,12 +191,13 @@ fn processes(
             .context("a service without a database")?;
         let jwks = format!("{}/.well-known/jwks.json", addresses["users"]);
         let relay = Process::new(Role::Relay(service), ports.take(0)?)
-            .with("DATABASE_URL", database)
+            .with("DATABASE_URL", &database.relay)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("RELAY_SOURCE", &format!("/tovar/{}", service.name));
         let mut process = Process::new(Role::Service(service), ports.take(0)?)
             .with("HTTP_LISTEN", &listen)
-            .with("DATABASE_URL", database)
+            .with("DATABASE_URL", &database.service)
+            .with("MIGRATION_DATABASE_URL", &database.owner)
             .with("KAFKA_BROKERS", &servers.kafka.bootstrap())
             .with("IDEMPOTENCY_SECRET", &secrets.idempotency[service.name])
             .with("JWKS_URL", &jwks);

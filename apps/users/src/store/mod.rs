@@ -4,7 +4,10 @@ pub mod callers;
 pub mod first_passwords;
 pub mod login_failures;
 pub mod people;
+mod rights;
 mod schema;
 pub mod sessions;
 pub mod token_keys;
 pub mod unprepared;
+
+pub use rights::RIGHTS;

@@ -3,4 +3,7 @@
 pub mod goods;
 pub mod movements;
 pub mod parcels;
+mod rights;
 mod schema;
+
+pub use rights::RIGHTS;

@@ -4,6 +4,7 @@ mod local;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use connect::{DatabaseRole, ROLES_SQL};
 use rand::{Rng, distr::Alphanumeric};
 use testcontainers::ImageExt;
 use tokio_postgres::{Client, NoTls};
@@ -41,6 +42,33 @@ impl Default for PostgresOptions {
             password: random_password(),
             settings: vec![("max_connections", "400")],
             image: std::env::var("TOVAR_POSTGRES_IMAGE").unwrap_or_else(|_| IMAGE.to_owned()),
+        }
+    }
+}
+
+/// Something for each role of a database, such as its password.
+#[derive(Clone)]
+pub struct OfRoles<T> {
+    pub owner: T,
+    pub service: T,
+    pub relay: T,
+    pub reader: T,
+}
+
+impl<T> OfRoles<T> {
+    pub fn of(&self, role: DatabaseRole) -> &T {
+        match role {
+            DatabaseRole::Service => &self.service,
+            DatabaseRole::Relay => &self.relay,
+            DatabaseRole::Reader => &self.reader,
+        }
+    }
+
+    fn of_mut(&mut self, role: DatabaseRole) -> &mut T {
+        match role {
+            DatabaseRole::Service => &mut self.service,
+            DatabaseRole::Relay => &mut self.relay,
+            DatabaseRole::Reader => &mut self.reader,
         }
     }
 }
@@ -145,9 +173,14 @@ impl Postgres {
         connect(&self.url(database)).await
     }
 
-    /// A role, and a database of the same name that only this role can reach; the address. What is there already is
-    /// kept, with the password changed.
-    pub async fn provision(&self, name: &str, password: &str) -> anyhow::Result<String> {
+    /// A database with its owner, of the same name, and its other roles, with these passwords;
+    /// their addresses. They reach this database and no other. What is there already is kept, with
+    /// the passwords changed. Rights on tables the owner gives.
+    pub async fn provision(
+        &self,
+        name: &str,
+        passwords: &OfRoles<String>,
+    ) -> anyhow::Result<OfRoles<String>> {
         let client = self.connect("postgres").await?;
         // Roles and grants are shared by all databases: two of us at once would trip over each other.
         client
@@ -161,7 +194,7 @@ impl Postgres {
         run(
             &client,
             &format!("{verb} ROLE %1$I LOGIN PASSWORD %2$L"),
-            &[name, password],
+            &[name, &passwords.owner],
         )
         .await?;
         let known = client
@@ -171,46 +204,18 @@ impl Postgres {
         if !known {
             run(&client, "CREATE DATABASE %1$I OWNER %1$I", &[name]).await?;
         }
-        run(&client, "REVOKE ALL ON DATABASE %1$I FROM PUBLIC", &[name]).await?;
         client
             .batch_execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
             .await?;
-        Ok(self.address(name, password, name))
-    }
-
-    /// A role that can read a database and change nothing in it, called after it; the address. It reads the tables that
-    /// are there and those that the database's owner makes later.
-    pub async fn provision_reader(&self, database: &str, password: &str) -> anyhow::Result<String> {
-        let client = self.connect(database).await?;
-        client
-            .execute("SELECT pg_advisory_lock(hashtext('tovar provision'))", &[])
-            .await?;
-        let name = format!("{database}_reader");
-        let known = client
-            .query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&name])
-            .await?
-            .is_some();
-        let verb = if known { "ALTER" } else { "CREATE" };
-        run(
-            &client,
-            &format!("{verb} ROLE %1$I LOGIN PASSWORD %2$L"),
-            &[&name, password],
-        )
-        .await?;
-        let owner: String = client
-            .query_one(
-                "SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = current_database()",
-                &[],
-            )
-            .await?
-            .get(0);
-        let grants = "GRANT CONNECT ON DATABASE %1$I TO %2$I;
-            ALTER ROLE %2$I SET default_transaction_read_only = on;
-            GRANT USAGE ON SCHEMA public TO %2$I;
-            GRANT SELECT ON ALL TABLES IN SCHEMA public TO %2$I;
-            ALTER DEFAULT PRIVILEGES FOR ROLE %3$I IN SCHEMA public GRANT SELECT ON TABLES TO %2$I";
-        run(&client, grants, &[database, &name, &owner]).await?;
-        Ok(self.address(&name, password, database))
+        self.connect(name).await?.batch_execute(ROLES_SQL).await?;
+        let mut addresses = passwords.clone();
+        addresses.owner = self.address(name, &passwords.owner, name);
+        for role in DatabaseRole::ALL {
+            let (own, password) = (role.of(name), passwords.of(role));
+            run(&client, "ALTER ROLE %1$I PASSWORD %2$L", &[&own, password]).await?;
+            *addresses.of_mut(role) = self.address(&own, password, name);
+        }
+        Ok(addresses)
     }
 
     /// A new empty database for its superuser; its address.

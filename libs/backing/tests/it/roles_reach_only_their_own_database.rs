@@ -1,3 +1,4 @@
+use backing::OfRoles;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
@@ -6,78 +7,152 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-#[tokio::test]
-async fn roles_reach_only_their_own_database() {
-    let postgres = backing::own_postgres().await.unwrap();
-    let (first, second) = tokio::join!(
-        postgres.provision("first", "one's own"),
-        postgres.provision("second", "two")
-    );
-    let (first, second) = (first.unwrap(), second.unwrap());
-
-    connect(&second)
-        .await
-        .unwrap()
-        .batch_execute("CREATE TABLE mine (id int)")
-        .await
-        .unwrap();
-    for closed in ["second", "postgres", "template1"] {
-        let elsewhere = first.trim_end_matches("first").to_owned() + closed;
-        let error = connect(&elsewhere).await.unwrap_err();
-        assert_eq!(
-            error.code().map(SqlState::code),
-            Some("42501"),
-            "{closed}: {error}"
-        );
+fn passwords(owner: &str) -> OfRoles<String> {
+    OfRoles {
+        owner: owner.to_owned(),
+        service: "a service's".to_owned(),
+        relay: "a relay's".to_owned(),
+        reader: "a reader's".to_owned(),
     }
+}
 
-    // Again, as at every start of a store: data stay, the new password is the valid one.
-    let again = postgres.provision("second", "new").await.unwrap();
-    connect(&again)
-        .await
-        .unwrap()
-        .batch_execute("SELECT id FROM mine")
+async fn refused(client: &Client, statement: &str) {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    assert_eq!(
+        error.code(),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+        "{statement}: {error}"
+    );
+}
+
+async fn writable(client: &Client) {
+    // What a session may leave is no protection by itself.
+    client
+        .batch_execute("SET default_transaction_read_only = off")
         .await
         .unwrap();
-    connect(&second).await.unwrap_err();
+}
+
+async fn text(client: &Client, sql: &str) -> String {
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test]
-async fn a_reader_sees_every_table_and_changes_none() {
+async fn roles_reach_only_their_own_database() {
     let postgres = backing::own_postgres().await.unwrap();
-    let owner = postgres.provision("shop", "one's own").await.unwrap();
-    let owner = connect(&owner).await.unwrap();
-    owner.batch_execute("CREATE TABLE before (id int)").await.unwrap();
-    let reader = postgres.provision_reader("shop", "a reader's").await.unwrap();
-    // As at every start of a store.
-    assert_eq!(
-        postgres.provision_reader("shop", "a reader's").await.unwrap(),
-        reader
+    let (ones, twos) = (passwords("one's own"), passwords("two"));
+    let (first, second) = tokio::join!(
+        postgres.provision("first", &ones),
+        postgres.provision("second", &twos)
     );
-    let later = "CREATE TABLE later (id int) PARTITION BY LIST (id);
-                 CREATE TABLE later_1 PARTITION OF later FOR VALUES IN (1)";
-    owner.batch_execute(later).await.unwrap();
+    let (first, second) = (first.unwrap(), second.unwrap());
 
-    let reader_client = connect(&reader).await.unwrap();
-    for table in ["before", "later", "later_1"] {
-        let read = format!("SELECT id FROM {table}");
-        reader_client.batch_execute(&read).await.unwrap();
-        let error = reader_client
-            .batch_execute(&format!("INSERT INTO {table} VALUES (1)"))
-            .await
-            .unwrap_err();
-        assert_eq!(error.code().map(SqlState::code), Some("25006"), "{error}");
-        // A session can leave the mode, but not the privileges.
-        let error = reader_client
-            .batch_execute(&format!(
-                "SET transaction_read_only = off; INSERT INTO {table} VALUES (1)"
-            ))
-            .await
-            .unwrap_err();
-        assert_eq!(error.code().map(SqlState::code), Some("42501"), "{error}");
+    let owner = connect(&second.owner).await.unwrap();
+    owner.batch_execute("CREATE TABLE mine (id int)").await.unwrap();
+    for url in [&first.owner, &first.service, &first.relay, &first.reader] {
+        connect(url).await.unwrap();
+        for closed in ["second", "postgres", "template1"] {
+            let elsewhere = url.trim_end_matches("first").to_owned() + closed;
+            let error = connect(&elsewhere).await.unwrap_err();
+            let code = error.code();
+            assert_eq!(
+                code,
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+                "{elsewhere}: {error}"
+            );
+        }
     }
-    postgres.provision("other", "two").await.unwrap();
-    connect(&reader.replace("/shop", "/other")).await.unwrap_err();
+
+    // Again, as at every start of a store: data stay, the new password is the valid one.
+    let again = postgres.provision("second", &passwords("new")).await.unwrap();
+    let owner = connect(&again.owner).await.unwrap();
+    owner.batch_execute("SELECT id FROM mine").await.unwrap();
+    connect(&second.owner).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn only_the_owner_makes_anything_and_the_others_have_what_it_gives() {
+    let postgres = backing::own_postgres().await.unwrap();
+    let roles = postgres.provision("shop", &passwords("own")).await.unwrap();
+    let owner = connect(&roles.owner).await.unwrap();
+    let given = "CREATE TABLE mine (id int); GRANT INSERT ON mine TO shop_service; GRANT SELECT ON mine TO shop_reader";
+    owner.batch_execute(given).await.unwrap();
+    for url in [&roles.service, &roles.relay, &roles.reader] {
+        let client = connect(url).await.unwrap();
+        writable(&client).await;
+        for statement in [
+            "CREATE TABLE theirs (id int)",
+            "CREATE TEMP TABLE theirs (id int)",
+            "CREATE SCHEMA theirs",
+            "DROP TABLE mine",
+            "ALTER TABLE mine ADD COLUMN more int",
+            "TRUNCATE mine",
+            "DELETE FROM mine",
+        ] {
+            refused(&client, statement).await;
+        }
+    }
+    let service = connect(&roles.service).await.unwrap();
+    service
+        .batch_execute("INSERT INTO mine VALUES (1)")
+        .await
+        .unwrap();
+    let reader = connect(&roles.reader).await.unwrap();
+    assert_eq!(text(&reader, "SELECT id::text FROM mine").await, "1");
+    let error = reader
+        .batch_execute("INSERT INTO mine VALUES (2)")
+        .await
+        .unwrap_err();
+    let code = error.code();
+    assert_eq!(code, Some(&SqlState::READ_ONLY_SQL_TRANSACTION), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_holds_no_advisory_lock_stores_nothing_and_is_bounded_in_time() {
+    let postgres = backing::own_postgres().await.unwrap();
+    let roles = postgres.provision("shop", &passwords("own")).await.unwrap();
+    let reader = connect(&roles.reader).await.unwrap();
+    for (setting, value) in [
+        ("statement_timeout", "15min"),
+        ("idle_in_transaction_session_timeout", "5min"),
+        ("idle_session_timeout", "30min"),
+        ("lock_timeout", "10s"),
+    ] {
+        let found = text(&reader, &format!("SELECT current_setting('{setting}')")).await;
+        assert_eq!(found, value, "{setting}");
+    }
+    let locks = "SELECT count(*)::text FROM pg_proc p WHERE proname LIKE 'pg%advisory%'
+        AND has_function_privilege(p.oid, 'EXECUTE')";
+    assert_eq!(text(&reader, locks).await, "0");
+    writable(&reader).await;
+    for statement in [
+        "SELECT pg_advisory_lock(4, 0)",
+        "SELECT pg_try_advisory_xact_lock_shared(3, 0)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'much')",
+    ] {
+        refused(&reader, statement).await;
+    }
+    for url in [&roles.owner, &roles.service, &roles.relay] {
+        let client = connect(url).await.unwrap();
+        assert_eq!(
+            text(&client, "SELECT pg_try_advisory_xact_lock(4, 0)::text").await,
+            "true"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_owner_sees_and_ends_the_sessions_of_its_other_roles() {
+    let postgres = backing::own_postgres().await.unwrap();
+    let roles = postgres.provision("shop", &passwords("own")).await.unwrap();
+    let service = connect(&roles.service).await.unwrap();
+    let pid = text(&service, "SELECT pg_backend_pid()::text").await;
+    let owner = connect(&roles.owner).await.unwrap();
+    let seen = format!("SELECT query FROM pg_stat_activity WHERE pid = {pid}");
+    assert_eq!(text(&owner, &seen).await, "SELECT pg_backend_pid()::text");
+    let ended = format!("SELECT pg_terminate_backend({pid})::text");
+    assert_eq!(text(&owner, &ended).await, "true");
 }
 
 #[tokio::test]

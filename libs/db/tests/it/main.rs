@@ -6,5 +6,6 @@ mod an_address_is_honoured;
 mod fixture;
 mod migrations_give_way;
 mod migrations_run_once;
+mod roles_have_their_rights;
 mod rows_are_read_and_written_once;
 mod what_may_work_later_is_unavailable;

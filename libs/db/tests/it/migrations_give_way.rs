@@ -5,7 +5,10 @@ use tokio_postgres::Client;
 
 use crate::fixture::{Fixture, until};
 
-const SETS: [db::Migrations; 1] = [diesel_migrations::embed_migrations!("tests/altering")];
+const SETS: [db::Migrations; 1] = [db::Migrations::new(
+    diesel_migrations::embed_migrations!("tests/altering"),
+    &[],
+)];
 
 /// The fixture's, for a migration that waits so many seconds at most.
 fn patient(fixture: &Fixture, seconds: u64) -> DbSettings {

@@ -3,7 +3,10 @@ use db::{Db, migrate};
 use crate::fixture::Fixture;
 
 /// Any set will do: the one of a library that has tables.
-const SETS: [db::Migrations; 1] = [diesel_migrations::embed_migrations!("tests/migrations")];
+const SETS: [db::Migrations; 1] = [db::Migrations::new(
+    diesel_migrations::embed_migrations!("tests/migrations"),
+    &[],
+)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_start_at_once_migrate_once() {

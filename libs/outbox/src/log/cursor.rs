@@ -145,30 +145,16 @@ impl Session {
 
     async fn try_restart(&mut self, from: Restart, here: Origin) -> Result<(), tokio_postgres::Error> {
         let transaction = self.client.transaction().await?;
-        let lock = format!(
-            "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {}; LOCK TABLE outbox IN EXCLUSIVE MODE",
+        let limits = format!(
+            "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {}",
             RESTART_WAITS.as_millis()
         );
-        transaction.batch_execute(&lock).await?;
-        let now =
-            "UPDATE outbox_cursor SET acknowledged = pg_current_snapshot(), target = NULL, position = NULL,
-            saved_by = pg_current_xact_id()";
-        transaction.execute(now, &[]).await?;
-        // The rows' transaction ids are the other cluster's: here they may be still to come.
-        let rows = match from {
-            // As old as can be, so that every snapshot sees them.
-            Restart::Now => "UPDATE outbox SET xid = '3'",
-            // As rows of this transaction they are new here.
-            Restart::All => {
-                "CREATE TEMP TABLE again ON COMMIT DROP AS SELECT * FROM outbox;
-                 TRUNCATE outbox;
-                 INSERT INTO outbox (id, topic, key, type, payload, headers, recorded_at)
-                 SELECT id, topic, key, type, payload, headers, recorded_at FROM again ORDER BY position;"
-            }
-        };
-        transaction.batch_execute(rows).await?;
-        let origin = [&here.system_identifier as &(dyn ToSql + Sync), &here.timeline];
-        transaction.execute(SAVE_ORIGIN_SQL, &origin).await?;
+        transaction.batch_execute(&limits).await?;
+        let from_all = from == Restart::All;
+        let go_on: [&(dyn ToSql + Sync); 3] = [&from_all, &here.system_identifier, &here.timeline];
+        transaction
+            .execute("SELECT outbox_go_on_from($1, $2, $3)", &go_on)
+            .await?;
         transaction.commit().await
     }
 

@@ -1,0 +1,1 @@
+../../libs/connect/roles.sql

@@ -1,0 +1,2 @@
+CREATE TABLE notes (at timestamptz NOT NULL);
+CREATE TABLE other (n integer);
