@@ -111,7 +111,9 @@ async fn a_service_that_stops_ends_its_streams() {
     store.stop_service("warehouse").await;
     let order = shop.place(&customer, &shop.order(1)).await;
     let path = format!("/api/orders/{order}/events");
-    let stream = customer.stream(&path, None).await.unwrap();
+    let mut stream = customer.stream(&path, None).await.unwrap();
+    let told = tokio::time::timeout(WITHIN, stream.chunk()).await;
+    assert!(told.expect("an event in time").unwrap().is_some());
     let one_too_many = customer.get(&path).await.unwrap();
     assert_eq!(
         (one_too_many.status, one_too_many.code()),
@@ -119,7 +121,7 @@ async fn a_service_that_stops_ends_its_streams() {
     );
     let stopped = tokio::time::timeout(Duration::from_secs(10), store.stop_service("orders")).await;
     stopped.expect("the service stops although somebody watches");
-    assert!(!read(stream, usize::MAX).await.is_empty());
+    assert!(read(stream, 1).await.is_empty(), "the stream has ended");
     store.start_service("orders").await;
     store.start_service("warehouse").await;
     store.stop().await;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
 use crate::{
-    domain::{passwords::Passwords, seal::Seal, turns::Turns},
+    domain::{passwords::Passwords, seal::Seal, session_life::SessionLife, turns::Turns},
     usecases::{
         issue_token::{self, TokenIssuer},
         keep_tidy::keep_tidy,
@@ -56,6 +56,10 @@ pub struct UsersSettings {
     #[arg(long, env = "SESSION_IDLE_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub session_idle_days: u16,
 
+    /// Days after which a session ends in any case, counted from when the password was typed in it
+    #[arg(long, env = "SESSION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub session_days: u16,
+
     /// Seconds after which a token key is followed by a new one
     #[arg(long, env = "TOKEN_KEY_LIFETIME", default_value_t = 7_776_000, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
     pub token_key_lifetime: i64,
@@ -78,7 +82,7 @@ pub struct State {
     passwords: Arc<Passwords>,
     turns: Arc<Turns>,
     issuer: Arc<TokenIssuer>,
-    session_idle: TimeDelta,
+    session_life: SessionLife,
 }
 
 impl Service for Users {
@@ -120,7 +124,10 @@ impl Service for Users {
             passwords,
             turns: Turns::new(own.password_queue / 2),
             issuer: Arc::new(issuer),
-            session_idle: TimeDelta::days(own.session_idle_days.into()),
+            session_life: SessionLife {
+                unused: TimeDelta::days(own.session_idle_days.into()),
+                longest: TimeDelta::days(own.session_days.into()),
+            },
         })
     }
 

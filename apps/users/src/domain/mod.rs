@@ -8,5 +8,6 @@ pub mod passwords;
 pub mod person;
 pub mod refresh_token;
 pub mod seal;
+pub mod session_life;
 pub mod status;
 pub mod turns;

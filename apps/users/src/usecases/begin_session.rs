@@ -1,6 +1,5 @@
 use std::net::IpAddr;
 
-use chrono::TimeDelta;
 use db::{DbError, Tx};
 use kernel::SessionId;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -9,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::issue_token::{Grant, TokenIssuer};
 use crate::{
-    domain::refresh_token::RefreshToken,
+    domain::{refresh_token::RefreshToken, session_life::SessionLife},
     store::{
         people::Person,
         sessions::{self, Session},
@@ -52,7 +51,7 @@ pub struct SessionView {
     pub expires_in: i64,
     /// Good for one use: for POST /api/sessions/refresh, which gives another one.
     pub refresh_token: String,
-    /// Seconds; each use begins them anew.
+    /// Seconds; each use begins them anew, until the session is at its end.
     pub refresh_expires_in: i64,
 }
 
@@ -72,7 +71,7 @@ pub async fn begin_session(
     person: &Person,
     token: &RefreshToken,
     place: &Place,
-    idle: TimeDelta,
+    life: SessionLife,
 ) -> Result<Session, DbError> {
     let (now, hashes) = (tx.now().await?, token.hashes());
     let session = Session {
@@ -85,7 +84,7 @@ pub async fn begin_session(
         created_at: now,
         authenticated_at: now,
         used_at: now,
-        expires_at: now + idle,
+        expires_at: life.end(now, now),
         network: place.network.map(|network| network.to_string()),
         user_agent: place.user_agent.clone(),
     };

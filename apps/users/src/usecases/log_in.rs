@@ -128,7 +128,7 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
                 if has_failed {
                     login_failures::forget(tx, email.key()).await?;
                 }
-                let session = begin_session(tx, &person, &token, &who.place, state.session_idle).await?;
+                let session = begin_session(tx, &person, &token, &who.place, state.session_life).await?;
                 trail.done(tx);
                 Ok(Some((person, session)))
             })

@@ -112,8 +112,9 @@ async fn turn(
         previous: session.previous_hash.as_deref(),
         rotated: now - session.used_at,
     });
+    let is_over = state.session_life.end(session.authenticated_at, now) <= now;
     let next = match (presented, &session.salt) {
-        _ if person.status == Status::Suspended => return Ok(Err(RefreshError::Invalid)),
+        _ if is_over || person.status == Status::Suspended => return Ok(Err(RefreshError::Invalid)),
         (Presented::Foreign, _) => return Ok(Err(RefreshError::Invalid)),
         (Presented::Again, Some(salt)) => token.next(salt),
         (Presented::Current, _) => {
@@ -121,7 +122,7 @@ async fn turn(
             session.previous_hash = Some(hashes.own);
             session.refresh_hash = next.hashes().own;
             session.salt = Some(salt.to_vec());
-            session.expires_at = now + state.session_idle;
+            session.expires_at = state.session_life.end(session.authenticated_at, now);
             session.used_at = now;
             session.network = place.network.map(|network| network.to_string());
             session.user_agent.clone_from(&place.user_agent);

@@ -133,6 +133,25 @@ async fn a_session_that_is_not_used_ends() {
     users.stop().await;
 }
 
+/// A session that is used all the time would otherwise never ask for the password again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_so_many_days_after_its_password_was_typed() {
+    let users = Fixture::with("", &["--session-days=2"]).await;
+    users.register(ADA, PASSWORD).await;
+    let session = users.log_in(ADA, PASSWORD).await;
+    assert_eq!(session.body["refresh_expires_in"], 2 * 24 * 3600);
+    let sql = users.sql().await;
+    let typed_before = "UPDATE sessions SET authenticated_at = authenticated_at - interval '47 hours'";
+    sql.execute(typed_before, &[]).await.unwrap();
+    let session = users.refresh(&refresh_token(&session)).await;
+    let left = session.body["refresh_expires_in"].as_i64().unwrap();
+    assert!((3_000..=3_600).contains(&left), "{left} s are left");
+    sql.execute(typed_before, &[]).await.unwrap();
+    let ended = users.refresh(&refresh_token(&session)).await;
+    assert_eq!(ended.code(), "refresh_token_invalid");
+    users.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_where_they_are_logged_in() {
     let users = Fixture::new().await;
