@@ -8,9 +8,23 @@ use std::{collections::HashSet, sync::LazyLock};
 static LIST: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
-/// Whether a password is one of the commonest, in whatever case.
+/// Words that people of this store think of first. Digits and signs beside them do not help.
+const OF_THE_STORE: [&str; 8] = [
+    "tovar",
+    "tovarshop",
+    "tovarstore",
+    "customer",
+    "courier",
+    "manager",
+    "operator",
+    "warehouse",
+];
+
+/// Whether a password is one of the commonest, in whatever case, or a word of this store with digits and signs.
 pub fn is_common(password: &str) -> bool {
-    LIST.contains(password.to_lowercase().as_str())
+    let password = password.to_lowercase();
+    let letters: String = password.chars().filter(|c| c.is_alphabetic()).collect();
+    LIST.contains(password.as_str()) || OF_THE_STORE.contains(&letters.as_str())
 }
 
 #[cfg(test)]
@@ -34,7 +48,15 @@ mod tests {
         for common in ["password", "12345678", "Password1", "QWERTYUIOP", "iloveyou"] {
             assert!(is_common(common), "{common}");
         }
-        for rare in ["correct horse battery", "passwordpassword!?", ""] {
+        for of_the_store in ["tovar2026", "Manager1", "--Courier--", "12345Tovar!"] {
+            assert!(is_common(of_the_store), "{of_the_store}");
+        }
+        for rare in [
+            "correct horse battery",
+            "passwordpassword!?",
+            "a manager of tovar",
+            "",
+        ] {
             assert!(!is_common(rare), "{rare}");
         }
     }
