@@ -1,9 +1,11 @@
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions, Permissions},
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, bail};
@@ -225,18 +227,35 @@ pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     engine::forget_volume(volume)
 }
 
-/// A port of 127.0.0.1 that nobody uses at the moment. It lies below those that systems take for outgoing connections
-/// (Linux: from 32768), one of which could take it while its server is down.
+/// The ports that this process has chosen, until it ends: each with the UDP port of the same number,
+/// by which other processes that choose a port see it. A server listens some seconds after its port
+/// was chosen, and another that was started meanwhile could have chosen the same.
+static CHOSEN: Mutex<BTreeMap<u16, UdpSocket>> = Mutex::new(BTreeMap::new());
+
+/// A port of 127.0.0.1 that nobody uses or has chosen. It lies below those that systems take for
+/// outgoing connections (Linux: from 32768), one of which could take it while its server is down.
 pub fn free_port() -> anyhow::Result<u16> {
     let mut random = rand::rng();
     (0..1000)
         .map(|_| random.random_range(15_000..32_000))
-        .find(|port| is_free(*port))
+        .find(|port| choose(*port, false))
         .context("no port of 127.0.0.1 from 15000 to 31999 is free")
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
+/// Whether a port is free, and now chosen; one that this process has chosen before, only if it asks for it `again`.
+fn choose(port: u16, again: bool) -> bool {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if TcpListener::bind(address).is_err() {
+        return false;
+    }
+    if chosen.contains_key(&port) {
+        return again;
+    }
+    match UdpSocket::bind(address) {
+        Ok(held) => chosen.insert(port, held).is_none(),
+        Err(_) => false,
+    }
 }
 
 /// The port to use again: the one that the folder remembers if it is free, else a new one.
@@ -245,7 +264,7 @@ pub fn remembered_port(folder: &Path, file: &str) -> anyhow::Result<u16> {
     let known = fs::read_to_string(&memory)
         .ok()
         .and_then(|text| text.trim().parse::<u16>().ok());
-    if let Some(port) = known.filter(|port| is_free(*port)) {
+    if let Some(port) = known.filter(|port| choose(*port, true)) {
         return Ok(port);
     }
     let port = free_port()?;
@@ -261,6 +280,16 @@ mod tests {
 
     fn is_root() -> bool {
         nix::unistd::geteuid().is_root()
+    }
+
+    #[test]
+    fn a_port_is_chosen_once() {
+        let port = free_port().unwrap();
+        assert!(!choose(port, false), "by another server of this process");
+        assert!(choose(port, true), "by the same server, which starts again");
+        let other = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let taken = other.local_addr().unwrap().port();
+        assert!(!choose(taken, true), "by another process");
     }
 
     #[test]

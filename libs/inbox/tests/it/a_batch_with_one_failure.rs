@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use kernel::Class;
 
 use crate::fixture::{Act, Fixture, subscriptions, until};
@@ -35,22 +37,30 @@ async fn events_that_wait_share_transactions() {
     );
 }
 
-/// While the first ones are in work, those of the other partitions come together.
+/// While the first ones are in work, those of the other partitions come together. On a machine that
+/// is busy otherwise a partition may be read long before the next one, and each of its events be done
+/// by then; so more come until some met.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_different_partitions_share_transactions() {
+    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
     let fixture = Fixture::new(12).await;
-    for n in 0..EVENTS {
-        fixture.send(n % 12, &format!("k{}", n % 12), n).await;
-    }
     let running = fixture.consume().await;
-    until("all", async || order(&fixture).await.len() == 120).await;
+    let sent = Cell::new(0);
+    until("transactions that are shared", async || {
+        let before = sent.replace(sent.get() + EVENTS);
+        for n in before..sent.get() {
+            fixture.send(n % 12, &format!("k{}", n % 12), n).await;
+        }
+        let all = usize::try_from(sent.get()).unwrap();
+        until("all", async || order(&fixture).await.len() == all).await;
+        fixture.number(shared).await > 0
+    })
+    .await;
     running.stop().await;
     for key in 0..12 {
-        let wanted: Vec<_> = (0..EVENTS).filter(|n| n % 12 == key).collect();
+        let wanted: Vec<_> = (0..sent.get()).filter(|n| n % 12 == key).collect();
         assert_eq!(fixture.effects_of(&format!("k{key}")).await, wanted);
     }
-    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
-    assert!(fixture.number(shared).await > 0, "each partition was alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
