@@ -34,7 +34,9 @@ impl Unprivileged {
                 }));
             }
         }
-        bail!("servers do not run as root, and there is no user tovar, postgres or nobody to run them as")
+        bail!(
+            "servers do not run as root, and there is no user tovar, postgres or nobody to run them as"
+        )
     }
 
     /// Gives it a file or folder, and not what a link in its place leads to.
@@ -50,7 +52,8 @@ impl Unprivileged {
             fchown(&folder, None, Some(self.gid))?;
             folder.set_permissions(Permissions::from_mode(0o710))
         };
-        pass().with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
+        pass()
+            .with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
     }
 
     /// Where a program lies that it can run: where it is, or a copy where all can go.
@@ -126,8 +129,8 @@ pub async fn claim(
     Ok((folder, hold))
 }
 
-/// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very folder, unless that lies
-/// where the user cannot go, such as below /root.
+/// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very
+/// folder, unless that lies where the user cannot go, such as below /root.
 fn reachable(wanted: &Path, user: Option<Unprivileged>) -> anyhow::Result<PathBuf> {
     private::folder(wanted)?;
     let Some(user) = user else {
@@ -210,7 +213,8 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker volume. What a link leads to stays.
+/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker
+/// volume. What a link leads to stays.
 pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     let volume = name_of(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
     let folder = in_its_place(folder).unwrap_or_else(|_| folder.to_owned());
@@ -225,8 +229,8 @@ pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     engine::forget_volume(volume)
 }
 
-/// A port of 127.0.0.1 that nobody uses at the moment. It lies below those that systems take for outgoing connections
-/// (Linux: from 32768), one of which could take it while its server is down.
+/// A port of 127.0.0.1 that nobody uses at the moment. It lies below those that systems take for
+/// outgoing connections (Linux: from 32768), one of which could take it while its server is down.
 pub fn free_port() -> anyhow::Result<u16> {
     let mut random = rand::rng();
     (0..1000)
@@ -298,7 +302,12 @@ mod tests {
         symlink(other.join("file"), mine.join("file")).unwrap();
         give(&mine, user).unwrap();
         for (path, owner) in [(&other, 0), (&other.join("file"), 0), (&mine, user.uid)] {
-            assert_eq!(fs::metadata(path).unwrap().uid(), owner, "{}", path.display());
+            assert_eq!(
+                fs::metadata(path).unwrap().uid(),
+                owner,
+                "{}",
+                path.display()
+            );
         }
     }
 
