@@ -211,7 +211,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             match self.note_gap(next).await {
                 Ok(first) => return Some(next.max(first)),
                 Err(cause) => {
-                    tracing::debug!(cause, "not known yet whether Kafka has deleted anything")
+                    tracing::debug!(cause, "not known yet whether Kafka has deleted anything");
                 }
             }
             attempts += 1;

@@ -113,7 +113,7 @@ impl Readings {
                 match self.check().await {
                     Ok(()) => self.checked.renew(),
                     Err(error) => {
-                        tracing::warn!(error = cause_chain(&error), "invariants cannot be checked")
+                        tracing::warn!(error = cause_chain(&error), "invariants cannot be checked");
                     }
                 }
                 let pause = (began.elapsed() * CHECK_REST).max(CHECK_PAUSE.min(self.every * 6));
