@@ -7,6 +7,8 @@ pub mod billing;
 pub mod catalogue;
 pub mod delivery;
 pub mod orders;
+#[cfg(test)]
+mod released;
 mod sheet;
 pub mod users;
 pub mod warehouse;
