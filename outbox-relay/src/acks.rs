@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 
-/// What Kafka said about what was sent: the contiguous prefix counts, because the cursor can only say "up to here".
-/// Of each event the sender notes something, which it gets back with the acknowledgement.
+/// What Kafka said about what was sent: the contiguous prefix counts, because the cursor can only
+/// say "up to here". Of each event the sender notes something, which it gets back with the
+/// acknowledgement.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Acks<N> {
     /// How many from the first on are all acknowledged.
@@ -50,7 +51,11 @@ impl<N> Acks<N> {
     pub fn acknowledged(&mut self, number: u64) -> Option<N> {
         let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
         let note = self.open.get_mut(index)?.note.take();
-        while self.open.pop_front_if(|first| first.note.is_none()).is_some() {
+        while self
+            .open
+            .pop_front_if(|first| first.note.is_none())
+            .is_some()
+        {
             self.done += 1;
         }
         note
@@ -93,7 +98,9 @@ mod tests {
     #[test]
     fn only_the_contiguous_prefix_counts() {
         let mut acks = Acks::default();
-        let numbers: Vec<u64> = (0..4).map(|position| acks.sent(position, position)).collect();
+        let numbers: Vec<u64> = (0..4)
+            .map(|position| acks.sent(position, position))
+            .collect();
         for (number, prefix) in [(1, 0), (3, 0), (0, 2), (2, 4)] {
             let note = acks.acknowledged(numbers[number]);
             assert_eq!(note, i64::try_from(number).ok());

@@ -39,7 +39,8 @@ struct Context {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            // Said also of an address that is tried before the right one: whether it is true is asked.
+            // Said also of an address that is tried before the right one: whether it is true is
+            // asked.
             self.is_suspect.store(true, Ordering::Release);
         }
         tracing::debug!(%error, reason, "Kafka");
@@ -52,7 +53,9 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let outcome = match result {
             Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)),
+            Err((error, _)) => Err(error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown)),
         };
         let report = Report {
             number: number as u64,
@@ -67,7 +70,8 @@ impl ProducerContext for Context {
 
 /// Whether Kafka will never take this very event, however often it is sent.
 ///
-/// A missing topic or permission is none of these: an operator mends it, and the event goes through.
+/// A missing topic or permission is none of these: an operator mends it, and the event goes
+/// through.
 fn is_final(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -109,7 +113,8 @@ pub struct Feeder {
     is_suspect: Arc<AtomicBool>,
     asked: Instant,
     unreachable_since: Option<Instant>,
-    /// How many events were acknowledged from the first on when that last changed, or nothing was in flight; and when.
+    /// How many events were acknowledged from the first on when that last changed, or nothing was
+    /// in flight; and when.
     moved: (u64, Instant),
     metrics: RelayMetrics,
     clock: Clock,
@@ -118,22 +123,28 @@ pub struct Feeder {
 }
 
 const SHORT: Duration = Duration::from_millis(1);
-/// With nothing in flight only a new page is worth waking up for, and now and then the client's own events.
+/// With nothing in flight only a new page is worth waking up for, and now and then the client's own
+/// events.
 const LONG: Duration = Duration::from_millis(500);
 /// For an answer of brokers.
 const ASK: Duration = Duration::from_millis(500);
-/// After so long without a broker a new client is made. One that was told of no broker forgets all it knew, and never finds
-/// one again (issue 5301 of librdkafka).
+/// After so long without a broker a new client is made. One that was told of no broker forgets all
+/// it knew, and never finds one again (issue 5301 of librdkafka).
 const RENEW: Duration = Duration::from_secs(30);
 /// Between looks for partitions that are silent.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// So long an event in flight may have no acknowledgement before this is an outage. The client tries again by itself what a broker
-/// refuses for the moment, and says nothing of it: NOT_ENOUGH_REPLICAS, a partition without a leader.
+/// So long an event in flight may have no acknowledgement before this is an outage. The client
+/// tries again by itself what a broker refuses for the moment, and says nothing of it:
+/// NOT_ENOUGH_REPLICAS, a partition without a leader.
 const STANDSTILL: Duration = Duration::from_secs(10);
 
 impl Feeder {
-    pub fn new(settings: &RelaySettings, metrics: RelayMetrics, shared: Arc<Shared>) -> KafkaResult<Self> {
+    pub fn new(
+        settings: &RelaySettings,
+        metrics: RelayMetrics,
+        shared: Arc<Shared>,
+    ) -> KafkaResult<Self> {
         let reports = Arc::<Mutex<Vec<Report>>>::default();
         // An outage of an earlier producer may be over by now.
         let is_suspect = Arc::new(AtomicBool::new(metrics.outage.get() == 1));
@@ -187,7 +198,8 @@ impl Feeder {
                 break;
             }
         }
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer
+            .purge(PurgeConfig::default().queue().inflight());
         self.producer.poll(Duration::ZERO);
     }
 
@@ -219,13 +231,28 @@ impl Feeder {
         }
         self.held += size(record);
         let page = page.clone();
-        self.opening.hold(place, Held { page, index, number });
+        self.opening.hold(
+            place,
+            Held {
+                page,
+                index,
+                number,
+            },
+        );
         true
     }
 
     /// Sends what was held back and need not wait any longer.
     fn send_released(&mut self) {
-        while let Some((place, Held { page, index, number })) = self.opening.released(Instant::now()) {
+        while let Some((
+            place,
+            Held {
+                page,
+                index,
+                number,
+            },
+        )) = self.opening.released(Instant::now())
+        {
             self.held -= size(&page[index]);
             // It was not known yet when the event was read.
             if let Some(sent) = self.acks.note(number) {
@@ -258,7 +285,9 @@ impl Feeder {
                     }
                 }
                 Err((error, _)) => {
-                    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                    let code = error
+                        .rdkafka_error_code()
+                        .unwrap_or(RDKafkaErrorCode::Unknown);
                     self.take_trouble(number, number, code);
                     return false;
                 }
@@ -273,7 +302,10 @@ impl Feeder {
             let Ok(metadata) = self.producer.client().fetch_metadata(Some(&topic), ASK) else {
                 continue;
             };
-            let found = metadata.topics().iter().find(|found| found.name() == &*topic);
+            let found = metadata
+                .topics()
+                .iter()
+                .find(|found| found.name() == &*topic);
             let partitions = found.map_or(0, |found| found.partitions().len());
             self.opening.counted(
                 &topic,
@@ -295,14 +327,19 @@ impl Feeder {
 
     /// The sending of an event, under the step that created it and linked to it.
     fn step(&self, record: &Record, topic: &str) -> Span {
-        let created: Option<TraceParent> = record.traceparent().and_then(|trace| trace.parse().ok());
+        let created: Option<TraceParent> =
+            record.traceparent().and_then(|trace| trace.parse().ok());
         let Some(created) = created else {
             return Span::none();
         };
         let service = format!("{}-relay", self.service);
-        Span::begin(service, Kind::Client, created.child(), Some(created), || {
-            format!("send {}", record.event_type())
-        })
+        Span::begin(
+            service,
+            Kind::Client,
+            created.child(),
+            Some(created),
+            || format!("send {}", record.event_type()),
+        )
         .linked(created)
         .with("messaging.system", "kafka")
         .with("messaging.operation.type", "send")
@@ -312,8 +349,8 @@ impl Feeder {
         .with("cloudevents.event_type", record.event_type())
     }
 
-    /// Asks for brokers while there is reason to doubt that any can be reached. Also with nothing in flight, when nothing
-    /// else would tell that they are back.
+    /// Asks for brokers while there is reason to doubt that any can be reached. Also with nothing
+    /// in flight, when nothing else would tell that they are back.
     fn look_for_brokers(&mut self) {
         if !self.is_suspect.load(Ordering::Acquire) || self.asked.elapsed() < LONG {
             return;
@@ -322,7 +359,9 @@ impl Feeder {
         self.asked = Instant::now();
         let error = match answer {
             // A cluster whose only broker is taken to be away names none.
-            Ok(metadata) if metadata.brokers().is_empty() => "the answer names no broker".to_owned(),
+            Ok(metadata) if metadata.brokers().is_empty() => {
+                "the answer names no broker".to_owned()
+            }
             Ok(_) => return self.outage_is_over(),
             Err(error) => error.to_string(),
         };
@@ -382,7 +421,9 @@ impl Feeder {
         if self.acks.prefix() != self.moved.0 {
             self.outage_is_over();
         }
-        self.shared.prefix.store(self.acks.prefix(), Ordering::Release);
+        self.shared
+            .prefix
+            .store(self.acks.prefix(), Ordering::Release);
         self.shared.acknowledged.notify_one();
         let refused = |report: &&Report| report.outcome.is_err_and(is_final);
         if let Some(first) = reports.iter().find(refused) {
@@ -399,8 +440,9 @@ impl Feeder {
         }
     }
 
-    /// What Kafka has said since the last time. One poll of the client serves one answer of a broker: what is left over would fill
-    /// its queue, and a message at a time would go out for each message that is served.
+    /// What Kafka has said since the last time. One poll of the client serves one answer of a
+    /// broker: what is left over would fill its queue, and a message at a time would go out for
+    /// each message that is served.
     fn reports(&self) -> Vec<Report> {
         let mut served = 0;
         loop {
@@ -425,7 +467,11 @@ impl Feeder {
     /// The first trouble is the cause; what fails behind it only follows.
     fn take(&self, trouble: impl FnOnce() -> Trouble) {
         if !self.shared.give_up.load(Ordering::Acquire) {
-            let mut first = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self
+                .shared
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(trouble);
         }
     }

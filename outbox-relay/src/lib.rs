@@ -1,10 +1,10 @@
 //! The relay: reads a service's outbox and sends it to Kafka.
 //!
-//! One task reads the database and keeps the cursor; one thread feeds Kafka's producer. What the reader knows of
-//! snapshots ends with its connection: a new one starts from the saved cursor.
+//! One task reads the database and keeps the cursor; one thread feeds Kafka's producer. What the
+//! reader knows of snapshots ends with its connection: a new one starts from the saved cursor.
 //!
-//! [`Progress`], [`Acks`] and [`Opening`] decide, without I/O, what to read next, what may be sent and what may be saved: a model
-//! checker drives them, see docs/relay-model.md.
+//! [`Progress`], [`Acks`] and [`Opening`] decide, without I/O, what to read next, what may be sent
+//! and what may be saved: a model checker drives them, see docs/relay-model.md.
 
 mod acks;
 mod feeder;
@@ -81,7 +81,8 @@ impl Drop for Running {
     }
 }
 
-/// Relays until stopped, without health and metrics. Dropped, it ends at once, as a crash would end it.
+/// Relays until stopped, without health and metrics. Dropped, it ends at once, as a crash would end
+/// it.
 pub async fn run(settings: RelaySettings, stop: CancellationToken) -> anyhow::Result<()> {
     let metrics = RelayMetrics::registered(&mut Registry::default());
     Ok(relay::run(settings, metrics, stop).await?)

@@ -17,15 +17,24 @@ pub async fn run(settings: RelaySettings, stop: CancellationToken) {
         .is_some()
     {
         if let Err(error) = empty_buckets(&settings).await {
-            tracing::warn!(error = cause_chain(&error), "old events not removed this time");
+            tracing::warn!(
+                error = cause_chain(&error),
+                "old events not removed this time"
+            );
         }
     }
 }
 
 async fn empty_buckets(settings: &RelaySettings) -> Result<(), LogError> {
     let (client, connection) = match settings.postgres.open("outbox-relay maintenance").await? {
-        Line::Plain(client, connection) => (client, tokio::spawn(async move { connection.await.map(drop) })),
-        Line::Tls(client, connection) => (client, tokio::spawn(async move { connection.await.map(drop) })),
+        Line::Plain(client, connection) => (
+            client,
+            tokio::spawn(async move { connection.await.map(drop) }),
+        ),
+        Line::Tls(client, connection) => (
+            client,
+            tokio::spawn(async move { connection.await.map(drop) }),
+        ),
     };
     for bucket in 0..BUCKETS {
         if empty_bucket(&client, bucket, settings.retention()).await? {

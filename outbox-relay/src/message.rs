@@ -11,7 +11,8 @@ use uuid::Uuid;
 /// Makes events Kafka's messages: CloudEvents 1.0, Kafka binding, binary mode.
 pub struct Messages {
     source: String,
-    /// The headers that all events of a type have in common: it is cheaper to copy them than to make them.
+    /// The headers that all events of a type have in common: it is cheaper to copy them than to
+    /// make them.
     common: HashMap<String, OwnedHeaders>,
 }
 
@@ -36,7 +37,9 @@ impl Messages {
     }
 
     fn headers(&mut self, record: &Record) -> OwnedHeaders {
-        let time = record.recorded_at().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let time = record
+            .recorded_at()
+            .to_rfc3339_opts(SecondsFormat::Micros, true);
         let headers = self
             .common(record.event_type())
             .insert(text(

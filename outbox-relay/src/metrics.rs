@@ -17,7 +17,8 @@ use prometheus_client::{
     },
 };
 
-/// Edges of the time from insert to acknowledgement in seconds; that of the service level objective is among them.
+/// Edges of the time from insert to acknowledgement in seconds; that of the service level objective
+/// is among them.
 const ACK_EDGES: [f64; 14] = [
     0.001, 0.002, 0.004, 0.006, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0,
 ];
@@ -38,7 +39,8 @@ telemetry::metrics! {
         parked: Gauge = "parked_keys";
         /// 1 while this is the active relay of its database
         leader: Gauge = "leader";
-        /// 1 while no broker can be reached, or brokers have not taken the oldest event in flight for 10 s
+        /// 1 while no broker can be reached, or brokers have not taken the oldest event in flight
+        /// for 10 s
         outage: Gauge<i64, AtomicI64> = "outage";
         /// Promotions of the database that were gone on from
         promotions: Counter<u64, AtomicU64> = "promotions";
@@ -47,8 +49,9 @@ telemetry::metrics! {
     }
 }
 
-/// When the oldest event that is read and not acknowledged was recorded, in microseconds since 1970; 0 for none. Its
-/// age grows also while the relay is stuck, because it is reckoned when it is asked for.
+/// When the oldest event that is read and not acknowledged was recorded, in microseconds since
+/// 1970; 0 for none. Its age grows also while the relay is stuck, because it is reckoned when it is
+/// asked for.
 #[derive(Clone, Debug)]
 pub struct Oldest {
     recorded_at: Arc<AtomicI64>,
@@ -66,7 +69,8 @@ impl Default for Oldest {
 
 impl Oldest {
     pub fn set(&self, recorded_at_micros: i64) {
-        self.recorded_at.store(recorded_at_micros, Ordering::Relaxed);
+        self.recorded_at
+            .store(recorded_at_micros, Ordering::Relaxed);
     }
 }
 

@@ -6,20 +6,22 @@ use std::{
 
 use crate::partitioner;
 
-/// After so long without an acknowledgement a partition is opened anew. Its leader forgets a producer after a day
-/// (`producer.id.expiration.ms`).
+/// After so long without an acknowledgement a partition is opened anew. Its leader forgets a
+/// producer after a day (`producer.id.expiration.ms`).
 const TRUSTED: Duration = Duration::from_secs(3600);
 /// A topic may get more partitions.
 const COUNT_AGAIN: Duration = Duration::from_secs(300);
 
 /// Which events a producer may hand to its client now, and which are held back.
 ///
-/// A leader that has no state of a producer takes any first sequence number of it. If the first request were refused for the
-/// moment and the second were under way, the second would be taken, and the client would report the first as delivered. So
-/// a partition is opened: its first event goes alone, and what comes next waits until that one is acknowledged. From then on the
-/// leader knows the sequence and refuses a gap.
+/// A leader that has no state of a producer takes any first sequence number of it. If the first
+/// request were refused for the moment and the second were under way, the second would be taken,
+/// and the client would report the first as delivered. So a partition is opened: its first event
+/// goes alone, and what comes next waits until that one is acknowledged. From then on the leader
+/// knows the sequence and refuses a gap.
 ///
-/// Of a topic whose partitions are not known yet only one event at a time is on its way, and the client chooses its partition.
+/// Of a topic whose partitions are not known yet only one event at a time is on its way, and the
+/// client chooses its partition.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Opening<E> {
     prefix: String,
@@ -42,10 +44,12 @@ struct Topic<E> {
     due: Option<Instant>,
 }
 
-/// A partition, or a topic whose partitions are not known: what is on its way, and what waits behind it.
+/// A partition, or a topic whose partitions are not known: what is on its way, and what waits
+/// behind it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Lane<E> {
-    /// Whether an event of this producer was acknowledged, so that the leader knows which one is next.
+    /// Whether an event of this producer was acknowledged, so that the leader knows which one is
+    /// next.
     is_open: bool,
     in_flight: usize,
     /// When the last acknowledgement came, or when the first of what is in flight was sent.
@@ -64,7 +68,8 @@ pub struct Place {
 impl Place {
     /// `None` if the client is to choose it.
     pub fn partition(self) -> Option<i32> {
-        self.partition.and_then(|partition| i32::try_from(partition).ok())
+        self.partition
+            .and_then(|partition| i32::try_from(partition).ok())
     }
 }
 
@@ -143,7 +148,8 @@ impl<E> Opening<E> {
         None
     }
 
-    /// A topic whose partitions are to be counted. They are not asked for again before the next acknowledgement, or for a while.
+    /// A topic whose partitions are to be counted. They are not asked for again before the next
+    /// acknowledgement, or for a while.
     pub fn next_to_count(&mut self, now: Instant) -> Option<Arc<str>> {
         let topic = self
             .topics
@@ -159,7 +165,8 @@ impl<E> Opening<E> {
             return;
         };
         let topic = &mut self.topics[index];
-        // A topic that was made anew with fewer is the client's matter: it says that there is no such partition.
+        // A topic that was made anew with fewer is the client's matter: it says that there is no
+        // such partition.
         if count <= topic.count {
             return;
         }
@@ -177,11 +184,14 @@ impl<E> Opening<E> {
         }
     }
 
-    /// A partition that has left for so long unanswered what was sent to it that its leader may forget the producer. Only a
-    /// new producer may go on.
+    /// A partition that has left for so long unanswered what was sent to it that its leader may
+    /// forget the producer. Only a new producer may go on.
     pub fn silent(&self, now: Instant) -> Option<String> {
         self.topics.iter().find_map(|topic| {
-            let partition = topic.partitions.iter().position(|lane| lane.is_silent(now))?;
+            let partition = topic
+                .partitions
+                .iter()
+                .position(|lane| lane.is_silent(now))?;
             Some(format!(
                 "partition {partition} of {} has not acknowledged anything for {} min",
                 topic.name,
@@ -327,7 +337,11 @@ mod tests {
         producer.acknowledged(first);
         assert_eq!(producer.sent, [1, 2, 3]);
         producer.send(&a, 4);
-        assert_eq!(producer.sent, [1, 2, 3, 4], "an open partition waits for nothing");
+        assert_eq!(
+            producer.sent,
+            [1, 2, 3, 4],
+            "an open partition waits for nothing"
+        );
     }
 
     #[test]
@@ -355,7 +369,10 @@ mod tests {
         producer.opening.acknowledged(first, producer.now);
         // They could not be counted: the next one goes alone, too.
         assert_eq!(
-            producer.opening.released(producer.now).map(|(_, event)| event),
+            producer
+                .opening
+                .released(producer.now)
+                .map(|(_, event)| event),
             Some(2)
         );
         assert!(producer.opening.released(producer.now).is_none());
@@ -424,7 +441,9 @@ mod tests {
         assert!(producer.opening.next_to_count(producer.now).is_none());
         producer.now += COUNT_AGAIN;
         let topic = producer.opening.next_to_count(producer.now).unwrap();
-        producer.opening.counted(&topic, 2 * PARTITIONS, producer.now);
+        producer
+            .opening
+            .counted(&topic, 2 * PARTITIONS, producer.now);
         let key = (0..1000)
             .map(|number| format!("key {number}"))
             .find(|key| producer.opening.place("orders", key).partition() == Some(5))

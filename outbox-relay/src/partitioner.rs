@@ -6,7 +6,10 @@ pub fn hash(key: &str) -> u32 {
 /// As `org.apache.kafka.common.utils.Utils.murmur2`.
 fn murmur2(bytes: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
-    #[expect(clippy::cast_possible_truncation, reason = "a key is far shorter than 4 GiB")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a key is far shorter than 4 GiB"
+    )]
     let mut hash = 0x9747_b28c ^ bytes.len() as u32;
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
@@ -37,7 +40,10 @@ mod tests {
             ("foobar", -790_332_482),
             ("a-little-bit-long-string", -985_981_536),
             ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            (
+                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+                -58_897_971,
+            ),
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), expected, "{key}");

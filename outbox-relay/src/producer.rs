@@ -50,10 +50,13 @@ pub enum Trouble {
 
 /// How events are produced: in order without a gap, and never given up.
 pub fn client_config(settings: &RelaySettings) -> ClientConfig {
-    let mut config = settings.kafka.client_config(&format!("relay{}", settings.source));
+    let mut config = settings
+        .kafka
+        .client_config(&format!("relay{}", settings.source));
     config
         .set("enable.idempotence", "true")
-        // A gap in what was sent must stop everything behind it, or a key's events would be out of order.
+        // A gap in what was sent must stop everything behind it, or a key's events would be out of
+        // order.
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
         // An outage of any length is waited out.
@@ -63,7 +66,10 @@ pub fn client_config(settings: &RelaySettings) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("linger.ms", settings.linger_ms.to_string())
         .set("message.max.bytes", "2000000")
-        .set("queue.buffering.max.kbytes", settings.buffer_kib.to_string())
+        .set(
+            "queue.buffering.max.kbytes",
+            settings.buffer_kib.to_string(),
+        )
         .set("queue.buffering.max.messages", "100000")
         .set("topic.metadata.propagation.max.ms", "5000");
     config

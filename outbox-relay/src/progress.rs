@@ -2,8 +2,9 @@ use std::collections::VecDeque;
 
 use outbox::log::Cursor;
 
-/// How far the relay is: what it has read, what it has sent, and how much of that it may save. A cursor for each
-/// stretch of what was sent becomes true when Kafka has acknowledged all of the stretch.
+/// How far the relay is: what it has read, what it has sent, and how much of that it may save. A
+/// cursor for each stretch of what was sent becomes true when Kafka has acknowledged all of the
+/// stretch.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Progress<S = String> {
     /// Up to where the log was read: the acknowledged point is behind it.
@@ -15,8 +16,8 @@ pub struct Progress<S = String> {
     /// How many events are acknowledged in all.
     prefix: u64,
     saved: Cursor<S>,
-    /// Whether events were acknowledged since the cursor was saved. A snapshot that moves by itself need not be
-    /// saved each time: saving moves it.
+    /// Whether events were acknowledged since the cursor was saved. A snapshot that moves by itself
+    /// need not be saved each time: saving moves it.
     events_since_save: bool,
 }
 
@@ -60,8 +61,8 @@ impl<S: Clone + PartialEq> Progress<S> {
         self.sent += events;
     }
 
-    /// What was read is sent or put aside, or nothing was found: when all that is sent by now is acknowledged, it is
-    /// true how far the log was read.
+    /// What was read is sent or put aside, or nothing was found: when all that is sent by now is
+    /// acknowledged, it is true how far the log was read.
     pub fn expect(&mut self, has_events: bool) {
         let (until, then) = (self.sent, self.read.clone());
         match self.ahead.back_mut() {
@@ -97,7 +98,8 @@ impl<S: Clone + PartialEq> Progress<S> {
         (self.events_since_save && self.saved != self.acknowledged).then_some(&self.acknowledged)
     }
 
-    /// The cursor, if it is not the saved one: for the end, and for now and then when nothing happens.
+    /// The cursor, if it is not the saved one: for the end, and for now and then when nothing
+    /// happens.
     pub fn unsaved(&self) -> Option<&Cursor<S>> {
         (self.saved != self.acknowledged).then_some(&self.acknowledged)
     }

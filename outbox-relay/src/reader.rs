@@ -32,23 +32,26 @@ pub enum Style {
 
 /// Between looks while there is work.
 const TICK: Duration = Duration::from_millis(1);
-/// The next look waits for the acknowledgement of what the last one sent, but no more times as long as that one took, and no longer
-/// than the longest rest. What comes meanwhile is taken together: the busier all are, the fewer looks and requests there are.
+/// The next look waits for the acknowledgement of what the last one sent, but no more times as long
+/// as that one took, and no longer than the longest rest. What comes meanwhile is taken together:
+/// the busier all are, the fewer looks and requests there are.
 const REST_OF_LOOK: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(10);
 /// Between looks whether Kafka has taken something.
 const WAIT: Duration = Duration::from_millis(2);
 const SAVE_EVERY: Duration = Duration::from_millis(60);
-/// The next save waits so many times as long as the last one took: it goes through all versions of the cursor that an old
-/// snapshot keeps, and makes one more.
+/// The next save waits so many times as long as the last one took: it goes through all versions of
+/// the cursor that an old snapshot keeps, and makes one more.
 const REST_OF_SAVE: u32 = 50;
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(2);
-/// A snapshot that moved without events is saved now and then, or old buckets would never be proven empty.
+/// A snapshot that moved without events is saved now and then, or old buckets would never be proven
+/// empty.
 const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
 /// The session would be ended if it were idle for long.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const SAFETY_NET: Duration = Duration::from_millis(500);
-/// After so many looks that each found something and were hardly waited for, it is cheaper to look than to be woken for each.
+/// After so many looks that each found something and were hardly waited for, it is cheaper to look
+/// than to be woken for each.
 const BUSY: u32 = 8;
 
 /// Reads the log and keeps the cursor.
@@ -115,7 +118,8 @@ impl<'s> Reader<'s> {
             if found {
                 quiet_since = Instant::now();
             }
-            // What comes a moment later is cheaper to take together; a backlog need not be waited for.
+            // What comes a moment later is cheaper to take together; a backlog need not be waited
+            // for.
             if self.is_inside_a_difference() {
                 continue;
             }
@@ -149,8 +153,8 @@ impl<'s> Reader<'s> {
         Ok(true)
     }
 
-    /// Everything that was committed before it was told to stop, acknowledged and saved. What others publish meanwhile
-    /// is left for the next start: they may be faster than this one.
+    /// Everything that was committed before it was told to stop, acknowledged and saved. What
+    /// others publish meanwhile is left for the next start: they may be faster than this one.
     async fn drain(mut self) -> Result<(), RelayError> {
         self.reach_the_target().await?;
         self.step().await?;
@@ -172,7 +176,8 @@ impl<'s> Reader<'s> {
         self.progress.read().towards.is_some()
     }
 
-    /// Reads on: all there is at the moment, or a page of it. The page behind the last one is empty.
+    /// Reads on: all there is at the moment, or a page of it. The page behind the last one is
+    /// empty.
     async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
         let acknowledged = self.progress.read().acknowledged.clone();
         if !self.is_inside_a_difference() {
@@ -269,7 +274,8 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Waits for Kafka for a moment. Meanwhile the session must not fall asleep, nor trouble go unseen.
+    /// Waits for Kafka for a moment. Meanwhile the session must not fall asleep, nor trouble go
+    /// unseen.
     async fn wait(&mut self) -> Result<(), RelayError> {
         self.note_progress().await?;
         tokio::time::sleep(WAIT).await;
@@ -280,7 +286,8 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is parked.
+    /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is
+    /// parked.
     async fn send_alone(&mut self, record: Record) -> Result<(), RelayError> {
         if self.session.is_put_aside(record.position()).await? {
             return Ok(());
@@ -308,15 +315,21 @@ impl<'s> Reader<'s> {
     async fn note_progress(&mut self) -> Result<(), RelayError> {
         let prefix = self.producer.prefix();
         self.progress.acknowledged(prefix);
-        while self.recorded.get(1).is_some_and(|(from, _)| *from <= prefix) {
+        while self
+            .recorded
+            .get(1)
+            .is_some_and(|(from, _)| *from <= prefix)
+        {
             self.recorded.pop_front();
         }
         if prefix == self.progress.sent() {
             self.recorded.clear();
         }
-        self.metrics
-            .oldest
-            .set(self.recorded.front().map_or(0, |(_, recorded_at)| *recorded_at));
+        self.metrics.oldest.set(
+            self.recorded
+                .front()
+                .map_or(0, |(_, recorded_at)| *recorded_at),
+        );
         self.metrics
             .waiting
             .set(i64::try_from(self.progress.sent() - prefix).unwrap_or(i64::MAX));
@@ -326,7 +339,9 @@ impl<'s> Reader<'s> {
             return Err(trouble.into());
         }
         let since = self.saved_at.elapsed();
-        if (since >= self.save_pause && self.progress.to_save().is_some()) || since >= SAVE_IDLE_EVERY {
+        if (since >= self.save_pause && self.progress.to_save().is_some())
+            || since >= SAVE_IDLE_EVERY
+        {
             self.save_unsaved().await?;
         }
         Ok(())
@@ -343,7 +358,8 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Sleeps between looks, and is woken by publishers or by the safety net, until events come close together.
+    /// Sleeps between looks, and is woken by publishers or by the safety net, until events come
+    /// close together.
     async fn sleep(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         if !self.session.try_sleep().await? {
             return Ok(());
@@ -353,7 +369,11 @@ impl<'s> Reader<'s> {
         loop {
             // The first time: what was committed before publishers knew that we sleep.
             if self.step().await? {
-                in_a_row = if waited < self.quiet() { in_a_row + 1 } else { 0 };
+                in_a_row = if waited < self.quiet() {
+                    in_a_row + 1
+                } else {
+                    0
+                };
             }
             if in_a_row >= BUSY || stop.is_cancelled() || self.is_inside_a_difference() {
                 return Ok(self.session.wake().await?);

@@ -50,7 +50,8 @@ pub async fn run(
     metrics: RelayMetrics,
     stop: CancellationToken,
 ) -> Result<(), RelayError> {
-    let _maintenance = AbortOnDropHandle::new(tokio::spawn(maintain::run(settings.clone(), stop.clone())));
+    let _maintenance =
+        AbortOnDropHandle::new(tokio::spawn(maintain::run(settings.clone(), stop.clone())));
     // One period for all connections: while Kafka refuses events there is one after the other.
     let drain = Duration::from_secs(settings.drain_seconds);
     let grace = async {
@@ -91,7 +92,9 @@ async fn keep_leading(
                     reason = refused.reason,
                     "Kafka refused events; sending one by one up to there"
                 );
-                style = Style::OneByOne { until: refused.until };
+                style = Style::OneByOne {
+                    until: refused.until,
+                };
             }
             Err(RelayError::Trouble(Trouble::Refused(_))) => style = Style::Pipelined,
             Err(error) => {
@@ -106,7 +109,8 @@ async fn keep_leading(
                 let by_chance = rand::rng().random_range(0.5..1.0);
                 let pausing = tokio::time::sleep(pause.mul_f64(by_chance));
                 if matches!(error, RelayError::Trouble(_)) {
-                    // Also when it is told to stop: what is there is to be sent, for as long as it may take.
+                    // Also when it is told to stop: what is there is to be sent, for as long as it
+                    // may take.
                     pausing.await;
                 } else if stop.run_until_cancelled(pausing).await.is_none() {
                     return Ok(());

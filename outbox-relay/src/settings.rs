@@ -5,15 +5,18 @@ use connect::{KafkaSettings, PostgresSettings};
 use outbox::log::{BUCKET_SECONDS, BUCKETS, Portion};
 use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
-/// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least once.
+/// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least
+/// once.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "outbox-relay", version)]
 pub struct RelaySettings {
-    /// Whose events these are: the CloudEvents source. Its last part is the name of the service, or no consumer believes them
+    /// Whose events these are: the CloudEvents source. Its last part is the name of the service, or
+    /// no consumer believes them
     #[arg(long, env = "RELAY_SOURCE", default_value = "/tovar")]
     pub source: String,
 
-    /// Hours for which acknowledged events can be republished: at most 29, after which a bucket of the log has an hour to be emptied
+    /// Hours for which acknowledged events can be republished: at most 29, after which a bucket of
+    /// the log has an hour to be emptied
     #[arg(long, env = "RELAY_RETENTION_HOURS", default_value_t = 24, value_parser = retention_hours)]
     pub retention_hours: u64,
 
@@ -21,7 +24,8 @@ pub struct RelaySettings {
     #[arg(long, env = "RELAY_PAGE", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     pub page: i64,
 
-    /// KiB of rows that are read at a time, if there are fewer of them than a page has; a larger event goes alone
+    /// KiB of rows that are read at a time, if there are fewer of them than a page has; a larger
+    /// event goes alone
     #[arg(long, env = "RELAY_PAGE_KIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(64..=65_536))]
     pub page_kib: u32,
 
@@ -29,11 +33,13 @@ pub struct RelaySettings {
     #[arg(long, env = "RELAY_BUFFER_KIB", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1024..=2_000_000))]
     pub buffer_kib: u32,
 
-    /// Milliseconds that Kafka's client gathers events before it sends; under load it gathers by itself
+    /// Milliseconds that Kafka's client gathers events before it sends; under load it gathers by
+    /// itself
     #[arg(long, env = "RELAY_LINGER_MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub linger_ms: u32,
 
-    /// Milliseconds without events after which the relay sleeps: publishers then wake it for each, until they come closer together
+    /// Milliseconds without events after which the relay sleeps: publishers then wake it for each,
+    /// until they come closer together
     #[arg(long, env = "RELAY_QUIET_MS", default_value_t = 1)]
     pub quiet_ms: u64,
 
@@ -45,7 +51,8 @@ pub struct RelaySettings {
     #[arg(long, env = "RELAY_ON_PROMOTION", value_enum, default_value_t = OnPromotion::GoOn)]
     pub on_promotion: OnPromotion,
 
-    /// From where to go on in a database that was copied or restored elsewhere; give it for one start only
+    /// From where to go on in a database that was copied or restored elsewhere; give it for one
+    /// start only
     #[arg(long, env = "RELAY_GO_ON_FROM", value_enum)]
     pub go_on_from: Option<GoOnFrom>,
 
@@ -79,11 +86,14 @@ pub enum GoOnFrom {
     All,
 }
 
-/// A bucket is written to for 6 hours, and again 30 hours after these have ended: emptied it can be in between.
+/// A bucket is written to for 6 hours, and again 30 hours after these have ended: emptied it can be
+/// in between.
 const MOST_RETENTION_HOURS: u64 = (BUCKETS as u64 - 1) * BUCKET_SECONDS as u64 / 3600 - 1;
 
 fn retention_hours(text: &str) -> Result<u64, String> {
-    let hours = text.parse().map_err(|_| "not a number of hours".to_owned())?;
+    let hours = text
+        .parse()
+        .map_err(|_| "not a number of hours".to_owned())?;
     if hours <= MOST_RETENTION_HOURS {
         return Ok(hours);
     }

@@ -13,8 +13,9 @@ use crate::release::{Release, labels};
 
 const PEOPLE: usize = 20;
 
-/// Kafka is away while people register, so that their events wait in the outbox. Then users is told to end, while Kafka comes
-/// back. When its pod is gone, with no other in its place, nothing waits: the relay in it has sent all.
+/// Kafka is away while people register, so that their events wait in the outbox. Then users is told
+/// to end, while Kafka comes back. When its pod is gone, with no other in its place, nothing waits:
+/// the relay in it has sent all.
 pub async fn check(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
     let kubectl = &release.kubectl;
     let (kafka, users) = ("statefulset/tovar-kafka", "deployment/tovar-users");
@@ -71,7 +72,11 @@ pub async fn check(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
         "         {} rows waited before the stop, {} after it",
         before.waiting, after.waiting
     );
-    ensure!(after.waiting == 0, "{} rows were left behind", after.waiting);
+    ensure!(
+        after.waiting == 0,
+        "{} rows were left behind",
+        after.waiting
+    );
 
     release.rolled_out(kafka).await?;
     kubectl.run(&["scale", users, "--replicas", "1"]).await?;

@@ -25,7 +25,8 @@ async fn kill(release: &Release, name: &str, component: &str, object: &str) -> a
     let pods = release.pods(name, component).await?;
     ensure!(!pods.is_empty(), "{object} has no pod");
     release.step(&format!("  {}", pods[0]));
-    // One second is too short for any of them to end in good order. The name of a StatefulSet's pod must be free again.
+    // One second is too short for any of them to end in good order. The name of a StatefulSet's pod
+    // must be free again.
     release
         .kubectl
         .run(&["delete", &pods[0], "--grace-period", "1", "--wait"])

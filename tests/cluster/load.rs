@@ -17,7 +17,8 @@ use tokio::{
 };
 use tovar::{cargo, client::wait_for, store_file::StoreFile};
 
-/// Enough that something is always under way: it is about what survives, not about how much a small node can do.
+/// Enough that something is always under way: it is about what survives, not about how much a small
+/// node can do.
 const PEOPLE: &str = "8";
 /// Longer than any step takes; it is ended before.
 const SECONDS: &str = "3600";
@@ -70,14 +71,16 @@ impl Load {
         Ok(load)
     }
 
-    /// Ends it. Everything that was answered must have happened once, and every order have come to its end.
+    /// Ends it. Everything that was answered must have happened once, and every order have come to
+    /// its end.
     pub async fn stop(mut self, what: &str) -> anyhow::Result<Value> {
         self.interrupt();
         let status = timeout(ENDED_WITHIN, self.process.wait())
             .await
             .context("the load does not end")??;
         let report = fs::read_to_string(self.folder.path().join("report.json"));
-        let report = report.with_context(|| format!("the load has failed: {}", self.last_words()))?;
+        let report =
+            report.with_context(|| format!("the load has failed: {}", self.last_words()))?;
         let report: Value = serde_json::from_str(&report)?;
         let reconciled = &report["reconciliation"];
         eprintln!(
@@ -94,7 +97,8 @@ impl Load {
 
     /// How many orders were accepted up to now.
     fn accepted(&self) -> anyhow::Result<u64> {
-        let record = fs::read_to_string(self.folder.path().join("record.jsonl")).unwrap_or_default();
+        let record =
+            fs::read_to_string(self.folder.path().join("record.jsonl")).unwrap_or_default();
         let mut seconds = record.lines().filter(|line| line.contains("accepted"));
         let Some(last) = seconds.next_back() else {
             return Ok(0);

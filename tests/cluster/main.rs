@@ -1,5 +1,6 @@
-//! The store in a Kubernetes cluster, by its chart: installed, used, upgraded and rolled back under load, drained, cut off from
-//! what it must not reach, and with a pod of each kind killed. Any cluster that KUBECONFIG names, with the images in it:
+//! The store in a Kubernetes cluster, by its chart: installed, used, upgraded and rolled back under
+//! load, drained, cut off from what it must not reach, and with a pod of each kind killed. Any
+//! cluster that KUBECONFIG names, with the images in it:
 //!
 //! ```sh
 //! cargo tovar images --load kind
@@ -7,8 +8,9 @@
 //! cargo test -p tovar-tests --test cluster -- --ignored --nocapture
 //! ```
 //!
-//! `TOVAR_CLUSTER_VALUES` names a file with values for the chart, such as images of PostgreSQL and Kafka; `TOVAR_CLUSTER_STEPS`
-//! some of the steps `demo,policies,drained,upgraded,killed`, instead of all; with `TOVAR_CLUSTER_KEEP` the release stays.
+//! `TOVAR_CLUSTER_VALUES` names a file with values for the chart, such as images of PostgreSQL and
+//! Kafka; `TOVAR_CLUSTER_STEPS` some of the steps `demo,policies,drained,upgraded,killed`, instead
+//! of all; with `TOVAR_CLUSTER_KEEP` the release stays.
 
 mod drained;
 mod killed;

@@ -12,10 +12,14 @@ use crate::release::{Release, SERVICES};
 
 type Targets = BTreeMap<String, String>;
 
-/// Tries every way from every kind of pod to every port of the store: those that are needed are open, and no other.
+/// Tries every way from every kind of pod to every port of the store: those that are needed are
+/// open, and no other.
 pub async fn check(release: &Release) -> anyhow::Result<()> {
     let targets = targets(release).await?;
-    let image = release.kubectl.get("statefulset/tovar-orders-postgres").await?;
+    let image = release
+        .kubectl
+        .get("statefulset/tovar-orders-postgres")
+        .await?;
     let image = text(&image["spec"]["template"]["spec"]["containers"][0]["image"])?;
 
     let mut sources = Vec::new();
@@ -25,7 +29,11 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
             pod: one(release.pods(service, "service").await?)?,
             needs: names(&["users over TLS", &format!("database of {service}"), "kafka"]),
             own: names(&[
-                if service == "users" { "users over TLS" } else { "" },
+                if service == "users" {
+                    "users over TLS"
+                } else {
+                    ""
+                },
                 &format!("api of {service}"),
                 &format!("metrics of {service}"),
                 &format!("metrics of the relay of {service}"),
@@ -151,7 +159,8 @@ async fn targets(release: &Release) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-/// Which of the targets a process in the pod can connect to: one in a container that joins it for this.
+/// Which of the targets a process in the pod can connect to: one in a container that joins it for
+/// this.
 async fn open_from(
     release: &Release,
     pod: &str,
@@ -161,8 +170,9 @@ async fn open_from(
     let kubectl = &release.kubectl;
     let mut script = String::new();
     for (name, address) in targets {
-        script +=
-            &format!("(timeout 10 bash -c '</dev/tcp/{address}' 2>/dev/null && echo 'open: {name}') & ");
+        script += &format!(
+            "(timeout 10 bash -c '</dev/tcp/{address}' 2>/dev/null && echo 'open: {name}') & "
+        );
     }
     script += "wait; echo done";
     let name = "ways";
@@ -184,10 +194,14 @@ async fn open_from(
         ])
         .await?;
     let mut said = String::new();
-    wait_for("the ways to be tried", Duration::from_secs(120), async || {
-        said = kubectl.run(&["logs", pod, "--container", name]).await?;
-        Ok(said.contains("done"))
-    })
+    wait_for(
+        "the ways to be tried",
+        Duration::from_secs(120),
+        async || {
+            said = kubectl.run(&["logs", pod, "--container", name]).await?;
+            Ok(said.contains("done"))
+        },
+    )
     .await?;
     Ok(said
         .lines()

@@ -33,7 +33,10 @@ impl Release {
         release.step(&format!(
             "install into {namespace}, restricted pod security enforced"
         ));
-        release.kubectl.run(&["create", "namespace", &namespace]).await?;
+        release
+            .kubectl
+            .run(&["create", "namespace", &namespace])
+            .await?;
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         release
             .kubectl
@@ -61,7 +64,8 @@ impl Release {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         if with_values {
-            // A slow node's backlog shall not be stopped as late: here an order is either lost or delivered.
+            // A slow node's backlog shall not be stopped as late: here an order is either lost or
+            // delivered.
             helm.args(["--set-string", "orders.env.DEADLINE_BEFORE_SHIPMENT=900"]);
             if let Some(values) = std::env::var_os("TOVAR_CLUSTER_VALUES") {
                 helm.arg("--values").arg(values);
@@ -72,7 +76,11 @@ impl Release {
             .await
             .context("helm cannot be run; is it installed?")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "helm {}: {said}", arguments.join(" "));
+        ensure!(
+            output.status.success(),
+            "helm {}: {said}",
+            arguments.join(" ")
+        );
         Ok(())
     }
 

@@ -6,9 +6,13 @@ use crate::release::{NAME, Release, chart};
 /// The migration that the next version adds; see `next-version`.
 const VERSION: &str = "00000000000900";
 
-/// Every pod to the next version, whose orders service has one more migration, and back to this one on the newer tables.
+/// Every pod to the next version, whose orders service has one more migration, and back to this one
+/// on the newer tables.
 pub async fn there_and_back(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
-    ensure!(!has_migration(store).await?, "the migration is there already");
+    ensure!(
+        !has_migration(store).await?,
+        "the migration is there already"
+    );
     let next = ["upgrade", NAME, &chart(), "--set", "global.image.tag=next"];
     release.helm(&next, true).await?;
     ensure!(image(release).await?.ends_with(":next"), "not upgraded");

@@ -93,7 +93,12 @@ async fn bad_input_is_refused_with_a_reason_and_nothing_is_stored() {
             "{body}"
         );
     }
-    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    let account = customer
+        .get("/api/account")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(account["available"], 0);
     store.stop().await;
 }

@@ -32,7 +32,11 @@ fn of<'r>(report: &'r Report, service: &str) -> &'r OfTopic {
 /// The event of this type that a service published last.
 async fn last(store: &Store, service: &str, event_type: &str) -> Uuid {
     let sql = "SELECT id FROM outbox WHERE type = $1 ORDER BY position DESC LIMIT 1";
-    let row = store.sql(service).await.query_one(sql, &[&event_type]).await;
+    let row = store
+        .sql(service)
+        .await
+        .query_one(sql, &[&event_type])
+        .await;
     row.unwrap().get(0)
 }
 
@@ -40,7 +44,8 @@ async fn last(store: &Store, service: &str, event_type: &str) -> Uuid {
 async fn a_store_under_load_is_never_said_to_have_lost_or_invented_anything() {
     let mut store = Store::start().await;
     let shop = Shop::open(&store, 30, 25).await;
-    let customers = join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
+    let customers =
+        join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
     // When money, goods or places run out, orders are rejected, which makes events as well.
     let buying = join_all(customers.iter().map(async |customer| {
         loop {
@@ -157,7 +162,10 @@ async fn what_is_lost_invented_changed_or_overtaken_is_named() {
     for (service, event, what) in expected {
         let found = &of(&report, service).violations;
         assert_eq!(found.len(), 1, "{service}: {}", report.text());
-        assert_eq!((found[0].what.as_str(), &found[0].id), (what, &event.to_string()));
+        assert_eq!(
+            (found[0].what.as_str(), &found[0].id),
+            (what, &event.to_string())
+        );
         assert!(report.text().contains(&event.to_string()));
     }
     assert_eq!(of(&report, "delivery").outcome(), Outcome::Clean);
@@ -179,7 +187,10 @@ async fn what_left_the_outbox_or_the_topic_is_said_and_not_judged() {
         for bucket in 0..BUCKETS {
             empty_bucket(&users, bucket, Duration::ZERO).await?;
         }
-        let left: i64 = users.query_one("SELECT count(*) FROM outbox", &[]).await?.get(0);
+        let left: i64 = users
+            .query_one("SELECT count(*) FROM outbox", &[])
+            .await?
+            .get(0);
         Ok(left == 0)
     })
     .await
@@ -192,9 +203,13 @@ async fn what_left_the_outbox_or_the_topic_is_said_and_not_judged() {
     let mut all = TopicPartitionList::new();
     let topic = format!("{}billing", store.prefix);
     for partition in 0..PARTITIONS {
-        all.add_partition_offset(&topic, partition, Offset::End).unwrap();
+        all.add_partition_offset(&topic, partition, Offset::End)
+            .unwrap();
     }
-    admin.delete_records(&all, &AdminOptions::new()).await.unwrap();
+    admin
+        .delete_records(&all, &AdminOptions::new())
+        .await
+        .unwrap();
 
     let after = audited(&store).await;
     assert_eq!(after.outcome, Outcome::Clean, "{}", after.text());
@@ -216,7 +231,10 @@ async fn what_left_the_outbox_or_the_topic_is_said_and_not_judged() {
     store.verified().await;
     let now = audited(&store).await;
     assert_eq!(now.outcome, Outcome::Clean, "{}", now.text());
-    assert_eq!(of(&now, "users").only_on_topic, of(&after, "users").only_on_topic);
+    assert_eq!(
+        of(&now, "users").only_on_topic,
+        of(&after, "users").only_on_topic
+    );
     assert!(of(&now, "users").retained > 0);
     store.end().await;
 }

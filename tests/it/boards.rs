@@ -6,15 +6,20 @@ use tovar::{client::wait_for, prometheus::as_sent};
 
 use crate::harness::{Prometheus, Shop, Store, each};
 
-/// Every query of every board, by board, panel and number, as it is sent when all services and objectives are chosen.
+/// Every query of every board, by board, panel and number, as it is sent when all services and
+/// objectives are chosen.
 fn queries() -> BTreeMap<String, String> {
     let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana/boards");
     let mut queries = BTreeMap::new();
     for file in fs::read_dir(boards).unwrap() {
-        let board: Value = serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap();
+        let board: Value =
+            serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap();
         for panel in board["panels"].as_array().unwrap() {
             for target in panel["targets"].as_array().into_iter().flatten() {
-                let name = format!("{} / {} / {}", board["title"], panel["title"], target["refId"]);
+                let name = format!(
+                    "{} / {} / {}",
+                    board["title"], panel["title"], target["refId"]
+                );
                 let query = target["expr"].as_str().unwrap();
                 let query = as_sent(query, "15s", "1m");
                 assert!(
@@ -45,7 +50,8 @@ async fn every_panel_shows_something_while_the_store_is_under_load() {
         loop {
             for customer in &customers {
                 shop.buy(customer, &shop.order(1)).await;
-                shop.buy(customer, &shop.order_to(1, "nowhere", &shop.slot)).await;
+                shop.buy(customer, &shop.order_to(1, "nowhere", &shop.slot))
+                    .await;
             }
         }
     };
@@ -71,7 +77,10 @@ async fn every_panel_shows_something_while_the_store_is_under_load() {
             },
         );
         shown.await.unwrap();
-        let firing = prometheus.query("ALERTS{alertstate=\"firing\"}").await.unwrap();
+        let firing = prometheus
+            .query("ALERTS{alertstate=\"firing\"}")
+            .await
+            .unwrap();
         assert_eq!(firing, [], "a store under load is well");
     };
     tokio::select! {

@@ -36,7 +36,10 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
         assert!(["400", "431", ""].contains(&status.as_str()), "{answer}");
         let slow = raw(address, b"GET /api/account HTTP/1.1\r\nhost: x\r\n").await;
-        assert!(slow.is_empty() || slow.starts_with("HTTP/1.1 408"), "{slow}");
+        assert!(
+            slow.is_empty() || slow.starts_with("HTTP/1.1 408"),
+            "{slow}"
+        );
     }
     let unfinished = "POST /api/account/top-ups HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"am";
     let answer = raw(billing, unfinished.as_bytes()).await;
@@ -118,7 +121,12 @@ async fn numbers_beyond_their_limits_are_refused() {
             );
         }
     }
-    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    let account = customer
+        .get("/api/account")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(1_000), &json!(0))
@@ -130,7 +138,10 @@ async fn numbers_beyond_their_limits_are_refused() {
         .unwrap()
         .success()
         .unwrap();
-    assert_eq!((&tea["price"], &tea["available"]), (&json!(1_000), &json!(10)));
+    assert_eq!(
+        (&tea["price"], &tea["available"]),
+        (&json!(1_000), &json!(10))
+    );
     store.stop().await;
 }
 
@@ -161,7 +172,12 @@ async fn text_of_every_kind_comes_back_as_it_was_or_is_refused() {
     for name in good {
         let renamed = rename(name).await;
         assert_eq!(renamed.status, StatusCode::OK, "{name}: {:?}", renamed.body);
-        let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+        let me = customer
+            .get("/api/users/me")
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
         assert_eq!(me["name"], *name);
     }
     for name in [
@@ -218,7 +234,12 @@ async fn text_of_every_kind_comes_back_as_it_was_or_is_refused() {
         "/api/orders/%F0%9F%92%A9",
     ] {
         let answer = customer.get(path).await.unwrap();
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {:?}", answer.body);
+        assert_eq!(
+            answer.status,
+            StatusCode::NOT_FOUND,
+            "{path}: {:?}",
+            answer.body
+        );
     }
     for query in [
         "limit=0",

@@ -45,7 +45,10 @@ async fn who_waits_for_a_connection_in_vain_takes_no_second_turn() {
         let (served, refused): (Vec<_>, Vec<_>) = answers
             .into_iter()
             .partition(|(answer, _)| answer.status == StatusCode::OK);
-        assert!(!served.is_empty() && refused.len() >= 4, "{service}: {refused:?}");
+        assert!(
+            !served.is_empty() && refused.len() >= 4,
+            "{service}: {refused:?}"
+        );
         for (answer, took) in refused {
             assert_eq!(answer.code(), Some("database_unavailable"), "{service}");
             assert!(answer.retry_after().is_some(), "{service}");

@@ -39,9 +39,13 @@ async fn an_order_that_is_cancelled_in_time_is_undone() {
         (&json!("cancelled"), &json!("customer"))
     );
     let again = cancel(&customer, &order).await;
-    assert_eq!(again, (StatusCode::CONFLICT, Some("already_closed".to_owned())));
+    assert_eq!(
+        again,
+        (StatusCode::CONFLICT, Some("already_closed".to_owned()))
+    );
     store.start_service("delivery").await;
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -83,7 +87,10 @@ async fn a_parcel_that_has_left_cannot_be_cancelled() {
     let order = shop.place(&customer, &shop.order(1)).await;
     Shop::until(&customer, &order, &["shipped"]).await;
     let late = cancel(&customer, &order).await;
-    assert_eq!(late, (StatusCode::CONFLICT, Some("already_shipped".to_owned())));
+    assert_eq!(
+        late,
+        (StatusCode::CONFLICT, Some("already_shipped".to_owned()))
+    );
     let stopped = store
         .manager
         .post(&format!("/api/orders/{order}/stop"), &json!({}))
@@ -104,7 +111,8 @@ async fn a_parcel_that_has_left_cannot_be_cancelled() {
     store.stop().await;
 }
 
-/// A cancellation at every moment of an order's life: it comes in time or it does not, and nothing between.
+/// A cancellation at every moment of an order's life: it comes in time or it does not, and nothing
+/// between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_races_against_each_step() {
     let store = Store::start().await;
@@ -115,10 +123,21 @@ async fn a_cancellation_races_against_each_step() {
         tokio::time::sleep(Duration::from_millis(number * 6)).await;
         let answer = cancel(&customer, &order).await;
         let end = customer.finished(&order, WITHIN).await.unwrap();
-        let account = async || customer.get("/api/account").await.unwrap().success().unwrap();
+        let account = async || {
+            customer
+                .get("/api/account")
+                .await
+                .unwrap()
+                .success()
+                .unwrap()
+        };
         wait_for("the money to be where it belongs", WITHIN, async || {
             let account = account().await;
-            let left = if end["status"] == "delivered" { 0 } else { 1_000 };
+            let left = if end["status"] == "delivered" {
+                0
+            } else {
+                1_000
+            };
             Ok(account["available"] == left && account["held"] == 0)
         })
         .await
@@ -128,7 +147,10 @@ async fn a_cancellation_races_against_each_step() {
             "delivered" if answer.0 == StatusCode::ACCEPTED => {
                 // The warehouse's answer may come after the end.
                 wait_for("the stop to be refused", WITHIN, async || {
-                    let order = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+                    let order = customer
+                        .get(&format!("/api/orders/{order}"))
+                        .await?
+                        .success()?;
                     Ok(events(&order).contains(&"warehouse.release_refused"))
                 })
                 .await
@@ -148,7 +170,11 @@ async fn a_cancellation_races_against_each_step() {
     let left = i64::try_from(60 + cancelled).unwrap();
     wait_for("stock and slot", WITHIN, async || {
         let goods = store.guest.get("/api/goods/tea").await?.success()?;
-        let slots = store.guest.get("/api/zones/lockers/slots").await?.success()?;
+        let slots = store
+            .guest
+            .get("/api/zones/lockers/slots")
+            .await?
+            .success()?;
         Ok(goods["available"] == left && slots["items"][0]["free"] == left)
     })
     .await

@@ -6,7 +6,10 @@ use crate::harness::{Shop, Store};
 
 async fn report(courier: &Client, order: &str, outcome: &str) -> (StatusCode, Option<String>) {
     let path = format!("/api/deliveries/{order}/outcome");
-    let answer = courier.post(&path, &json!({ "outcome": outcome })).await.unwrap();
+    let answer = courier
+        .post(&path, &json!({ "outcome": outcome }))
+        .await
+        .unwrap();
     (answer.status, answer.code().map(ToOwned::to_owned))
 }
 
@@ -18,28 +21,47 @@ async fn a_courier_hands_a_parcel_over_once() {
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let order = shop.place(&customer, &shop.order(2)).await;
     Shop::until(&customer, &order, &["shipped"]).await;
-    let run = tovar::client::wait_for("the parcel on the run", crate::harness::WITHIN, async || {
-        let run = courier.get("/api/deliveries").await?.success()?;
-        let parcels = run["items"].as_array().into_iter().flatten();
-        Ok(parcels
-            .into_iter()
-            .any(|parcel| parcel["order_id"] == *order && parcel["zone"] == "couriers"))
-    });
+    let run = tovar::client::wait_for(
+        "the parcel on the run",
+        crate::harness::WITHIN,
+        async || {
+            let run = courier.get("/api/deliveries").await?.success()?;
+            let parcels = run["items"].as_array().into_iter().flatten();
+            Ok(parcels
+                .into_iter()
+                .any(|parcel| parcel["order_id"] == *order && parcel["zone"] == "couriers"))
+        },
+    );
     run.await.unwrap();
     assert_eq!(
         report(&customer, &order, "delivered").await.0,
         StatusCode::FORBIDDEN
     );
-    courier.take_parcel(&order).await.unwrap().success().unwrap();
-    assert_eq!(report(&courier, &order, "delivered").await.0, StatusCode::CREATED);
+    courier
+        .take_parcel(&order)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_eq!(
+        report(&courier, &order, "delivered").await.0,
+        StatusCode::CREATED
+    );
     let again = report(&courier, &order, "recipient_absent").await;
     assert_eq!(
         again,
-        (StatusCode::CONFLICT, Some("not_out_for_delivery".to_owned()))
+        (
+            StatusCode::CONFLICT,
+            Some("not_out_for_delivery".to_owned())
+        )
     );
-    let delivered = customer.finished(&order, crate::harness::WITHIN).await.unwrap();
+    let delivered = customer
+        .finished(&order, crate::harness::WITHIN)
+        .await
+        .unwrap();
     assert_eq!(delivered["status"], "delivered");
-    let wanted = json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
+    let wanted =
+        json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -53,16 +75,21 @@ async fn goods_and_money_come_back_if_the_recipient_is_absent() {
     let unknown = report(&store.manager, &uuid::Uuid::nil().to_string(), "delivered").await;
     assert_eq!(unknown.0, StatusCode::NOT_FOUND);
     Shop::until(&customer, &order, &["shipped"]).await;
-    let reported = tovar::client::wait_for("the parcel to be out", crate::harness::WITHIN, async || {
-        Ok(report(&store.manager, &order, "recipient_absent").await.0 == StatusCode::CREATED)
-    });
+    let reported =
+        tovar::client::wait_for("the parcel to be out", crate::harness::WITHIN, async || {
+            Ok(report(&store.manager, &order, "recipient_absent").await.0 == StatusCode::CREATED)
+        });
     reported.await.unwrap();
-    let refunded = customer.finished(&order, crate::harness::WITHIN).await.unwrap();
+    let refunded = customer
+        .finished(&order, crate::harness::WITHIN)
+        .await
+        .unwrap();
     assert_eq!(
         (&refunded["status"], &refunded["outcome_reason"]),
         (&json!("refunded"), &json!("recipient_absent"))
     );
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     let entries = customer
         .get("/api/account/entries")
@@ -97,22 +124,36 @@ async fn seen(by: &Client, status: &str) -> Vec<String> {
 }
 
 async fn until_seen(by: &Client, order: &str) {
-    tovar::client::wait_for("the parcel on the run", crate::harness::WITHIN, async || {
-        Ok(seen(by, "out_for_delivery")
-            .await
-            .iter()
-            .any(|seen| seen == order))
-    })
+    tovar::client::wait_for(
+        "the parcel on the run",
+        crate::harness::WITHIN,
+        async || {
+            Ok(seen(by, "out_for_delivery")
+                .await
+                .iter()
+                .any(|seen| seen == order))
+        },
+    )
     .await
     .unwrap();
 }
 
 async fn id_of(person: &Client) -> String {
-    let me = person.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = person
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     me["id"].as_str().unwrap().to_owned()
 }
 
-async fn give(by: &Client, order: &str, to: &str, headers: &[(&str, &str)]) -> (StatusCode, Option<String>) {
+async fn give(
+    by: &Client,
+    order: &str,
+    to: &str,
+    headers: &[(&str, &str)],
+) -> (StatusCode, Option<String>) {
     let (path, body) = (
         format!("/api/deliveries/{order}/courier"),
         json!({ "courier_id": to }),
@@ -145,7 +186,10 @@ const FREED: (StatusCode, Option<String>) = (StatusCode::NO_CONTENT, None);
 async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
     let store = Store::start().await;
     let shop = Shop::open_with_couriers(&store, 10, 10).await;
-    let (one, two) = (store.somebody("courier").await, store.somebody("courier").await);
+    let (one, two) = (
+        store.somebody("courier").await,
+        store.somebody("courier").await,
+    );
     let (one_id, two_id) = (id_of(&one).await, id_of(&two).await);
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let (order, other) = (out(&shop, &customer).await, out(&shop, &customer).await);
@@ -176,7 +220,10 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
     );
 
     assert!(seen(&one, "out_for_delivery").await.contains(&order));
-    assert_eq!(seen(&two, "out_for_delivery").await, std::slice::from_ref(&other));
+    assert_eq!(
+        seen(&two, "out_for_delivery").await,
+        std::slice::from_ref(&other)
+    );
     assert_eq!(
         give(&two, &order, &two_id, &[]).await,
         refused(StatusCode::CONFLICT, "parcel_taken")
@@ -191,9 +238,15 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
     assert_eq!(give(&two, &order, &two_id, &[]).await, TAKEN);
     assert_eq!(give(&store.manager, &order, &one_id, &[]).await, SO_ALREADY);
     assert_eq!(report(&two, &order, "delivered").await, not_theirs);
-    assert_eq!(report(&one, &order, "delivered").await.0, StatusCode::CREATED);
     assert_eq!(
-        customer.finished(&order, crate::harness::WITHIN).await.unwrap()["status"],
+        report(&one, &order, "delivered").await.0,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        customer
+            .finished(&order, crate::harness::WITHIN)
+            .await
+            .unwrap()["status"],
         "delivered"
     );
 
@@ -209,7 +262,10 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
         "a late retry"
     );
     let too_late = give(&store.manager, &order, &two_id, &[]).await;
-    assert_eq!(too_late, refused(StatusCode::CONFLICT, "not_out_for_delivery"));
+    assert_eq!(
+        too_late,
+        refused(StatusCode::CONFLICT, "not_out_for_delivery")
+    );
     store.end().await;
 }
 
@@ -217,7 +273,10 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
 async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
     let store = Store::start().await;
     let shop = Shop::open_with_couriers(&store, 10, 10).await;
-    let (courier, other) = (store.somebody("courier").await, store.somebody("courier").await);
+    let (courier, other) = (
+        store.somebody("courier").await,
+        store.somebody("courier").await,
+    );
     let own_order = refused(StatusCode::FORBIDDEN, "own_order");
     for customer in [&courier, &store.manager] {
         let top_up = json!({ "amount": 5_000 });
@@ -240,12 +299,26 @@ async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
         }
         // Also where a release that did not ask has let it happen.
         let sql = "UPDATE bookings SET courier_id = user_id WHERE order_id = $1::text::uuid";
-        store.sql("delivery").await.execute(sql, &[&order]).await.unwrap();
-        assert_eq!(report(customer, &order, "recipient_absent").await, own_order);
+        store
+            .sql("delivery")
+            .await
+            .execute(sql, &[&order])
+            .await
+            .unwrap();
+        assert_eq!(
+            report(customer, &order, "recipient_absent").await,
+            own_order
+        );
         let to = id_of(&other).await;
         assert_eq!(give(&store.manager, &order, &to, &[]).await, SO_ALREADY);
-        assert_eq!(report(&other, &order, "delivered").await.0, StatusCode::CREATED);
-        customer.finished(&order, crate::harness::WITHIN).await.unwrap();
+        assert_eq!(
+            report(&other, &order, "delivered").await.0,
+            StatusCode::CREATED
+        );
+        customer
+            .finished(&order, crate::harness::WITHIN)
+            .await
+            .unwrap();
     }
     let order = out(&shop, &courier).await;
     until_seen(&other, &order).await;

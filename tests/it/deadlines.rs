@@ -23,7 +23,10 @@ async fn until_attention(manager: &Client, order: &str, reason: Option<&str>) {
         &format!("the order to need attention: {reason:?}"),
         WITHIN,
         async || {
-            let listed = manager.get("/api/orders?needs_attention=true").await?.success()?;
+            let listed = manager
+                .get("/api/orders?needs_attention=true")
+                .await?
+                .success()?;
             let mut listed = listed["items"].as_array().into_iter().flatten();
             let found = listed.find(|found| found["id"] == *order);
             Ok(found.and_then(|found| found["needs_attention"].as_str()) == reason)
@@ -51,7 +54,8 @@ async fn an_order_that_delivery_does_not_book_in_time_is_cancelled() {
     let order = shop.place(&customer, &shop.order(1)).await;
     assert_eq!(ends(&customer, &order).await, late());
     store.start_service("delivery").await;
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -77,7 +81,10 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
         shown.order.unwrap().needs_attention.as_deref(),
         Some("stop_overdue")
     );
-    let denied = customer.get("/api/orders?needs_attention=true").await.unwrap();
+    let denied = customer
+        .get("/api/orders?needs_attention=true")
+        .await
+        .unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     // What the warehouse hears first is open; it cannot ship what is not booked.
     store.stop_service("delivery").await;
@@ -105,7 +112,8 @@ async fn an_order_whose_money_is_not_settled_needs_attention_until_it_is() {
     assert_eq!(closing["status"], "closing");
     store.start_service("billing").await;
     assert_eq!(ends(&customer, &order).await, late());
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -116,7 +124,8 @@ async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
     let shop = Shop::open_with_couriers(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let now = kernel::Clock::system().now();
-    let slot = json!({ "starts_at": now, "ends_at": now + chrono::TimeDelta::seconds(5), "capacity": 1 });
+    let slot =
+        json!({ "starts_at": now, "ends_at": now + chrono::TimeDelta::seconds(5), "capacity": 1 });
     let slot = store
         .manager
         .post("/api/zones/couriers/slots", &slot)
@@ -148,12 +157,24 @@ async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
 /// The sweeper finds the order late at its next look, without anybody's waiting for two minutes.
 async fn time_passes(store: &Store, order: &str) {
     let sql = "UPDATE orders SET deadline = now() - interval '1 second' WHERE id = $1::text::uuid";
-    let passed = store.sql("orders").await.execute(sql, &[&order]).await.unwrap();
+    let passed = store
+        .sql("orders")
+        .await
+        .execute(sql, &[&order])
+        .await
+        .unwrap();
     assert_eq!(passed, 1);
 }
 
-/// Places an order that rests in this status, because `away` is away. Delivery is away too, unless it has booked.
-async fn rest(store: &mut Store, shop: &Shop, customer: &Client, status: &str, away: &'static str) -> String {
+/// Places an order that rests in this status, because `away` is away. Delivery is away too, unless
+/// it has booked.
+async fn rest(
+    store: &mut Store,
+    shop: &Shop,
+    customer: &Client,
+    status: &str,
+    away: &'static str,
+) -> String {
     store.stop_service("delivery").await;
     let is_booked = ["booked", "paid"].contains(&status);
     if !is_booked && away != "delivery" {
@@ -195,8 +216,7 @@ async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
         let (end, reason) = ends(&customer, &order).await;
         // What is paid may be shipped before the warehouse hears of the stop.
         if status == "paid" && end == "delivered" {
-            let wanted =
-                json!({ "available": 4_000, "held": 0, "stock": 9, "free": 9, "told": ["delivered"] });
+            let wanted = json!({ "available": 4_000, "held": 0, "stock": 9, "free": 9, "told": ["delivered"] });
             shop.expect(&store, &customer, &shop.slot, wanted).await;
             continue;
         }

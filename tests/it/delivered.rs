@@ -30,7 +30,8 @@ async fn a_locker_order_goes_through_all_six_services() {
             "orders.finished",
         ]
     );
-    let wanted = json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
+    let wanted =
+        json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
 
     let told = customer

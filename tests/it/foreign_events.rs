@@ -36,7 +36,14 @@ impl Intruder {
     }
 
     /// Writes an event on a topic in the name of a service; the event's id.
-    async fn write(&self, event_type: &str, topic: &str, source: &str, key: &str, payload: &str) -> Uuid {
+    async fn write(
+        &self,
+        event_type: &str,
+        topic: &str,
+        source: &str,
+        key: &str,
+        payload: &str,
+    ) -> Uuid {
         let id = Uuid::now_v7();
         let (text, source) = (id.to_string(), format!("/tovar/{source}"));
         let headers = [
@@ -44,10 +51,12 @@ impl Intruder {
             ("ce_type", event_type),
             ("ce_source", &*source),
         ];
-        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            let value = Some(*value);
-            headers.insert(Header { key, value })
-        });
+        let headers = headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                let value = Some(*value);
+                headers.insert(Header { key, value })
+            });
         let topic = format!("{}{topic}", self.prefix);
         let record = FutureRecord::to(&topic)
             .key(key)
@@ -60,7 +69,8 @@ impl Intruder {
 
 /// What a service has parked as foreign: how often by type, topic and key.
 async fn parked(store: &Store, service: &str) -> anyhow::Result<BTreeMap<(String, String), i64>> {
-    let sql = "SELECT type, topic, count(*) FROM inbox_parked WHERE code = 'foreign_event' GROUP BY 1, 2";
+    let sql =
+        "SELECT type, topic, count(*) FROM inbox_parked WHERE code = 'foreign_event' GROUP BY 1, 2";
     let rows = store.sql(service).await.query(sql, &[]).await?;
     let topic = |topic: String| topic[store.prefix.len()..].to_owned();
     Ok(rows
@@ -69,8 +79,8 @@ async fn parked(store: &Store, service: &str) -> anyhow::Result<BTreeMap<(String
         .collect())
 }
 
-/// Every type that a service listens to, on every topic that it reads but the right one, and on that one under every other
-/// name.
+/// Every type that a service listens to, on every topic that it reads but the right one, and on
+/// that one under every other name.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_service_believes_an_event_that_does_not_come_from_its_producer() {
     let store = Store::start().await;
@@ -109,14 +119,23 @@ async fn no_service_believes_an_event_that_does_not_come_from_its_producer() {
             let all_are_parked = async || Ok(parked(&store, service.name).await? == wanted);
             let in_time = wait_for("all to be parked", WITHIN, all_are_parked).await;
             let found = parked(&store, service.name).await.unwrap();
-            assert!(in_time.is_ok(), "{}: {found:#?}, not {wanted:#?}", service.name);
+            assert!(
+                in_time.is_ok(),
+                "{}: {found:#?}, not {wanted:#?}",
+                service.name
+            );
         }
         let sql = store.sql(service.name).await;
         let applied = sql
             .query("SELECT type FROM inbox WHERE event_id = ANY($1)", &[&ids])
             .await
             .unwrap();
-        assert!(applied.is_empty(), "{} applied {}", service.name, applied.len());
+        assert!(
+            applied.is_empty(),
+            "{} applied {}",
+            service.name,
+            applied.len()
+        );
         let others = "SELECT type, code, reason FROM inbox_parked WHERE code <> 'foreign_event'";
         let others = sql.query(others, &[]).await.unwrap();
         assert!(others.is_empty(), "{}: {others:?}", service.name);

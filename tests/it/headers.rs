@@ -61,7 +61,12 @@ async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
     answer.success().unwrap();
     let order = shop.buy(manager, &shop.order(1)).await;
     let order = order["id"].as_str().unwrap();
-    let me = manager.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = manager
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     let (mut secret, mut public) = (0, 0);
     let logs_out = store.somebody("customer").await;
     for operation in operations(&store).await {
@@ -72,7 +77,10 @@ async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
         } else {
             order
         };
-        let path = operation.path.replace("{id}", id).replace("{order_id}", order);
+        let path = operation
+            .path
+            .replace("{id}", id)
+            .replace("{order_id}", order);
         let path = path.replace("{user_id}", me).replace("{sku}", shop.sku);
         let path = path.replace("{zone}", shop.zone);
         let is_public = operation.method == "get" && !operation.takes_token;

@@ -54,13 +54,20 @@ async fn until_scraped_after(prometheus: &Prometheus, moment: f64) {
     .unwrap();
 }
 
-/// Requests of many kinds; some slow, some refused, some that the services answer with 503, some that reach none.
+/// Requests of many kinds; some slow, some refused, some that the services answer with 503, some
+/// that reach none.
 async fn use_the_store(store: &mut Store, shop: &Shop, customers: &[Client]) {
-    let ask = async |customer: &Client, path: &str| customer.get(path).await.unwrap().status.as_u16();
+    let ask =
+        async |customer: &Client, path: &str| customer.get(path).await.unwrap().status.as_u16();
     for _ in 0..10 {
         join_all(customers.iter().map(async |customer| {
             shop.place(customer, &shop.order(1)).await;
-            for path in ["/api/goods", "/api/account", "/api/orders", "/api/notifications"] {
+            for path in [
+                "/api/goods",
+                "/api/account",
+                "/api/orders",
+                "/api/notifications",
+            ] {
                 assert_eq!(ask(customer, path).await, 200);
             }
             assert_eq!(ask(customer, "/api/orders/0").await, 404);
@@ -110,9 +117,11 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
         return store.stop().await;
     };
     let shop = Shop::open(&store, 1_000, 1_000).await;
-    let customers = join_all((0..4).map(async |_| store.guest.new_customer(1_000_000).await.unwrap())).await;
+    let customers =
+        join_all((0..4).map(async |_| store.guest.new_customer(1_000_000).await.unwrap())).await;
 
-    // A scrape before the first request and one after the last: what lies between them is counted, and nothing else.
+    // A scrape before the first request and one after the last: what lies between them is counted,
+    // and nothing else.
     let from = now();
     until_scraped_after(&prometheus, from + 1.0).await;
     use_the_store(&mut store, &shop, &customers).await;
@@ -140,7 +149,12 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
     let budget = errors / requests / 0.001;
     for (board, panel, legend, wanted) in [
         ("slo-detail", "Requests in this range", "requests", requests),
-        ("slo-detail", "Failed requests in this range", "failed", errors),
+        (
+            "slo-detail",
+            "Failed requests in this range",
+            "failed",
+            errors,
+        ),
         ("slo-detail", "Budget that this range used", "used", budget),
         ("load-test", "Requests", "requests", requests),
         ("load-test", "Errors", "errors", errors),

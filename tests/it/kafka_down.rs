@@ -11,7 +11,8 @@ async fn orders_placed_while_kafka_is_down_for_twenty_seconds_go_through_when_it
     let mut kafka = backing::own_kafka().await.unwrap();
     let store = Store::start_on(&servers.postgres, &kafka).await;
     let shop = Shop::open(&store, 100, 100).await;
-    let customers = join_all((0..5).map(async |_| store.guest.new_customer(10_000).await.unwrap())).await;
+    let customers =
+        join_all((0..5).map(async |_| store.guest.new_customer(10_000).await.unwrap())).await;
 
     kafka.kill().await.unwrap();
     let down_until = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -31,7 +32,10 @@ async fn orders_placed_while_kafka_is_down_for_twenty_seconds_go_through_when_it
     kafka.start_again().await.unwrap();
 
     for (customer, order) in placed {
-        let order = customer.finished(&order, Duration::from_secs(120)).await.unwrap();
+        let order = customer
+            .finished(&order, Duration::from_secs(120))
+            .await
+            .unwrap();
         assert_eq!(order["status"], "delivered");
     }
     let wanted = json!({ "available": 7_000, "held": 0, "stock": 85, "free": 85, "told": ["delivered", "delivered", "delivered"] });

@@ -31,15 +31,16 @@ impl World {
         let (caller, path, (body, other)) = match path {
             "/api/users" => {
                 let email = format!("{}@example.org", Uuid::new_v4());
-                let person =
-                    |name: &str| json!({ "email": email, "password": "a good password", "name": name });
+                let person = |name: &str| json!({ "email": email, "password": "a good password", "name": name });
                 (
                     self.store.guest.clone(),
                     path.to_owned(),
                     (person("Ada"), Some(person("Bob"))),
                 )
             }
-            "/api/account/top-ups" | "/api/account/withdrawals" => (rich().await, path.to_owned(), amounts),
+            "/api/account/top-ups" | "/api/account/withdrawals" => {
+                (rich().await, path.to_owned(), amounts)
+            }
             "/api/orders" => {
                 let (one, two) = (self.lockers.order(1), self.lockers.order(2));
                 (rich().await, path.to_owned(), (one, Some(two)))
@@ -94,7 +95,10 @@ impl World {
 
     async fn parcel_out(&self) -> String {
         let customer = self.store.guest.new_customer(5_000).await.unwrap();
-        let order = self.couriers.place(&customer, &self.couriers.order(1)).await;
+        let order = self
+            .couriers
+            .place(&customer, &self.couriers.order(1))
+            .await;
         Shop::until(&customer, &order, &["shipped"]).await;
         tovar::client::wait_for("the parcel to be out", crate::harness::WITHIN, async || {
             let run = self
@@ -157,7 +161,11 @@ async fn one_key_is_one_request(world: &World, operation: &Operation) {
     for again in [key.clone(), format!("\"{key}\"")] {
         let again = send(&fresh, operation, &fresh.body, Some(&again)).await;
         assert!(is_replay(&again), "{name}: {again:?}");
-        assert_eq!((again.status, &again.body), (first.status, &first.body), "{name}");
+        assert_eq!(
+            (again.status, &again.body),
+            (first.status, &first.body),
+            "{name}"
+        );
         assert_eq!(
             again.headers.get("location"),
             first.headers.get("location"),
@@ -169,25 +177,34 @@ async fn one_key_is_one_request(world: &World, operation: &Operation) {
         let refusal = (reused.status, reused.code());
         assert_eq!(
             refusal,
-            (StatusCode::UNPROCESSABLE_ENTITY, Some("idempotency_key_reused")),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Some("idempotency_key_reused")
+            ),
             "{name}"
         );
     }
 }
 
-/// Many at once under one key: one takes effect, and whoever is not told to come again gets its answer.
+/// Many at once under one key: one takes effect, and whoever is not told to come again gets its
+/// answer.
 async fn many_at_once_are_one(world: &World, operation: &Operation) {
     let fresh = world.fresh(&operation.path).await;
     let name = operation.name();
     let key = Uuid::new_v4().to_string();
     let answers = join_all((0..20).map(|_| send(&fresh, operation, &fresh.body, Some(&key)))).await;
-    let (done, busy): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status.is_success());
+    let (done, busy): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .partition(|answer| answer.status.is_success());
     assert_eq!(
         done.iter().filter(|answer| !is_replay(answer)).count(),
         1,
         "{name}"
     );
-    assert!(done.iter().all(|answer| answer.body == done[0].body), "{name}");
+    assert!(
+        done.iter().all(|answer| answer.body == done[0].body),
+        "{name}"
+    );
     for busy in busy {
         let refusal = (busy.status, busy.code());
         assert_eq!(

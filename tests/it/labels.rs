@@ -73,7 +73,10 @@ async fn what_others_invent_makes_no_series() {
                     value: Some(value),
                 })
             });
-        let record = FutureRecord::to(&topic).key("k").payload("{}").headers(headers);
+        let record = FutureRecord::to(&topic)
+            .key("k")
+            .payload("{}")
+            .headers(headers);
         producer.send(record, WITHIN).await.unwrap();
     }
     wait_for("the foreign events to be passed over", WITHIN, async || {
@@ -89,8 +92,9 @@ async fn what_others_invent_makes_no_series() {
     .unwrap();
     let new: Vec<String> = series(&store).await.difference(&before).cloned().collect();
     assert!(new.len() < 100, "{} new series: {new:#?}", new.len());
-    let invented =
-        |line: &&String| line.contains("BREW") || line.contains("foreign") || line.contains("nothing");
+    let invented = |line: &&String| {
+        line.contains("BREW") || line.contains("foreign") || line.contains("nothing")
+    };
     assert_eq!(new.iter().find(invented), None);
     store.end().await;
 }

@@ -8,7 +8,8 @@ use crate::harness::{SERVICES, Store, each, operations};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_too_much_waits_and_holds_up_nobody_else() {
-    let store = Store::start_with(&[("notifications", &["--rate-limit=2", "--rate-burst=5"])]).await;
+    let store =
+        Store::start_with(&[("notifications", &["--rate-limit=2", "--rate-burst=5"])]).await;
     let (ada, bob) = (
         store.guest.new_customer(0).await.unwrap(),
         store.guest.new_customer(0).await.unwrap(),
@@ -25,7 +26,11 @@ async fn who_sends_too_much_waits_and_holds_up_nobody_else() {
         (limited.status, limited.code()),
         (StatusCode::TOO_MANY_REQUESTS, Some("too_many_requests"))
     );
-    let wait: u64 = limited.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    let wait: u64 = limited.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert_eq!(ask(&bob).await.status, StatusCode::OK);
     tokio::time::sleep(Duration::from_secs(wait)).await;
     assert_eq!(ask(&ada).await.status, StatusCode::OK);
@@ -50,7 +55,11 @@ async fn a_service_counts_every_request_by_its_network() {
         for path in ["/", "/api/nothing", "/docs/", "/openapi.json"] {
             ways.push((service, Method::GET, path.to_owned()));
         }
-        ways.push((service, Method::from_bytes(b"BREW").unwrap(), "/docs/".to_owned()));
+        ways.push((
+            service,
+            Method::from_bytes(b"BREW").unwrap(),
+            "/docs/".to_owned(),
+        ));
     }
     for (number, (service, method, path)) in ways.into_iter().enumerate() {
         let door = Client::new(format!("http://{}", store.address(service)));

@@ -21,7 +21,9 @@ struct People {
 /// Adds one more to each collection.
 async fn add(store: &Store, shop: &Shop, people: &People, number: u32) {
     let manager = &store.manager;
-    let put = async |path: String, body: Value| manager.put(&path, &body).await.unwrap().success().unwrap();
+    let put = async |path: String, body: Value| {
+        manager.put(&path, &body).await.unwrap().success().unwrap()
+    };
     put(
         format!("/api/goods/kind-{number}"),
         json!({ "name": "Some", "price": 1 }),
@@ -45,7 +47,9 @@ async fn add(store: &Store, shop: &Shop, people: &People, number: u32) {
 
 fn collection<'a>(path: &str, store: &'a Store, shop: &Shop, people: &'a People) -> Collection<'a> {
     let reader = match path {
-        "/api/account/entries" | "/api/orders" | "/api/notifications" | "/api/sessions" => &people.customer,
+        "/api/account/entries" | "/api/orders" | "/api/notifications" | "/api/sessions" => {
+            &people.customer
+        }
         "/api/deliveries" => &people.courier,
         "/api/goods/{sku}/movements" => &store.manager,
         "/api/goods" | "/api/zones" | "/api/zones/{zone}/slots" => &store.guest,
@@ -93,7 +97,10 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
         add(&store, &shop, &people, number).await;
     }
     let operations = operations(&store).await;
-    let paged: Vec<_> = operations.iter().filter(|operation| operation.is_paged).collect();
+    let paged: Vec<_> = operations
+        .iter()
+        .filter(|operation| operation.is_paged)
+        .collect();
     assert!(paged.len() >= 9, "{paged:?}");
     let collections = paged
         .iter()
@@ -102,7 +109,11 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
     let mut walks = Vec::new();
     for collection in &collections {
         let (all, end) = collection.page(100, None).await;
-        assert!(all.len() >= 4 && end.is_none(), "{}: {all:?}", collection.path);
+        assert!(
+            all.len() >= 4 && end.is_none(),
+            "{}: {all:?}",
+            collection.path
+        );
         let (first, next) = collection.page(2, None).await;
         assert_eq!(first, all[..2], "{}", collection.path);
         walks.push((all, first, next));
@@ -116,7 +127,11 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
             next = after;
         }
         // What came meanwhile may be seen or not; what was there is seen once.
-        let old: Vec<_> = seen.iter().filter(|item| all.contains(item)).cloned().collect();
+        let old: Vec<_> = seen
+            .iter()
+            .filter(|item| all.contains(item))
+            .cloned()
+            .collect();
         assert_eq!(old, all, "{}", collection.path);
     }
     store.stop().await;
@@ -138,7 +153,10 @@ async fn orders_are_found_by_their_status() {
             .success()
             .unwrap();
         let found = found["items"].as_array().unwrap();
-        assert!(found.iter().all(|order| order["status"] == status), "{found:?}");
+        assert!(
+            found.iter().all(|order| order["status"] == status),
+            "{found:?}"
+        );
         assert_eq!(found.len(), count, "{status}");
     }
     store.stop().await;
@@ -151,7 +169,12 @@ async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
     // What is gathered for metrics looks at whole tables.
     let store = Store::start_with(&[("orders", &["--readings-every=60000"])]).await;
     let customer = store.guest.new_customer(0).await.unwrap();
-    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = customer
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     let sql = store.sql("orders").await;
     let add = async |user: &str, status: &str, count: i64| {
         let orders = format!(
@@ -182,7 +205,10 @@ async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
             .get(&format!("/api/orders?status={status}"))
             .await
             .unwrap();
-        assert_eq!(found.success().unwrap()["items"].as_array().unwrap().len(), 0);
+        assert_eq!(
+            found.success().unwrap()["items"].as_array().unwrap().len(),
+            0
+        );
     }
     settle().await;
     let rows = fetched().await - before;

@@ -1,4 +1,5 @@
-//! The answer to a COMMIT is lost: what was stored is not denied, and what is asked for again is no conflict.
+//! The answer to a COMMIT is lost: what was stored is not denied, and what is asked for again is no
+//! conflict.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -17,7 +18,9 @@ async fn a_change_whose_answer_was_lost_is_not_denied() {
     let put = async |name: &str, header: (&str, &str)| -> Answer {
         let headers = [header];
         let body = json!({ "name": name, "price": 1_000 });
-        let answer = store.manager.send_with(Method::PUT, &path, Some(&body), &headers);
+        let answer = store
+            .manager
+            .send_with(Method::PUT, &path, Some(&body), &headers);
         answer.await.unwrap()
     };
     let etag = async || {

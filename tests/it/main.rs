@@ -1,5 +1,5 @@
-//! The whole store against real PostgreSQL and real Kafka: services, relays and gateway in this process, or their
-//! programs where something is to be killed.
+//! The whole store against real PostgreSQL and real Kafka: services, relays and gateway in this
+//! process, or their programs where something is to be killed.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod harness;

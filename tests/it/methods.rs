@@ -1,4 +1,5 @@
-//! What every address of every OpenAPI page does with the methods that it has, and with those that it does not have.
+//! What every address of every OpenAPI page does with the methods that it has, and with those that
+//! it does not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +33,8 @@ fn allowed(answer: &Answer) -> BTreeSet<String> {
 /// Everything about a GET but its body, what differs each time left out.
 fn head(answer: &Answer) -> (StatusCode, BTreeMap<String, String>) {
     let headers = answer.headers.iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
     let stable = headers.filter(|(name, _)| !["date", "traceparent"].contains(&name.as_str()));
     (answer.status, stable.collect())
 }
@@ -43,7 +45,10 @@ async fn check(client: &Client, path: &str, has: &BTreeSet<String>) {
     all.insert("OPTIONS".to_owned());
     if has.contains("GET") {
         all.insert("HEAD".to_owned());
-        let (got, headed) = (ask(client, "GET", path).await, ask(client, "HEAD", path).await);
+        let (got, headed) = (
+            ask(client, "GET", path).await,
+            ask(client, "HEAD", path).await,
+        );
         assert_eq!(headed.body, "", "HEAD {path}");
         let (mut got, headed) = (head(&got), head(&headed));
         // A stream has no length, which its head need not say.
@@ -61,10 +66,18 @@ async fn check(client: &Client, path: &str, has: &BTreeSet<String>) {
             continue;
         }
         let refused = ask(client, method, path).await;
-        assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(
+            refused.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {path}"
+        );
         assert_eq!(allowed(&refused), all, "{method} {path}");
         if method != "HEAD" {
-            assert_eq!(refused.code(), Some("method_not_allowed"), "{method} {path}");
+            assert_eq!(
+                refused.code(),
+                Some("method_not_allowed"),
+                "{method} {path}"
+            );
         }
     }
 }
@@ -89,11 +102,19 @@ async fn an_address_says_which_methods_it_has() {
     let order = shop.buy(manager, &shop.order(1)).await;
     let (order, me) = (
         order["id"].as_str().unwrap(),
-        manager.get("/api/users/me").await.unwrap().success().unwrap(),
+        manager
+            .get("/api/users/me")
+            .await
+            .unwrap()
+            .success()
+            .unwrap(),
     );
     let mut methods = BTreeMap::<String, BTreeSet<String>>::new();
     for Operation { method, path, .. } in operations(&store).await {
-        methods.entry(path).or_default().insert(method.to_uppercase());
+        methods
+            .entry(path)
+            .or_default()
+            .insert(method.to_uppercase());
     }
     for (path, has) in &methods {
         let id = if path.starts_with("/api/users") {

@@ -4,7 +4,8 @@ use gateway::templates::TEMPLATES;
 
 use crate::harness::{Store, operations};
 
-/// Metrics by name: their sort, their labels beside `process` and `service`, and their help, as `docs/metrics.md` lists them.
+/// Metrics by name: their sort, their labels beside `process` and `service`, and their help, as
+/// `docs/metrics.md` lists them.
 async fn metrics_of(store: &Store) -> BTreeMap<String, (String, Vec<String>, String)> {
     let mut metrics = BTreeMap::<String, (String, Vec<String>, String)>::new();
     for ops in store.all_ops() {
@@ -13,10 +14,14 @@ async fn metrics_of(store: &Store) -> BTreeMap<String, (String, Vec<String>, Str
         let mut name = String::new();
         let mut help = String::new();
         for line in text.lines() {
-            if let Some((metric, about)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' '))
+            if let Some((metric, about)) = line
+                .strip_prefix("# HELP ")
+                .and_then(|rest| rest.split_once(' '))
             {
                 (name, help) = (metric.to_owned(), about.to_owned());
-            } else if let Some((_, sort)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+            } else if let Some((_, sort)) = line
+                .strip_prefix("# TYPE ")
+                .and_then(|rest| rest.split_once(' '))
             {
                 let known = metrics.entry(name.clone()).or_default();
                 (known.0, known.2) = (sort.to_owned(), help.clone());
@@ -31,7 +36,9 @@ async fn metrics_of(store: &Store) -> BTreeMap<String, (String, Vec<String>, Str
                     .split("\",")
                     .filter_map(|label| label.split('=').next())
                 {
-                    if !["process", "service", "le"].contains(&label) && !known.contains(&label.to_owned()) {
+                    if !["process", "service", "le"].contains(&label)
+                        && !known.contains(&label.to_owned())
+                    {
                         known.push(label.to_owned());
                     }
                 }

@@ -1,4 +1,5 @@
-//! A release was rolled back, and the databases hold what only the newer one knows: it waits, and is taken for nothing else.
+//! A release was rolled back, and the databases hold what only the newer one knows: it waits, and
+//! is taken for nothing else.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -38,15 +39,20 @@ async fn set(store: &Store, service: &str, table: &str, order: &str, state: &str
     assert_eq!(changed, 1);
 }
 
-/// The service has an event of the order that waits, with the value in its cause, and has parked none.
+/// The service has an event of the order that waits, with the value in its cause, and has parked
+/// none.
 async fn until_it_waits(store: &Store, service: &str, order: &str, value: &str) {
     let sql = store.sql(service).await;
-    wait_for(&format!("an event of {service} to wait"), WITHIN, async || {
-        let row = sql
-            .query_opt("SELECT error FROM inbox_blocked WHERE key = $1", &[&order])
-            .await?;
-        Ok(row.is_some_and(|row| row.get::<_, String>(0).contains(value)))
-    })
+    wait_for(
+        &format!("an event of {service} to wait"),
+        WITHIN,
+        async || {
+            let row = sql
+                .query_opt("SELECT error FROM inbox_blocked WHERE key = $1", &[&order])
+                .await?;
+            Ok(row.is_some_and(|row| row.get::<_, String>(0).contains(value)))
+        },
+    )
     .await
     .unwrap();
     let parked: i64 = sql
@@ -86,7 +92,8 @@ async fn an_order_that_a_newer_release_has_changed_waits_for_it() {
     orders.execute(remove, &[]).await.unwrap();
     let ended = customer.finished(&order, WITHIN).await.unwrap();
     assert_eq!(ended["status"], "delivered");
-    let wanted = json!({ "available": 4_000, "held": 0, "stock": 9, "free": 4, "told": ["delivered"] });
+    let wanted =
+        json!({ "available": 4_000, "held": 0, "stock": 9, "free": 4, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -126,7 +133,13 @@ async fn a_request_about_what_a_newer_release_has_changed_is_told_to_wait() {
         store.sql(service).await.batch_execute(change).await.unwrap();
     }
     let credentials = json!({ "email": "ada@example.org", "password": "long enough" });
-    waits(&store.guest.post("/api/sessions", &credentials).await.unwrap());
+    waits(
+        &store
+            .guest
+            .post("/api/sessions", &credentials)
+            .await
+            .unwrap(),
+    );
     let person = format!("/api/users/{}", ada["id"].as_str().unwrap());
     waits(&store.manager.get(&person).await.unwrap());
     waits(&customer.get("/api/account").await.unwrap());

@@ -95,7 +95,9 @@ impl Collector {
     fn spans_of(&self, trace_id: &str) -> BTreeMap<String, Value> {
         let spans = self.spans.lock().unwrap();
         let of_trace = spans.iter().filter(|(_, span)| span["traceId"] == trace_id);
-        of_trace.map(|(id, span)| (id.clone(), span.clone())).collect()
+        of_trace
+            .map(|(id, span)| (id.clone(), span.clone()))
+            .collect()
     }
 }
 
@@ -112,7 +114,9 @@ struct Lines(Arc<Mutex<Vec<Value>>>);
 impl Lines {
     fn of(&self, trace_id: &str) -> Vec<Value> {
         let lines = self.0.lock().unwrap();
-        let of_trace = lines.iter().filter(|line| line.to_string().contains(trace_id));
+        let of_trace = lines
+            .iter()
+            .filter(|line| line.to_string().contains(trace_id));
         of_trace.cloned().collect()
     }
 }
@@ -181,7 +185,9 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
         .sum::<usize>();
     let mut trace_id = String::new();
     wait_for("all spans to arrive", WITHIN, async || {
-        trace_id = collector.trace_caused_by(customers_step).unwrap_or_default();
+        trace_id = collector
+            .trace_caused_by(customers_step)
+            .unwrap_or_default();
         let found = collector.spans_of(&trace_id).len();
         anyhow::ensure!(found >= count, "{found} spans of {count}");
         Ok(true)
@@ -193,7 +199,10 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
 
     // What a stranger says of a trace is no part of the store's: it is what caused it.
     assert_ne!(trace_id, customers_step.trace_id());
-    assert_eq!(collector.spans_of(&customers_step.trace_id()), BTreeMap::new());
+    assert_eq!(
+        collector.spans_of(&customers_step.trace_id()),
+        BTreeMap::new()
+    );
     assert_eq!(lines.of(&customers_step.trace_id()), Vec::<Value>::new());
     is_one_tree(&spans, &way, &order);
     say_what_they_are_about(&lines.of(&trace_id), &trace_id, &order);
@@ -201,7 +210,11 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
 }
 
 /// Every step stands under what caused it.
-fn is_one_tree(spans: &BTreeMap<String, Value>, way: &[(&'static str, Vec<&'static str>)], order: &str) {
+fn is_one_tree(
+    spans: &BTreeMap<String, Value>,
+    way: &[(&'static str, Vec<&'static str>)],
+    order: &str,
+) {
     let parent = |span: &Value| spans.get(span["parentSpanId"].as_str().unwrap_or_default());
     let named = |name: &str| {
         let found = spans.values().filter(|span| span["name"] == name);
@@ -230,7 +243,10 @@ fn is_one_tree(spans: &BTreeMap<String, Value>, way: &[(&'static str, Vec<&'stat
             (&producer.into(), &4.into())
         );
         let cause = parent(created).unwrap_or_else(|| panic!("{event} has no cause"));
-        assert_eq!(cause["service"], producer, "{event} is caused in its own service");
+        assert_eq!(
+            cause["service"], producer,
+            "{event} is caused in its own service"
+        );
         let sent = &named(&format!("send {event}"))[0];
         assert_eq!(sent["service"], format!("{producer}-relay"));
         assert_eq!(sent["links"][0]["spanId"], created["spanId"]);
@@ -261,7 +277,10 @@ fn say_what_they_are_about(lines: &[Value], trace_id: &str, order: &str) {
         (&answered["order_id"], &answered["route"]),
         (&order.into(), &"/api/orders".into())
     );
-    let applied: Vec<&Value> = lines.iter().filter(|line| line["message"] == "applied").collect();
+    let applied: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "applied")
+        .collect();
     assert_eq!(applied.len(), 14, "{applied:#?}");
     for line in applied {
         assert_eq!(

@@ -74,7 +74,10 @@ async fn limit_messages(store: &Store, topic: &str, bytes: &str) {
         .unwrap();
     let topic = format!("{}{topic}", store.prefix);
     let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", bytes);
-    let done = admin.alter_configs([&limit], &AdminOptions::new()).await.unwrap();
+    let done = admin
+        .alter_configs([&limit], &AdminOptions::new())
+        .await
+        .unwrap();
     done[0].as_ref().unwrap();
 }
 
@@ -100,9 +103,18 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     )
     .await;
     let event: Uuid = event.unwrap().parse().unwrap();
-    names_a_violation(&store, "an event that is parked in the outbox of users", event).await;
+    names_a_violation(
+        &store,
+        "an event that is parked in the outbox of users",
+        event,
+    )
+    .await;
     let found = audited(&store).await;
-    assert_eq!(found.outcome(), Outcome::NotSettled, "it was not acknowledged");
+    assert_eq!(
+        found.outcome(),
+        Outcome::NotSettled,
+        "it was not acknowledged"
+    );
     let waits = found
         .not_settled
         .iter()
@@ -130,7 +142,12 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
 
     limit_messages(&store, "users", "1000000").await;
     let unknown = operations::outbox::replay(&mut client, users, Uuid::now_v7(), "ada").await;
-    assert!(unknown.unwrap_err().to_string().contains("is not put aside"));
+    assert!(
+        unknown
+            .unwrap_err()
+            .to_string()
+            .contains("is not put aside")
+    );
     operations::outbox::replay(&mut client, users, event, "ada")
         .await
         .unwrap();
@@ -184,7 +201,9 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
     let of = service("notifications");
     let unknown = operations::inbox::park(&db, of, Uuid::now_v7(), "eve").await;
     assert!(unknown.unwrap_err().to_string().contains("waits for event"));
-    operations::inbox::park(&db, of, event, "eve").await.unwrap();
+    operations::inbox::park(&db, of, event, "eve")
+        .await
+        .unwrap();
     let parked = format!("SELECT state FROM inbox_parked WHERE event_id = '{event}'");
     until_said(&store, "notifications", &parked, "parked").await;
     names_a_violation(
@@ -193,23 +212,34 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
         event,
     )
     .await;
-    operations::inbox::discard(&db, of, event, "eve").await.unwrap();
+    operations::inbox::discard(&db, of, event, "eve")
+        .await
+        .unwrap();
     until_said(&store, "notifications", &parked, "discarded").await;
 
     notifications
         .batch_execute("DROP TRIGGER fail ON notifications")
         .await
         .unwrap();
-    let done = operations::inbox::replay(&db, of, event, "eve").await.unwrap();
+    let done = operations::inbox::replay(&db, of, event, "eve")
+        .await
+        .unwrap();
     assert_eq!((done.key, done.events), (user.to_string(), 1));
     until_said(&store, "notifications", &parked, "applied").await;
     let told = format!("SELECT kind FROM notifications WHERE user_id = '{user}'");
     until_said(&store, "notifications", &told, "registered").await;
-    let done = ["park", "discard", "replay"].map(|operation| ("eve".to_owned(), operation.to_owned()));
-    assert_eq!(recorded(&store, "notifications", "inbox_operations").await, done);
+    let done =
+        ["park", "discard", "replay"].map(|operation| ("eve".to_owned(), operation.to_owned()));
+    assert_eq!(
+        recorded(&store, "notifications", "inbox_operations").await,
+        done
+    );
     // The partition goes on for everybody.
     let customer = store.guest.new_customer(1_000).await.unwrap();
-    assert_eq!(shop.buy(&customer, &shop.order(1)).await["status"], "delivered");
+    assert_eq!(
+        shop.buy(&customer, &shop.order(1)).await["status"],
+        "delivered"
+    );
     store.stop().await;
 }
 
@@ -292,7 +322,12 @@ async fn what_is_typed_is_done_and_recorded() {
         &format!("outbox republish {event} --service billing --yes"),
     )
     .await;
-    assert!(elsewhere.unwrap_err().to_string().contains("does not have event"));
+    assert!(
+        elsewhere
+            .unwrap_err()
+            .to_string()
+            .contains("does not have event")
+    );
     for wrong in [
         "outbox replay --yes --service users",
         "inbox park not-an-id --service users --yes",
@@ -300,11 +335,15 @@ async fn what_is_typed_is_done_and_recorded() {
     ] {
         tovar(&store, &folder, wrong).await.unwrap_err();
     }
-    assert_eq!(customer.get("/api/account").await.unwrap().status, StatusCode::OK);
+    assert_eq!(
+        customer.get("/api/account").await.unwrap().status,
+        StatusCode::OK
+    );
     store.stop().await;
 }
 
-/// What Kafka deleted before it was read is told until an operator has seen to it, and what cannot be read is no event to put aside.
+/// What Kafka deleted before it was read is told until an operator has seen to it, and what cannot
+/// be read is no event to put aside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
     let store = Store::start().await;
@@ -355,6 +394,9 @@ async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
 
 /// Whose machine this is, as `id` says.
 fn os_user() -> String {
-    let said = std::process::Command::new("id").arg("-un").output().unwrap();
+    let said = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
     String::from_utf8(said.stdout).unwrap().trim().to_owned()
 }

@@ -7,12 +7,16 @@ use crate::{
 };
 
 async fn view(store: &Store, order: &str) -> View {
-    order::view(&store.file(), order.parse().unwrap()).await.unwrap()
+    order::view(&store.file(), order.parse().unwrap())
+        .await
+        .unwrap()
 }
 
 fn states(view: &View) -> Vec<&str> {
     let parts = view.parts.iter();
-    parts.map(|part| part.state.as_deref().unwrap_or("-")).collect()
+    parts
+        .map(|part| part.state.as_deref().unwrap_or("-"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,11 +64,19 @@ async fn an_order_is_shown_where_it_is_with_what_it_waits_for() {
         ]
     );
     assert!(over.waits.is_empty(), "{:?}", over.waits);
-    let events: Vec<&str> = over.way.iter().map(|step| step.event_type.as_str()).collect();
+    let events: Vec<&str> = over
+        .way
+        .iter()
+        .map(|step| step.event_type.as_str())
+        .collect();
     assert_eq!(events.first(), Some(&"orders.placed.v1"));
     assert_eq!(events.last(), Some(&"orders.finished.v1"));
     for step in &over.way {
-        assert!(!step.readers.is_empty(), "{} is for somebody", step.event_type);
+        assert!(
+            !step.readers.is_empty(),
+            "{} is for somebody",
+            step.event_type
+        );
         let places = step
             .readers
             .iter()
@@ -101,9 +113,13 @@ async fn an_order_that_waits_for_its_courier_or_an_operator_says_so() {
 
     // An event of the order that no handler can read.
     let event = uuid::Uuid::now_v7();
-    let publish = "SELECT outbox_publish($1, 'delivery', $2, 'delivery.delivered.v1', '{}', NULL, 3, 2)";
+    let publish =
+        "SELECT outbox_publish($1, 'delivery', $2, 'delivery.delivered.v1', '{}', NULL, 3, 2)";
     let delivery = store.sql("delivery").await;
-    delivery.query_one(publish, &[&event, &order]).await.unwrap();
+    delivery
+        .query_one(publish, &[&event, &order])
+        .await
+        .unwrap();
     tovar::client::wait_for("the event to be parked", WITHIN, async || {
         let view = view(&store, &order).await;
         Ok(view
@@ -120,10 +136,9 @@ async fn an_order_that_waits_for_its_courier_or_an_operator_says_so() {
         .find(|wait| wait.what.starts_with("an operator"))
         .unwrap();
     assert!(wait.what.contains("unreadable_event"), "{}", wait.what);
-    assert!(
-        wait.can
-            .contains(&format!("cargo tovar inbox replay {event} --service orders"))
-    );
+    assert!(wait.can.contains(&format!(
+        "cargo tovar inbox replay {event} --service orders"
+    )));
 
     let db = tovar::operations::inbox::open(&store.databases["orders"].owner)
         .await

@@ -1,4 +1,5 @@
-//! Records what a store shows while something is broken, for the tests of the alerts: `grafana/tests/outages/`.
+//! Records what a store shows while something is broken, for the tests of the alerts:
+//! `grafana/tests/outages/`.
 //!
 //! It is no test, and is run when metrics or rules change:
 //! `cargo test -p tovar-tests --test it record_outages -- --ignored`
@@ -17,8 +18,8 @@ use tovar::client::{Client, wait_for};
 
 use crate::harness::{Prometheus, Samples, Shop, Store, each};
 
-/// A second of the recording is so many seconds of the test: an outage of half a minute becomes one of minutes, as alerts
-/// know it.
+/// A second of the recording is so many seconds of the test: an outage of half a minute becomes one
+/// of minutes, as alerts know it.
 const STRETCH: f64 = 15.0;
 const BEFORE: Duration = Duration::from_secs(10);
 const DURING: Duration = Duration::from_secs(25);
@@ -66,15 +67,17 @@ impl Recorder {
         let (from, to) = (since.timestamp(), self.now().timestamp());
         for metric in named_in_rules("tovar_", |c| c.is_ascii_lowercase() || c == '_') {
             let metric = format!("tovar_{metric}");
-            for Samples { series, values } in self.prometheus.samples(&metric, from, to).await.unwrap() {
+            for Samples { series, values } in
+                self.prometheus.samples(&metric, from, to).await.unwrap()
+            {
                 let labels = series.as_object().unwrap().iter();
                 let labels: Vec<(&str, &str)> = labels
                     .filter(|(name, _)| !["__name__", "job", "revision"].contains(&name.as_str()))
                     .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
                     .collect();
                 let is_edge = |le: &str| edges.contains(le);
-                let is_silent =
-                    values.iter().flatten().all(|value| *value == 0.0) && metric != "tovar_outbox_led";
+                let is_silent = values.iter().flatten().all(|value| *value == 0.0)
+                    && metric != "tovar_outbox_led";
                 if is_silent
                     || labels
                         .iter()
@@ -102,7 +105,11 @@ impl Recorder {
         }
         let folder = grafana().join("tests/outages");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{}.yaml", outage.replace(' ', "-"))), text).unwrap();
+        fs::write(
+            folder.join(format!("{}.yaml", outage.replace(' ', "-"))),
+            text,
+        )
+        .unwrap();
         println!("recorded: {outage}");
     }
 }
@@ -126,12 +133,14 @@ fn written(values: &[Option<f64>], by: f64) -> String {
             _ => words.push((word, 0)),
         }
     }
-    let words = words.into_iter().map(|(word, more)| match (word.as_str(), more) {
-        (_, 0) => word,
-        ("_", more) => format!("_x{}", more + 1),
-        ("stale", more) => format!("stale _x{more}"),
-        (_, more) => format!("{word}x{more}"),
-    });
+    let words = words
+        .into_iter()
+        .map(|(word, more)| match (word.as_str(), more) {
+            (_, 0) => word,
+            ("_", more) => format!("_x{}", more + 1),
+            ("stale", more) => format!("stale _x{more}"),
+            (_, more) => format!("{word}x{more}"),
+        });
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -141,7 +150,8 @@ async fn keep_ordering(shop: &Shop, customers: &[Client]) {
     let mut pace = tokio::time::interval(Duration::from_millis(300));
     for customer in customers.iter().cycle() {
         pace.tick().await;
-        let _ = tokio::time::timeout(Duration::from_secs(2), customer.post("/api/orders", &order)).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), customer.post("/api/orders", &order))
+            .await;
     }
 }
 
@@ -174,7 +184,9 @@ async fn record_outages() {
     let mut kafka = backing::own_kafka().await.unwrap();
     let postgres = backing::own_postgres().await.unwrap();
     let mut store = Store::start_on_with(&postgres, &kafka, &each(OFTEN)).await;
-    let prometheus = Prometheus::start(&store).await.expect("Prometheus is installed");
+    let prometheus = Prometheus::start(&store)
+        .await
+        .expect("Prometheus is installed");
     let recorder = Recorder {
         prometheus,
         clock: Clock::system(),
@@ -219,8 +231,7 @@ async fn record_outages() {
     let since = recorder.now();
     while_ordering(BEFORE).await;
     let billing = store.sql("billing").await;
-    let by_hand =
-        "UPDATE accounts SET held = held + 1 WHERE user_id = (SELECT min(user_id::text)::uuid FROM accounts)";
+    let by_hand = "UPDATE accounts SET held = held + 1 WHERE user_id = (SELECT min(user_id::text)::uuid FROM accounts)";
     assert_eq!(billing.execute(by_hand, &[]).await.unwrap(), 1);
     while_ordering(DURING).await;
     recorder.write("a broken invariant", since).await;
@@ -259,7 +270,10 @@ async fn record_outages() {
         .unwrap();
     let topic = format!("{}delivery", store.prefix);
     let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "100");
-    let done = admin.alter_configs([&limit], &AdminOptions::new()).await.unwrap();
+    let done = admin
+        .alter_configs([&limit], &AdminOptions::new())
+        .await
+        .unwrap();
     assert!(done[0].is_ok(), "{done:?}");
     while_ordering(DURING).await;
     recorder.write("a refused event", since).await;

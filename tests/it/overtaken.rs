@@ -1,4 +1,5 @@
-//! An event that an operator replays when newer ones of its key were applied: nothing goes back to what it was.
+//! An event that an operator replays when newer ones of its key were applied: nothing goes back to
+//! what it was.
 
 use serde_json::json;
 use tovar::{client::wait_for, operations};
@@ -15,7 +16,8 @@ async fn fail(store: &Store, service: &str, table: &str) {
     store.sql(service).await.batch_execute(&sql).await.unwrap();
 }
 
-/// Waits until the service has an event of this key to try again, has it given up, and repairs the table.
+/// Waits until the service has an event of this key to try again, has it given up, and repairs the
+/// table.
 async fn give_up(store: &Store, name: &str, table: &str, key: &str) -> Uuid {
     let sql = store.sql(name).await;
     let mut blocked = None;
@@ -58,7 +60,10 @@ async fn until_parked_as(store: &Store, name: &str, event: Uuid, state: &str) {
     let sql = store.sql(name).await;
     wait_for(&format!("the event to be {state}"), WITHIN, async || {
         let row = sql
-            .query_opt("SELECT state FROM inbox_parked WHERE event_id = $1", &[&event])
+            .query_opt(
+                "SELECT state FROM inbox_parked WHERE event_id = $1",
+                &[&event],
+            )
             .await?;
         Ok(row.is_some_and(|row| row.get::<_, String>(0) == state))
     })
@@ -79,12 +84,16 @@ async fn list(store: &Store, price: i64) {
 
 async fn until_copied(store: &Store, price: i64) {
     let orders = store.sql("orders").await;
-    wait_for(&format!("orders to know the price {price}"), WITHIN, async || {
-        let row = orders
-            .query_one("SELECT price FROM goods WHERE sku = 'tea'", &[])
-            .await?;
-        Ok(row.get::<_, i64>(0) == price)
-    })
+    wait_for(
+        &format!("orders to know the price {price}"),
+        WITHIN,
+        async || {
+            let row = orders
+                .query_one("SELECT price FROM goods WHERE sku = 'tea'", &[])
+                .await?;
+            Ok(row.get::<_, i64>(0) == price)
+        },
+    )
     .await
     .unwrap();
 }
@@ -109,7 +118,10 @@ async fn a_price_never_goes_back() {
     let publish = "SELECT outbox_publish($1, 'warehouse', 'tea', 'warehouse.goods_listed.v1',
                    '{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":400,\"currency\":\"EUR\"}', NULL, 3, 2)";
     let warehouse = store.sql("warehouse").await;
-    warehouse.execute(publish, &[&Uuid::now_v7()]).await.unwrap();
+    warehouse
+        .execute(publish, &[&Uuid::now_v7()])
+        .await
+        .unwrap();
     until_copied(&store, 400).await;
     list(&store, 500).await;
     until_copied(&store, 500).await;
@@ -148,7 +160,11 @@ async fn an_account_is_not_opened_for_who_has_left() {
     .await
     .unwrap();
     replay(&store, "billing", registered).await;
-    let account = store.manager.get(&format!("/api/accounts/{user}")).await.unwrap();
+    let account = store
+        .manager
+        .get(&format!("/api/accounts/{user}"))
+        .await
+        .unwrap();
     assert_eq!(account.success().unwrap()["status"], "closed");
     store.stop().await;
 }

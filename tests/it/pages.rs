@@ -16,10 +16,16 @@ async fn every_service_shows_its_api_its_health_and_its_metrics() {
             .unwrap();
         assert_eq!(api["info"]["title"], **service);
         assert!(
-            api["paths"].as_object().is_some_and(|paths| !paths.is_empty()),
+            api["paths"]
+                .as_object()
+                .is_some_and(|paths| !paths.is_empty()),
             "{service}"
         );
-        let page = store.guest.get(&format!("/api/docs/{service}/")).await.unwrap();
+        let page = store
+            .guest
+            .get(&format!("/api/docs/{service}/"))
+            .await
+            .unwrap();
         assert_eq!(page.status, StatusCode::OK, "{service}");
         assert!(
             page.body
@@ -39,7 +45,11 @@ async fn every_service_shows_its_api_its_health_and_its_metrics() {
         let ops = &store.ops[service];
         for path in ["/health/live", "/health/ready"] {
             assert_eq!(
-                http.get(format!("{ops}{path}")).send().await.unwrap().status(),
+                http.get(format!("{ops}{path}"))
+                    .send()
+                    .await
+                    .unwrap()
+                    .status(),
                 200,
                 "{service} {path}"
             );

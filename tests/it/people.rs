@@ -56,7 +56,11 @@ async fn a_profile_is_changed_by_who_knows_the_password_and_the_version() {
         "a retry has the same effect"
     );
     assert!(store.guest.log_in(&email, PASSWORD).await.is_err());
-    store.guest.log_in(&email, "another password").await.unwrap();
+    store
+        .guest
+        .log_in(&email, "another password")
+        .await
+        .unwrap();
     let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
     assert_eq!(me["name"], "Ada Lovelace");
     store.stop().await;
@@ -139,7 +143,8 @@ async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
 async fn until_it_is(store: &Store, order: &str, wanted: (&str, &str)) {
     let sql = store.sql("orders").await;
     wait_for(&format!("the order to be {wanted:?}"), WITHIN, async || {
-        let found = "SELECT status, coalesce(outcome_reason, '') FROM orders WHERE id = $1::text::uuid";
+        let found =
+            "SELECT status, coalesce(outcome_reason, '') FROM orders WHERE id = $1::text::uuid";
         let row = sql.query_one(found, &[&order]).await?;
         Ok((row.get(0), row.get(1)) == wanted)
     })
@@ -205,8 +210,17 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     assert_eq!(stopped.status, StatusCode::ACCEPTED);
     store.start_service("delivery").await;
     until_it_is(&store, &order, ("cancelled", "operator")).await;
-    let account = store.manager.get(&account).await.unwrap().success().unwrap();
-    assert_eq!((&account["available"], &account["held"]), (&json!(0), &json!(0)));
+    let account = store
+        .manager
+        .get(&account)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    assert_eq!(
+        (&account["available"], &account["held"]),
+        (&json!(0), &json!(0))
+    );
 
     // The address is free again, for somebody who is somebody else.
     let person = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
@@ -219,7 +233,11 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
         .unwrap();
     let again = store.guest.log_in(&email, PASSWORD).await.unwrap();
     assert_eq!(
-        again.get(&format!("/api/orders/{order}")).await.unwrap().status,
+        again
+            .get(&format!("/api/orders/{order}"))
+            .await
+            .unwrap()
+            .status,
         StatusCode::NOT_FOUND
     );
     store.stop().await;

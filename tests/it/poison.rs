@@ -1,4 +1,5 @@
-//! What no client should send, at every place of every OpenAPI page: none of it is the store's failure.
+//! What no client should send, at every place of every OpenAPI page: none of it is the store's
+//! failure.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt, stream};
@@ -125,8 +126,9 @@ impl World {
 /// A text of JSON as a part of an address.
 fn encoded(json: &str) -> String {
     let text = serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned());
-    text.bytes()
-        .fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02x}"))
+    text.bytes().fold(String::new(), |encoded, byte| {
+        format!("{encoded}%{byte:02x}")
+    })
 }
 
 fn cursors() -> Vec<String> {
@@ -166,7 +168,10 @@ fn poisoned(body: &Value, places: &[(&Vec<String>, &str)]) -> String {
 fn tries(operation: &Operation, world: &World) -> Vec<Try> {
     let mut all = Vec::new();
     let plain = || Try::of(operation, world);
-    let names = operation.path.split('/').filter(|part| part.starts_with('{'));
+    let names = operation
+        .path
+        .split('/')
+        .filter(|part| part.starts_with('{'));
     for name in names {
         for poison in POISON {
             let path = operation.path.replacen(name, &encoded(poison), 1);
@@ -184,7 +189,11 @@ fn tries(operation: &Operation, world: &World) -> Vec<Try> {
     });
     for name in queries.map(String::as_str).chain(["unknown"]) {
         let plain_ones = POISON.iter().map(|poison| encoded(poison));
-        let values = plain_ones.chain(if name == "cursor" { cursors() } else { Vec::new() });
+        let values = plain_ones.chain(if name == "cursor" {
+            cursors()
+        } else {
+            Vec::new()
+        });
         for value in values {
             let query = format!("?{name}={value}");
             all.push(Try { query, ..plain() });
@@ -196,7 +205,10 @@ fn tries(operation: &Operation, world: &World) -> Vec<Try> {
             _ => false,
         });
         // Each with each would be many, and they are read in one place.
-        for value in HEADERS.into_iter().skip(if is_named { 0 } else { number + 2 }) {
+        for value in HEADERS
+            .into_iter()
+            .skip(if is_named { 0 } else { number + 2 })
+        {
             let value = HeaderValue::from_bytes(value).unwrap();
             let header = Some((header.to_owned(), value));
             all.push(Try { header, ..plain() });
@@ -246,7 +258,9 @@ async fn send(operation: &Operation, world: &World, caller: &Client, one: Try) {
     }
     if let Some(body) = &one.body {
         let body = body.replace(&Uuid::nil().to_string(), &world.slot);
-        request = request.header("content-type", "application/json").body(body);
+        request = request
+            .header("content-type", "application/json")
+            .body(body);
     }
     let mut request = request.build().unwrap();
     if let Some((name, value)) = &one.header {
@@ -313,7 +327,12 @@ async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
         .unwrap();
     let order = shop.buy(&manager, &shop.order(1)).await;
     let somebody = store.guest.new_customer(0).await.unwrap();
-    let somebody = somebody.get("/api/users/me").await.unwrap().success().unwrap();
+    let somebody = somebody
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     let world = World {
         manager,
         somebody: somebody["id"].as_str().unwrap().to_owned(),

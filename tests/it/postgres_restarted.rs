@@ -11,7 +11,8 @@ async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses
     let mut postgres = backing::own_postgres().await.unwrap();
     let store = Store::start_on(&postgres, &servers.kafka).await;
     let shop = Shop::open(&store, 1_000, 1_000).await;
-    let customers = join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
+    let customers =
+        join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
 
     let buying = customers.iter().map(async |customer| {
         let mut orders = Vec::new();
@@ -26,7 +27,8 @@ async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses
                 {
                     Ok(answer) if answer.status == StatusCode::CREATED => break answer.body,
                     Ok(answer)
-                        if answer.status.is_client_error() && answer.status != StatusCode::CONFLICT =>
+                        if answer.status.is_client_error()
+                            && answer.status != StatusCode::CONFLICT =>
                     {
                         panic!("{answer:?}")
                     }
@@ -47,7 +49,10 @@ async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses
     let (orders, ()) = tokio::join!(join_all(buying), crashing);
     for (customer, orders) in customers.iter().zip(&orders) {
         for order in orders {
-            let order = customer.finished(order, Duration::from_secs(120)).await.unwrap();
+            let order = customer
+                .finished(order, Duration::from_secs(120))
+                .await
+                .unwrap();
             assert_eq!(order["status"], "delivered");
         }
         let mine = customer

@@ -7,7 +7,8 @@ use tovar::client::{Answer, Client};
 
 use crate::harness::{Shop, Store};
 
-const FAILED: (StatusCode, Option<&str>) = (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"));
+const FAILED: (StatusCode, Option<&str>) =
+    (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"));
 
 /// A thing with versions: where it is read, and how it is changed.
 struct Thing<'c> {
@@ -21,12 +22,17 @@ struct Thing<'c> {
 
 impl Thing<'_> {
     async fn get(&self, headers: &[(&str, &str)]) -> Answer {
-        let answer = self.caller.send_with(Method::GET, &self.read, None, headers);
+        let answer = self
+            .caller
+            .send_with(Method::GET, &self.read, None, headers);
         answer.await.unwrap()
     }
 
     async fn etag(&self) -> String {
-        self.get(&[]).await.headers["etag"].to_str().unwrap().to_owned()
+        self.get(&[]).await.headers["etag"]
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     async fn change(&self, body: usize, headers: &[(&str, &str)]) -> Answer {
@@ -60,7 +66,10 @@ async fn a_read_follows_its_conditions(thing: &Thing<'_>) {
         let failed = thing.get(&[("if-match", other)]).await;
         assert_eq!((failed.status, failed.code()), FAILED, "{}", thing.read);
     }
-    assert_eq!(thing.get(&[("if-match", &etag)]).await.status, StatusCode::OK);
+    assert_eq!(
+        thing.get(&[("if-match", &etag)]).await.status,
+        StatusCode::OK
+    );
     // If-Match goes first.
     let both = thing
         .get(&[("if-match", "\"x\""), ("if-none-match", &etag)])
@@ -85,10 +94,18 @@ async fn a_change_follows_its_conditions(thing: &Thing<'_>) {
     ];
     for headers in failing {
         let failed = thing.change(1, headers).await;
-        assert_eq!((failed.status, failed.code()), FAILED, "{name}: {headers:?}");
+        assert_eq!(
+            (failed.status, failed.code()),
+            FAILED,
+            "{name}: {headers:?}"
+        );
     }
     assert_eq!(thing.etag().await, etag, "{name}: nothing was changed");
-    for headers in [("if-match", "3"), ("if-match", ""), ("if-none-match", "\"x")] {
+    for headers in [
+        ("if-match", "3"),
+        ("if-match", ""),
+        ("if-none-match", "\"x"),
+    ] {
         let invalid = thing.change(1, &[headers]).await;
         let refusal = (invalid.status, invalid.code());
         assert_eq!(
@@ -104,7 +121,10 @@ async fn a_change_follows_its_conditions(thing: &Thing<'_>) {
         assert_eq!(again.headers["etag"], *etag, "{name}");
     }
     let listed = format!("\"x\", {etag}");
-    for (body, fitting) in [(1, &[("if-match", &*listed)][..]), (0, &[("if-match", "*")])] {
+    for (body, fitting) in [
+        (1, &[("if-match", &*listed)][..]),
+        (0, &[("if-match", "*")]),
+    ] {
         let done = thing.change(body, fitting).await;
         assert_eq!(done.status, StatusCode::OK, "{name}: {:?}", done.body);
     }
@@ -179,7 +199,11 @@ async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
         );
         let failed = put(("if-none-match", "*")).await;
         assert_eq!((failed.status, failed.code()), FAILED, "{path}");
-        assert_eq!(put(("if-match", "*")).await.status, StatusCode::OK, "{path}");
+        assert_eq!(
+            put(("if-match", "*")).await.status,
+            StatusCode::OK,
+            "{path}"
+        );
     }
     let leave = async |etag: &str| {
         let headers = [("if-match", etag)];
@@ -216,7 +240,11 @@ async fn goods_are_new_once_however_many_managers_list_them() {
             StatusCode::PRECONDITION_FAILED
         };
         let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
-        assert_eq!((count(StatusCode::CREATED), count(later)), (1, 3), "{statuses:?}");
+        assert_eq!(
+            (count(StatusCode::CREATED), count(later)),
+            (1, 3),
+            "{statuses:?}"
+        );
     }
     store.stop().await;
 }

@@ -37,14 +37,22 @@ async fn a_customer_pays_what_they_expect_or_nothing() {
     let key = Uuid::new_v4().to_string();
     let send = async |expected| {
         let body = order(expected);
-        let answer = customer.send(reqwest::Method::POST, "/api/orders", Some(&body), Some(&key));
+        let answer = customer.send(
+            reqwest::Method::POST,
+            "/api/orders",
+            Some(&body),
+            Some(&key),
+        );
         answer.await.unwrap()
     };
     for expected in [0, -1, i64::MAX] {
         let refused = send(expected).await;
         assert_eq!(
             (refused.status, refused.code()),
-            (StatusCode::UNPROCESSABLE_ENTITY, Some("invalid_expected_total"))
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Some("invalid_expected_total")
+            )
         );
     }
     for expected in [2_000, 3_001] {
@@ -61,7 +69,12 @@ async fn a_customer_pays_what_they_expect_or_nothing() {
     // Who says nothing pays what it costs.
     let placed = customer.post("/api/orders", &shop.order(1)).await.unwrap();
     assert_eq!(placed.success().unwrap()["total"], 1_500);
-    let all = customer.get("/api/orders").await.unwrap().success().unwrap();
+    let all = customer
+        .get("/api/orders")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(all["items"].as_array().unwrap().len(), 3);
     store.stop().await;
 }

@@ -18,10 +18,16 @@ fn every_test_that_the_docs_name_is_there() {
     assert!(names.len() > 60, "{names:?}");
     for name in names {
         let (sources, wanted) = if let Some((folder, module)) = name.split_once(' ') {
-            (sources_of(&folder_of(&root, folder), module), "test".to_owned())
+            (
+                sources_of(&folder_of(&root, folder), module),
+                "test".to_owned(),
+            )
         } else {
             let (module, test) = name.rsplit_once("::").unwrap();
-            (sources_of(&root.join("tests/it"), module), format!("fn {test}("))
+            (
+                sources_of(&root.join("tests/it"), module),
+                format!("fn {test}("),
+            )
         };
         assert!(sources.contains(&wanted), "{name} is not there");
     }
@@ -46,5 +52,7 @@ fn sources_of(folder: &Path, module: &str) -> String {
         let file = folder.join(place).join(&module);
         [file.with_extension("rs"), file.join("mod.rs")]
     });
-    places.filter_map(|file| fs::read_to_string(file).ok()).collect()
+    places
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect()
 }

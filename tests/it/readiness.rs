@@ -13,17 +13,23 @@ async fn ready(ops: &str) -> Option<StatusCode> {
     Some(asked.send().await.ok()?.status())
 }
 
-/// All replicas have the same database: what is slow for one is slow for all, and all of them would be taken out.
+/// All replicas have the same database: what is slow for one is slow for all, and all of them would
+/// be taken out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_whose_connections_are_all_at_work_is_ready() {
     let settings: &[&str] = &["--database-pool-size=2", "--database-pool-timeout=1"];
     let store = Store::start_with(&[("billing", settings)]).await;
     let customer = store.guest.new_customer(1_000).await.unwrap();
     let sql = store.sql("billing").await;
-    sql.batch_execute("BEGIN; LOCK TABLE accounts").await.unwrap();
+    sql.batch_execute("BEGIN; LOCK TABLE accounts")
+        .await
+        .unwrap();
     let slow = async || {
         let top_up = json!({ "amount": 1 });
-        customer.post("/api/account/top-ups", &top_up).await.unwrap()
+        customer
+            .post("/api/account/top-ups", &top_up)
+            .await
+            .unwrap()
     };
     let looks = async {
         let began = Instant::now();

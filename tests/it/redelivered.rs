@@ -9,8 +9,10 @@ async fn every_event_delivered_again_by_kafka_has_no_effect() {
     let shop = Shop::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let order = shop.buy(&customer, &shop.order(2)).await;
-    let wanted = json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted.clone()).await;
+    let wanted =
+        json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
+    shop.expect(&store, &customer, &shop.slot, wanted.clone())
+        .await;
     let before = events_of_topics(&store).await;
 
     let mut again = 0;
@@ -24,19 +26,27 @@ async fn every_event_delivered_again_by_kafka_has_no_effect() {
             .map(|row| row.get(0))
             .collect();
         for id in ids {
-            assert!(outbox::log::publish_again(&mut client, id, "test").await.unwrap());
+            assert!(
+                outbox::log::publish_again(&mut client, id, "test")
+                    .await
+                    .unwrap()
+            );
             again += 1;
         }
     }
     assert!(again >= 10, "{again} events");
-    // A new customer's order comes behind them all in every partition that matters, so they were all seen.
+    // A new customer's order comes behind them all in every partition that matters, so they were
+    // all seen.
     wait_for("the events to be on the topics again", WITHIN, async || {
         Ok(events_of_topics(&store).await == before + again)
     })
     .await
     .unwrap();
     let second = store.guest.new_customer(1_000).await.unwrap();
-    assert_eq!(shop.buy(&second, &shop.order(1)).await["status"], "delivered");
+    assert_eq!(
+        shop.buy(&second, &shop.order(1)).await["status"],
+        "delivered"
+    );
 
     let same = customer
         .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
@@ -45,7 +55,8 @@ async fn every_event_delivered_again_by_kafka_has_no_effect() {
         .success()
         .unwrap();
     assert_eq!(same["timeline"], order["timeline"]);
-    let wanted = json!({ "available": 3_000, "held": 0, "stock": 7, "free": 3, "told": ["delivered"] });
+    let wanted =
+        json!({ "available": 3_000, "held": 0, "stock": 7, "free": 3, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }

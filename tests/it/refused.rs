@@ -16,7 +16,8 @@ async fn an_order_that_the_account_does_not_cover_is_rejected() {
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("insufficient_funds"))
     );
-    let wanted = json!({ "available": 2_999, "held": 0, "stock": 10, "free": 5, "told": ["rejected"] });
+    let wanted =
+        json!({ "available": 2_999, "held": 0, "stock": 10, "free": 5, "told": ["rejected"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -31,7 +32,8 @@ async fn an_order_for_more_than_there_is_is_rejected_and_its_money_released() {
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("out_of_stock"))
     );
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 2, "free": 5, "told": ["rejected"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 2, "free": 5, "told": ["rejected"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -49,14 +51,16 @@ async fn an_order_to_a_zone_that_is_not_served_is_rejected_and_all_is_undone() {
         (&json!("rejected"), &json!("zone_not_served"))
     );
     let unknown = shop
-        .buy(&customer, &shop.order_to(1, shop.zone, &Uuid::nil().to_string()))
+        .buy(
+            &customer,
+            &shop.order_to(1, shop.zone, &Uuid::nil().to_string()),
+        )
         .await;
     assert_eq!(
         (&unknown["status"], &unknown["outcome_reason"]),
         (&json!("rejected"), &json!("unknown_slot"))
     );
-    let wanted =
-        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["rejected", "rejected"] });
+    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["rejected", "rejected"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -73,8 +77,7 @@ async fn an_order_for_a_slot_that_is_full_is_rejected_and_all_is_undone() {
         (&second["status"], &second["outcome_reason"]),
         (&json!("rejected"), &json!("slot_full"))
     );
-    let wanted =
-        json!({ "available": 4_000, "held": 0, "stock": 9, "free": 0, "told": ["rejected", "delivered"] });
+    let wanted = json!({ "available": 4_000, "held": 0, "stock": 9, "free": 0, "told": ["rejected", "delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }
@@ -84,8 +87,7 @@ async fn an_order_for_a_slot_that_is_over_is_rejected_and_all_is_undone() {
     let store = Store::start().await;
     let shop = Shop::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let time_passes =
-        "UPDATE slots SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'";
+    let time_passes = "UPDATE slots SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'";
     let delivery = store.sql("delivery").await;
     assert_eq!(delivery.execute(time_passes, &[]).await.unwrap(), 1);
     let order = shop.buy(&customer, &shop.order(1)).await;
@@ -93,7 +95,12 @@ async fn an_order_for_a_slot_that_is_over_is_rejected_and_all_is_undone() {
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("slot_past"))
     );
-    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    let account = customer
+        .get("/api/account")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(5_000), &json!(0))
@@ -126,7 +133,10 @@ async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() 
     for answer in not_yet {
         assert_eq!(
             (answer.status, answer.code()),
-            (StatusCode::SERVICE_UNAVAILABLE, Some("account_not_open_yet"))
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("account_not_open_yet")
+            )
         );
         assert!(answer.headers.contains_key("retry-after"));
     }
@@ -163,7 +173,12 @@ async fn goods_that_nobody_knows_cannot_be_ordered() {
             (StatusCode::UNPROCESSABLE_ENTITY, Some(code))
         );
     }
-    let orders = customer.get("/api/orders").await.unwrap().success().unwrap();
+    let orders = customer
+        .get("/api/orders")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(orders["items"], json!([]));
     store.stop().await;
 }
@@ -189,9 +204,11 @@ async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
         15,
         "{ends:?}"
     );
-    wait_for("what nobody got to be back on the shelf", WITHIN, async || {
-        Ok(store.guest.get("/api/goods/tea").await?.success()?["available"] == 5)
-    })
+    wait_for(
+        "what nobody got to be back on the shelf",
+        WITHIN,
+        async || Ok(store.guest.get("/api/goods/tea").await?.success()?["available"] == 5),
+    )
     .await
     .unwrap();
     store.stop().await;
@@ -205,21 +222,31 @@ async fn fifty_orders_and_twenty_withdrawals_of_one_account_at_once_do_not_overd
     let buy = async |_| shop.buy(&customer, &shop.order(1)).await["status"] == "delivered";
     let withdraw = async |_| {
         let amount = json!({ "amount": 700 });
-        let answer = customer.post("/api/account/withdrawals", &amount).await.unwrap();
+        let answer = customer
+            .post("/api/account/withdrawals", &amount)
+            .await
+            .unwrap();
         if answer.status != StatusCode::CREATED {
             assert_eq!(answer.code(), Some("insufficient_funds"));
         }
         answer.status == StatusCode::CREATED
     };
-    let (bought, withdrawn) = tokio::join!(join_all((0..50).map(buy)), join_all((0..20).map(withdraw)));
-    let count = |done: Vec<bool>| i64::try_from(done.into_iter().filter(|done| *done).count()).unwrap();
+    let (bought, withdrawn) =
+        tokio::join!(join_all((0..50).map(buy)), join_all((0..20).map(withdraw)));
+    let count =
+        |done: Vec<bool>| i64::try_from(done.into_iter().filter(|done| *done).count()).unwrap();
     let (bought, withdrawn) = (count(bought), count(withdrawn));
     let left = 15_000 - bought * 1_000 - withdrawn * 700;
     assert!(
         (0..1_000).contains(&left),
         "{bought} orders, {withdrawn} withdrawals"
     );
-    let account = customer.get("/api/account").await.unwrap().success().unwrap();
+    let account = customer
+        .get("/api/account")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(left), &json!(0))

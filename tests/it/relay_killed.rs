@@ -8,10 +8,14 @@ use crate::harness::{Shop, Store};
 async fn relays_killed_at_random_points_lose_nothing_while_orders_come_in() {
     let mut store = Store::start().await;
     let shop = Shop::open(&store, 1_000, 1_000).await;
-    let customers = join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
+    let customers =
+        join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
     let buying = customers.iter().map(async |customer| {
         for _ in 0..10 {
-            assert_eq!(shop.buy(customer, &shop.order(1)).await["status"], "delivered");
+            assert_eq!(
+                shop.buy(customer, &shop.order(1)).await["status"],
+                "delivered"
+            );
         }
     });
     let killing = async {

@@ -48,10 +48,13 @@ async fn rights(client: &Client) -> Rights {
 }
 
 fn table(title: &str, rights: &Rights) -> String {
-    let mut text =
-        format!("## {title}\n\n| table or function | service | relay | reader |\n|---|---|---|---|\n");
+    let mut text = format!(
+        "## {title}\n\n| table or function | service | relay | reader |\n|---|---|---|---|\n"
+    );
     for (object, roles) in rights {
-        let [service, relay, reader] = roles.each_ref().map(|may| if may.is_empty() { "–" } else { may });
+        let [service, relay, reader] = roles
+            .each_ref()
+            .map(|may| if may.is_empty() { "–" } else { may });
         let _ = writeln!(text, "| `{object}` | {service} | {relay} | {reader} |");
     }
     text + "\n"
@@ -67,7 +70,10 @@ async fn each_role_may_do_what_is_written_down_and_no_more() {
     store.end().await;
     // What is the same in all of them is what the libraries bring.
     let mut shared = own["users"].clone();
-    shared.retain(|object, roles| own.values().all(|rights| rights.get(object) == Some(&*roles)));
+    shared.retain(|object, roles| {
+        own.values()
+            .all(|rights| rights.get(object) == Some(&*roles))
+    });
     for rights in own.values_mut() {
         rights.retain(|object, _| !shared.contains_key(object));
     }
@@ -277,7 +283,8 @@ async fn a_service_changes_no_table_empties_none_and_does_not_write_what_operato
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_acts_as_the_owner_and_what_they_did_is_recorded() {
     let store = Store::start().await;
-    let person = json!({ "email": "ada@example.org", "password": "a good password", "name": "Ada" });
+    let person =
+        json!({ "email": "ada@example.org", "password": "a good password", "name": "Ada" });
     store
         .guest
         .post("/api/users", &person)

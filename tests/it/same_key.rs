@@ -31,7 +31,10 @@ async fn the_same_key_twice_is_one_order_with_one_answer() {
         .unwrap();
     assert_eq!(
         (reused.status, reused.code()),
-        (StatusCode::UNPROCESSABLE_ENTITY, Some("idempotency_key_reused"))
+        (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some("idempotency_key_reused")
+        )
     );
     let missing = customer
         .send(Method::POST, "/api/orders", Some(&body), None)
@@ -45,7 +48,12 @@ async fn the_same_key_twice_is_one_order_with_one_answer() {
         .finished(first.body["id"].as_str().unwrap(), crate::harness::WITHIN)
         .await
         .unwrap();
-    let orders = customer.get("/api/orders").await.unwrap().success().unwrap();
+    let orders = customer
+        .get("/api/orders")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(orders["items"].as_array().unwrap().len(), 1);
     store.stop().await;
 }
@@ -74,7 +82,10 @@ async fn a_hundred_requests_with_one_key_at_once_are_one_order() {
         ids.iter().all(|id| *id == ids[0]),
         "one order, told to all: {ids:?}"
     );
-    customer.finished(&ids[0], crate::harness::WITHIN).await.unwrap();
+    customer
+        .finished(&ids[0], crate::harness::WITHIN)
+        .await
+        .unwrap();
     let wanted = json!({ "available": 499_000, "held": 0, "stock": 199, "free": 199, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
@@ -87,7 +98,12 @@ async fn a_refusal_leaves_the_key_free() {
     let amount = json!({ "amount": 700 });
     let send = async || {
         customer
-            .send(Method::POST, "/api/account/withdrawals", Some(&amount), Some("w"))
+            .send(
+                Method::POST,
+                "/api/account/withdrawals",
+                Some(&amount),
+                Some("w"),
+            )
             .await
             .unwrap()
     };

@@ -16,7 +16,9 @@ async fn entries(store: &Store, what: &str) -> Vec<Value> {
     let mut all = Vec::new();
     for service in SERVICES {
         let rows = store.sql(service).await.query(sql, &[&what]).await.unwrap();
-        let found = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap());
+        let found = rows
+            .iter()
+            .map(|row| serde_json::from_str(row.get(0)).unwrap());
         all.extend::<Vec<Value>>(found.collect());
     }
     all
@@ -34,7 +36,9 @@ async fn counted(store: &Store, kind: &str, outcome: &str) -> u64 {
         let text = text.text().await.unwrap();
         let mut lines = text.lines();
         let line = lines.find(|line| {
-            line.starts_with("tovar_security_events_total") && line.contains(&kind) && line.contains(&outcome)
+            line.starts_with("tovar_security_events_total")
+                && line.contains(&kind)
+                && line.contains(&outcome)
         });
         let line = line.expect("it is shown before it happens");
         sum += line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap();
@@ -43,12 +47,22 @@ async fn counted(store: &Store, kind: &str, outcome: &str) -> u64 {
 }
 
 async fn id_of(person: &Client) -> String {
-    let me = person.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = person
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     me["id"].as_str().unwrap().to_owned()
 }
 
 /// What an act leaves: one entry, and one count.
-async fn leaves_one(store: &Store, what: &str, kind: &str, act: impl AsyncFnOnce() -> Answer) -> Value {
+async fn leaves_one(
+    store: &Store,
+    what: &str,
+    kind: &str,
+    act: impl AsyncFnOnce() -> Answer,
+) -> Value {
     let before = (
         entries(store, what).await.len(),
         counted(store, kind, "done").await,
@@ -154,7 +168,12 @@ impl World {
             "PUT /api/users/{id}/status" => "status",
             _ => role,
         };
-        let send = async || caller.send(operation.method(), &path, body, key).await.unwrap();
+        let send = async || {
+            caller
+                .send(operation.method(), &path, body, key)
+                .await
+                .unwrap()
+        };
         let entry = leaves_one(&self.store, &what, kind, send).await;
         assert_eq!(
             (&entry["who"], &entry["whom"]),
@@ -285,7 +304,8 @@ fn changes_of_people(operations: Vec<Operation>) -> Vec<Operation> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count() {
     let store = Store::start().await;
-    let person = json!({ "email": "ada@example.org", "password": "her first password", "name": "Ada" });
+    let person =
+        json!({ "email": "ada@example.org", "password": "her first password", "name": "Ada" });
     let credentials = json!({ "email": "ada@example.org", "password": "her first password" });
     let mut ada = store.guest.clone();
     let mut id = Value::Null;
@@ -320,7 +340,8 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
             }
             "POST /api/sessions/refresh" => {
                 let refresh_token = ada.tokens().unwrap().refresh.unwrap();
-                let goes_on = post(&operation.path, &json!({ "refresh_token": refresh_token })).await;
+                let goes_on =
+                    post(&operation.path, &json!({ "refresh_token": refresh_token })).await;
                 goes_on.success().unwrap();
                 assert_eq!(
                     entries(&store, &name).await.len(),
@@ -346,14 +367,16 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
                         .await
                         .unwrap()
                 };
-                patch(json!({ "name": "Ada Lovelace" })).await.success().unwrap();
+                patch(json!({ "name": "Ada Lovelace" }))
+                    .await
+                    .success()
+                    .unwrap();
                 assert_eq!(
                     entries(&store, &name).await.len(),
                     0,
                     "her name is her own affair"
                 );
-                let change =
-                    json!({ "password": "her second password", "current_password": "her first password" });
+                let change = json!({ "password": "her second password", "current_password": "her first password" });
                 leaves_one(&store, &name, "password", async || patch(change).await).await
             }
             "PUT /api/users/{id}/role" | "PUT /api/users/{id}/status" => {
@@ -388,7 +411,8 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_counted_and_none_of_them_writes() {
-    let store = Store::start_with(&[("notifications", &["--rate-limit=1", "--rate-burst=1"])]).await;
+    let store =
+        Store::start_with(&[("notifications", &["--rate-limit=1", "--rate-burst=1"])]).await;
     let _shop = Shop::open(&store, 10, 5).await;
     let eve = store.guest.new_customer(0).await.unwrap();
     let refused = async |caller: &Client, operation: &Operation, outcome: &str| {
@@ -411,7 +435,11 @@ async fn every_refusal_is_counted_and_none_of_them_writes() {
             _ => StatusCode::UNAUTHORIZED,
         };
         assert_eq!(answer.status, wanted, "{name}");
-        assert_eq!(counted(&store, "access", outcome).await, before + 1, "{name}");
+        assert_eq!(
+            counted(&store, "access", outcome).await,
+            before + 1,
+            "{name}"
+        );
         assert_eq!(
             entries(&store, &name)
                 .await

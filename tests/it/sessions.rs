@@ -19,7 +19,12 @@ const SECONDS: Duration = Duration::from_secs(10);
 const OUTDATED: (StatusCode, Option<&str>) = (StatusCode::UNAUTHORIZED, Some("token_outdated"));
 
 async fn id_of(client: &Client) -> String {
-    let me = client.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = client
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     me["id"].as_str().unwrap().to_owned()
 }
 
@@ -37,10 +42,14 @@ async fn until_void_everywhere(caller: &Client) {
         "/api/deliveries",
         "/api/notifications",
     ] {
-        wait_for(&format!("the token to be void for {path}"), SECONDS, async || {
-            let answer = caller.get(path).await?;
-            Ok((answer.status, answer.code()) == OUTDATED)
-        })
+        wait_for(
+            &format!("the token to be void for {path}"),
+            SECONDS,
+            async || {
+                let answer = caller.get(path).await?;
+                Ok((answer.status, answer.code()) == OUTDATED)
+            },
+        )
         .await
         .unwrap();
     }
@@ -48,7 +57,11 @@ async fn until_void_everywhere(caller: &Client) {
 
 async fn set(store: &Store, person: &str, what: &str, value: &str) {
     let path = format!("/api/users/{person}/{what}");
-    let done = store.manager.put(&path, &json!({ what: value })).await.unwrap();
+    let done = store
+        .manager
+        .put(&path, &json!({ what: value }))
+        .await
+        .unwrap();
     done.success().unwrap();
 }
 
@@ -95,9 +108,19 @@ async fn a_demoted_manager_is_refused_at_once_in_users_and_within_seconds_elsewh
 async fn who_is_suspended_is_refused_on_every_route_within_seconds() {
     let store = Store::start().await;
     let (email, password, person) = store.guest.register("Eve").await.unwrap();
-    let eve = store.guest.customer(&email, &password, 1_000).await.unwrap();
+    let eve = store
+        .guest
+        .customer(&email, &password, 1_000)
+        .await
+        .unwrap();
     let old = fixed(&store, &eve);
-    set(&store, person["id"].as_str().unwrap(), "status", "suspended").await;
+    set(
+        &store,
+        person["id"].as_str().unwrap(),
+        "status",
+        "suspended",
+    )
+    .await;
     let at_once = old.get("/api/users/me").await.unwrap();
     assert_eq!((at_once.status, at_once.code()), OUTDATED);
     until_void_everywhere(&old).await;
@@ -111,11 +134,20 @@ async fn who_is_suspended_is_refused_on_every_route_within_seconds() {
             } else {
                 OUTDATED
             };
-            assert_eq!((answer.status, answer.code()), wanted, "{}", operation.name());
+            assert_eq!(
+                (answer.status, answer.code()),
+                wanted,
+                "{}",
+                operation.name()
+            );
         }
     }
     let credentials = json!({ "email": email, "password": password });
-    let refused = store.guest.post("/api/sessions", &credentials).await.unwrap();
+    let refused = store
+        .guest
+        .post("/api/sessions", &credentials)
+        .await
+        .unwrap();
     assert_eq!(
         (refused.status, refused.code()),
         (StatusCode::FORBIDDEN, Some("account_suspended"))
@@ -147,7 +179,11 @@ async fn a_log_out_counts_everywhere_and_other_sessions_go_on() {
         "/api/notifications",
         "/api/users/me",
     ] {
-        assert_eq!(there.get(path).await.unwrap().status, StatusCode::OK, "{path}");
+        assert_eq!(
+            there.get(path).await.unwrap().status,
+            StatusCode::OK,
+            "{path}"
+        );
     }
     store.stop().await;
 }
@@ -156,16 +192,23 @@ async fn a_log_out_counts_everywhere_and_other_sessions_go_on() {
 async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
     let store = Store::start().await;
     let (email, password, _) = store.guest.register("Ada").await.unwrap();
-    let ada = store.guest.customer(&email, &password, 1_000).await.unwrap();
+    let ada = store
+        .guest
+        .customer(&email, &password, 1_000)
+        .await
+        .unwrap();
     // As a token that was stolen and refreshed since.
-    let earlier =
-        "UPDATE sessions SET authenticated_at = now() - interval '301 seconds' WHERE id = $1::text::uuid";
+    let earlier = "UPDATE sessions SET authenticated_at = now() - interval '301 seconds' WHERE id = $1::text::uuid";
     let sessions = ada.get("/api/sessions").await.unwrap().success().unwrap();
     let session = sessions["items"][0]["id"].as_str().unwrap();
     let changed = store.sql("users").await.execute(earlier, &[&session]).await;
     assert_eq!(changed.unwrap(), 1);
     let refresh = json!({ "refresh_token": ada.tokens().unwrap().refresh.unwrap() });
-    let refreshed = store.guest.post("/api/sessions/refresh", &refresh).await.unwrap();
+    let refreshed = store
+        .guest
+        .post("/api/sessions/refresh", &refresh)
+        .await
+        .unwrap();
     let token = refreshed.success().unwrap()["access_token"].clone();
     let stale = store.guest.with_token(token.as_str().unwrap());
     let refusal = (StatusCode::FORBIDDEN, Some("fresh_login_required"));
@@ -174,7 +217,12 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
     for operation in all.filter(|operation| operation.takes_token && operation.method != "delete") {
         let answer = operation.send_somewhere(&stale).await;
         let is_refused = (answer.status, answer.code()) == refusal;
-        assert_eq!(is_refused, operation.needs_fresh_login, "{}", operation.name());
+        assert_eq!(
+            is_refused,
+            operation.needs_fresh_login,
+            "{}",
+            operation.name()
+        );
     }
     let fresh = operations(&store).await.into_iter();
     asked.extend(
@@ -190,7 +238,10 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
         .unwrap();
     assert_eq!((left.status, left.code()), refusal);
     let told = left.body["detail"].as_str().unwrap();
-    assert!(told.contains("log in again with POST /api/sessions"), "{told}");
+    assert!(
+        told.contains("log in again with POST /api/sessions"),
+        "{told}"
+    );
     let account = ada.get("/api/account").await.unwrap().success().unwrap();
     assert_eq!(
         account["available"], 1_001,
@@ -201,7 +252,12 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
     let fresh = store.guest.log_in(&email, &password).await.unwrap();
     let amount = json!({ "amount": 400 });
     let withdraw = async |caller: &Client| {
-        let answer = caller.send(Method::POST, "/api/account/withdrawals", Some(&amount), Some("w"));
+        let answer = caller.send(
+            Method::POST,
+            "/api/account/withdrawals",
+            Some(&amount),
+            Some("w"),
+        );
         answer.await.unwrap()
     };
     assert_eq!(withdraw(&stale).await.code(), Some("fresh_login_required"));
@@ -217,9 +273,12 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_greatest_generation_counts_in_whatever_order_they_are_told() {
     let store = Store::start().await;
-    let users = Db::open(&DbSettings::new(&store.databases["users"].service), "sessions")
-        .await
-        .unwrap();
+    let users = Db::open(
+        &DbSettings::new(&store.databases["users"].service),
+        "sessions",
+    )
+    .await
+    .unwrap();
     let person: kernel::UserId = Uuid::now_v7().to_string().parse().unwrap();
     for generation in [2, 7, 5, 7, 1] {
         let event = TokensVoid {
@@ -244,7 +303,11 @@ async fn the_greatest_generation_counts_in_whatever_order_they_are_told() {
     }
     for service in SERVICES.into_iter().filter(|service| *service != "users") {
         let kept = "SELECT generation FROM void_tokens WHERE user_id = $1";
-        let kept = store.sql(service).await.query_one(kept, &[&person.uuid()]).await;
+        let kept = store
+            .sql(service)
+            .await
+            .query_one(kept, &[&person.uuid()])
+            .await;
         assert_eq!(kept.unwrap().get::<_, i64>(0), 7, "{service}");
     }
     store.stop().await;
@@ -274,9 +337,17 @@ async fn a_replica_learns_what_another_one_has_heard() {
     store.stop_service("notifications").await;
     store.start_service("notifications").await;
     assert!(outdated().await.unwrap());
-    assert_eq!(old.get("/api/account").await.unwrap().status, StatusCode::OK);
+    assert_eq!(
+        old.get("/api/account").await.unwrap().status,
+        StatusCode::OK
+    );
     let over = "UPDATE void_tokens SET heard_at = now() - interval '26 hours'";
-    store.sql("notifications").await.execute(over, &[]).await.unwrap();
+    store
+        .sql("notifications")
+        .await
+        .execute(over, &[])
+        .await
+        .unwrap();
     store.stop_service("notifications").await;
     store.start_service("notifications").await;
     assert_eq!(
@@ -290,7 +361,10 @@ async fn a_replica_learns_what_another_one_has_heard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_callers_token() {
     // When it expires, and when it is void.
-    for (lifetime, is_suspended) in [("--token-lifetime=6", false), ("--token-lifetime=600", true)] {
+    for (lifetime, is_suspended) in [
+        ("--token-lifetime=6", false),
+        ("--token-lifetime=600", true),
+    ] {
         let mut store = Store::start_with(&[("users", &[lifetime])]).await;
         let shop = Shop::open(&store, 10, 5).await;
         let ada = store.guest.new_customer(5_000).await.unwrap();

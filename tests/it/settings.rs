@@ -1,4 +1,5 @@
-//! A variable that no program knows is taken by none and refused by none: who sets it believes in it.
+//! A variable that no program knows is taken by none and refused by none: who sets it believes in
+//! it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,14 +13,18 @@ use service_kit::{Service, ServiceSettings};
 type Names = BTreeSet<String>;
 
 fn variables(command: &clap::Command) -> Names {
-    let names = command.get_arguments().filter_map(|argument| argument.get_env());
-    names.map(|name| name.to_str().unwrap().to_owned()).collect()
+    let names = command
+        .get_arguments()
+        .filter_map(|argument| argument.get_env());
+    names
+        .map(|name| name.to_str().unwrap().to_owned())
+        .collect()
 }
 
 fn of_service<S: Service>() -> Names {
-    variables(&ServiceSettings::<S::Settings>::augment_args(clap::Command::new(
-        S::NAME,
-    )))
+    variables(&ServiceSettings::<S::Settings>::augment_args(
+        clap::Command::new(S::NAME),
+    ))
 }
 
 /// What each program may be given.
@@ -30,7 +35,10 @@ fn programs() -> BTreeMap<&'static str, Names> {
         ("orders", of_service::<orders::Orders>()),
         ("warehouse", of_service::<warehouse::Warehouse>()),
         ("delivery", of_service::<delivery::Delivery>()),
-        ("notifications", of_service::<notifications::Notifications>()),
+        (
+            "notifications",
+            of_service::<notifications::Notifications>(),
+        ),
         ("relay", variables(&outbox_relay::RelaySettings::command())),
         ("gateway", variables(&gateway::GatewaySettings::command())),
         ("topics", variables(&topics::TopicsSettings::command())),
@@ -62,7 +70,11 @@ fn compose_gives_each_program_only_what_it_knows() {
         if !line.starts_with("   ") && line.ends_with(':') {
             block = line.trim().trim_end_matches(':');
         }
-        let program = if block.ends_with("-relay") { "relay" } else { block };
+        let program = if block.ends_with("-relay") {
+            "relay"
+        } else {
+            block
+        };
         let Some((name, _)) = line.trim_start().split_once(": ") else {
             continue;
         };
@@ -75,7 +87,12 @@ fn compose_gives_each_program_only_what_it_knows() {
     }
     assert!(checked > 8, "{checked}");
     // What all services and all relays share.
-    for name in ["KAFKA_BROKERS", "DATABASE_URL", "IDEMPOTENCY_SECRET", "JWKS_URL"] {
+    for name in [
+        "KAFKA_BROKERS",
+        "DATABASE_URL",
+        "IDEMPOTENCY_SECRET",
+        "JWKS_URL",
+    ] {
         assert!(programs["orders"].contains(name), "{name}");
     }
     for name in ["KAFKA_BROKERS", "DATABASE_URL", "RELAY_SOURCE"] {
@@ -116,7 +133,9 @@ fn charts_and_programs_that_start_others_give_only_what_one_of_them_knows() {
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         for before in [".env(\"", ".with(\""] {
-            found.extend(named(&text, before).map(|name| (file.display().to_string(), name.to_owned())));
+            found.extend(
+                named(&text, before).map(|name| (file.display().to_string(), name.to_owned())),
+            );
         }
     }
     assert!(found.len() > 30, "{found:?}");

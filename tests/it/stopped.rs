@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::harness::{SERVICES, Shop, Store, WITHIN};
 
 const CUSTOMERS: usize = 3;
-/// Between two orders of a customer. Without it, a slow machine would place more than it delivers, and deadlines would pass.
+/// Between two orders of a customer. Without it, a slow machine would place more than it delivers,
+/// and deadlines would pass.
 const PAUSE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +26,8 @@ async fn any_one_service_is_stopped_for_a_minute_under_load() {
     each_service_is_away_for(Duration::from_secs(60)).await;
 }
 
-/// Stops one service after the other while customers go on ordering. `Store::stop` fails if anything is left undone.
+/// Stops one service after the other while customers go on ordering. `Store::stop` fails if
+/// anything is left undone.
 async fn each_service_is_away_for(outage: Duration) {
     // Each customer looks at each of their orders at the end, all of them at once.
     let mut store = Store::start_with(&[("orders", &["--rate-limit=0"])]).await;
@@ -55,10 +57,13 @@ async fn each_service_is_away_for(outage: Duration) {
                 "the order to be over, or out for delivery",
                 3 * WITHIN,
                 async || {
-                    let order = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+                    let order = customer
+                        .get(&format!("/api/orders/{order}"))
+                        .await?
+                        .success()?;
                     let status = order["status"].as_str().unwrap_or_default();
-                    let is_over =
-                        ["delivered", "rejected", "cancelled", "refunded", "shipped"].contains(&status);
+                    let is_over = ["delivered", "rejected", "cancelled", "refunded", "shipped"]
+                        .contains(&status);
                     anyhow::ensure!(is_over, "{order:#}");
                     Ok(true)
                 },
@@ -75,7 +80,8 @@ async fn each_service_is_away_for(outage: Duration) {
     store.stop().await;
 }
 
-/// Places one order after the other, each with a key that it keeps until there is an answer; what was accepted.
+/// Places one order after the other, each with a key that it keeps until there is an answer; what
+/// was accepted.
 async fn go_on_ordering(customer: &Client, shops: [&Shop; 2], is_over: &AtomicBool) -> Vec<String> {
     let mut accepted = Vec::new();
     for shop in shops.into_iter().cycle() {
@@ -86,7 +92,12 @@ async fn go_on_ordering(customer: &Client, shops: [&Shop; 2], is_over: &AtomicBo
         let mut placed = Value::Null;
         wait_for("an answer", 2 * WITHIN, async || {
             let answer = customer
-                .send(reqwest::Method::POST, "/api/orders", Some(&body), Some(&key))
+                .send(
+                    reqwest::Method::POST,
+                    "/api/orders",
+                    Some(&body),
+                    Some(&key),
+                )
                 .await?;
             if answer.status.is_server_error() || answer.status == reqwest::StatusCode::CONFLICT {
                 return Ok(false);

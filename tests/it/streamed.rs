@@ -24,7 +24,10 @@ async fn read(response: Response, most: usize) -> Vec<Event> {
             .expect("an event in time");
         let Some(chunk) = chunk else { break };
         text += std::str::from_utf8(&chunk.unwrap()).unwrap();
-        while let Some((frame, rest)) = text.split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())) {
+        while let Some((frame, rest)) = text
+            .split_once("\n\n")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        {
             text = rest;
             let field = |name: &str| {
                 let prefix = format!("{name}: ");
@@ -33,7 +36,8 @@ async fn read(response: Response, most: usize) -> Vec<Event> {
                     .find_map(|line| line.strip_prefix(&prefix))
                     .map(ToOwned::to_owned)
             };
-            if let (Some(id), Some(name), Some(data)) = (field("id"), field("event"), field("data")) {
+            if let (Some(id), Some(name), Some(data)) = (field("id"), field("event"), field("data"))
+            {
                 let (id, data) = (id.parse().unwrap(), serde_json::from_str(&data).unwrap());
                 events.push(Event { id, name, data });
             }
@@ -59,11 +63,21 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     assert_eq!(first.headers()["content-type"], "text/event-stream");
     let before = read(first, 3).await;
     let names: Vec<&str> = before.iter().map(|event| event.name.as_str()).collect();
-    assert_eq!(names, ["orders.placed", "billing.held", "warehouse.reserved"]);
-    assert_eq!(before.iter().map(|event| event.id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(
+        names,
+        ["orders.placed", "billing.held", "warehouse.reserved"]
+    );
+    assert_eq!(
+        before.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
     assert_eq!(before[2].data["status"], "reserved");
 
-    let told = tokio::time::timeout(Duration::from_secs(10), read(watch(&order, Some("99")).await, 3)).await;
+    let told = tokio::time::timeout(
+        Duration::from_secs(10),
+        read(watch(&order, Some("99")).await, 3),
+    )
+    .await;
     assert_eq!(told.expect("no silence").len(), 3);
 
     let second = watch(&order, Some("3")).await;
@@ -83,13 +97,25 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     assert_eq!(after[0].id, 4);
     assert_eq!(after[4].data["status"], "delivered");
 
-    assert_eq!(watch(&order, Some("8")).await.status(), StatusCode::NO_CONTENT);
-    assert_eq!(watch(&order, Some("x")).await.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(read(watch(&order, Some("6")).await, usize::MAX).await.len(), 2);
-    // An id that this stream has not given is from elsewhere: everything is told, instead of nothing.
+    assert_eq!(
+        watch(&order, Some("8")).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(
+        watch(&order, Some("x")).await.status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        read(watch(&order, Some("6")).await, usize::MAX).await.len(),
+        2
+    );
+    // An id that this stream has not given is from elsewhere: everything is told, instead of
+    // nothing.
     for unknown in ["9", "4000000000"] {
         assert_eq!(
-            read(watch(&order, Some(unknown)).await, usize::MAX).await.len(),
+            read(watch(&order, Some(unknown)).await, usize::MAX)
+                .await
+                .len(),
             8
         );
     }
@@ -137,7 +163,12 @@ async fn one_user_has_so_many_streams() {
         store.guest.new_customer(5_000).await.unwrap(),
     );
     store.stop_service("warehouse").await;
-    let path = async |who: &Client| format!("/api/orders/{}/events", shop.place(who, &shop.order(1)).await);
+    let path = async |who: &Client| {
+        format!(
+            "/api/orders/{}/events",
+            shop.place(who, &shop.order(1)).await
+        )
+    };
     let (of_eve, of_ada) = (path(&eve).await, path(&ada).await);
     let mut open = Vec::new();
     for _ in 0..5 {
@@ -153,7 +184,10 @@ async fn one_user_has_so_many_streams() {
         );
         assert!(refused.retry_after().is_some());
     }
-    assert_eq!(ada.stream(&of_ada, None).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        ada.stream(&of_ada, None).await.unwrap().status(),
+        StatusCode::OK
+    );
     // A stream that has ended leaves its place.
     open.pop();
     wait_for("a place to be free", WITHIN, async || {
@@ -206,7 +240,10 @@ async fn an_order_is_read_once_for_all_who_watch_it() {
         assert_eq!(events[6].name, "orders.finished");
     }
     let of_each = 7.0 * f64::from(u32::try_from(MANY).unwrap());
-    assert!(by_time < of_each / 2.0, "{took:?} is too long to tell anything");
+    assert!(
+        by_time < of_each / 2.0,
+        "{took:?} is too long to tell anything"
+    );
     assert!(asked < by_time + of_each / 4.0, "{asked} times in {took:?}");
     store.stop().await;
 }

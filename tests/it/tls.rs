@@ -27,7 +27,8 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let order = shop.buy(&customer, &shop.order(3)).await;
     assert_eq!(order["status"], "delivered");
-    let wanted = json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
+    let wanted =
+        json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
 
     let orders = store.sql("orders").await;
@@ -37,7 +38,12 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
     // Each service and each relay has at least one.
     assert!(safe >= 12 && open == 0, "{safe} with TLS, {open} without");
     let report = store.verified().await;
-    assert_eq!(report.outcome, tovar::verify::Outcome::Clean, "{}", report.text());
+    assert_eq!(
+        report.outcome,
+        tovar::verify::Outcome::Clean,
+        "{}",
+        report.text()
+    );
     let prefix = store.prefix.clone();
     store.end().await;
     each_relay_writes_its_topic_and_nothing_else_does(&servers, &prefix).await;
@@ -82,7 +88,11 @@ async fn an_address_gets_what_it_asks_for_or_an_error(servers: &Secure) {
         (named, "sslmode=require".to_owned(), true),
         (named, format!("sslmode=require&sslrootcert={other}"), false),
         (unnamed, format!("sslmode=verify-ca&sslrootcert={ca}"), true),
-        (named, format!("sslmode=verify-ca&sslrootcert={other}"), false),
+        (
+            named,
+            format!("sslmode=verify-ca&sslrootcert={other}"),
+            false,
+        ),
         (named, "sslmode=verify-ca".to_owned(), false),
         (named, full.clone(), true),
         (unnamed, full, false),
@@ -153,7 +163,12 @@ async fn kafka_is_reached_only_as_it_demands(servers: &Secure) {
         ),
     ];
     // Side by side: one that is refused tries until its time is up.
-    let found = join_all(cases.iter().map(async |(_, settings, _)| greets(settings).await)).await;
+    let found = join_all(
+        cases
+            .iter()
+            .map(async |(_, settings, _)| greets(settings).await),
+    )
+    .await;
     for ((what, _, reached), found) in cases.iter().zip(found) {
         assert_eq!(found, *reached, "{what}");
     }
@@ -166,7 +181,11 @@ async fn each_relay_writes_its_topic_and_nothing_else_does(servers: &Secure, pre
         let relay = format!("{}-relay", service.name);
         for topic in TOPICS {
             let written = write(servers, prefix, &relay, topic).await;
-            assert_eq!(written, service.topic == Some(topic), "{relay} writes {topic}");
+            assert_eq!(
+                written,
+                service.topic == Some(topic),
+                "{relay} writes {topic}"
+            );
             let written = write(servers, prefix, service.name, topic).await;
             assert!(!written, "{} writes {topic}", service.name);
         }
@@ -174,7 +193,10 @@ async fn each_relay_writes_its_topic_and_nothing_else_does(servers: &Secure, pre
 }
 
 fn as_process(servers: &Secure, prefix: &str, process: &str) -> ClientConfig {
-    let mut config = servers.ways(prefix).kafka_as(process).client_config("a test");
+    let mut config = servers
+        .ways(prefix)
+        .kafka_as(process)
+        .client_config("a test");
     config.set("log_level", "0");
     config
 }
@@ -183,7 +205,9 @@ fn as_process(servers: &Secure, prefix: &str, process: &str) -> ClientConfig {
 async fn write(servers: &Secure, prefix: &str, process: &str, topic: &str) -> bool {
     let producer: FutureProducer = as_process(servers, prefix, process).create().unwrap();
     let topic = format!("{prefix}{topic}");
-    let message = FutureRecord::<str, str>::to(&topic).key("key").payload("{}");
+    let message = FutureRecord::<str, str>::to(&topic)
+        .key("key")
+        .payload("{}");
     match producer.send(message, Duration::from_secs(10)).await {
         Ok(_) => true,
         Err((error, _)) => {

@@ -1,4 +1,5 @@
-//! The public token keys on their way from users to the other services, and what becomes of one that has leaked.
+//! The public token keys on their way from users to the other services, and what becomes of one
+//! that has leaked.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -44,7 +45,9 @@ fn is_refused((status, code): &(StatusCode, Option<String>)) -> bool {
 async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
     let store = Store::start_with(&each(&["--jwks-refresh-seconds=2"])).await;
     // As it is: the manager themselves would go on by their refresh token.
-    let stolen = store.guest.with_token(&store.manager.tokens().unwrap().access);
+    let stolen = store
+        .guest
+        .with_token(&store.manager.tokens().unwrap().access);
     let told = answers(&stolen).await;
     assert!(!told.iter().any(is_refused), "{told:?}");
     let mut client = keys::open(&store.file()).await.unwrap();
@@ -53,7 +56,12 @@ async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
     assert_eq!((before[0].state, before[0].encrypted), (State::Signs, true));
 
     let wrong = keys::revoke(&mut client, "nothing", "ada", "a mistake").await;
-    assert!(wrong.unwrap_err().to_string().contains("no token key nothing"));
+    assert!(
+        wrong
+            .unwrap_err()
+            .to_string()
+            .contains("no token key nothing")
+    );
     let done = keys::revoke(&mut client, &before[0].kid, "ada", "its backup was lost").await;
     assert_eq!(done.unwrap().operation, "revoke");
     let row = client
@@ -64,7 +72,10 @@ async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
         .await
         .unwrap();
     let recorded: [String; 4] = std::array::from_fn(|column| row.get(column));
-    assert_eq!(recorded, ["ada", "revoke", &before[0].kid, "its backup was lost"]);
+    assert_eq!(
+        recorded,
+        ["ada", "revoke", &before[0].kid, "its backup was lost"]
+    );
 
     let began = Instant::now();
     let mut told = Vec::new();
@@ -105,8 +116,14 @@ async fn keys_that_are_too_old_are_believed_no_more_and_readiness_says_why() {
     store.stop_service("users").await;
     for (hours, believed) in [(23, true), (25, false)] {
         store.stop_service("billing").await;
-        let age = format!("UPDATE token_key_cache SET fetched_at = now() - interval '{hours} hours'");
-        store.sql("billing").await.batch_execute(&age).await.unwrap();
+        let age =
+            format!("UPDATE token_key_cache SET fetched_at = now() - interval '{hours} hours'");
+        store
+            .sql("billing")
+            .await
+            .batch_execute(&age)
+            .await
+            .unwrap();
         store.start_service("billing").await;
         wait_for("the keys of the last run", WITHIN, async || {
             let text = reqwest::get(format!("{}/metrics", store.ops["billing"]))
@@ -202,7 +219,8 @@ async fn token_keys_are_taken_from_whom_the_authority_vouches_for_and_from_nowhe
         .unwrap()
         .port();
     let elsewhere = format!("http://127.0.0.1:{plain}/.well-known/jwks.json");
-    let redirect = format!("HTTP/1.1 307 Elsewhere\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
+    let redirect =
+        format!("HTTP/1.1 307 Elsewhere\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n");
     let large = format!("{{\"keys\":[],\"more\":\"{}\"}}", "x".repeat(100_000));
     let large = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{large}",

@@ -10,7 +10,10 @@ use users::domain::seal::Seal;
 use crate::harness::{Store, TOKEN_KEY_SECRET, operations};
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// The store's own key, as only its database has it, and only its secret opens it.
@@ -37,8 +40,18 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &Encodin
 /// Of a token that is good, of a customer who is logged in.
 async fn claims(store: &Store) -> Value {
     let customer = store.guest.new_customer(0).await.unwrap();
-    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
-    let sessions = customer.get("/api/sessions").await.unwrap().success().unwrap();
+    let me = customer
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let sessions = customer
+        .get("/api/sessions")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     json!({
         "iss": "tovar", "aud": "tovar", "sub": me["id"], "role": "customer", "iat": now(), "exp": now() + 60,
         "sid": sessions["items"][0]["id"], "gen": 0, "auth_time": now(),
@@ -70,7 +83,8 @@ async fn only_the_stores_own_tokens_open_it() {
         base64(&promoted)
     };
     let none = base64(&json!({ "alg": "none", "typ": "JWT", "kid": kid }));
-    let foreign = ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
+    let foreign =
+        ring::signature::Ed25519KeyPair::generate_pkcs8(&ring::rand::SystemRandom::new()).unwrap();
     let foreign = EncodingKey::from_ed_der(foreign.as_ref());
     let forged = [
         (
@@ -97,7 +111,10 @@ async fn only_the_stores_own_tokens_open_it() {
             "an unknown key",
             signed(Algorithm::EdDSA, Some("nobody"), &claims, &own),
         ),
-        ("no key named", signed(Algorithm::EdDSA, None, &claims, &own)),
+        (
+            "no key named",
+            signed(Algorithm::EdDSA, None, &claims, &own),
+        ),
         ("expired", with("exp", json!(now() - 1))),
         ("another issuer", with("iss", json!("elsewhere"))),
         ("another audience", with("aud", json!("elsewhere"))),
@@ -129,7 +146,11 @@ async fn only_the_stores_own_tokens_open_it() {
         "/api/orders",
     ] {
         let ask = async |token: &str| store.guest.with_token(token).get(service).await.unwrap();
-        assert_ne!(ask(&good).await.status, StatusCode::UNAUTHORIZED, "{service}");
+        assert_ne!(
+            ask(&good).await.status,
+            StatusCode::UNAUTHORIZED,
+            "{service}"
+        );
         for (what, token) in &forged {
             let answer = ask(token).await;
             let refusal = (answer.status, answer.code());
@@ -173,7 +194,10 @@ async fn a_token_of_the_release_before_is_told_to_log_in_again() {
                 operation.name()
             );
             let told = answer.body["detail"].as_str().unwrap();
-            assert!(told.contains("log in again with POST /api/sessions"), "{told}");
+            assert!(
+                told.contains("log in again with POST /api/sessions"),
+                "{told}"
+            );
         }
     }
     store.stop().await;

@@ -1,4 +1,5 @@
-//! What a customer reads of an order is in the order in which it happened, however its events arrive.
+//! What a customer reads of an order is in the order in which it happened, however its events
+//! arrive.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use contracts::{
@@ -39,7 +40,8 @@ fn finished(order_id: OrderId, user_id: UserId) -> Finished {
     }
 }
 
-/// Publishes an event as of this time by its producer's clock, and waits until its customer is told.
+/// Publishes an event as of this time by its producer's clock, and waits until its customer is
+/// told.
 async fn tell<E: Event>(store: &Store, event: &E, at: DateTime<Utc>) {
     let mut producer = store.sql(E::TOPIC).await;
     let id = uuid::Uuid::now_v7();
@@ -87,11 +89,17 @@ async fn told(customer: &Client) -> Vec<(OrderId, String)> {
 async fn a_shipment_is_never_told_above_its_order_s_end() {
     let store = Store::start().await;
     let customer = store.guest.new_customer(1_000).await.unwrap();
-    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = customer
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     let user_id: UserId = me["id"].as_str().unwrap().parse().unwrap();
     let mut expected = Vec::new();
     let (end, late) = (Clock::system().now(), TimeDelta::minutes(5));
-    // The warehouse's clock is right, or ahead of that of orders; the shipment arrives second, or first.
+    // The warehouse's clock is right, or ahead of that of orders; the shipment arrives second, or
+    // first.
     for (number, (shipment, is_first)) in [
         (-late, false),
         (TimeDelta::zero(), false),

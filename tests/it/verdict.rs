@@ -23,15 +23,22 @@ async fn forget_events_of_orders(store: &Store) {
     let mut all = TopicPartitionList::new();
     let topic = format!("{}orders", store.prefix);
     for partition in 0..PARTITIONS {
-        all.add_partition_offset(&topic, partition, Offset::End).unwrap();
+        all.add_partition_offset(&topic, partition, Offset::End)
+            .unwrap();
     }
-    admin.delete_records(&all, &AdminOptions::new()).await.unwrap();
+    admin
+        .delete_records(&all, &AdminOptions::new())
+        .await
+        .unwrap();
     let orders = store.sql("orders").await;
     wait_for("the outbox to be emptied", WITHIN, async || {
         for bucket in 0..BUCKETS {
             empty_bucket(&orders, bucket, Duration::ZERO).await?;
         }
-        let left: i64 = orders.query_one("SELECT count(*) FROM outbox", &[]).await?.get(0);
+        let left: i64 = orders
+            .query_one("SELECT count(*) FROM outbox", &[])
+            .await?
+            .get(0);
         Ok(left == 0)
     })
     .await
@@ -104,7 +111,8 @@ async fn a_manager_brings_home_the_money_of_an_order_whose_verdict_was_lost() {
     }
     let ended = customer.finished(&order, WITHIN).await.unwrap();
     assert_eq!(ended["status"], "refunded");
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
+    let wanted =
+        json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
     shop.expect(&store, &customer, &shop.slot, wanted).await;
     store.stop().await;
 }

@@ -11,14 +11,19 @@ use tovar::{
 use crate::harness::{Shop, Store, WITHIN};
 
 pub async fn place(shop: &Shop, customer: &Client, zone: &str, slot: &str) -> String {
-    let placed = customer.post("/api/orders", &shop.order_to(1, zone, slot)).await;
+    let placed = customer
+        .post("/api/orders", &shop.order_to(1, zone, slot))
+        .await;
     let order = placed.unwrap().success().unwrap();
     order["id"].as_str().unwrap().to_owned()
 }
 
 pub async fn until_status(customer: &Client, order: &str, status: &str) {
     wait_for(&format!("the order to be {status}"), WITHIN, async || {
-        let order = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+        let order = customer
+            .get(&format!("/api/orders/{order}"))
+            .await?
+            .success()?;
         Ok(order["status"] == status)
     })
     .await
@@ -65,9 +70,11 @@ async fn what_waits_for_a_stopped_service_is_not_settled_and_no_violation() {
 async fn a_store_under_load_is_never_called_violated() {
     let store = Store::start().await;
     let shop = Shop::open(&store, 30, 25).await;
-    let customers = join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
+    let customers =
+        join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
     let unsettled = Cell::new(0);
-    // More than there is to be had, and for as long as it takes to look while something is under way.
+    // More than there is to be had, and for as long as it takes to look while something is under
+    // way.
     let buying = join_all(customers.iter().map(async |customer| {
         let mut bought = 0;
         while bought < 10 || unsettled.get() < 3 {

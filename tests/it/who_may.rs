@@ -1,4 +1,5 @@
-//! Every operation of every OpenAPI page against who may not: nobody, every wrong role, and somebody else.
+//! Every operation of every OpenAPI page against who may not: nobody, every wrong role, and
+//! somebody else.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -49,7 +50,10 @@ pub fn who_may(operation: &Operation) -> Who {
         ("get", "/api/users/{id}" | "/api/accounts/{user_id}" | "/api/goods/{sku}/movements")
         | (
             "put",
-            "/api/users/{id}/role" | "/api/users/{id}/status" | "/api/goods/{sku}" | "/api/zones/{zone}",
+            "/api/users/{id}/role"
+            | "/api/users/{id}/status"
+            | "/api/goods/{sku}"
+            | "/api/zones/{zone}",
         )
         | (
             "post",
@@ -120,7 +124,11 @@ async fn nobody_uses_what_is_not_for_them() {
         );
         let refused = async |caller: &Client, status, code| {
             let answer = send(caller, &operation, &hers).await;
-            assert_eq!((answer.status, answer.code()), (status, Some(code)), "{name}");
+            assert_eq!(
+                (answer.status, answer.code()),
+                (status, Some(code)),
+                "{name}"
+            );
         };
         if who != Who::Anyone {
             refused(&store.guest, StatusCode::UNAUTHORIZED, "token_missing").await;
@@ -146,6 +154,9 @@ async fn nobody_uses_what_is_not_for_them() {
         .unwrap()
         .success()
         .unwrap();
-    assert_eq!((&goods["name"], &goods["available"]), (&json!("Tea"), &json!(9)));
+    assert_eq!(
+        (&goods["name"], &goods["available"]),
+        (&json!("Tea"), &json!(9))
+    );
     store.stop().await;
 }

@@ -53,8 +53,16 @@ async fn a_slot_is_past_when_the_database_says_so() {
     let path = format!("/api/zones/{}/slots", shop.zone);
     let body = serde_json::json!({ "starts_at": starts_at, "ends_at": ends_at, "capacity": 1 });
     store.stop_service("delivery").await;
-    store.start_service_by("delivery", off(TimeDelta::hours(1))).await;
-    let slot = store.manager.post(&path, &body).await.unwrap().success().unwrap();
+    store
+        .start_service_by("delivery", off(TimeDelta::hours(1)))
+        .await;
+    let slot = store
+        .manager
+        .post(&path, &body)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     let listed = store.guest.get(&path).await.unwrap().success().unwrap();
     let mut listed = listed["items"].as_array().unwrap().iter();
     assert!(

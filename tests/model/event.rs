@@ -3,8 +3,8 @@ use std::fmt;
 use contracts::{billing, delivery, orders, users, warehouse};
 use kernel::Event as Contract;
 
-/// An event of the saga as it lies in a queue. The order sheet is not repeated in it, it is always the order's own; a
-/// refusal is an event for each of its reasons.
+/// An event of the saga as it lies in a queue. The order sheet is not repeated in it, it is always
+/// the order's own; a refusal is an event for each of its reasons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Event {
@@ -73,7 +73,9 @@ impl Event {
             Self::Closed => of::<orders::Closed>(),
             Self::Finished => of::<orders::Finished>(),
             Self::Held => of::<billing::Held>(),
-            Self::InsufficientFunds | Self::NoAccount | Self::AccountClosed => of::<billing::HoldRefused>(),
+            Self::InsufficientFunds | Self::NoAccount | Self::AccountClosed => {
+                of::<billing::HoldRefused>()
+            }
             Self::Captured => of::<billing::Captured>(),
             Self::Settled => of::<billing::Settled>(),
             Self::Reserved => of::<warehouse::Reserved>(),

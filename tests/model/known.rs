@@ -22,8 +22,9 @@ use orders::domain::{
 
 use crate::{event::Event, world::SKU};
 
-/// What orders knows of an order: the real set of facts. Equal sets are one in memory, so that a state of the model holds
-/// an address, and each question about a set is asked once; its answer cannot change, because the domain is pure.
+/// What orders knows of an order: the real set of facts. Equal sets are one in memory, so that a
+/// state of the model holds an address, and each question about a set is asked once; its answer
+/// cannot change, because the domain is pure.
 #[derive(Clone, Copy)]
 pub struct Known(&'static Knowledge);
 
@@ -75,7 +76,11 @@ impl Known {
         thread_local! {
             static ANSWERS: RefCell<HashMap<(Known, Input), Step>> = RefCell::default();
         }
-        ANSWERS.with_borrow_mut(|answers| *answers.entry((self, input)).or_insert_with(|| self.ask(input)))
+        ANSWERS.with_borrow_mut(|answers| {
+            *answers
+                .entry((self, input))
+                .or_insert_with(|| self.ask(input))
+        })
     }
 
     fn ask(self, input: Input) -> Step {
@@ -91,7 +96,8 @@ impl Known {
         if learnt.is_some_and(|fact| facts.add(fact, noon())) {
             while let Some(next) = decide(&facts) {
                 told.push(event_of(&next));
-                // Without its guard a decision would be told for ever; telling it twice is enough to be noticed.
+                // Without its guard a decision would be told for ever; telling it twice is enough
+                // to be noticed.
                 if !facts.add(next, noon()) {
                     break;
                 }
@@ -174,7 +180,11 @@ pub fn fact(event: Event, handover: Handover) -> Option<Fact> {
         Event::Failed => Fact::Failed,
         Event::Returned => Fact::Returned,
         Event::Settled => Fact::Settled,
-        Event::Placed | Event::StopRequested | Event::Closed | Event::Finished | Event::UserDeleted => {
+        Event::Placed
+        | Event::StopRequested
+        | Event::Closed
+        | Event::Finished
+        | Event::UserDeleted => {
             return None;
         }
     })

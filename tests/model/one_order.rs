@@ -12,7 +12,11 @@ fn saga() -> Saga {
     Saga {
         shops: shops(),
         orders: 1,
-        stops: &[StopReason::Customer, StopReason::Deadline, StopReason::Operator],
+        stops: &[
+            StopReason::Customer,
+            StopReason::Deadline,
+            StopReason::Operator,
+        ],
         disturbances: 2,
         repeats: Repeats::Never,
         discards: 0,

@@ -1,5 +1,6 @@
-//! What each service does with an event: it translates it into an input of its domain, asks the domain's own `decide`, and
-//! carries out the decision. This is what the use cases do in a transaction.
+//! What each service does with an event: it translates it into an input of its domain, asks the
+//! domain's own `decide`, and carries out the decision. This is what the use cases do in a
+//! transaction.
 
 use billing::domain::{
     closing,
@@ -77,7 +78,11 @@ fn billing_input(world: &World, order: usize, event: Event) -> Option<hold::Inpu
 
 fn billing(world: &mut World, order: usize, input: hold::Input) -> Option<Event> {
     let before = world.orders[order].hold;
-    let hold::Decision { hold, movement, say } = hold::decide(before, input);
+    let hold::Decision {
+        hold,
+        movement,
+        say,
+    } = hold::decide(before, input);
     world.orders[order].hold = hold.or(before);
     if movement.is_some_and(|movement| world.ledger.post(&movement).is_err()) {
         world.fault = Some(Fault::Ledger);
@@ -153,7 +158,11 @@ pub fn report(world: &mut World, order: usize, outcome: booking::CourierOutcome)
 }
 
 fn carry_out(world: &mut World, order: usize, decision: &booking::Decision) -> Option<Event> {
-    let booking::Decision { booking, place, say } = *decision;
+    let booking::Decision {
+        booking,
+        place,
+        say,
+    } = *decision;
     let before = world.orders[order].booking;
     world.orders[order].booking = booking.or(before);
     if let Some(place) = place {

@@ -25,9 +25,10 @@ pub fn all(saga: &Saga) -> Vec<Property<Saga>> {
             "a stop is accepted only before the goods are known to have left",
             |_, world: &World| world.fault != Some(Fault::LateStop),
         ),
-        Property::always("money is where the holds say, and sums to zero", |_, world| {
-            money(world)
-        }),
+        Property::always(
+            "money is where the holds say, and sums to zero",
+            |_, world| money(world),
+        ),
         Property::always("stock is where the parcels say", |_, world| stock(world)),
         Property::always(
             "places are where the bookings say, within the capacity",
@@ -51,27 +52,42 @@ pub fn all(saga: &Saga) -> Vec<Property<Saga>> {
         ),
         Property::always(
             "at rest a deleted customer's account is closed",
-            |_, world: &World| !(world.is_at_rest() && world.is_user_deleted && world.account == Owner::Open),
+            |_, world: &World| {
+                !(world.is_at_rest() && world.is_user_deleted && world.account == Owner::Open)
+            },
         ),
     ];
     if saga.discards == 0 {
-        // After a discard the stop itself may come after the verdict, when nobody waits for its answer any more.
+        // After a discard the stop itself may come after the verdict, when nobody waits for its
+        // answer any more.
         all.push(Property::always(
             "at rest a stop is answered",
             |_, world: &World| !world.is_at_rest() || world.orders.iter().all(is_answered),
         ));
     }
-    all.extend(if saga.orders == 1 { ways() } else { ways_of_two() });
+    all.extend(if saga.orders == 1 {
+        ways()
+    } else {
+        ways_of_two()
+    });
     all
 }
 
 /// What is checked must also happen.
 fn ways() -> Vec<Property<Saga>> {
     vec![
-        Property::sometimes("an order is delivered", |_, world| ends(world, Status::Delivered)),
-        Property::sometimes("an order is rejected", |_, world| ends(world, Status::Rejected)),
-        Property::sometimes("an order is cancelled", |_, world| ends(world, Status::Cancelled)),
-        Property::sometimes("an order is refunded", |_, world| ends(world, Status::Refunded)),
+        Property::sometimes("an order is delivered", |_, world| {
+            ends(world, Status::Delivered)
+        }),
+        Property::sometimes("an order is rejected", |_, world| {
+            ends(world, Status::Rejected)
+        }),
+        Property::sometimes("an order is cancelled", |_, world| {
+            ends(world, Status::Cancelled)
+        }),
+        Property::sometimes("an order is refunded", |_, world| {
+            ends(world, Status::Refunded)
+        }),
         Property::sometimes("an order waits for its courier", |_, world| {
             ends(world, Status::Shipped)
         }),
@@ -79,10 +95,15 @@ fn ways() -> Vec<Property<Saga>> {
             let is_late = |order: &Order| order.sent.has(Event::ReleaseRefused);
             world.is_at_rest() && world.orders.iter().any(is_late)
         }),
-        Property::sometimes("money goes back to a customer who is gone", |_, world: &World| {
-            let is_refunded = |order: &Order| order.hold == Some(Hold::Refunded);
-            world.is_at_rest() && world.account == Owner::Closed && world.orders.iter().any(is_refunded)
-        }),
+        Property::sometimes(
+            "money goes back to a customer who is gone",
+            |_, world: &World| {
+                let is_refunded = |order: &Order| order.hold == Some(Hold::Refunded);
+                world.is_at_rest()
+                    && world.account == Owner::Closed
+                    && world.orders.iter().any(is_refunded)
+            },
+        ),
     ]
 }
 
@@ -91,20 +112,26 @@ fn ways_of_two() -> Vec<Property<Saga>> {
         Property::sometimes("one order gets what the other lacks", |_, world| {
             ends(world, Status::Delivered) && ends(world, Status::Rejected)
         }),
-        Property::sometimes("one order gets what the other gave back", |_, world: &World| {
-            let is_held_by_one = world.shop.stock < QUANTITIES.iter().sum();
-            is_held_by_one
-                && ends(world, Status::Delivered)
-                && world
-                    .orders
-                    .iter()
-                    .any(|order| order.known.status() == Status::Cancelled && order.known.has(Kind::Reserved))
-        }),
+        Property::sometimes(
+            "one order gets what the other gave back",
+            |_, world: &World| {
+                let is_held_by_one = world.shop.stock < QUANTITIES.iter().sum();
+                is_held_by_one
+                    && ends(world, Status::Delivered)
+                    && world.orders.iter().any(|order| {
+                        order.known.status() == Status::Cancelled && order.known.has(Kind::Reserved)
+                    })
+            },
+        ),
     ]
 }
 
 fn ends(world: &World, status: Status) -> bool {
-    world.is_at_rest() && world.orders.iter().any(|order| order.known.status() == status)
+    world.is_at_rest()
+        && world
+            .orders
+            .iter()
+            .any(|order| order.known.status() == status)
 }
 
 fn money(world: &World) -> bool {
@@ -156,11 +183,15 @@ fn has_place(order: &Order) -> bool {
 fn shipped(order: &Order) -> bool {
     let is_paid = matches!(order.hold, Some(Hold::Captured(_)));
     let has_left = order.parcel == Some(Parcel::Shipped);
-    let is_out = matches!(order.booking, Some(Booking::OutForDelivery | Booking::Delivered));
+    let is_out = matches!(
+        order.booking,
+        Some(Booking::OutForDelivery | Booking::Delivered)
+    );
     (!has_left || is_paid) && (!is_out || has_left)
 }
 
-/// Without an inbox, a stop that comes twice after the shipment is refused twice; orders knows the second refusal already.
+/// Without an inbox, a stop that comes twice after the shipment is refused twice; orders knows the
+/// second refusal already.
 fn sends_once(saga: &Saga, order: &Order) -> bool {
     let may_repeat = |event| saga.repeats == Repeats::NoInbox && event == Event::ReleaseRefused;
     Event::ALL
@@ -187,7 +218,10 @@ fn is_money_home(order: &Order, outcome: Outcome) -> bool {
         Outcome::Delivered => matches!(order.hold, Some(Hold::Captured(_))),
         Outcome::Refunded => order.hold == Some(Hold::Refunded),
         Outcome::Rejected | Outcome::Cancelled => {
-            matches!(order.hold, Some(Hold::Released | Hold::Refunded | Hold::Settled))
+            matches!(
+                order.hold,
+                Some(Hold::Released | Hold::Refunded | Hold::Settled)
+            )
         }
     }
 }
@@ -203,7 +237,8 @@ fn rests(order: &Order) -> bool {
     let is_told = order.sent.has(Event::Finished);
     match order.known.status() {
         Status::Delivered => {
-            let is_delivered = (parcel, booking) == (Some(Parcel::Shipped), Some(Booking::Delivered));
+            let is_delivered =
+                (parcel, booking) == (Some(Parcel::Shipped), Some(Booking::Delivered));
             is_told && is_delivered && is_money_home(order, Outcome::Delivered)
         }
         Status::Refunded => {
@@ -218,7 +253,8 @@ fn rests(order: &Order) -> bool {
             is_told && !has_goods && !has_place(order) && is_money_home(order, Outcome::Cancelled)
         }
         Status::Shipped => {
-            let is_out = (parcel, booking) == (Some(Parcel::Shipped), Some(Booking::OutForDelivery));
+            let is_out =
+                (parcel, booking) == (Some(Parcel::Shipped), Some(Booking::OutForDelivery));
             !is_told && is_out && matches!(hold, Some(Hold::Captured(_)))
         }
         _ => false,

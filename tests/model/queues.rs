@@ -2,7 +2,8 @@ use std::fmt;
 
 use crate::event::Event;
 
-/// Who listens. Notifications does as well, and has no part in the saga: it decides nothing and tells nobody.
+/// Who listens. Notifications does as well, and has no part in the saga: it decides nothing and
+/// tells nobody.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Consumer {
     Billing,
@@ -43,7 +44,8 @@ pub struct Lane {
 
 pub type Message = (Lane, Event);
 
-/// The messages under way: those of a lane one behind the other, lanes sorted, so that equal queues are equal.
+/// The messages under way: those of a lane one behind the other, lanes sorted, so that equal queues
+/// are equal.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Queues(Vec<Message>);
 
@@ -56,7 +58,11 @@ impl Queues {
     /// The first message of each lane.
     pub fn heads(&self) -> impl Iterator<Item = Message> {
         let is_first = |at: usize| at == 0 || self.0[at - 1].0 != self.0[at].0;
-        let heads = self.0.iter().enumerate().filter(move |(at, _)| is_first(*at));
+        let heads = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| is_first(*at));
         heads.map(|(_, message)| *message)
     }
 

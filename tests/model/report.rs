@@ -24,16 +24,18 @@ pub trait Checked:
 }
 
 impl<M> Checked for M where
-    M: Model<State: Clone + Debug + Hash + PartialEq + Send + Sync, Action: Clone + Debug + PartialEq>
-        + Clone
+    M: Model<
+            State: Clone + Debug + Hash + PartialEq + Send + Sync,
+            Action: Clone + Debug + PartialEq,
+        > + Clone
         + Send
         + Sync
         + 'static
 {
 }
 
-/// Explores every state within the bounds, prints how many there are, and fails with a way to a state in which a property
-/// does not hold: the shortest one, unless it takes long to find.
+/// Explores every state within the bounds, prints how many there are, and fails with a way to a
+/// state in which a property does not hold: the shortest one, unless it takes long to find.
 pub fn check<M: Checked>(name: &str, model: &M) {
     let started = Instant::now();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -63,15 +65,16 @@ pub fn check<M: Checked>(name: &str, model: &M) {
     }
     for property in &properties {
         assert!(
-            property.expectation.discovery_is_failure() || checker.discovery(property.name).is_some(),
+            property.expectation.discovery_is_failure()
+                || checker.discovery(property.name).is_some(),
             "{name}: never so: {}",
             property.name
         );
     }
 }
 
-/// Fails unless there is a way to a state in which `property` does not hold, and prints the shortest one: what a rule is for that
-/// the model leaves out.
+/// Fails unless there is a way to a state in which `property` does not hold, and prints the
+/// shortest one: what a rule is for that the model leaves out.
 pub fn check_finds<M: Checked>(name: &str, model: &M, property: &'static str) {
     let wanted = [property].into();
     let checker = explorer(model, &wanted).spawn_bfs().join();
@@ -80,15 +83,22 @@ pub fn check_finds<M: Checked>(name: &str, model: &M, property: &'static str) {
     };
     let (_, trace) = shortest(model, &wanted, property, trace);
     let trace = told(model, &trace);
-    let _ = writeln!(std::io::stderr(), "model: {name}: not so: {property}: {trace}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "model: {name}: not so: {property}: {trace}"
+    );
 }
 
 fn told<M: Checked>(model: &M, trace: &[M::Action]) -> String {
-    let trace: Vec<_> = trace.iter().map(|action| model.format_action(action)).collect();
+    let trace: Vec<_> = trace
+        .iter()
+        .map(|action| model.format_action(action))
+        .collect();
     trace.join(" · ")
 }
 
-/// The checker tells where it met a broken property last, not first. So it looks again, less and less far.
+/// The checker tells where it met a broken property last, not first. So it looks again, less and
+/// less far.
 fn shortest<M: Checked>(
     model: &M,
     wanted: &BTreeSet<&'static str>,

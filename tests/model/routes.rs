@@ -34,9 +34,11 @@ impl Routes {
         let topic = TOPICS.iter().position(|topic| *topic == event.contract().0);
         let topic = topic.expect("every topic is in the catalogue");
         let topic = u8::try_from(topic).expect("there are few topics");
-        self.subscribers(event)
-            .iter()
-            .map(move |&consumer| Lane { consumer, topic, key })
+        self.subscribers(event).iter().map(move |&consumer| Lane {
+            consumer,
+            topic,
+            key,
+        })
     }
 }
 

@@ -76,7 +76,8 @@ fn what_services_subscribe_to_besides_has_no_part_in_the_saga() {
         .collect();
     let outside = BTreeSet::from(OUTSIDE);
     assert!(besides.is_subset(&outside), "{besides:?}");
-    // Users is told what becomes of an order, and nothing that anybody in the saga does not hear as well.
+    // Users is told what becomes of an order, and nothing that anybody in the saga does not hear as
+    // well.
     assert!(
         Notifications::subscriptions()
             .event_types()

@@ -72,7 +72,8 @@ impl Model for Saga {
         let may_disturb = self.may_disturb(world);
         for (key, order) in (0..self.orders).zip(&world.orders) {
             let outcomes = [CourierOutcome::Delivered, CourierOutcome::RecipientAbsent];
-            let accepted = outcomes.map(|outcome| (outcome, booking::report(order.booking, outcome).is_ok()));
+            let accepted =
+                outcomes.map(|outcome| (outcome, booking::report(order.booking, outcome).is_ok()));
             let reports = accepted.into_iter().filter(|(_, is_accepted)| *is_accepted);
             actions.extend(reports.map(|(outcome, _)| Action::Report(key, outcome)));
             if may_disturb {

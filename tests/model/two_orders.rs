@@ -7,7 +7,8 @@ use crate::{
     world::{QUANTITIES, Shop, Slot, TOTALS},
 };
 
-/// Two orders of one customer, with enough for both or only for either, of money, stock and places, in every combination.
+/// Two orders of one customer, with enough for both or only for either, of money, stock and places,
+/// in every combination.
 fn saga() -> Saga {
     let mut shops = Vec::new();
     for funds in [TOTALS[1], TOTALS[0] + TOTALS[1]] {

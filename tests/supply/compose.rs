@@ -59,7 +59,8 @@ fn what_is_built_here_is_pulled_from_nowhere() {
     assert_eq!(ours.len(), 14, "{ours:?}");
 }
 
-/// A password or an address with one is a file, and no value of the compose file, which would be known to everybody.
+/// A password or an address with one is a file, and no value of the compose file, which would be
+/// known to everybody.
 #[test]
 fn no_secret_stands_in_the_compose_file() {
     assert!(!read("compose.yaml").contains("TOVAR_SECRET"));
@@ -70,13 +71,19 @@ fn no_secret_stands_in_the_compose_file() {
             continue;
         };
         for (variable, value) in environment {
-            let (variable, value) = (variable.as_str().unwrap(), value.as_str().unwrap_or_default());
+            let (variable, value) = (
+                variable.as_str().unwrap(),
+                value.as_str().unwrap_or_default(),
+            );
             if ["PASSWORD", "SECRET", "DATABASE_URL", "_KEY"]
                 .iter()
                 .any(|part| variable.contains(part))
             {
                 let file = value.strip_prefix("file:").unwrap_or(value);
-                assert!(file.starts_with("/run/secrets/"), "{name}: {variable}={value}");
+                assert!(
+                    file.starts_with("/run/secrets/"),
+                    "{name}: {variable}={value}"
+                );
                 assert!(
                     value.starts_with("file:") || variable.ends_with("_FILE"),
                     "{name}: {variable}"
@@ -93,7 +100,8 @@ fn a_process_has_its_own_secrets_and_no_other_s() {
     let compose = compose();
     let mut readers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, service) in services(&compose).filter(|(name, _)| *name != "secrets") {
-        for (volume, target) in volumes(service).filter(|(volume, _)| volume.ends_with("-secrets")) {
+        for (volume, target) in volumes(service).filter(|(volume, _)| volume.ends_with("-secrets"))
+        {
             assert_eq!(target, "/run/secrets:ro", "{name}");
             assert_eq!(
                 volume,
@@ -187,8 +195,9 @@ fn each_secret_is_made_once_and_is_like_no_other() {
     }
 
     // A role's password is in its address, and nothing else is said twice.
-    let (addresses, values): (Vec<_>, Vec<_>) =
-        made.iter().partition(|(name, _)| name.ends_with("database-url"));
+    let (addresses, values): (Vec<_>, Vec<_>) = made
+        .iter()
+        .partition(|(name, _)| name.ends_with("database-url"));
     let different: BTreeSet<&String> = values.iter().map(|(_, value)| *value).collect();
     assert_eq!(different.len(), values.len(), "a secret is used twice");
     for (name, value) in &values {

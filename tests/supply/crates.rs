@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{read, root};
 
-/// Licenses whose terms the store's own fit, as its programs are given away with what they are made of.
+/// Licenses whose terms the store's own fit, as its programs are given away with what they are made
+/// of.
 const LICENSES: [&str; 12] = [
     "0BSD",
     "Apache-2.0",

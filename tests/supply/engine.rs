@@ -9,7 +9,8 @@ use std::{
 
 use crate::root;
 
-/// Starts or stops the gate's engine where an engine answers at the folder's socket, and only there; what was said.
+/// Starts or stops the gate's engine where an engine answers at the folder's socket, and only
+/// there; what was said.
 fn engine(act: &str, home: &Path, stubs: &Path) -> (bool, String) {
     // It answers where a socket is named.
     let docker = stubs.join("docker");

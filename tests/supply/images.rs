@@ -15,7 +15,12 @@ fn sources() -> Vec<(String, String)> {
     files
         .lines()
         .filter(|file| !file.starts_with("docs/") && !file.starts_with("tests/supply/"))
-        .filter_map(|file| Some((file.to_owned(), std::fs::read_to_string(root().join(file)).ok()?)))
+        .filter_map(|file| {
+            Some((
+                file.to_owned(),
+                std::fs::read_to_string(root().join(file)).ok()?,
+            ))
+        })
         .collect()
 }
 

@@ -23,7 +23,10 @@ fn each_python_package_is_of_one_version_and_known_hashes() {
         for package in packages {
             let name = package.split_whitespace().next().unwrap();
             assert!(name.contains("=="), "{list}: {name} has no version");
-            assert!(package.contains("--hash=sha256:"), "{list}: {name} has no hash");
+            assert!(
+                package.contains("--hash=sha256:"),
+                "{list}: {name} has no hash"
+            );
             count += 1;
         }
         assert!(count > 0, "{list}");
@@ -59,7 +62,9 @@ fn maven_is_strict_and_what_it_brings_is_known() {
     for file in [".ci/local-images", "helm/check"] {
         let text = read(file);
         assert!(
-            !text.lines().any(|line| line.trim_start().starts_with("mvn ")),
+            !text
+                .lines()
+                .any(|line| line.trim_start().starts_with("mvn ")),
             "{file} calls Maven by itself"
         );
     }

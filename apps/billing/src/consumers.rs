@@ -32,25 +32,48 @@ pub fn subscriptions() -> Subscriptions<State> {
 /// Whose money an event moves.
 fn accounts(_: &mut Tx<'_>, message: &Message) -> Vec<UserId> {
     let about = About::read(&message.payload);
-    about.and_then(|about| about.user_id()).into_iter().collect()
+    about
+        .and_then(|about| about.user_id())
+        .into_iter()
+        .collect()
 }
 
-async fn registered(tx: &mut Tx<'_>, _: &State, user: Delivery<UserRegistered>) -> Result<(), BillingError> {
+async fn registered(
+    tx: &mut Tx<'_>,
+    _: &State,
+    user: Delivery<UserRegistered>,
+) -> Result<(), BillingError> {
     open_account::open_account(tx, user.event.user_id).await
 }
 
-async fn deleted(tx: &mut Tx<'_>, state: &State, user: Delivery<UserDeleted>) -> Result<(), BillingError> {
+async fn deleted(
+    tx: &mut Tx<'_>,
+    state: &State,
+    user: Delivery<UserDeleted>,
+) -> Result<(), BillingError> {
     close_account::close_account(tx, state, user.event.user_id).await
 }
 
-async fn placed(tx: &mut Tx<'_>, state: &State, placed: Delivery<Placed>) -> Result<(), BillingError> {
+async fn placed(
+    tx: &mut Tx<'_>,
+    state: &State,
+    placed: Delivery<Placed>,
+) -> Result<(), BillingError> {
     follow_order::on_placed(tx, state, placed.event.order).await
 }
 
-async fn booked(tx: &mut Tx<'_>, state: &State, booked: Delivery<Booked>) -> Result<(), BillingError> {
+async fn booked(
+    tx: &mut Tx<'_>,
+    state: &State,
+    booked: Delivery<Booked>,
+) -> Result<(), BillingError> {
     follow_order::on_booked(tx, state, booked.event.order).await
 }
 
-async fn closed(tx: &mut Tx<'_>, state: &State, closed: Delivery<Closed>) -> Result<(), BillingError> {
+async fn closed(
+    tx: &mut Tx<'_>,
+    state: &State,
+    closed: Delivery<Closed>,
+) -> Result<(), BillingError> {
     follow_order::on_closed(tx, state, closed.event.order_id, closed.event.user_id).await
 }

@@ -27,20 +27,39 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(tokens_void::<State>)
 }
 
-async fn reserved(tx: &mut Tx<'_>, _: &State, reserved: Delivered<Reserved>) -> Result<(), DeliveryError> {
+async fn reserved(
+    tx: &mut Tx<'_>,
+    _: &State,
+    reserved: Delivered<Reserved>,
+) -> Result<(), DeliveryError> {
     follow_order::on_reserved(tx, reserved.event.order).await
 }
 
-async fn shipped(tx: &mut Tx<'_>, _: &State, shipped: Delivered<Shipped>) -> Result<(), DeliveryError> {
+async fn shipped(
+    tx: &mut Tx<'_>,
+    _: &State,
+    shipped: Delivered<Shipped>,
+) -> Result<(), DeliveryError> {
     let order = shipped.event.order;
     follow_order::on_other(tx, order.order_id, order.user_id, Input::Shipped).await
 }
 
-async fn closed(tx: &mut Tx<'_>, _: &State, closed: Delivered<Closed>) -> Result<(), DeliveryError> {
-    follow_order::on_other(tx, closed.event.order_id, closed.event.user_id, Input::Closed).await
+async fn closed(
+    tx: &mut Tx<'_>,
+    _: &State,
+    closed: Delivered<Closed>,
+) -> Result<(), DeliveryError> {
+    follow_order::on_other(
+        tx,
+        closed.event.order_id,
+        closed.event.user_id,
+        Input::Closed,
+    )
+    .await
 }
 
-/// The slot in which an event may take or free a place: that of its order, or that of the order's booking.
+/// The slot in which an event may take or free a place: that of its order, or that of the order's
+/// booking.
 fn slots(tx: &mut Tx<'_>, message: &Message) -> Vec<SlotId> {
     let Some(about) = About::read(&message.payload) else {
         return Vec::new();

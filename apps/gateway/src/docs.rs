@@ -76,7 +76,9 @@ impl Problems {
     pub async fn answer(&self, settings: &GatewaySettings) -> Response<Full<Bytes>> {
         // Who comes while it is being made waits for the same one.
         let mut made = self.made.lock().await;
-        let known = made.as_ref().filter(|made| Instant::now() < made.good_until);
+        let known = made
+            .as_ref()
+            .filter(|made| Instant::now() < made.good_until);
         let page = if let Some(made) = known {
             made.page.clone()
         } else {
@@ -101,7 +103,8 @@ impl Problems {
             status,
             meaning: meaning.to_owned(),
         });
-        let mut problems: Vec<ProblemDoc> = told.into_iter().flatten().flatten().chain(own).collect();
+        let mut problems: Vec<ProblemDoc> =
+            told.into_iter().flatten().flatten().chain(own).collect();
         // A code may mean something else to another service; each meaning is shown once.
         problems.sort();
         problems.dedup();
@@ -117,7 +120,9 @@ impl Problems {
         let target: Uri = target.parse().ok()?;
         let whole = async {
             let answer = self.client.get(target).await.ok()?;
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER)
+                .collect()
+                .await;
             Some(body.ok()?.to_bytes())
         };
         let json = tokio::time::timeout(ANSWER_WITHIN, whole).await.ok()??;
@@ -139,7 +144,8 @@ fn table(problems: &[ProblemDoc]) -> String {
             "<tr id=\"{code}\"><td><code>{code}</code></td><td>{status}</td><td>{meaning}</td></tr>"
         );
     }
-    let content = format!("<table><tr><th>code</th><th>status</th><th>meaning</th></tr>{rows}</table>");
+    let content =
+        format!("<table><tr><th>code</th><th>status</th><th>meaning</th></tr>{rows}</table>");
     page("Tovar: problems", &content)
 }
 

@@ -18,7 +18,9 @@ use crate::problem::{problem, retry_after};
 pub struct HostName(String);
 
 #[derive(Debug, thiserror::Error)]
-#[error("a host name has no scheme and no port, such as shop.example.org, 127.0.0.1 or [::1]; * is any name")]
+#[error(
+    "a host name has no scheme and no port, such as shop.example.org, 127.0.0.1 or [::1]; * is any name"
+)]
 pub struct InvalidHostName;
 
 impl FromStr for HostName {
@@ -69,7 +71,11 @@ impl Refused {
     pub fn answer(self) -> Response<Full<Bytes>> {
         match self {
             Self::TooMany(error) | Self::TooManyLogIns(error) => {
-                let refusal = problem(StatusCode::TOO_MANY_REQUESTS, error.code(), &error.to_string());
+                let refusal = problem(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    error.code(),
+                    &error.to_string(),
+                );
                 retry_after(refusal, error.retry_after().unwrap_or(1))
             }
             Self::Host => problem(
@@ -110,7 +116,12 @@ impl Door {
     /// Who has sent a request whose head came from `peer`.
     pub fn sender(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let forwarded = headers.get_all("x-forwarded-for").iter();
-        limits::sender(Some(peer), forwarded.map(HeaderValue::as_bytes), self.proxies).unwrap_or(peer)
+        limits::sender(
+            Some(peer),
+            forwarded.map(HeaderValue::as_bytes),
+            self.proxies,
+        )
+        .unwrap_or(peer)
     }
 
     /// Lets a request of this sender pass, or says why not.

@@ -1,4 +1,5 @@
-//! The journal of requests: a line for each answer. A thread of its own writes it, so that no request waits for a disk.
+//! The journal of requests: a line for each answer. A thread of its own writes it, so that no
+//! request waits for a disk.
 
 use std::{
     fs::{File, OpenOptions},
@@ -64,7 +65,11 @@ impl Journal {
             "seconds": took.as_secs_f64(),
             "trace_id": trace.trace_id(),
         });
-        if self.entries.try_send(Entry::Line(line.to_string())).is_err() {
+        if self
+            .entries
+            .try_send(Entry::Line(line.to_string()))
+            .is_err()
+        {
             self.dropped.inc();
         }
     }

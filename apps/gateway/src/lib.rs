@@ -1,4 +1,5 @@
-//! The gateway: one base address for the six services. It knows which path belongs to whom, and nothing else.
+//! The gateway: one base address for the six services. It knows which path belongs to whom, and
+//! nothing else.
 
 mod connections;
 mod docs;
@@ -69,7 +70,11 @@ pub struct GatewaySettings {
     pub delivery: Uri,
 
     /// Base address of notifications
-    #[arg(long, env = "NOTIFICATIONS_URL", default_value = "http://127.0.0.1:8086")]
+    #[arg(
+        long,
+        env = "NOTIFICATIONS_URL",
+        default_value = "http://127.0.0.1:8086"
+    )]
     pub notifications: Uri,
 
     /// PEM file of the authorities that may vouch for services whose base address is https
@@ -201,15 +206,20 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
             Box::pin(std::future::ready(Ok(())))
         },
     );
-    let ops = Ops::start(&settings.ops, Arc::new(std::sync::Mutex::new(registry)), ready).await?;
+    let ops = Ops::start(
+        &settings.ops,
+        Arc::new(std::sync::Mutex::new(registry)),
+        ready,
+    )
+    .await?;
     let grace = Duration::from_secs(settings.shutdown_grace);
     let stop = CancellationToken::new();
     let journal = match &settings.journal {
         None => None,
         Some(path) => {
             let opened = Journal::open(path, metrics.journal_dropped.clone());
-            let opened =
-                opened.with_context(|| format!("the journal {} cannot be written", path.display()))?;
+            let opened = opened
+                .with_context(|| format!("the journal {} cannot be written", path.display()))?;
             Some(Arc::new(opened))
         }
     };
@@ -219,7 +229,11 @@ pub async fn start(settings: GatewaySettings) -> anyhow::Result<Running> {
     tokio::spawn(async move { until_stop.run_until_cancelled(sweeper.keep_small()).await });
     let bounds = Bounds::of(&settings, &metrics);
     let ways = Ways::new(&settings)?;
-    let door = Door::new(limits, &settings.allowed_hosts, settings.trusted_proxies.into());
+    let door = Door::new(
+        limits,
+        &settings.allowed_hosts,
+        settings.trusted_proxies.into(),
+    );
     let proxy = Arc::new(Proxy::new(
         settings,
         door,
@@ -306,7 +320,10 @@ async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(grace, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some requests did not finish within the grace period");
     }
 }

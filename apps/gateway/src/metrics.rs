@@ -46,7 +46,8 @@ telemetry::metrics! {
     /// Rate, errors and durations of the store's requests, by route.
     #[derive(Clone)]
     pub struct GatewayMetrics {
-        /// Requests by route and class of status, which is unreachable where the service did not answer
+        /// Requests by route and class of status, which is unreachable where the service did not
+        /// answer
         requests: Family<Answered, Counter> = "gateway_requests";
         /// Time from a request's head to the head of its answer, by route
         durations: Durations = "gateway_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
@@ -54,7 +55,8 @@ telemetry::metrics! {
         refused: Family<Why, Counter> = "gateway_refused";
         /// Clients' connections that are open
         connections: Gauge = "gateway_connections";
-        /// Lines of the gateway's journal that were dropped, because its file was too slow or could not be written
+        /// Lines of the gateway's journal that were dropped, because its file was too slow or could
+        /// not be written
         journal_dropped: Counter = "gateway_journal_dropped";
     }
 }
@@ -80,7 +82,9 @@ impl GatewayMetrics {
                 };
                 metrics.requests.get_or_create_owned(&answered);
             }
-            metrics.durations.get_or_create_owned(&Route { method, route });
+            metrics
+                .durations
+                .get_or_create_owned(&Route { method, route });
         }
         for reason in REASONS {
             metrics.refused.get_or_create_owned(&Why { reason });
@@ -93,7 +97,8 @@ impl GatewayMetrics {
         self.refused.get_or_create_owned(&Why { reason }).inc();
     }
 
-    /// The class of status under which it is counted; `status` is `None` where the service could not be reached.
+    /// The class of status under which it is counted; `status` is `None` where the service could
+    /// not be reached.
     pub fn count(&self, template: Template, status: Option<u16>, took: Duration) -> &'static str {
         let status = status.map_or("unreachable", |status| {
             CLASSES[usize::from(status / 100).clamp(1, 5) - 1]

@@ -49,7 +49,8 @@ type Body = Either<Either<Incoming, UnsyncBoxBody<Bytes, hyper::Error>>, Full<By
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 impl Proxy {
-    /// After `stop` event streams are cut off, which their clients resume; everything else is finished.
+    /// After `stop` event streams are cut off, which their clients resume; everything else is
+    /// finished.
     pub fn new(
         settings: GatewaySettings,
         door: Door,
@@ -60,11 +61,13 @@ impl Proxy {
     ) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Below the services' keep-alive, so that no request meets a connection that is just being closed.
+            // Below the services' keep-alive, so that no request meets a connection that is just
+            // being closed.
             .pool_idle_timeout(Duration::from_secs(3))
             .http1_max_buf_size(LARGEST_BUFFER)
             .build(ways.connector());
-        let transport_security = headers::transport_security(Duration::from_secs(settings.hsts_seconds));
+        let transport_security =
+            headers::transport_security(Duration::from_secs(settings.hsts_seconds));
         Self {
             settings,
             door,
@@ -81,7 +84,11 @@ impl Proxy {
     /// step of a trace of the store's own: what a client says of its trace is only named as what
     /// caused it. Otherwise a stranger could hide requests, or put lines into the trace of another
     /// customer's order.
-    pub async fn forward(&self, mut request: Request<Incoming>, peer: IpAddr) -> Result<Answer, Infallible> {
+    pub async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Answer, Infallible> {
         let began = Instant::now();
         let path = request.uri().path().to_owned();
         let template = templates::of(request.method().as_str(), &path);
@@ -138,7 +145,12 @@ impl Proxy {
     }
 
     /// The answer, and its status unless the service could not be reached.
-    async fn answer(&self, path: &str, request: Request<Incoming>, sender: IpAddr) -> (Answer, Option<u16>) {
+    async fn answer(
+        &self,
+        path: &str,
+        request: Request<Incoming>,
+        sender: IpAddr,
+    ) -> (Answer, Option<u16>) {
         let is_known = METHODS.contains(&request.method().as_str());
         let answer = match route(path) {
             // No service is to hear of a method that a stranger has made up.
@@ -241,7 +253,9 @@ fn unreachable(service: Service) -> Answer {
     own(problem(
         StatusCode::SERVICE_UNAVAILABLE,
         "service_unavailable",
-        &format!("{service} does not answer at the moment; try again, with the same Idempotency-Key"),
+        &format!(
+            "{service} does not answer at the moment; try again, with the same Idempotency-Key"
+        ),
     ))
 }
 
@@ -269,7 +283,11 @@ fn no_such_route() -> Response<Full<Bytes>> {
 
 fn not_allowed(allowed: &str) -> Response<Full<Bytes>> {
     let detail = format!("this address has the methods {allowed}");
-    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+    let mut response = problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        &detail,
+    );
     let allow = HeaderValue::from_str(allowed).expect("names of methods make a header");
     response.headers_mut().insert(header::ALLOW, allow);
     response

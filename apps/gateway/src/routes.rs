@@ -87,14 +87,19 @@ pub fn route(path: &str) -> Route<'_> {
         path.strip_prefix(prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
-    owner.map_or(Route::Unknown, |(_, service)| Route::To(*service, path.into()))
+    owner.map_or(Route::Unknown, |(_, service)| {
+        Route::To(*service, path.into())
+    })
 }
 
 fn docs_of(rest: &str) -> Route<'static> {
     let (name, page) = rest
         .split_once('/')
         .map_or((rest, None), |(name, page)| (name, Some(page)));
-    let Some(service) = Service::ALL.into_iter().find(|service| service.name() == name) else {
+    let Some(service) = Service::ALL
+        .into_iter()
+        .find(|service| service.name() == name)
+    else {
         return Route::Unknown;
     };
     match page {

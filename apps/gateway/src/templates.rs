@@ -1,5 +1,5 @@
-//! The services' routes as templates, so that metrics and spans have one name for each and not one for each id. A test of
-//! the store compares them with the services' OpenAPI pages.
+//! The services' routes as templates, so that metrics and spans have one name for each and not one
+//! for each id. A test of the store compares them with the services' OpenAPI pages.
 
 /// A method and a path with names in braces where ids stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +69,9 @@ pub fn of(method: &str, path: &str) -> Template {
 
 /// What `Allow` says of a path of the services, if one has it.
 pub fn allowed(path: &str) -> Option<String> {
-    let of_path = TEMPLATES.iter().filter(|template| matches(template.route, path));
+    let of_path = TEMPLATES
+        .iter()
+        .filter(|template| matches(template.route, path));
     // A literal segment goes before a name: they are two addresses.
     let route = of_path.clone().next()?.route;
     let mut methods: Vec<&str> = of_path

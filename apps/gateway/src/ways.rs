@@ -22,15 +22,21 @@ impl Ways {
             (Some(ca), Some(_)) => https::client(ca)?,
             (None, None) => without_authorities()?,
             (Some(_), None) => {
-                anyhow::bail!("SERVICES_CA is set, but no service's base address begins with https://")
+                anyhow::bail!(
+                    "SERVICES_CA is set, but no service's base address begins with https://"
+                )
             }
             (None, Some(service)) => anyhow::bail!(
                 "the base address of {service} is {}: set SERVICES_CA to a PEM file of the authorities that may vouch for it",
                 settings.base_of(service)
             ),
         };
-        let known =
-            |service: &Service| matches!(settings.base_of(*service).scheme_str(), Some("http" | "https"));
+        let known = |service: &Service| {
+            matches!(
+                settings.base_of(*service).scheme_str(),
+                Some("http" | "https")
+            )
+        };
         let unknown = Service::ALL.into_iter().find(|service| !known(service));
         ensure!(
             unknown.is_none(),
@@ -40,7 +46,9 @@ impl Ways {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
-        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http();
         Ok(Self(builder.enable_http1().wrap_connector(connector)))
     }
 
@@ -83,7 +91,10 @@ mod tests {
                 "/no/ca.pem",
             ),
             (&["--orders=orders:8080"], "begins with http:// or https://"),
-            (&["--orders=ftp://orders"], "begins with http:// or https://"),
+            (
+                &["--orders=ftp://orders"],
+                "begins with http:// or https://",
+            ),
         ] {
             let said = said(settings).unwrap();
             assert!(said.contains(why), "{settings:?}: {said}");

@@ -23,13 +23,21 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(tokens_void::<State>)
 }
 
-async fn registered(tx: &mut Tx<'_>, _: &State, delivery: Delivery<UserRegistered>) -> Result<(), DbError> {
+async fn registered(
+    tx: &mut Tx<'_>,
+    _: &State,
+    delivery: Delivery<UserRegistered>,
+) -> Result<(), DbError> {
     let (event, user_id) = ((delivery.id, delivery.time), delivery.event.user_id);
     tell_user(tx, event, user_id, &News::Registered);
     Ok(())
 }
 
-async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> Result<(), DbError> {
+async fn topped_up(
+    tx: &mut Tx<'_>,
+    _: &State,
+    delivery: Delivery<ToppedUp>,
+) -> Result<(), DbError> {
     let event = (delivery.id, delivery.time);
     let ToppedUp {
         user_id,
@@ -40,7 +48,11 @@ async fn topped_up(tx: &mut Tx<'_>, _: &State, delivery: Delivery<ToppedUp>) -> 
     Ok(())
 }
 
-async fn withdrawn(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Withdrawn>) -> Result<(), DbError> {
+async fn withdrawn(
+    tx: &mut Tx<'_>,
+    _: &State,
+    delivery: Delivery<Withdrawn>,
+) -> Result<(), DbError> {
     let event = (delivery.id, delivery.time);
     let Withdrawn {
         user_id,

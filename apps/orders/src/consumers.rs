@@ -3,7 +3,9 @@
 use contracts::{
     billing::{Captured, Held, HoldRefused, Settled},
     delivery::{Booked, BookingRefused, Delivered, Failed},
-    warehouse::{GoodsListed, ReleaseRefused, Released, ReserveRefused, Reserved, Returned, Shipped},
+    warehouse::{
+        GoodsListed, ReleaseRefused, Released, ReserveRefused, Reserved, Returned, Shipped,
+    },
 };
 use db::Tx;
 use inbox::{Delivery, Subscriptions};
@@ -48,7 +50,9 @@ async fn held(tx: &mut Tx<'_>, state: &State, held: Delivery<Held>) -> Done {
 }
 
 async fn hold_refused(tx: &mut Tx<'_>, state: &State, refused: Delivery<HoldRefused>) -> Done {
-    let HoldRefused { order_id, reason, .. } = refused.event;
+    let HoldRefused {
+        order_id, reason, ..
+    } = refused.event;
     learn_fact(tx, state, order_id, Fact::HoldRefused { reason }).await
 }
 
@@ -56,7 +60,11 @@ async fn reserved(tx: &mut Tx<'_>, state: &State, reserved: Delivery<Reserved>) 
     learn_fact(tx, state, reserved.event.order.order_id, Fact::Reserved).await
 }
 
-async fn reserve_refused(tx: &mut Tx<'_>, state: &State, refused: Delivery<ReserveRefused>) -> Done {
+async fn reserve_refused(
+    tx: &mut Tx<'_>,
+    state: &State,
+    refused: Delivery<ReserveRefused>,
+) -> Done {
     let ReserveRefused { order_id, sku, .. } = refused.event;
     learn_fact(tx, state, order_id, Fact::ReserveRefused { sku }).await
 }
@@ -68,11 +76,23 @@ async fn booked(tx: &mut Tx<'_>, state: &State, booked: Delivery<Booked>) -> Don
         handover,
         ..
     } = booked.event;
-    learn_fact(tx, state, order.order_id, Fact::Booked { ends_at, handover }).await
+    learn_fact(
+        tx,
+        state,
+        order.order_id,
+        Fact::Booked { ends_at, handover },
+    )
+    .await
 }
 
-async fn booking_refused(tx: &mut Tx<'_>, state: &State, refused: Delivery<BookingRefused>) -> Done {
-    let BookingRefused { order_id, reason, .. } = refused.event;
+async fn booking_refused(
+    tx: &mut Tx<'_>,
+    state: &State,
+    refused: Delivery<BookingRefused>,
+) -> Done {
+    let BookingRefused {
+        order_id, reason, ..
+    } = refused.event;
     learn_fact(tx, state, order_id, Fact::BookingRefused { reason }).await
 }
 
@@ -88,7 +108,11 @@ async fn released(tx: &mut Tx<'_>, state: &State, released: Delivery<Released>) 
     learn_fact(tx, state, released.event.order_id, Fact::Released).await
 }
 
-async fn release_refused(tx: &mut Tx<'_>, state: &State, refused: Delivery<ReleaseRefused>) -> Done {
+async fn release_refused(
+    tx: &mut Tx<'_>,
+    state: &State,
+    refused: Delivery<ReleaseRefused>,
+) -> Done {
     learn_fact(tx, state, refused.event.order_id, Fact::ReleaseRefused).await
 }
 

@@ -68,7 +68,8 @@ pub struct State {
 
 impl Service for Orders {
     const NAME: &'static str = "orders";
-    const ABOUT: &'static str = "Orders, their timeline, the verdicts, and a copy of goods and prices.";
+    const ABOUT: &'static str =
+        "Orders, their timeline, the verdicts, and a copy of goods and prices.";
     const PUBLISHES: &'static [&'static str] = &[contracts::orders::TOPIC];
     const PROBLEMS: &'static [ProblemDoc] = http::PROBLEMS;
     const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &store::RIGHTS);

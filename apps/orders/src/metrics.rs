@@ -9,7 +9,8 @@ use prometheus_client::{
 
 use crate::domain::{attention::Attention, status::Status};
 
-/// Edges of the time to a shipment or an end in seconds; those of the service level objectives are among them.
+/// Edges of the time to a shipment or an end in seconds; those of the service level objectives are
+/// among them.
 const SHIPPED_EDGES: [f64; 14] = [
     0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 3600.0,
 ];
@@ -42,7 +43,8 @@ telemetry::metrics! {
         ended: Durations = "orders_ended" in Seconds, Durations::new_with_constructor(|| Histogram::new(ENDED_EDGES));
         /// Orders that are under way, by status
         open: Family<Of, Gauge> = "orders_open";
-        /// Time since the oldest order that is under way and not shipped was placed; 0 if there is none
+        /// Time since the oldest order that is under way and not shipped was placed; 0 if there is
+        /// none
         oldest: Gauge<f64, AtomicU64> = "orders_oldest_unshipped" in Seconds;
         /// Orders whose deadline has passed and that nobody has dealt with yet
         past_deadline: Gauge = "orders_past_deadline";
@@ -64,7 +66,10 @@ pub struct Open {
 impl OrderMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::registered(registry);
-        for status in Status::ALL.into_iter().filter(|status| status.is_terminal()) {
+        for status in Status::ALL
+            .into_iter()
+            .filter(|status| status.is_terminal())
+        {
             let status = status.as_str();
             metrics.ended.get_or_create_owned(&Of { status });
         }
@@ -87,12 +92,17 @@ impl OrderMetrics {
         }
         if !from.is_terminal() && to.is_terminal() {
             let status = to.as_str();
-            self.ended.get_or_create_owned(&Of { status }).observe(seconds);
+            self.ended
+                .get_or_create_owned(&Of { status })
+                .observe(seconds);
         }
     }
 
     pub fn show(&self, open: &Open) {
-        for status in Status::ALL.into_iter().filter(|status| !status.is_terminal()) {
+        for status in Status::ALL
+            .into_iter()
+            .filter(|status| !status.is_terminal())
+        {
             let status = status.as_str();
             let counted = open.by_status.iter().find(|(name, _)| name == status);
             let count = counted.map_or(0, |(_, count)| *count);
@@ -105,7 +115,9 @@ impl OrderMetrics {
         self.past_deadline.set(open.past_deadline);
         for (attention, count) in &open.attention {
             let reason = attention.as_str();
-            self.attention.get_or_create_owned(&Reason { reason }).set(*count);
+            self.attention
+                .get_or_create_owned(&Reason { reason })
+                .set(*count);
         }
     }
 }

@@ -57,9 +57,13 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum NoPlace {
-    #[error("you are watching {most} orders already; end one of these streams, or look at the order itself")]
+    #[error(
+        "you are watching {most} orders already; end one of these streams, or look at the order itself"
+    )]
     TooMany { most: usize },
-    #[error("too many orders are being watched at the moment; look at the order itself, or try again later")]
+    #[error(
+        "too many orders are being watched at the moment; look at the order itself, or try again later"
+    )]
     Busy,
 }
 
@@ -123,7 +127,10 @@ impl Streams {
         stop.run_until_cancelled(async {
             loop {
                 if let Err(error) = self.look().await {
-                    tracing::warn!(error = cause_chain(&error), "streams cannot be told the news");
+                    tracing::warn!(
+                        error = cause_chain(&error),
+                        "streams cannot be told the news"
+                    );
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }

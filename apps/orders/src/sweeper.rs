@@ -14,7 +14,10 @@ pub async fn run(state: &State, db: &Db, stop: CancellationToken) {
         .is_some()
     {
         if let Err(error) = sweep::sweep(db, state).await {
-            tracing::warn!(error = cause_chain(&error), "late orders cannot be looked for");
+            tracing::warn!(
+                error = cause_chain(&error),
+                "late orders cannot be looked for"
+            );
             continue;
         }
         match sweep::count_open(db).await {

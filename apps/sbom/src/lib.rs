@@ -1,5 +1,6 @@
-//! What a program is made of: its bill of materials, as CycloneDX (<https://cyclonedx.org/docs/1.6/json/>), which lies beside it in its
-//! image. It is made of what Cargo says of the workspace, and is the same for the same sources.
+//! What a program is made of: its bill of materials, as CycloneDX
+//! (<https://cyclonedx.org/docs/1.6/json/>), which lies beside it in its image. It is made of what
+//! Cargo says of the workspace, and is the same for the same sources.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +29,8 @@ enum Use {
 }
 
 impl Workspace {
-    /// Asks Cargo about the workspace in this folder, for the machine that it builds for by default.
+    /// Asks Cargo about the workspace in this folder, for the machine that it builds for by
+    /// default.
     pub fn read(root: &Path, cargo: Command) -> anyhow::Result<Self> {
         let host = output(Command::new("rustc").arg("-vV"))?;
         let host = host.lines().find_map(|line| line.strip_prefix("host: "));
@@ -44,7 +46,8 @@ impl Workspace {
             .arg(host.context("rustc does not say what it builds for")?)
             .current_dir(root);
         let lock = root.join("Cargo.lock");
-        let lock = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        let lock =
+            fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
         Ok(Self {
             metadata: serde_json::from_str(&output(&mut metadata)?)?,
             checksums: checksums(&lock),
@@ -65,7 +68,9 @@ impl Workspace {
     pub fn bill(&self, program: &str) -> anyhow::Result<Value> {
         let packages: BTreeMap<&str, &Value> = entries(&self.metadata["packages"], "id");
         let nodes: BTreeMap<&str, &Value> = entries(&self.metadata["resolve"]["nodes"], "id");
-        let mut own = packages.iter().filter(|(_, package)| package["source"].is_null());
+        let mut own = packages
+            .iter()
+            .filter(|(_, package)| package["source"].is_null());
         let Some((root, package)) = own.find(|(_, package)| package["name"] == program) else {
             bail!("the workspace has no package {program}");
         };
@@ -123,7 +128,8 @@ impl Workspace {
     }
 }
 
-/// Goes from a crate to all that it is made of. What a build script or a macro needs is not in the program.
+/// Goes from a crate to all that it is made of. What a build script or a macro needs is not in the
+/// program.
 fn follow<'m>(
     id: &'m str,
     how: Use,
@@ -135,7 +141,8 @@ fn follow<'m>(
         return;
     }
     used.insert(id, how);
-    // The sources of a C library, such as those of OpenSSL, which a build script compiles into the program.
+    // The sources of a C library, such as those of OpenSSL, which a build script compiles into the
+    // program.
     let is_source = |package: &Value| text(&package["name"]).ends_with("-src");
     for (needed, kind) in needs(nodes[id]) {
         let package = packages[needed];
@@ -239,7 +246,13 @@ mod tests {
         let workspace = workspace();
         let users = workspace.bill("users").unwrap();
         let scopes = scopes(&users);
-        for linked in ["argon2", "actix-web", "rdkafka-sys", "openssl-src", "service-kit"] {
+        for linked in [
+            "argon2",
+            "actix-web",
+            "rdkafka-sys",
+            "openssl-src",
+            "service-kit",
+        ] {
             assert_eq!(scopes.get(linked), Some(&"required"), "{linked}");
         }
         for build in ["serde_derive", "syn", "cc"] {
@@ -271,7 +284,8 @@ mod tests {
             assert!(one["licenses"][0]["expression"].is_string(), "{one}");
         }
         // Each reference leads to a component or to the program.
-        let mut known: BTreeSet<&str> = components.iter().map(|one| text(&one["bom-ref"])).collect();
+        let mut known: BTreeSet<&str> =
+            components.iter().map(|one| text(&one["bom-ref"])).collect();
         known.insert(text(&bill["metadata"]["component"]["bom-ref"]));
         for dependency in bill["dependencies"].as_array().unwrap() {
             let needs = dependency["dependsOn"].as_array().unwrap().iter();

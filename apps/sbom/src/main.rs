@@ -1,4 +1,5 @@
-//! `sbom FOLDER PROGRAM…`: writes what each of these programs of the workspace is made of into a folder. The Dockerfile calls it.
+//! `sbom FOLDER PROGRAM…`: writes what each of these programs of the workspace is made of into a
+//! folder. The Dockerfile calls it.
 
 use std::{env, path::Path, process::Command};
 

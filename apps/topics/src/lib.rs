@@ -26,8 +26,8 @@ pub struct TopicsSettings {
     #[arg(long, env = "TOPIC_REPLICATION", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub replication: i32,
 
-    /// A setting of a new topic, such as retention.ms=604800000; may be given more than once. With three copies or more
-    /// min.insync.replicas is 2 if it is not given
+    /// A setting of a new topic, such as retention.ms=604800000; may be given more than once. With
+    /// three copies or more min.insync.replicas is 2 if it is not given
     #[arg(long = "setting", env = "TOPIC_SETTINGS", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = setting)]
     pub settings: Vec<(String, String)>,
 
@@ -54,8 +54,8 @@ const MIN_INSYNC: &str = "min.insync.replicas";
 const SAFE_FROM: usize = 3;
 
 impl TopicsSettings {
-    /// What new topics are made with. With one copy in sync an acknowledged event could be lost with a single disk, however many
-    /// brokers there are.
+    /// What new topics are made with. With one copy in sync an acknowledged event could be lost
+    /// with a single disk, however many brokers there are.
     fn of_new_topics(&self) -> Vec<(&str, &str)> {
         let given = self
             .settings
@@ -76,7 +76,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// Makes what is missing, as soon as Kafka answers.
 pub async fn make(settings: &TopicsSettings) -> anyhow::Result<()> {
     settings.kafka.check()?;
-    let admin: AdminClient<DefaultClientContext> = settings.kafka.client_config("tovar-topics").create()?;
+    let admin: AdminClient<DefaultClientContext> =
+        settings.kafka.client_config("tovar-topics").create()?;
     let deadline = Instant::now() + Duration::from_secs(settings.patience);
     loop {
         match attempt(&admin, settings).await {
@@ -116,7 +117,9 @@ async fn attempt(
         .request_timeout(Some(ANSWER))
         .operation_timeout(Some(ANSWER));
     let made = admin.create_topics(&wanted, &options).await;
-    let made = made.context("Kafka does not answer").map_err(Refused::Now)?;
+    let made = made
+        .context("Kafka does not answer")
+        .map_err(Refused::Now)?;
     for outcome in made {
         match outcome {
             Ok(name) => tracing::info!(name, "made"),
@@ -138,14 +141,19 @@ async fn attempt(
 }
 
 /// What a topic's `min.insync.replicas` is, its broker's default included.
-pub async fn min_insync(admin: &AdminClient<DefaultClientContext>, name: &str) -> anyhow::Result<usize> {
+pub async fn min_insync(
+    admin: &AdminClient<DefaultClientContext>,
+    name: &str,
+) -> anyhow::Result<usize> {
     let options = AdminOptions::new().request_timeout(Some(ANSWER));
     let asked = admin
         .describe_configs(&[ResourceSpecifier::Topic(name)], &options)
         .await?;
     let topic = asked.into_iter().next().context("no answer")?;
     let topic = topic.map_err(|code| anyhow::anyhow!("cannot be read: {code}"))?;
-    let value = topic.get(MIN_INSYNC).and_then(|entry| entry.value.as_deref());
+    let value = topic
+        .get(MIN_INSYNC)
+        .and_then(|entry| entry.value.as_deref());
     Ok(value.context("is not told")?.parse()?)
 }
 
@@ -179,9 +187,13 @@ fn refusal(name: &str, code: RDKafkaErrorCode) -> Refused {
     }
 }
 
-/// A key's events are in order as long as its partition stays: a topic with another number of them is kept, and said. Returns how
-/// many copies there are of its partition that has the fewest.
-fn compare(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i32) -> anyhow::Result<usize> {
+/// A key's events are in order as long as its partition stays: a topic with another number of them
+/// is kept, and said. Returns how many copies there are of its partition that has the fewest.
+fn compare(
+    admin: &AdminClient<DefaultClientContext>,
+    name: &str,
+    partitions: i32,
+) -> anyhow::Result<usize> {
     let metadata = admin.inner().fetch_metadata(Some(name), ANSWER)?;
     let topic = metadata.topics().first().context("is not known")?;
     let found = topic.partitions();
@@ -228,7 +240,11 @@ mod tests {
             let all = settings.of_new_topics();
             let found: Vec<_> = all.iter().filter(|(name, _)| *name == MIN_INSYNC).collect();
             assert_eq!(found.len(), usize::from(wanted.is_some()), "{arguments:?}");
-            assert_eq!(found.first().map(|(_, value)| *value), wanted, "{arguments:?}");
+            assert_eq!(
+                found.first().map(|(_, value)| *value),
+                wanted,
+                "{arguments:?}"
+            );
         }
     }
 
@@ -247,7 +263,11 @@ mod tests {
             (1, None, None),
         ] {
             let risk = risk(copies, found);
-            assert_eq!(risk.is_some(), words.is_some(), "{copies} copies, {found:?}");
+            assert_eq!(
+                risk.is_some(),
+                words.is_some(),
+                "{copies} copies, {found:?}"
+            );
             assert!(risk.unwrap_or_default().contains(words.unwrap_or_default()));
         }
     }

@@ -19,9 +19,16 @@ fn settings(brokers: &str, arguments: &[&str]) -> TopicsSettings {
 }
 
 fn partitions(brokers: &str, topic: &str) -> anyhow::Result<usize> {
-    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()?;
     let metadata = client.fetch_metadata(Some(topic), std::time::Duration::from_secs(10))?;
-    Ok(metadata.topics().first().context("no topic")?.partitions().len())
+    Ok(metadata
+        .topics()
+        .first()
+        .context("no topic")?
+        .partitions()
+        .len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,7 +42,10 @@ async fn what_is_missing_is_made_and_what_is_there_is_kept() -> anyhow::Result<(
     let refused = make(&impossible)
         .await
         .expect_err("one broker cannot keep three copies");
-    assert!(refused.to_string().contains("cannot be made"), "{refused:#}");
+    assert!(
+        refused.to_string().contains("cannot be made"),
+        "{refused:#}"
+    );
     // A setting that Kafka does not know is an error at once.
     let unknown = settings(&brokers, &["--setting", "no.such=1"]);
     make(&unknown).await.expect_err("an unknown setting");
@@ -54,7 +64,9 @@ async fn what_is_missing_is_made_and_what_is_there_is_kept() -> anyhow::Result<(
     kafka
         .create_topic(strict, 1, &[("min.insync.replicas", "2")])
         .await?;
-    let admin = KafkaSettings::new(&brokers, "").client_config("test").create()?;
+    let admin = KafkaSettings::new(&brokers, "")
+        .client_config("test")
+        .create()?;
     assert_eq!(min_insync(&admin, strict).await?, 2);
     assert_eq!(min_insync(&admin, TOPICS[1]).await?, 1);
     min_insync(&admin, "none")

@@ -2,8 +2,8 @@
 
 use std::{ffi::OsStr, process::Command};
 
-/// Without what it says of this package: a build script that reads the like of its own, such as ring's, would find it
-/// changed, and be run anew with all that depends on it.
+/// Without what it says of this package: a build script that reads the like of its own, such as
+/// ring's, would find it changed, and be run anew with all that depends on it.
 pub fn command() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_a_package(name)) {

@@ -56,7 +56,10 @@ impl Tokens {
 
 impl Session {
     fn tokens(&self) -> Tokens {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tokens
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -101,7 +104,12 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        bail!("{}: {}: {}", self.status, self.body["code"], self.body["detail"])
+        bail!(
+            "{}: {}: {}",
+            self.status,
+            self.body["code"],
+            self.body["detail"]
+        )
     }
 
     /// The body as a `T`, if the request succeeded.
@@ -156,7 +164,12 @@ impl Client {
     }
 
     /// Sends a body as it is, although it may be no JSON.
-    pub async fn send_raw(&self, method: Method, path: &str, body: &[u8]) -> reqwest::Result<Answer> {
+    pub async fn send_raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: &[u8],
+    ) -> reqwest::Result<Answer> {
         let request = self
             .request(method, path)
             .header("Content-Type", "application/json");
@@ -190,8 +203,14 @@ impl Client {
     }
 
     /// Opens a stream of server-sent events, from its beginning or after an event that was seen.
-    pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> reqwest::Result<Response> {
-        let request = self.request(Method::GET, path).timeout(Duration::from_secs(3600));
+    pub async fn stream(
+        &self,
+        path: &str,
+        last_event_id: Option<&str>,
+    ) -> reqwest::Result<Response> {
+        let request = self
+            .request(Method::GET, path)
+            .timeout(Duration::from_secs(3600));
         let request = match last_event_id {
             Some(id) => request.header("Last-Event-ID", id),
             None => request,
@@ -249,7 +268,10 @@ impl Client {
                 ..Tokens::of(&refreshed.success().ok()?).ok()?
             };
             let access = tokens.access.clone();
-            *session.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+            *session
+                .tokens
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = tokens;
             access
         } else if Some(sent) == known.before.as_deref().and_then(bearer) {
             // Another request was faster.
@@ -257,7 +279,9 @@ impl Client {
         } else {
             return None;
         };
-        request.headers_mut().insert(AUTHORIZATION, bearer(&access)?);
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, bearer(&access)?);
         Some(request)
     }
 
@@ -271,16 +295,24 @@ impl Client {
 
     /// A new intent, under a key of its own.
     pub async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
-        self.send(Method::POST, path, Some(body), Some(&Uuid::new_v4().to_string()))
-            .await
+        self.send(
+            Method::POST,
+            path,
+            Some(body),
+            Some(&Uuid::new_v4().to_string()),
+        )
+        .await
     }
 
-    /// A new intent that waits its turn: it is sent again, under the same key, for as long as the store says when to come again.
+    /// A new intent that waits its turn: it is sent again, under the same key, for as long as the
+    /// store says when to come again.
     async fn post_in_turn(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let key = Uuid::new_v4().to_string();
         let deadline = tokio::time::Instant::now() + LONGEST_TURN;
         loop {
-            let answer = self.send(Method::POST, path, Some(body), Some(&key)).await?;
+            let answer = self
+                .send(Method::POST, path, Some(body), Some(&key))
+                .await?;
             match answer.retry_after() {
                 Some(pause) if tokio::time::Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
@@ -293,7 +325,10 @@ impl Client {
     /// The same door with a person logged in.
     pub async fn log_in(&self, email: &str, password: &str) -> anyhow::Result<Self> {
         let session = self
-            .post_in_turn("/api/sessions", &json!({ "email": email, "password": password }))
+            .post_in_turn(
+                "/api/sessions",
+                &json!({ "email": email, "password": password }),
+            )
             .await?;
         Ok(self.with_session(Tokens::of(&session)?))
     }
@@ -353,11 +388,19 @@ impl Client {
     }
 
     /// Places an order; its id.
-    pub async fn place(&self, sku: &str, quantity: u32, zone: &str, slot_id: &str) -> anyhow::Result<String> {
-        let body =
-            json!({ "lines": [{ "sku": sku, "quantity": quantity }], "zone": zone, "slot_id": slot_id });
+    pub async fn place(
+        &self,
+        sku: &str,
+        quantity: u32,
+        zone: &str,
+        slot_id: &str,
+    ) -> anyhow::Result<String> {
+        let body = json!({ "lines": [{ "sku": sku, "quantity": quantity }], "zone": zone, "slot_id": slot_id });
         let order = self.post("/api/orders", &body).await?.success()?;
-        Ok(order["id"].as_str().context("an order without an id")?.to_owned())
+        Ok(order["id"]
+            .as_str()
+            .context("an order without an id")?
+            .to_owned())
     }
 
     /// The order once its status is terminal.
@@ -375,7 +418,8 @@ impl Client {
     }
 }
 
-/// Asks until the answer is yes. An error counts as no, so that a store that is just starting may be asked.
+/// Asks until the answer is yes. An error counts as no, so that a store that is just starting may
+/// be asked.
 pub async fn wait_for(
     what: &str,
     within: Duration,

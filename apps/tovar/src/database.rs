@@ -27,7 +27,10 @@ pub async fn open(url: &str) -> anyhow::Result<Client> {
 }
 
 /// A session in a service's database, of those that a store file names.
-pub async fn open_of(addresses: &BTreeMap<String, String>, service: &ServiceInfo) -> anyhow::Result<Client> {
+pub async fn open_of(
+    addresses: &BTreeMap<String, String>,
+    service: &ServiceInfo,
+) -> anyhow::Result<Client> {
     let name = service.name;
     let url = addresses
         .get(name)

@@ -1,4 +1,5 @@
-//! `cargo tovar images`: an image of each program, by the Dockerfile, and on to where they are to run.
+//! `cargo tovar images`: an image of each program, by the Dockerfile, and on to where they are to
+//! run.
 
 use std::{
     collections::BTreeMap,
@@ -18,19 +19,23 @@ pub struct ImagesArgs {
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
 
-    /// What stands before an image's name, such as registry.example.org/shop; no registry answers to the default
+    /// What stands before an image's name, such as registry.example.org/shop; no registry answers
+    /// to the default
     #[arg(long, value_name = "PREFIX", default_value = LOCAL)]
     prefix: String,
 
-    /// Where to bring each image: kind, minikube, or a command that takes the image's name, such as "docker push"
+    /// Where to bring each image: kind, minikube, or a command that takes the image's name, such as
+    /// "docker push"
     #[arg(long, value_name = "kind|minikube|COMMAND")]
     load: Option<String>,
 
-    /// Where to write values for the charts with the prefix and the digest of each image, once it was pushed to a registry
+    /// Where to write values for the charts with the prefix and the digest of each image, once it
+    /// was pushed to a registry
     #[arg(long, value_name = "FILE", requires = "load")]
     values: Option<PathBuf>,
 
-    /// Pack the programs that were built into this folder, such as target/release, instead of compiling them in a container
+    /// Pack the programs that were built into this folder, such as target/release, instead of
+    /// compiling them in a container
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["builder_image", "profile"])]
     from: Option<PathBuf>,
 
@@ -183,7 +188,11 @@ async fn workspace() -> anyhow::Result<PathBuf> {
 }
 
 async fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let name = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
     let status = command
         .stdin(Stdio::null())
         // An image's digest; what is worth reading comes from us and on standard error.
@@ -204,8 +213,7 @@ mod tests {
 
     #[test]
     fn an_image_s_digest_is_the_one_of_its_own_registry() {
-        let list =
-            "elsewhere.example.org/shop/users@sha256:1\nregistry.example.org:5000/shop/users@sha256:2\n";
+        let list = "elsewhere.example.org/shop/users@sha256:1\nregistry.example.org:5000/shop/users@sha256:2\n";
         let found = digest_in(list, "registry.example.org:5000/shop/users:0.1.0");
         assert_eq!(found.as_deref(), Some("sha256:2"));
         assert_eq!(digest_in(list, "localhost/tovar/users:0.1.0"), None);

@@ -17,10 +17,11 @@ enum Command {
     Up(up::UpArgs),
     /// Place orders that end in every way, show their timelines, and check what each must end in
     Demo(demo::DemoArgs),
-    /// Check the nine invariants over all databases while the store runs: exit code 0 clean, 1 a violation, 2 could not
-    /// check, 3 not settled yet
+    /// Check the nine invariants over all databases while the store runs: exit code 0 clean, 1 a
+    /// violation, 2 could not check, 3 not settled yet
     Verify(verify::VerifyArgs),
-    /// Show an order across all services: where it is, what it waits for, and what an operator can do
+    /// Show an order across all services: where it is, what it waits for, and what an operator can
+    /// do
     Order(order::OrderArgs),
     /// Look at what was not sent, and act on it
     #[command(subcommand)]
@@ -30,15 +31,17 @@ enum Command {
     Inbox(operations::inbox::InboxCommand),
     /// Show the keys by which access tokens are signed, or revoke one
     Keys(operations::keys::KeysArgs),
-    /// Reach a store in a Kubernetes cluster from here: forwards, and a store file for the other commands
+    /// Reach a store in a Kubernetes cluster from here: forwards, and a store file for the other
+    /// commands
     Connect(connect::ConnectArgs),
     /// Print the SQL by which an administrator makes the roles of a service's database; to be run
     /// in that database
     Roles,
     /// Build an image of each program, and bring them to where they are to run
     Images(images::ImagesArgs),
-    /// Have people use the running store for a minute, compare what they were told with what is there, and write a report:
-    /// exit code 0 all is well, 1 a difference or violation, 2 could not load or check, 3 not settled yet
+    /// Have people use the running store for a minute, compare what they were told with what is
+    /// there, and write a report: exit code 0 all is well, 1 a difference or violation, 2 could not
+    /// load or check, 3 not settled yet
     Load(load::LoadArgs),
     /// Put the outbox, its relay and the inbox through faults
     #[command(subcommand)]

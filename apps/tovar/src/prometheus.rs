@@ -1,4 +1,5 @@
-//! A Prometheus: one that runs somewhere, or one of our own for as long as it is looked at; and what the boards ask it.
+//! A Prometheus: one that runs somewhere, or one of our own for as long as it is looked at; and
+//! what the boards ask it.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -32,10 +33,12 @@ impl Prometheus {
         version.is_ok_and(|output| output.status.success())
     }
 
-    /// One of our own, with the `prometheus.yml` of a folder that holds what it names. It ends when it is dropped.
+    /// One of our own, with the `prometheus.yml` of a folder that holds what it names. It ends when
+    /// it is dropped.
     pub async fn start(folder: TempDir) -> anyhow::Result<Self> {
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let option = |name: &str, file: &str| format!("--{name}={}", folder.path().join(file).display());
+        let option =
+            |name: &str, file: &str| format!("--{name}={}", folder.path().join(file).display());
         let process = Command::new("prometheus")
             .arg(option("config.file", "prometheus.yml"))
             .arg(option("storage.tsdb.path", "data"))
@@ -47,10 +50,20 @@ impl Prometheus {
             .context("prometheus cannot be started")?;
         let mut prometheus = Self::at(&format!("http://{address}"));
         prometheus.own = Some((folder, process));
-        wait_for("Prometheus to be ready", Duration::from_secs(30), async || {
-            let ready = format!("{}/-/ready", prometheus.base);
-            Ok(prometheus.http.get(ready).send().await?.status().is_success())
-        })
+        wait_for(
+            "Prometheus to be ready",
+            Duration::from_secs(30),
+            async || {
+                let ready = format!("{}/-/ready", prometheus.base);
+                Ok(prometheus
+                    .http
+                    .get(ready)
+                    .send()
+                    .await?
+                    .status()
+                    .is_success())
+            },
+        )
         .await?;
         Ok(prometheus)
     }
@@ -62,7 +75,8 @@ impl Prometheus {
 
     /// What its API answers under `/api/v1/`.
     pub async fn ask(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.base), parameters)?;
+        let url =
+            reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.base), parameters)?;
         let answer: Value = self
             .http
             .get(url)
@@ -102,7 +116,9 @@ impl Prometheus {
             "{} has not scraped the store's gateway",
             self.base
         );
-        let targets = self.ask("targets", &[("state", "active".to_owned())]).await?;
+        let targets = self
+            .ask("targets", &[("state", "active".to_owned())])
+            .await?;
         let targets = targets["activeTargets"].as_array().into_iter().flatten();
         let longest = targets
             .filter_map(|target| seconds(target["scrapeInterval"].as_str()?))
@@ -118,7 +134,9 @@ fn seconds(text: &str) -> Option<f64> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit())?;
         let (number, unit) = rest.split_at(digits);
-        let length = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let length = unit
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(unit.len());
         let scale = match &unit[..length] {
             "ms" => 0.001,
             "s" => 1.0,
@@ -133,11 +151,13 @@ fn seconds(text: &str) -> Option<f64> {
     Some(sum)
 }
 
-/// The query of a panel on a board of `grafana/boards`, as it is sent for a range of so many seconds when everything is
-/// chosen; `legend` names it where the panel has several.
+/// The query of a panel on a board of `grafana/boards`, as it is sent for a range of so many
+/// seconds when everything is chosen; `legend` names it where the panel has several.
 pub fn panel_query(board: &str, panel: &str, legend: &str, range: u64) -> anyhow::Result<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../grafana/boards/{board}.json"));
-    let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../grafana/boards/{board}.json"));
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     let text: Value = serde_json::from_str(&text)?;
     let panels = text["panels"].as_array().into_iter().flatten();
     let mut targets = panels
@@ -146,7 +166,8 @@ pub fn panel_query(board: &str, panel: &str, legend: &str, range: u64) -> anyhow
         .flatten();
     let target = targets.find(|target| target["legendFormat"] == legend);
     let query = target.and_then(|target| target["expr"].as_str());
-    let query = query.with_context(|| format!("the board {board} has no {legend} in a panel {panel}"))?;
+    let query =
+        query.with_context(|| format!("the board {board} has no {legend} in a panel {panel}"))?;
     Ok(as_sent(query, &format!("{range}s"), &format!("{range}s")))
 }
 
@@ -165,7 +186,12 @@ mod tests {
 
     #[test]
     fn durations_of_prometheus_are_read() {
-        for (text, wanted) in [("5s", 5.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h", 3_600.0)] {
+        for (text, wanted) in [
+            ("5s", 5.0),
+            ("1m30s", 90.0),
+            ("500ms", 0.5),
+            ("1h", 3_600.0),
+        ] {
             assert!(
                 seconds(text).is_some_and(|found| (found - wanted).abs() < 1e-9),
                 "{text}"

@@ -10,8 +10,8 @@ const SLACK: TimeDelta = TimeDelta::seconds(1);
 /// Of the first row that an outbox ever had, unless it was rolled back.
 const FIRST: i64 = 1;
 
-/// Since when each bucket has all that was written to it. A bucket is emptied as a whole, so what came after a row that is
-/// there is there as well; and the oldest is emptied first.
+/// Since when each bucket has all that was written to it. A bucket is emptied as a whole, so what
+/// came after a row that is there is there as well; and the oldest is emptied first.
 #[derive(Default)]
 pub struct Retained {
     oldest: HashMap<i64, DateTime<Utc>>,
@@ -22,7 +22,10 @@ impl Retained {
     /// Adds a row that is there.
     pub fn add(&mut self, position: i64, recorded_at: DateTime<Utc>) {
         self.has_first |= position == FIRST;
-        let oldest = self.oldest.entry(bucket(recorded_at)).or_insert(recorded_at);
+        let oldest = self
+            .oldest
+            .entry(bucket(recorded_at))
+            .or_insert(recorded_at);
         *oldest = recorded_at.min(*oldest);
     }
 

@@ -34,7 +34,12 @@ pub const SERVICES: [ServiceInfo; 6] = [
     info("users", "USERS_URL", Some(users::TOPIC), &[]),
     info("billing", "BILLING_URL", Some(billing::TOPIC), &BILLING),
     info("orders", "ORDERS_URL", Some(orders::TOPIC), &ORDERS),
-    info("warehouse", "WAREHOUSE_URL", Some(warehouse::TOPIC), &WAREHOUSE),
+    info(
+        "warehouse",
+        "WAREHOUSE_URL",
+        Some(warehouse::TOPIC),
+        &WAREHOUSE,
+    ),
     info("delivery", "DELIVERY_URL", Some(delivery::TOPIC), &DELIVERY),
     info("notifications", "NOTIFICATIONS_URL", None, &NOTIFICATIONS),
 ];
@@ -95,7 +100,11 @@ const NOTIFICATIONS: [&str; 6] = [
 impl ServiceInfo {
     /// The topics that it reads, without a prefix.
     pub fn reads(&self) -> Vec<&'static str> {
-        let mut topics: Vec<&str> = self.listens_to.iter().map(|event| topic_of(event)).collect();
+        let mut topics: Vec<&str> = self
+            .listens_to
+            .iter()
+            .map(|event| topic_of(event))
+            .collect();
         topics.sort_unstable();
         topics.dedup();
         topics
@@ -104,7 +113,9 @@ impl ServiceInfo {
 
 /// The topic of an event's type, which is also its producer's name.
 pub fn topic_of(event_type: &str) -> &str {
-    event_type.split_once('.').map_or(event_type, |(topic, _)| topic)
+    event_type
+        .split_once('.')
+        .map_or(event_type, |(topic, _)| topic)
 }
 
 #[cfg(test)]
@@ -119,10 +130,24 @@ mod tests {
         let chart = include_str!("../../../helm/kafka/events.yaml");
         let mut ours = String::new();
         for service in SERVICES {
-            let (writes, reads) = (service.topic.unwrap_or_default(), service.reads().join(", "));
-            let _ = writeln!(ours, "{}: {{writes: [{writes}], reads: [{reads}]}}", service.name);
+            let (writes, reads) = (
+                service.topic.unwrap_or_default(),
+                service.reads().join(", "),
+            );
+            let _ = writeln!(
+                ours,
+                "{}: {{writes: [{writes}], reads: [{reads}]}}",
+                service.name
+            );
         }
-        let theirs: Vec<&str> = chart.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(theirs.join("\n") + "\n", ours, "correct helm/kafka/events.yaml");
+        let theirs: Vec<&str> = chart
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        assert_eq!(
+            theirs.join("\n") + "\n",
+            ours,
+            "correct helm/kafka/events.yaml"
+        );
     }
 }

@@ -26,7 +26,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub struct Unread {
     /// Without the prefix.
     pub topic: &'static str,
-    /// Messages between its committed offsets and the topic's end. Offsets are committed once a second.
+    /// Messages between its committed offsets and the topic's end. Offsets are committed once a
+    /// second.
     pub messages: i64,
 }
 
@@ -43,8 +44,9 @@ pub async fn unread(
             .iter()
             .map(|service| {
                 let of_service = of_service(&kafka, service, &mut ends);
-                let unread = of_service
-                    .with_context(|| format!("how far {} has read cannot be asked of Kafka", service.name))?;
+                let unread = of_service.with_context(|| {
+                    format!("how far {} has read cannot be asked of Kafka", service.name)
+                })?;
                 Ok((service.name, unread))
             })
             .collect()
@@ -64,7 +66,11 @@ pub fn is_within_reach(kafka: &KafkaSettings) -> anyhow::Result<()> {
 /// The first and the next offset of each partition, by topic.
 type Ends = BTreeMap<&'static str, Vec<(i64, i64)>>;
 
-fn of_service(kafka: &KafkaSettings, service: &ServiceInfo, ends: &mut Ends) -> anyhow::Result<Vec<Unread>> {
+fn of_service(
+    kafka: &KafkaSettings,
+    service: &ServiceInfo,
+    ends: &mut Ends,
+) -> anyhow::Result<Vec<Unread>> {
     let topics = service.reads();
     if topics.is_empty() {
         return Ok(Vec::new());
@@ -84,17 +90,20 @@ fn of_service(kafka: &KafkaSettings, service: &ServiceInfo, ends: &mut Ends) -> 
     }
     let committed = client.committed_offsets(wanted, PATIENCE)?;
     let unread_of = |topic: &'static str| {
-        let partitions = ends[topic].iter().zip(0..).map(|((first, end), partition)| {
-            let done = committed
-                .find_partition(&kafka.topic(topic), partition)
-                .map(|found| found.offset());
-            let next = match done {
-                Some(Offset::Offset(next)) => next.max(*first),
-                // Nothing committed: it begins with the oldest.
-                _ => *first,
-            };
-            (end - next).max(0)
-        });
+        let partitions = ends[topic]
+            .iter()
+            .zip(0..)
+            .map(|((first, end), partition)| {
+                let done = committed
+                    .find_partition(&kafka.topic(topic), partition)
+                    .map(|found| found.offset());
+                let next = match done {
+                    Some(Offset::Offset(next)) => next.max(*first),
+                    // Nothing committed: it begins with the oldest.
+                    _ => *first,
+                };
+                (end - next).max(0)
+            });
         Unread {
             topic,
             messages: partitions.sum(),
@@ -118,14 +127,18 @@ fn ends_of<'e>(
 /// The first and the next offset of each partition of the topic with this full name.
 pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>> {
     let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
-    let found = metadata.topics().first().context("a topic without metadata")?;
+    let found = metadata
+        .topics()
+        .first()
+        .context("a topic without metadata")?;
     anyhow::ensure!(found.error().is_none(), "there is no topic {name}");
     let partitions = 0..i32::try_from(found.partitions().len())?;
     let of_partition = |partition| ends_of_partition(client, name, partition);
     Ok(partitions.map(of_partition).collect::<Result<_, _>>()?)
 }
 
-/// For a moment after its start, or after that of a topic, a broker may not know that it leads a partition.
+/// For a moment after its start, or after that of a topic, a broker may not know that it leads a
+/// partition.
 fn ends_of_partition(client: &BaseConsumer, name: &str, partition: i32) -> KafkaResult<(i64, i64)> {
     let deadline = Instant::now() + PATIENCE;
     loop {

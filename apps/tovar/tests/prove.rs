@@ -31,6 +31,9 @@ async fn no_fault_loses_repeats_or_reorders_an_event() {
     let data = tempfile::tempdir().unwrap();
     let report = run(&plan, data.path()).await.unwrap();
     assert_eq!(report.violations, Vec::<String>::new());
-    assert_eq!(report.faults.len() + report.skipped.len(), plan.faults.len());
+    assert_eq!(
+        report.faults.len() + report.skipped.len(),
+        plan.faults.len()
+    );
     assert!(report.committed > 500, "{report:?}");
 }

@@ -35,16 +35,18 @@ pub struct UsersSettings {
     #[arg(long, env = "FIRST_MANAGER_EMAIL")]
     pub first_manager_email: Option<String>,
 
-    /// Password of the first manager, or file:/path of a file that holds it. It makes one once: after that it is used up
+    /// Password of the first manager, or file:/path of a file that holds it. It makes one once:
+    /// after that it is used up
     #[arg(long, env = "FIRST_MANAGER_PASSWORD", hide_env_values = true)]
     pub first_manager_password: Option<Secret>,
 
-    /// Secret under which the keys of access tokens are encrypted in the database, or file:/path: 32 random characters or more,
-    /// the same for all replicas and restarts
+    /// Secret under which the keys of access tokens are encrypted in the database, or file:/path:
+    /// 32 random characters or more, the same for all replicas and restarts
     #[arg(long, env = "TOKEN_KEY_SECRET", hide_env_values = true)]
     pub token_key_secret: Secret,
 
-    /// The TOKEN_KEY_SECRET before, while it is being replaced: what it encrypted is encrypted anew at the start
+    /// The TOKEN_KEY_SECRET before, while it is being replaced: what it encrypted is encrypted anew
+    /// at the start
     #[arg(long, env = "TOKEN_KEY_SECRET_BEFORE", hide_env_values = true)]
     pub token_key_secret_before: Option<Secret>,
 
@@ -72,7 +74,8 @@ pub struct UsersSettings {
     #[arg(long, env = "PASSWORD_HASHES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub password_hashes: u32,
 
-    /// Passwords that wait to be hashed; who finds no place is told to come back. One network has half of them
+    /// Passwords that wait to be hashed; who finds no place is told to come back. One network has
+    /// half of them
     #[arg(long, env = "PASSWORD_QUEUE", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub password_queue: u32,
 }
@@ -104,13 +107,19 @@ impl Service for Users {
             "TOKEN_LIFETIME is {lifetime}, and a token of more than {most} s is refused: set TOKEN_MOST_SECONDS of every service to \
              {lifetime} or more"
         );
-        let policy = issue_token::policy(own.token_key_lifetime, own.token_key_ahead, own.token_lifetime);
+        let policy = issue_token::policy(
+            own.token_key_lifetime,
+            own.token_key_ahead,
+            own.token_lifetime,
+        );
         let seal = Seal::new(&own.token_key_secret, own.token_key_secret_before.as_ref())
             .map_err(|_| anyhow::anyhow!("TOKEN_KEY_SECRET makes no key"))?;
-        let issuer = TokenIssuer::load(boot.db, &boot.kit.tokens, policy, seal, boot.clock.clone()).await?;
-        if let (Some(email), Some(password)) =
-            (&boot.own.first_manager_email, &boot.own.first_manager_password)
-        {
+        let issuer =
+            TokenIssuer::load(boot.db, &boot.kit.tokens, policy, seal, boot.clock.clone()).await?;
+        if let (Some(email), Some(password)) = (
+            &boot.own.first_manager_email,
+            &boot.own.first_manager_password,
+        ) {
             usecases::make_first_manager::make_first_manager(
                 boot.db,
                 &passwords,

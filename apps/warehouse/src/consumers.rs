@@ -47,7 +47,11 @@ async fn held(tx: &mut Tx<'_>, _: &State, held: Delivery<Held>) -> Result<(), Wa
     follow_order::on_held(tx, held.event.order).await
 }
 
-async fn captured(tx: &mut Tx<'_>, _: &State, captured: Delivery<Captured>) -> Result<(), WarehouseError> {
+async fn captured(
+    tx: &mut Tx<'_>,
+    _: &State,
+    captured: Delivery<Captured>,
+) -> Result<(), WarehouseError> {
     follow_order::on_captured(tx, captured.event.order).await
 }
 
@@ -56,14 +60,34 @@ async fn stop_requested(
     _: &State,
     stop: Delivery<StopRequested>,
 ) -> Result<(), WarehouseError> {
-    follow_order::on_other(tx, stop.event.order_id, stop.event.user_id, Input::StopRequested).await
+    follow_order::on_other(
+        tx,
+        stop.event.order_id,
+        stop.event.user_id,
+        Input::StopRequested,
+    )
+    .await
 }
 
-async fn closed(tx: &mut Tx<'_>, _: &State, closed: Delivery<Closed>) -> Result<(), WarehouseError> {
-    follow_order::on_other(tx, closed.event.order_id, closed.event.user_id, Input::Closed).await
+async fn closed(
+    tx: &mut Tx<'_>,
+    _: &State,
+    closed: Delivery<Closed>,
+) -> Result<(), WarehouseError> {
+    follow_order::on_other(
+        tx,
+        closed.event.order_id,
+        closed.event.user_id,
+        Input::Closed,
+    )
+    .await
 }
 
-async fn failed(tx: &mut Tx<'_>, _: &State, failed: Delivery<Failed>) -> Result<(), WarehouseError> {
+async fn failed(
+    tx: &mut Tx<'_>,
+    _: &State,
+    failed: Delivery<Failed>,
+) -> Result<(), WarehouseError> {
     follow_order::on_other(
         tx,
         failed.event.order_id,

@@ -14,8 +14,8 @@ const KNOWN: &str = include_str!("jars.sha256");
 /// Maven's way to copy jars, of one version: without it the latest would be run.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
-/// Where fetched servers are kept: `TOVAR_CACHE`, else the user's cache. Root's own is closed to the user that
-/// PostgreSQL must run as.
+/// Where fetched servers are kept: `TOVAR_CACHE`, else the user's cache. Root's own is closed to
+/// the user that PostgreSQL must run as.
 fn home() -> anyhow::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let path = match (
@@ -67,8 +67,8 @@ pub async fn folder(
     Ok(folder)
 }
 
-/// Has Maven put artifacts (`group:artifact:version`), and all that they need, as jars into a folder of the cache.
-/// Once they are there Maven is not asked again.
+/// Has Maven put artifacts (`group:artifact:version`), and all that they need, as jars into a
+/// folder of the cache. Once they are there Maven is not asked again.
 pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     let list = artifacts.join(", ");
     let first = artifacts.first().context("artifacts are given")?;
@@ -98,7 +98,8 @@ pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<
     .await
 }
 
-/// A jar is run as this user: it must be the very one that the list names, wherever it was fetched from.
+/// A jar is run as this user: it must be the very one that the list names, wherever it was fetched
+/// from.
 fn check(folder: &Path, known: &str) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -157,7 +158,10 @@ mod tests {
         check(folder.path(), &known).unwrap();
         fs::write(folder.path().join("two.jar"), "another one").unwrap();
         let said = check(folder.path(), &known).unwrap_err().to_string();
-        assert!(said.contains("two.jar") && said.contains("is not run"), "{said}");
+        assert!(
+            said.contains("two.jar") && said.contains("is not run"),
+            "{said}"
+        );
         // A name that the list does not have, with bytes that it has.
         fs::rename(folder.path().join("one.jar"), folder.path().join("two.jar")).unwrap();
         check(folder.path(), &known).unwrap();

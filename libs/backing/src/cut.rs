@@ -4,10 +4,11 @@ use std::{
     task::Poll,
 };
 
-/// Ends a future at an await, as a crash there would: it waits so many times, and is dropped when it would wait once more.
-/// `None` if that was before its end.
+/// Ends a future at an await, as a crash there would: it waits so many times, and is dropped when
+/// it would wait once more. `None` if that was before its end.
 ///
-/// With 0, 1, 2 and so on, until it comes to its end, a test ends it at each await, and no line of it knows.
+/// With 0, 1, 2 and so on, until it comes to its end, a test ends it at each await, and no line of
+/// it knows.
 pub async fn cut<F: Future>(future: F, awaits: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = awaits;

@@ -26,8 +26,9 @@ use crate::{
 
 type Request = ContainerRequest<GenericImage>;
 
-/// A container that ends when we do: a shell beside us holds the other end of a pipe, and removes it when that breaks.
-/// Without the command `docker` there is no such shell, and the next start sweeps up.
+/// A container that ends when we do: a shell beside us holds the other end of a pipe, and removes
+/// it when that breaks. Without the command `docker` there is no such shell, and the next start
+/// sweeps up.
 #[derive(Debug)]
 pub struct Contained {
     container: Option<Arc<ContainerAsync<GenericImage>>>,
@@ -64,7 +65,8 @@ impl Volume {
 }
 
 impl Contained {
-    /// Starts what `request` makes of the port of 127.0.0.1 at which `port` is published; also that port.
+    /// Starts what `request` makes of the port of 127.0.0.1 at which `port` is published; also that
+    /// port.
     pub async fn start(
         port: u16,
         data: Data<'_>,
@@ -87,9 +89,13 @@ impl Contained {
             .with_startup_timeout(START)
             .with_label(engine::OWNER, engine::owner())
             .with_host_config_modifier(|host| {
-                // A stopped container must stay, so that it can be started again with its port and data.
+                // A stopped container must stay, so that it can be started again with its port and
+                // data.
                 host.auto_remove = Some(false);
-                let ports = host.port_bindings.iter_mut().flat_map(|ports| ports.values_mut());
+                let ports = host
+                    .port_bindings
+                    .iter_mut()
+                    .flat_map(|ports| ports.values_mut());
                 for binding in ports.flatten().flatten() {
                     binding.host_ip = Some("127.0.0.1".to_owned());
                 }
@@ -99,7 +105,12 @@ impl Contained {
                 .with_label(engine::DATA, &volume.name)
                 .with_mount(Mount::volume_mount(volume.name, data.inside));
         }
-        let start = async { request.start().await.context("the container cannot be started") };
+        let start = async {
+            request
+                .start()
+                .await
+                .context("the container cannot be started")
+        };
         let container = Arc::new(engine::run(start).await?);
         let watcher = Command::new("sh")
             .args(["-c", WATCHER, "sh", container.id()])
@@ -119,12 +130,18 @@ impl Contained {
     }
 
     /// Work with the engine's client and the container's id.
-    async fn with<T, F>(&self, work: impl FnOnce(Docker, String) -> F + Send + 'static) -> anyhow::Result<T>
+    async fn with<T, F>(
+        &self,
+        work: impl FnOnce(Docker, String) -> F + Send + 'static,
+    ) -> anyhow::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = anyhow::Result<T>> + Send,
     {
-        let container = self.container.as_ref().context("the container is removed")?;
+        let container = self
+            .container
+            .as_ref()
+            .context("the container is removed")?;
         let id = container.id().to_owned();
         engine::run(async move { work(engine::client().await?, id).await }).await
     }

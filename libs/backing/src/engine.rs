@@ -1,5 +1,6 @@
 use std::{
-    collections::HashMap, fs, future::Future, os::unix::fs::MetadataExt, sync::LazyLock, time::Duration,
+    collections::HashMap, fs, future::Future, os::unix::fs::MetadataExt, sync::LazyLock,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -14,8 +15,8 @@ use testcontainers::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// The engine's client is one for the process, and its connections end with the runtime that opened them. Tests have a
-/// runtime each: all that talks to the engine runs on this one.
+/// The engine's client is one for the process, and its connections end with the runtime that opened
+/// them. Tests have a runtime each: all that talks to the engine runs on this one.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -55,7 +56,10 @@ pub async fn client() -> anyhow::Result<Docker> {
 /// Whether an engine answers.
 pub async fn is_reachable() -> bool {
     let ask = run(async { Ok(client().await?.ping().await?) });
-    matches!(tokio::time::timeout(Duration::from_secs(3), ask).await, Ok(Ok(_)))
+    matches!(
+        tokio::time::timeout(Duration::from_secs(3), ask).await,
+        Ok(Ok(_))
+    )
 }
 
 /// Label of a container: the process that it belongs to.
@@ -63,7 +67,8 @@ pub const OWNER: &str = "tovar.owner";
 /// Label of a container: the volume with its kept data.
 pub const DATA: &str = "tovar.data";
 
-/// This process as nobody else is called: host and process namespace, process id, and when it started.
+/// This process as nobody else is called: host and process namespace, process id, and when it
+/// started.
 pub fn owner() -> String {
     let pid = std::process::id();
     format!("{} {pid} {}", place(), born(pid).unwrap_or_default())
@@ -80,11 +85,15 @@ fn place() -> String {
 fn born(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The 22nd word, counted from the end of the second: see proc(5).
-    stat.rsplit_once(") ")?.1.split(' ').nth(19).map(str::to_owned)
+    stat.rsplit_once(") ")?
+        .1
+        .split(' ')
+        .nth(19)
+        .map(str::to_owned)
 }
 
-/// Whether this was a process of this machine that is gone. Of other machines' nothing is known, nor of any where the
-/// kernel does not say when a process started.
+/// Whether this was a process of this machine that is gone. Of other machines' nothing is known,
+/// nor of any where the kernel does not say when a process started.
 fn is_dead(owner: &str) -> bool {
     if born(std::process::id()).is_none() {
         return false;
@@ -99,7 +108,8 @@ fn is_dead(owner: &str) -> bool {
         .is_ok_and(|pid| born(pid).is_none_or(|born| born != since))
 }
 
-/// Removes containers whose owners are dead, and all on the volume `data`, which the caller has for itself.
+/// Removes containers whose owners are dead, and all on the volume `data`, which the caller has for
+/// itself.
 pub async fn sweep(data: Option<&str>) -> anyhow::Result<()> {
     let client = client().await?;
     let ours = HashMap::from([("label".to_owned(), vec![OWNER.to_owned()])]);
@@ -124,7 +134,10 @@ pub async fn sweep(data: Option<&str>) -> anyhow::Result<()> {
 
 /// Removes a container, whatever it does, with the volumes that nobody named.
 pub async fn remove(client: &Docker, id: &str) -> anyhow::Result<()> {
-    let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let force = RemoveContainerOptionsBuilder::new()
+        .force(true)
+        .v(true)
+        .build();
     match client.remove_container(id, Some(force)).await {
         // Gone already, or somebody else is about it.
         Ok(())
@@ -148,8 +161,13 @@ pub fn forget_volume(name: String) -> anyhow::Result<()> {
             .remove_volume(&name, None::<RemoveVolumeOptions>)
             .await
         {
-            Ok(()) | Err(errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("the volume {name} cannot be removed")),
+            Ok(())
+            | Err(errors::Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(()),
+            Err(error) => {
+                Err(error).with_context(|| format!("the volume {name} cannot be removed"))
+            }
         }
     })
 }

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use crate::private;
 
-/// An open file that we and the shells beside our servers hold together. Whoever waits for its end waits until the
-/// last of us is gone: neither we alone nor a server alone decides when a folder is free.
+/// An open file that we and the shells beside our servers hold together. Whoever waits for its end
+/// waits until the last of us is gone: neither we alone nor a server alone decides when a folder is
+/// free.
 #[derive(Debug)]
 pub struct Hold(OwnedFd);
 
@@ -30,7 +31,10 @@ impl Hold {
     pub fn throw_away(folders: &[&Path]) -> anyhow::Result<Self> {
         let (ears, hold) = io::pipe()?;
         let mut remover = Command::new("sh");
-        remover.args(["-c", REMOVER, "sh"]).args(folders).current_dir("/");
+        remover
+            .args(["-c", REMOVER, "sh"])
+            .args(folders)
+            .current_dir("/");
         remover
             .process_group(0)
             .stdin(ears)

@@ -1,5 +1,6 @@
-//! Real PostgreSQL and real Kafka, for tests and for `cargo tovar up`: containers where a Docker engine is reachable,
-//! local processes otherwise. Whatever is started here ends with the process that started it, also if that is killed.
+//! Real PostgreSQL and real Kafka, for tests and for `cargo tovar up`: containers where a Docker
+//! engine is reachable, local processes otherwise. Whatever is started here ends with the process
+//! that started it, also if that is killed.
 
 mod cache;
 mod cut;

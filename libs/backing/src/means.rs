@@ -12,8 +12,8 @@ pub enum Means {
 }
 
 impl Means {
-    /// Docker if an engine answers, otherwise local processes. `TOVAR_BACKING=docker` or `local` decides it; an error for
-    /// anything else in it.
+    /// Docker if an engine answers, otherwise local processes. `TOVAR_BACKING=docker` or `local`
+    /// decides it; an error for anything else in it.
     pub async fn detect() -> anyhow::Result<Self> {
         match std::env::var("TOVAR_BACKING").as_deref() {
             Ok("docker") => Ok(Self::Docker),

@@ -36,7 +36,9 @@ impl Unprivileged {
                 }));
             }
         }
-        bail!("servers do not run as root, and there is no user tovar, postgres or nobody to run them as")
+        bail!(
+            "servers do not run as root, and there is no user tovar, postgres or nobody to run them as"
+        )
     }
 
     /// Gives it a file or folder, and not what a link in its place leads to.
@@ -52,7 +54,8 @@ impl Unprivileged {
             fchown(&folder, None, Some(self.gid))?;
             folder.set_permissions(Permissions::from_mode(0o710))
         };
-        pass().with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
+        pass()
+            .with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
     }
 
     /// Where a program lies that it can run: where it is, or a copy where all can go.
@@ -128,8 +131,8 @@ pub async fn claim(
     Ok((folder, hold))
 }
 
-/// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very folder, unless that lies
-/// where the user cannot go, such as below /root.
+/// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very
+/// folder, unless that lies where the user cannot go, such as below /root.
 fn reachable(wanted: &Path, user: Option<Unprivileged>) -> anyhow::Result<PathBuf> {
     private::folder(wanted)?;
     let Some(user) = user else {
@@ -212,7 +215,8 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
     })
 }
 
-/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker volume. What a link leads to stays.
+/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker
+/// volume. What a link leads to stays.
 pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     let volume = name_of(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
     let folder = in_its_place(folder).unwrap_or_else(|_| folder.to_owned());
@@ -227,9 +231,9 @@ pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     engine::forget_volume(volume)
 }
 
-/// The ports that this process has chosen, until it ends: each with the UDP port of the same number,
-/// by which other processes that choose a port see it. A server listens some seconds after its port
-/// was chosen, and another that was started meanwhile could have chosen the same.
+/// The ports that this process has chosen, until it ends: each with the UDP port of the same
+/// number, by which other processes that choose a port see it. A server listens some seconds after
+/// its port was chosen, and another that was started meanwhile could have chosen the same.
 static CHOSEN: Mutex<BTreeMap<u16, UdpSocket>> = Mutex::new(BTreeMap::new());
 
 /// A port of 127.0.0.1 that nobody uses or has chosen. It lies below those that systems take for
@@ -242,7 +246,8 @@ pub fn free_port() -> anyhow::Result<u16> {
         .context("no port of 127.0.0.1 from 15000 to 31999 is free")
 }
 
-/// Whether a port is free, and now chosen; one that this process has chosen before, only if it asks for it `again`.
+/// Whether a port is free, and now chosen; one that this process has chosen before, only if it asks
+/// for it `again`.
 fn choose(port: u16, again: bool) -> bool {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -327,7 +332,12 @@ mod tests {
         symlink(other.join("file"), mine.join("file")).unwrap();
         give(&mine, user).unwrap();
         for (path, owner) in [(&other, 0), (&other.join("file"), 0), (&mine, user.uid)] {
-            assert_eq!(fs::metadata(path).unwrap().uid(), owner, "{}", path.display());
+            assert_eq!(
+                fs::metadata(path).unwrap().uid(),
+                owner,
+                "{}",
+                path.display()
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! Files and folders that are closed to others from their first moment on, and are reached by no link that another one laid.
+//! Files and folders that are closed to others from their first moment on, and are reached by no
+//! link that another one laid.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -15,7 +16,8 @@ const FILE: u32 = 0o600;
 /// Only its owner enters it.
 const FOLDER: u32 = 0o700;
 
-/// Makes a folder that only its owner enters, and those above it as usual. What is there already is left as it is.
+/// Makes a folder that only its owner enters, and those above it as usual. What is there already is
+/// left as it is.
 pub fn folder(path: &Path) -> anyhow::Result<()> {
     let make = || -> io::Result<()> {
         if let Some(above) = path.parent() {
@@ -67,7 +69,11 @@ pub fn log(path: &Path) -> anyhow::Result<File> {
 
 /// Opens a file to read and write, which is made if there is none.
 pub fn open(path: &Path) -> io::Result<File> {
-    not_by_a_link().read(true).write(true).create(true).open(path)
+    not_by_a_link()
+        .read(true)
+        .write(true)
+        .create(true)
+        .open(path)
 }
 
 fn not_by_a_link() -> OpenOptions {

@@ -48,8 +48,9 @@ impl Server {
                 bail!("{name} ended; {last_words}\nIf the data is broken, start anew with --fresh");
             }
             if Instant::now() > deadline {
-                return Err(error)
-                    .with_context(|| format!("{name} did not answer within {} s", START.as_secs()));
+                return Err(error).with_context(|| {
+                    format!("{name} did not answer within {} s", START.as_secs())
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -14,7 +14,8 @@ pub struct Servers {
 
 static SHARED: OnceCell<Servers> = OnceCell::const_new();
 
-/// The servers that all tests of this process share; started at the first call, ended with the process.
+/// The servers that all tests of this process share; started at the first call, ended with the
+/// process.
 pub async fn shared() -> anyhow::Result<&'static Servers> {
     SHARED
         .get_or_try_init(|| async {

@@ -29,8 +29,8 @@ pub struct Launch {
     pub hold: Hold,
 }
 
-/// A server that ends when we do. A shell stands beside it and reads from a pipe that only we hold: when we are gone,
-/// however that happened, the pipe breaks and the shell ends the server.
+/// A server that ends when we do. A shell stands beside it and reads from a pipe that only we hold:
+/// when we are gone, however that happened, the pipe breaks and the shell ends the server.
 #[derive(Debug)]
 pub struct Tethered {
     shell: Child,
@@ -124,7 +124,8 @@ impl Tethered {
         }
     }
 
-    /// Until the server and `others` have ended: a child that lives on would keep what the next server needs.
+    /// Until the server and `others` have ended: a child that lives on would keep what the next
+    /// server needs.
     fn wait(&mut self, others: &[Pid], within: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + within;
         while !self.has_ended() || others.iter().any(|pid| is_running(*pid)) {
@@ -144,10 +145,10 @@ impl Tethered {
     /// The server and its children.
     fn processes(&self) -> Vec<Pid> {
         let everyone = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids =
-            everyone.filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)));
-        let children =
-            pids.filter(|pid| state_and_parent(*pid).is_some_and(|(_, parent)| parent == self.server));
+        let pids = everyone
+            .filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)));
+        let children = pids
+            .filter(|pid| state_and_parent(*pid).is_some_and(|(_, parent)| parent == self.server));
         std::iter::once(self.server).chain(children).collect()
     }
 }

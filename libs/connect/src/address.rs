@@ -17,7 +17,9 @@ pub struct Address {
 /// Why an address of a database cannot be used. Never tells what stands before the host.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    #[error("DATABASE_URL is not of the form postgres://user:password@host:port/name?parameter=value")]
+    #[error(
+        "DATABASE_URL is not of the form postgres://user:password@host:port/name?parameter=value"
+    )]
     Form,
     #[error(
         "DATABASE_URL has a question mark before an @: in a user or password write %3F, and %40 for any other @"
@@ -33,12 +35,15 @@ pub enum AddressError {
         value: String,
         instead: &'static str,
     },
-    #[error("options in DATABASE_URL set {0}, which the store sets for each session itself: leave it out")]
+    #[error(
+        "options in DATABASE_URL set {0}, which the store sets for each session itself: leave it out"
+    )]
     OwnOption(&'static str),
 }
 
 /// Seconds that a line may be silent, and how soon it is given up; an address may say otherwise.
-const DEFAULTS: &str = "connect_timeout=5&keepalives_idle=10&keepalives_interval=5&keepalives_retries=3";
+const DEFAULTS: &str =
+    "connect_timeout=5&keepalives_idle=10&keepalives_interval=5&keepalives_retries=3";
 const TCP_USER_TIMEOUT_MILLIS: u64 = 30_000;
 
 /// What the store's sessions set for themselves, whatever an address says.
@@ -72,7 +77,10 @@ impl Address {
         };
         let mut for_driver = format!("{place}?{DEFAULTS}");
         let mut tcp_user_timeout = TCP_USER_TIMEOUT_MILLIS;
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        for parameter in parameters
+            .split('&')
+            .filter(|parameter| !parameter.is_empty())
+        {
             let (name, raw) = parameter.split_once('=').ok_or(AddressError::Form)?;
             let (name, value) = (decoded(name)?, decoded(raw)?);
             let wrong = |instead| AddressError::Value {
@@ -155,7 +163,9 @@ fn holds_anyway(name: &str, value: &str) -> bool {
         "gssencmode" => ["disable", "prefer"].contains(&value),
         "ssl_min_protocol_version" => ["TLSv1", "TLSv1.1", "TLSv1.2"].contains(&value),
         "ssl_max_protocol_version" => value == "TLSv1.3",
-        "client_encoding" => value.eq_ignore_ascii_case("utf8") || value == "UTF-8" || value == "auto",
+        "client_encoding" => {
+            value.eq_ignore_ascii_case("utf8") || value == "UTF-8" || value == "auto"
+        }
         // Each session has a name.
         "fallback_application_name" => true,
         _ => false,
@@ -176,7 +186,9 @@ fn instead_of(name: &str) -> &'static str {
         "gssencmode" | "krbsrvname" | "gsslib" | "gssdelegation" => {
             "the store does not know GSSAPI; set DATABASE_SSLMODE for TLS"
         }
-        "passfile" | "service" => "write it into the address; DATABASE_URL=file:/path reads that from a file",
+        "passfile" | "service" => {
+            "write it into the address; DATABASE_URL=file:/path reads that from a file"
+        }
         "keepalives_retries" => "write keepalives_count",
         _ => "leave it out",
     }
@@ -247,7 +259,10 @@ mod tests {
         assert_eq!(config.get_keepalives_retries(), Some(9));
         assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(4)));
         assert_eq!(config.get_options(), Some("-c search_path=shop"));
-        assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert_eq!(
+            config.get_target_session_attrs(),
+            TargetSessionAttrs::ReadWrite
+        );
         assert_eq!(config.get_load_balance_hosts(), LoadBalanceHosts::Random);
         assert_eq!(config.get_channel_binding(), ChannelBinding::Require);
         assert_eq!(config.get_dbname(), Some("d"));
@@ -270,8 +285,14 @@ mod tests {
             ("sslpassword=x", "sslpassword"),
             ("sslcrl=/c", "sslcrl"),
             ("sslnegotiation=direct", "sslnegotiation"),
-            ("ssl_min_protocol_version=TLSv1.3", "ssl_min_protocol_version"),
-            ("ssl_max_protocol_version=TLSv1.2", "ssl_max_protocol_version"),
+            (
+                "ssl_min_protocol_version=TLSv1.3",
+                "ssl_min_protocol_version",
+            ),
+            (
+                "ssl_max_protocol_version=TLSv1.2",
+                "ssl_max_protocol_version",
+            ),
             ("sslcompression=1", "sslcompression"),
             ("gssencmode=require", "DATABASE_SSLMODE"),
             ("require_auth=scram-sha-256", "require_auth"),

@@ -12,7 +12,8 @@ pub struct KafkaSettings {
     #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
     pub kafka_brokers: String,
 
-    /// Put before every topic's and consumer group's name, so that several stores can share a cluster
+    /// Put before every topic's and consumer group's name, so that several stores can share a
+    /// cluster
     #[arg(long, env = "KAFKA_PREFIX", default_value = "")]
     pub kafka_prefix: String,
 
@@ -111,7 +112,11 @@ impl KafkaSettings {
                 !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()
             })
         };
-        if let Some(wrong) = self.kafka_brokers.split(',').find(|broker| !is_address(broker)) {
+        if let Some(wrong) = self
+            .kafka_brokers
+            .split(',')
+            .find(|broker| !is_address(broker))
+        {
             return Err(Broker(wrong.to_owned()));
         }
         let may_stand_in_a_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -142,11 +147,11 @@ impl KafkaSettings {
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
-            // For how long a broker may leave a request without an answer; longer if it is asked to wait. A line that a
-            // router has forgotten is given up only by this.
+            // For how long a broker may leave a request without an answer; longer if it is asked to
+            // wait. A line that a router has forgotten is given up only by this.
             .set("socket.timeout.ms", "10000")
-            // Nor is a connection waited for any longer that does not come about, TLS and log-in included: what is sent to the
-            // address of a pod that has gone is not answered.
+            // Nor is a connection waited for any longer that does not come about, TLS and log-in
+            // included: what is sent to the address of a pod that has gone is not answered.
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")

@@ -1,5 +1,5 @@
-//! How a process reaches its database and its broker: the settings, the secrets and TLS, one way for services,
-//! relays and the command line.
+//! How a process reaches its database and its broker: the settings, the secrets and TLS, one way
+//! for services, relays and the command line.
 
 mod address;
 mod kafka;

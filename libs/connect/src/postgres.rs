@@ -17,16 +17,18 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct PostgresSettings {
-    /// The database, as postgres://user:password@host:port/name?parameter=value with the parameters of libpq, or file:/path of a
-    /// file that holds this
+    /// The database, as postgres://user:password@host:port/name?parameter=value with the parameters
+    /// of libpq, or file:/path of a file that holds this
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 
-    /// How far TLS is demanded of the server, as libpq's sslmode; the address may demand more by a sslmode of its own
+    /// How far TLS is demanded of the server, as libpq's sslmode; the address may demand more by a
+    /// sslmode of its own
     #[arg(long, env = "DATABASE_SSLMODE", value_enum, default_value_t = SslMode::Disable)]
     pub database_sslmode: SslMode,
 
-    /// PEM file of the authorities that may vouch for the server, as libpq's sslrootcert; needed by verify-ca and verify-full
+    /// PEM file of the authorities that may vouch for the server, as libpq's sslrootcert; needed by
+    /// verify-ca and verify-full
     #[arg(long, env = "DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<PathBuf>,
 }
@@ -51,7 +53,9 @@ pub enum SslMode {
 pub enum ConnectError {
     #[error(transparent)]
     Address(#[from] AddressError),
-    #[error("DATABASE_CA and the sslrootcert of DATABASE_URL are different files: leave one of them out")]
+    #[error(
+        "DATABASE_CA and the sslrootcert of DATABASE_URL are different files: leave one of them out"
+    )]
     TwoCas,
     #[error(
         "DATABASE_CA or sslrootcert is set, but no TLS is asked for: set DATABASE_SSLMODE to verify-full"
@@ -111,8 +115,8 @@ impl PostgresSettings {
         self.plan().map(drop)
     }
 
-    /// Opens a session that commits synchronously and shows as `application` in `pg_stat_activity`. It is never weaker than the
-    /// settings or the address ask for.
+    /// Opens a session that commits synchronously and shows as `application` in `pg_stat_activity`.
+    /// It is never weaker than the settings or the address ask for.
     pub async fn open(&self, application: &str) -> Result<Line, ConnectError> {
         let (mut config, tls) = self.plan()?;
         config.application_name(application);

@@ -2,15 +2,18 @@ use std::{fmt, fs, str::FromStr};
 
 /// A value that must not show: in no log, no `Debug`, no `--help`.
 ///
-/// As a setting it is either the value itself or `file:/path`, which reads the value from that file without
-/// its last line break, as Docker and Kubernetes mount secrets.
+/// As a setting it is either the value itself or `file:/path`, which reads the value from that file
+/// without its last line break, as Docker and Kubernetes mount secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error("cannot read the secret's file {path}")]
-    File { path: String, source: std::io::Error },
+    File {
+        path: String,
+        source: std::io::Error,
+    },
     #[error("the secret is empty")]
     Empty,
 }

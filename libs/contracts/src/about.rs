@@ -3,7 +3,8 @@ use serde::Deserialize;
 
 use crate::OrderSheet;
 
-/// Whom and which order an event is about, whatever its type: it carries the order's sheet, or the ids.
+/// Whom and which order an event is about, whatever its type: it carries the order's sheet, or the
+/// ids.
 #[derive(Deserialize)]
 pub struct About {
     #[serde(rename = "order")]
@@ -19,10 +20,12 @@ impl About {
     }
 
     pub fn order_id(&self) -> Option<OrderId> {
-        self.order_id.or(self.sheet.as_ref().map(|sheet| sheet.order_id))
+        self.order_id
+            .or(self.sheet.as_ref().map(|sheet| sheet.order_id))
     }
 
     pub fn user_id(&self) -> Option<UserId> {
-        self.user_id.or(self.sheet.as_ref().map(|sheet| sheet.user_id))
+        self.user_id
+            .or(self.sheet.as_ref().map(|sheet| sheet.user_id))
     }
 }

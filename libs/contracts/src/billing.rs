@@ -75,7 +75,8 @@ pub struct Captured {
     pub order: OrderSheet,
 }
 
-/// The answer to the verdict: the order's money is where it belongs. Sent also where nothing was held.
+/// The answer to the verdict: the order's money is where it belongs. Sent also where nothing was
+/// held.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Settled {
     pub order_id: OrderId,

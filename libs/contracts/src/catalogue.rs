@@ -8,6 +8,8 @@ pub struct Entry {
     pub topic: &'static str,
     pub event_type: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
+    #[cfg(test)]
+    read_and_write: fn(&serde_json::Value) -> serde_json::Result<serde_json::Value>,
 }
 
 impl Entry {
@@ -16,7 +18,18 @@ impl Entry {
             topic: E::TOPIC,
             event_type: E::TYPE,
             schema: SchemaGenerator::root_schema_for::<E>,
+            #[cfg(test)]
+            read_and_write: |event| serde_json::to_value(E::deserialize(event)?),
         }
+    }
+
+    /// What is left of an event that today's type reads and writes again.
+    #[cfg(test)]
+    pub(crate) fn read_and_write(
+        &self,
+        event: &serde_json::Value,
+    ) -> serde_json::Result<serde_json::Value> {
+        (self.read_and_write)(event)
     }
 
     /// The event's JSON schema (draft 2020-12).

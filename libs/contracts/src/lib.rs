@@ -1,11 +1,14 @@
-//! Every event of the store, one file per producer. The JSON schema of each is checked in under `schemas/`;
-//! a test fails when a type and its schema differ, so that a change of a contract is always a visible one.
+//! Every event of the store, one file per producer. The JSON schema of each is checked in under
+//! `schemas/`; a test fails when a type and its schema differ, so that a change of a contract is
+//! always a visible one.
 
 mod about;
 pub mod billing;
 pub mod catalogue;
 pub mod delivery;
 pub mod orders;
+#[cfg(test)]
+mod released;
 mod sheet;
 pub mod users;
 pub mod warehouse;
@@ -13,7 +16,8 @@ pub mod warehouse;
 pub use about::About;
 pub use sheet::{Line, OrderSheet};
 
-/// Implements [`kernel::Event`] for each `Type "type" by |event| key` of one topic; `of order` where the key is an order's.
+/// Implements [`kernel::Event`] for each `Type "type" by |event| key` of one topic; `of order`
+/// where the key is an order's.
 macro_rules! events {
     ($topic:literal: $($event:ident $type:literal $(of $order:ident)? by |$this:ident| $key:expr;)+) => {
         pub const TOPIC: &str = $topic;

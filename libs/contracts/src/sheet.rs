@@ -2,8 +2,8 @@ use kernel::{Currency, Money, OrderId, Sku, SlotId, UserId, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All that a participant needs to know of an order. It rides on every event of the forward path, so that
-/// no participant needs another topic to have arrived first.
+/// All that a participant needs to know of an order. It rides on every event of the forward path,
+/// so that no participant needs another topic to have arrived first.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSheet {
     pub order_id: OrderId,

@@ -13,7 +13,8 @@ pub struct GoodsListed {
     pub name: String,
     pub price: Money,
     pub currency: Currency,
-    /// Counts the changes of these goods, from 1. 0: an event of an earlier release, which does not say it.
+    /// Counts the changes of these goods, from 1. 0: an event of an earlier release, which does not
+    /// say it.
     #[serde(default)]
     pub version: i64,
 }

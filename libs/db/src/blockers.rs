@@ -57,7 +57,8 @@ impl<'s> Watcher<'s> {
         }
     }
 
-    /// What comes of `work`, which the session `pid` does. What cannot be seen is not missed: the work itself tells what is wrong.
+    /// What comes of `work`, which the session `pid` does. What cannot be seen is not missed: the
+    /// work itself tells what is wrong.
     pub async fn watch<W: Future>(&mut self, pid: i32, work: W) -> W::Output {
         let look = async {
             loop {
@@ -73,7 +74,8 @@ impl<'s> Watcher<'s> {
         }
     }
 
-    /// For whom the session waited when that was last seen. It is seen better from now on: work may end while a line is opened.
+    /// For whom the session waited when that was last seen. It is seen better from now on: work may
+    /// end while a line is opened.
     pub async fn blockers(&mut self) -> Blockers {
         if let Err(error) = self.open().await {
             tracing::debug!(error, "who blocks cannot be asked");
@@ -95,7 +97,10 @@ impl<'s> Watcher<'s> {
         let Some(mut conn) = self.conn.take() else {
             return Ok(());
         };
-        let asked = sql_query(BLOCKERS).bind::<Integer, _>(pid).load(&mut conn).await;
+        let asked = sql_query(BLOCKERS)
+            .bind::<Integer, _>(pid)
+            .load(&mut conn)
+            .await;
         let found: Vec<Blocker> = asked.map_err(|error| error.to_string())?;
         if !found.is_empty() {
             self.seen = found;

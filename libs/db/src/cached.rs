@@ -9,9 +9,9 @@ use diesel::{
 #[must_use = "a query does nothing until it is executed"]
 pub struct Cached<Q>(Q);
 
-/// A query whose text never changes: each connection prepares it once. Diesel does that by itself where it can tell, which is
-/// not so for SQL, updates, and inserts of several rows: these the server parses and plans anew each time, and each time the
-/// driver waits for that.
+/// A query whose text never changes: each connection prepares it once. Diesel does that by itself
+/// where it can tell, which is not so for SQL, updates, and inserts of several rows: these the
+/// server parses and plans anew each time, and each time the driver waits for that.
 pub fn cached<Q>(query: Q) -> Cached<Q> {
     Cached(query)
 }

@@ -13,10 +13,13 @@ pub enum DbError {
         "the database was lost while the change was being stored; it may have been stored: send it again, with the same key if it had one"
     )]
     OutcomeUnknown(#[source] QueryError),
-    /// A newer release wrote it, before this one was rolled back to: what waits is right again with that release.
+    /// A newer release wrote it, before this one was rolled back to: what waits is right again with
+    /// that release.
     #[error("the database holds something that this release does not know")]
     OfNewerRelease(#[from] UnknownValue),
-    #[error("the server's messages are in {0:?}; set lc_messages of the server to C or en_US.UTF-8")]
+    #[error(
+        "the server's messages are in {0:?}; set lc_messages of the server to C or en_US.UTF-8"
+    )]
     Language(String),
     /// A write changed another number of rows than it must.
     #[error("{what}: {changed} rows changed, {expected} expected")]
@@ -27,7 +30,8 @@ pub enum DbError {
     },
 }
 
-/// A value of the database, such as the state of an order, that this release cannot tell from others and must not take for one.
+/// A value of the database, such as the state of an order, that this release cannot tell from
+/// others and must not take for one.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} is {value:?}; run the release that wrote it")]
 pub struct UnknownValue {
@@ -37,7 +41,11 @@ pub struct UnknownValue {
 
 impl UnknownValue {
     /// What `value` stands for, if this release knows it; `what` says whose value it is.
-    pub fn or<T>(known: Option<T>, what: &'static str, value: impl Into<String>) -> Result<T, Self> {
+    pub fn or<T>(
+        known: Option<T>,
+        what: &'static str,
+        value: impl Into<String>,
+    ) -> Result<T, Self> {
         known.ok_or_else(|| Self {
             what,
             value: value.into(),
@@ -104,8 +112,9 @@ impl Classify for DbError {
 
 /// Whether the same transaction may succeed when it is tried again.
 ///
-/// The driver hands on no SQLSTATE for most of these, so the server's own words decide. They are constant in
-/// the C and English locales; [`crate::Db::open`] refuses a server that speaks another language.
+/// The driver hands on no SQLSTATE for most of these, so the server's own words decide. They are
+/// constant in the C and English locales; [`crate::Db::open`] refuses a server that speaks another
+/// language.
 fn is_transient(error: &QueryError) -> bool {
     let QueryError::DatabaseError(kind, info) = error else {
         return matches!(error, QueryError::BrokenTransactionManager);
@@ -119,7 +128,9 @@ fn is_transient(error: &QueryError) -> bool {
         | DatabaseErrorKind::ReadOnlyTransaction => true,
         DatabaseErrorKind::Unknown => {
             let message = info.message();
-            TRANSIENT_MESSAGES.iter().any(|known| message.starts_with(known))
+            TRANSIENT_MESSAGES
+                .iter()
+                .any(|known| message.starts_with(known))
         }
         _ => false,
     }
@@ -135,13 +146,16 @@ fn is_lost(error: &QueryError) -> bool {
         | QueryError::BrokenTransactionManager => true,
         QueryError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
             let message = info.message();
-            ENDING_MESSAGES.iter().any(|known| message.starts_with(known))
+            ENDING_MESSAGES
+                .iter()
+                .any(|known| message.starts_with(known))
         }
         _ => false,
     }
 }
 
-/// With these the server ends a connection, also one whose transaction it has committed a moment ago.
+/// With these the server ends a connection, also one whose transaction it has committed a moment
+/// ago.
 const ENDING_MESSAGES: [&str; 2] = ["terminating connection", "the database system is"];
 
 const TRANSIENT_MESSAGES: [&str; 9] = [

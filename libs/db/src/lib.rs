@@ -1,4 +1,5 @@
-//! The one way to a service's database: a pool, and transactions that cannot be had in any other way.
+//! The one way to a service's database: a pool, and transactions that cannot be had in any other
+//! way.
 
 mod blockers;
 mod cached;
@@ -23,7 +24,8 @@ pub use rights::Rights;
 pub use rows::LockedRow;
 pub use transaction::{Gathered, Tx, Work, WorkOn};
 
-/// Advisory locks in their two-integer form; one class per purpose, so that no two of them ever meet.
+/// Advisory locks in their two-integer form; one class per purpose, so that no two of them ever
+/// meet.
 pub mod lock_class {
     /// One migration at a time.
     pub const MIGRATION: i32 = 1;
@@ -39,6 +41,7 @@ pub mod lock_class {
     pub const INBOX_KEY: i32 = 6;
     /// One transaction at a time adds what users are told of an order.
     pub const TOLD_ORDER: i32 = 7;
-    /// Of the service users: one transaction at a time prepares addresses, one gives or takes roles.
+    /// Of the service users: one transaction at a time prepares addresses, one gives or takes
+    /// roles.
     pub const USERS: i32 = 20;
 }

@@ -4,7 +4,9 @@ use diesel_async::{AsyncPgConnection, pooled_connection::bb8::Pool};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, family::Family, gauge::ConstGauge, histogram::Histogram},
+    metrics::{
+        MetricType, counter::ConstCounter, family::Family, gauge::ConstGauge, histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
 use telemetry::show;
@@ -40,7 +42,11 @@ impl DbMetrics {
     }
 
     pub fn observe(&self, committed: bool, took: Duration) {
-        let outcome = if committed { "committed" } else { "rolled_back" };
+        let outcome = if committed {
+            "committed"
+        } else {
+            "rolled_back"
+        };
         self.durations
             .get_or_create_owned(&Ended { outcome })
             .observe(took.as_secs_f64());
@@ -76,8 +82,7 @@ impl Collector for PoolMetrics {
             None,
             &most,
         )?;
-        let help =
-            "Connections that were asked for, by whether they came at once, after a wait, or not in time";
+        let help = "Connections that were asked for, by whether they came at once, after a wait, or not in time";
         by(
             &mut encoder,
             "db_pool_gets",
@@ -87,7 +92,13 @@ impl Collector for PoolMetrics {
         )?;
         let waited = ConstCounter::new(state.waited.as_secs_f64());
         let help = "Time that was spent waiting for a connection of the pool";
-        show(&mut encoder, "db_pool_wait", help, Some(&Unit::Seconds), &waited)
+        show(
+            &mut encoder,
+            "db_pool_wait",
+            help,
+            Some(&Unit::Seconds),
+            &waited,
+        )
     }
 }
 

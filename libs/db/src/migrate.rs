@@ -75,7 +75,8 @@ pub enum MigrateError {
     },
 }
 
-/// For how long one attempt waits for a lock on a table. All who want the table wait behind it for as long.
+/// For how long one attempt waits for a lock on a table. All who want the table wait behind it for
+/// as long.
 const TABLE_LOCK: Duration = Duration::from_millis(500);
 /// Between two attempts the table is free for all others.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -84,8 +85,8 @@ const MIGRATION_LOCK: Duration = Duration::from_secs(3);
 
 /// Brings the database up to date, under a lock, so that several replicas may start at once.
 ///
-/// Locks that others hold are waited for at most as long as the settings say, and each attempt at one on a table only briefly: it
-/// is rolled back, and those who were queued behind it go on.
+/// Locks that others hold are waited for at most as long as the settings say, and each attempt at
+/// one on a table only briefly: it is rolled back, and those who were queued behind it go on.
 ///
 /// It runs as the database's owner, and gives the other roles their rights. A role that may not
 /// make tables only looks whether all are there.
@@ -182,10 +183,15 @@ struct Version {
 }
 
 async fn versions_there(conn: &mut AsyncPgConnection) -> Result<HashSet<String>, MigrateError> {
-    let exists = "SELECT 'x' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL";
-    let load = async |conn: &mut AsyncPgConnection, sql: &str| -> Result<Vec<Version>, MigrateError> {
-        sql_query(sql).load(conn).await.map_err(MigrateError::Versions)
-    };
+    let exists =
+        "SELECT 'x' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL";
+    let load =
+        async |conn: &mut AsyncPgConnection, sql: &str| -> Result<Vec<Version>, MigrateError> {
+            sql_query(sql)
+                .load(conn)
+                .await
+                .map_err(MigrateError::Versions)
+        };
     if load(conn, exists).await?.is_empty() {
         return Ok(HashSet::new());
     }
@@ -206,7 +212,10 @@ fn known_versions(sets: &[Migrations]) -> Result<Vec<String>, MigrateError> {
 
 /// A release that finds migrations of a later one was rolled back to: the rights are that one's,
 /// whose processes may still run.
-async fn give_rights(conn: &mut AsyncPgConnection, sets: &[Migrations]) -> Result<(), MigrateError> {
+async fn give_rights(
+    conn: &mut AsyncPgConnection,
+    sets: &[Migrations],
+) -> Result<(), MigrateError> {
     let known: HashSet<String> = known_versions(sets)?.into_iter().collect();
     let there = versions_there(conn).await?;
     if !there.is_subset(&known) {
@@ -214,10 +223,15 @@ async fn give_rights(conn: &mut AsyncPgConnection, sets: &[Migrations]) -> Resul
         return Ok(());
     }
     let rights = sets.iter().flat_map(|set| set.rights).chain(&OF_MIGRATIONS);
-    rights::give(conn, rights).await.map_err(MigrateError::Rights)
+    rights::give(conn, rights)
+        .await
+        .map_err(MigrateError::Rights)
 }
 
-async fn limit_lock_waits(conn: &mut AsyncPgConnection, limit: Duration) -> Result<(), MigrateError> {
+async fn limit_lock_waits(
+    conn: &mut AsyncPgConnection,
+    limit: Duration,
+) -> Result<(), MigrateError> {
     // Zero would be no limit.
     let millis = limit.as_millis().max(1);
     let set = format!("SET lock_timeout = {millis}");
@@ -279,7 +293,9 @@ fn run(conn: AsyncPgConnection, sets: &[Migrations]) -> (AsyncPgConnection, Resu
 struct Lent<'s>(&'s Migrations);
 
 impl MigrationSource<Pg> for Lent<'_> {
-    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn diesel::migration::Migration<Pg>>>> {
+    fn migrations(
+        &self,
+    ) -> diesel::migration::Result<Vec<Box<dyn diesel::migration::Migration<Pg>>>> {
         self.0.embedded.migrations()
     }
 }

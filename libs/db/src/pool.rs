@@ -89,8 +89,8 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens the pool. The first connection is made here, so that wrong settings show at once; the driver's
-    /// tasks live on the runtime that calls this.
+    /// Opens the pool. The first connection is made here, so that wrong settings show at once; the
+    /// driver's tasks live on the runtime that calls this.
     pub async fn open(settings: &DbSettings, application: &'static str) -> Result<Self, DbError> {
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
@@ -106,7 +106,8 @@ impl Db {
             }
             .boxed()
         });
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", config);
+        let manager =
+            AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", config);
         let pool = Pool::builder()
             .max_size(settings.database_pool_size)
             .connection_timeout(Duration::from_secs(settings.database_pool_timeout))
@@ -143,7 +144,9 @@ impl Db {
         }
     }
 
-    pub(crate) async fn connection(&self) -> Result<PooledConnection<'_, AsyncPgConnection>, DbError> {
+    pub(crate) async fn connection(
+        &self,
+    ) -> Result<PooledConnection<'_, AsyncPgConnection>, DbError> {
         self.pool.get().await.map_err(DbError::Pool)
     }
 
@@ -163,8 +166,9 @@ impl Db {
 
 /// Nothing that a service does takes this long; what does is stuck and must give its locks back.
 ///
-/// And each statement is planned once. Left to itself PostgreSQL plans one that takes arrays anew each time, which costs more than
-/// to carry it out. A plan must then suit a table of any size, so it finds rows by an index also where there are few.
+/// And each statement is planned once. Left to itself PostgreSQL plans one that takes arrays anew
+/// each time, which costs more than to carry it out. A plan must then suit a table of any size, so
+/// it finds rows by an index also where there are few.
 const SETUP: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
 
@@ -174,7 +178,9 @@ pub(crate) async fn connect(
     application: &str,
 ) -> ConnectionResult<AsyncPgConnection> {
     let failed = |error: connect::ConnectError| {
-        ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(Box::new(error)))
+        ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
+            Box::new(error),
+        ))
     };
     match postgres.open(application).await.map_err(failed)? {
         Line::Plain(client, connection) => {

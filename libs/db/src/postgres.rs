@@ -19,8 +19,8 @@ use telemetry::show;
 
 use crate::{Db, DbError, metrics::by};
 
-/// What PostgreSQL counts of a service's own database, as the service read it last. It needs no exporter and no right
-/// beyond the service's own.
+/// What PostgreSQL counts of a service's own database, as the service read it last. It needs no
+/// exporter and no right beyond the service's own.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresMetrics(Arc<Mutex<Reading>>);
 
@@ -219,9 +219,12 @@ impl PostgresMetrics {
     /// Reads what PostgreSQL counts at the moment.
     pub async fn read(&self, db: &Db) -> Result<(), DbError> {
         let rows: Vec<Row> = db
-            .transaction("db.read_statistics", async |tx| -> Result<Vec<Row>, DbError> {
-                Ok(sql_query(SQL).load(&mut **tx).await?)
-            })
+            .transaction(
+                "db.read_statistics",
+                async |tx| -> Result<Vec<Row>, DbError> {
+                    Ok(sql_query(SQL).load(&mut **tx).await?)
+                },
+            )
             .await?;
         let mut reading = Reading::default();
         for row in rows {
@@ -256,7 +259,13 @@ impl Collector for PostgresMetrics {
                     unit.as_ref(),
                     &ConstCounter::new(*value),
                 )?,
-                Gauge => show(&mut encoder, name, help, unit.as_ref(), &ConstGauge::new(*value))?,
+                Gauge => show(
+                    &mut encoder,
+                    name,
+                    help,
+                    unit.as_ref(),
+                    &ConstGauge::new(*value),
+                )?,
             }
         }
         for (column, name, sort, help) in &TABLES {

@@ -1,4 +1,5 @@
-//! Whether the database is there. It is asked on a connection of its own, since the pool's may all be at work.
+//! Whether the database is there. It is asked on a connection of its own, since the pool's may all
+//! be at work.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +17,8 @@ use crate::pool::connect;
 const EVERY: Duration = Duration::from_secs(1);
 /// An answer that takes longer will not come: the connection is made anew.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A database that has been silent for so long is away. Shorter silence, as under load, is no outage.
+/// A database that has been silent for so long is away. Shorter silence, as under load, is no
+/// outage.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// When the database last gave a sign of life.

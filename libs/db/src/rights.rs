@@ -101,7 +101,13 @@ pub(crate) async fn give(
         .bind::<Array<Text>, _>(&suffixes[..])
         .load(conn)
         .await?;
-    let [Known { database, schema, .. }, ..] = known.as_slice() else {
+    let [
+        Known {
+            database, schema, ..
+        },
+        ..,
+    ] = known.as_slice()
+    else {
         return Ok(());
     };
     let all = known.iter().map(|known| known.role.as_str());

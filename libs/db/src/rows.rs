@@ -5,24 +5,24 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{DbError, Gathered, Tx};
 
-/// A row that use cases lock, decide about and save. In a transaction each is read once and written once, and all of a kind in one
-/// statement, however many events share the transaction (unit of work and identity map: Fowler, *Patterns of Enterprise Application
-/// Architecture*).
+/// A row that use cases lock, decide about and save. In a transaction each is read once and written
+/// once, and all of a kind in one statement, however many events share the transaction (unit of
+/// work and identity map: Fowler, *Patterns of Enterprise Application Architecture*).
 pub trait LockedRow: Clone + Send + Sync + 'static {
     type Key: Ord + Clone + Send + Sync;
 
     /// What it is, for an error.
     const WHAT: &'static str;
 
-    /// Reads those that there are, and locks them until the transaction ends, in the order of their keys, so that two
-    /// transactions never wait for each other.
+    /// Reads those that there are, and locks them until the transaction ends, in the order of their
+    /// keys, so that two transactions never wait for each other.
     fn lock(
         conn: &mut AsyncPgConnection,
         keys: Vec<Self::Key>,
     ) -> impl Future<Output = Result<Vec<(Self::Key, Self)>, DbError>> + Send;
 
-    /// Adds rows; how many. What is not there cannot be locked: if another transaction was faster, this must fail. Without an
-    /// implementation, none is added in this way.
+    /// Adds rows; how many. What is not there cannot be locked: if another transaction was faster,
+    /// this must fail. Without an implementation, none is added in this way.
     fn insert(
         _: &mut AsyncPgConnection,
         _: Vec<(Self::Key, Self)>,
@@ -59,7 +59,11 @@ impl<R: LockedRow> Gathered for Rows<R> {
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         for (key, known) in self.0 {
             if let (true, Some(row)) = (known.is_saved, known.row) {
-                let to_write = if known.is_there { &mut changed } else { &mut new };
+                let to_write = if known.is_there {
+                    &mut changed
+                } else {
+                    &mut new
+                };
                 to_write.push((key, row));
             }
         }
@@ -85,13 +89,19 @@ impl Tx<'_> {
         keys: impl IntoIterator<Item = R::Key>,
     ) -> Result<(), DbError> {
         let rows: &mut Rows<R> = self.gather();
-        let mut keys: Vec<R::Key> = keys.into_iter().filter(|key| !rows.0.contains_key(key)).collect();
+        let mut keys: Vec<R::Key> = keys
+            .into_iter()
+            .filter(|key| !rows.0.contains_key(key))
+            .collect();
         keys.sort();
         keys.dedup();
         if keys.is_empty() {
             return Ok(());
         }
-        let mut found: BTreeMap<R::Key, R> = R::lock(&mut *self, keys.clone()).await?.into_iter().collect();
+        let mut found: BTreeMap<R::Key, R> = R::lock(&mut *self, keys.clone())
+            .await?
+            .into_iter()
+            .collect();
         let rows: &mut Rows<R> = self.gather();
         for key in keys {
             let row = found.remove(&key);
@@ -116,7 +126,8 @@ impl Tx<'_> {
         self.gather::<Rows<R>>().0.get(key)?.row.as_ref()
     }
 
-    /// Saves a row that was locked, or looked for in vain. It is written when the transaction commits.
+    /// Saves a row that was locked, or looked for in vain. It is written when the transaction
+    /// commits.
     pub fn save_row<R: LockedRow>(&mut self, key: R::Key, row: R) {
         let rows: &mut Rows<R> = self.gather();
         let is_there = rows.0.get(&key).is_some_and(|known| known.is_there);

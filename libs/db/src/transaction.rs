@@ -20,7 +20,8 @@ use futures_util::future::BoxFuture;
 
 use crate::{Db, DbError};
 
-/// An open transaction. It has no public constructor, so what takes `&mut Tx` cannot run outside of one.
+/// An open transaction. It has no public constructor, so what takes `&mut Tx` cannot run outside of
+/// one.
 pub struct Tx<'c> {
     conn: &'c mut AsyncPgConnection,
     application: &'static str,
@@ -29,8 +30,8 @@ pub struct Tx<'c> {
     began_at: Option<DateTime<Utc>>,
 }
 
-/// What is gathered in a transaction and written in one go before it commits: in one round trip, however much it is, and with its
-/// locks held for as short as can be.
+/// What is gathered in a transaction and written in one go before it commits: in one round trip,
+/// however much it is, and with its locks held for as short as can be.
 pub trait Gathered: Any + Send {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>>;
 }
@@ -61,7 +62,8 @@ where
     type Fut = Fut;
 }
 
-/// A plain `async fn(A, B, C) -> Out` that can be called many times, with its future's type in reach of bounds.
+/// A plain `async fn(A, B, C) -> Out` that can be called many times, with its future's type in
+/// reach of bounds.
 pub trait WorkOn<A, B, C>: Fn(A, B, C) -> <Self as WorkOn<A, B, C>>::Fut {
     type Fut: Future<Output = Self::Out>;
     type Out;
@@ -94,9 +96,9 @@ impl<E: From<DbError>> Abort<E> {
 }
 
 impl Db {
-    /// Runs `work` in the transaction `name`: READ COMMITTED, committed when `work` returns `Ok`, rolled back
-    /// when it returns an error, which comes out unchanged. A future that is dropped closes its connection,
-    /// which rolls back as well.
+    /// Runs `work` in the transaction `name`: READ COMMITTED, committed when `work` returns `Ok`,
+    /// rolled back when it returns an error, which comes out unchanged. A future that is dropped
+    /// closes its connection, which rolls back as well.
     pub async fn transaction<R, E, F>(&self, name: &'static str, work: F) -> Result<R, E>
     where
         for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
@@ -106,7 +108,8 @@ impl Db {
         self.transaction_after(name, "BEGIN", work).await
     }
 
-    /// As [`Db::transaction`], but fails, as unavailable, rather than wait longer than `patience` for a lock.
+    /// As [`Db::transaction`], but fails, as unavailable, rather than wait longer than `patience`
+    /// for a lock.
     pub async fn impatient_transaction<R, E, F>(
         &self,
         name: &'static str,
@@ -118,11 +121,19 @@ impl Db {
         R: Send,
         E: From<DbError> + Send,
     {
-        let opening = format!("BEGIN; SET LOCAL lock_timeout = {}", patience.as_millis().max(1));
+        let opening = format!(
+            "BEGIN; SET LOCAL lock_timeout = {}",
+            patience.as_millis().max(1)
+        );
         self.transaction_after(name, &opening, work).await
     }
 
-    async fn transaction_after<R, E, F>(&self, name: &'static str, opening: &str, work: F) -> Result<R, E>
+    async fn transaction_after<R, E, F>(
+        &self,
+        name: &'static str,
+        opening: &str,
+        work: F,
+    ) -> Result<R, E>
     where
         for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,
         R: Send,
@@ -150,7 +161,8 @@ impl Db {
             },
             Err(error) => error,
         };
-        // What cannot be rolled back has lost its connection: the pool closes one whose transaction is open.
+        // What cannot be rolled back has lost its connection: the pool closes one whose transaction
+        // is open.
         if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
             tracing::debug!(transaction = name, %error, "not rolled back");
         }
@@ -175,8 +187,9 @@ impl Db {
     }
 }
 
-/// Commits, or fails. To the COMMIT of a transaction in which a statement has failed, PostgreSQL answers with a
-/// ROLLBACK that the driver takes for success, so another statement goes ahead of it, in the same message.
+/// Commits, or fails. To the COMMIT of a transaction in which a statement has failed, PostgreSQL
+/// answers with a ROLLBACK that the driver takes for success, so another statement goes ahead of
+/// it, in the same message.
 async fn commit(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     conn.batch_execute("SELECT; COMMIT").await?;
     match AnsiTransactionManager::transaction_manager_status_mut(conn) {
@@ -193,8 +206,9 @@ impl Tx<'_> {
         self.application
     }
 
-    /// The database's time when this transaction began: `now()` of its statements. What one replica stores another judges, and
-    /// their clocks differ, so each time that is stored or compared with a stored one is the database's.
+    /// The database's time when this transaction began: `now()` of its statements. What one replica
+    /// stores another judges, and their clocks differ, so each time that is stored or compared with
+    /// a stored one is the database's.
     pub async fn now(&mut self) -> Result<DateTime<Utc>, DbError> {
         if let Some(began_at) = self.began_at {
             return Ok(began_at);
@@ -205,13 +219,14 @@ impl Tx<'_> {
         Ok(began_at)
     }
 
-    /// Takes the `now()` that a statement of this transaction has answered, so that it need not be asked for.
+    /// Takes the `now()` that a statement of this transaction has answered, so that it need not be
+    /// asked for.
     pub fn began_at(&mut self, now: DateTime<Utc>) {
         self.began_at = Some(now);
     }
 
-    /// Runs `announce` once this transaction has committed, and never if it does not: what is counted or told to the
-    /// world must have happened.
+    /// Runs `announce` once this transaction has committed, and never if it does not: what is
+    /// counted or told to the world must have happened.
     pub fn when_committed(&mut self, announce: impl FnOnce() + Send + 'static) {
         self.when_committed.push(Box::new(announce));
     }
@@ -244,7 +259,8 @@ impl Tx<'_> {
         Ok(self.when_committed)
     }
 
-    /// Runs `work` inside a savepoint: its error rolls back what it did, and leaves the transaction usable.
+    /// Runs `work` inside a savepoint: its error rolls back what it did, and leaves the transaction
+    /// usable.
     pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
     where
         for<'t, 'c> F: Work<&'t mut Tx<'c>, Result<R, E>, Fut: Send> + Send,

@@ -1,4 +1,5 @@
-//! HTTP over TLS between the store's own processes. An authority is always named: what the web trusts has no say here.
+//! HTTP over TLS between the store's own processes. An authority is always named: what the web
+//! trusts has no say here.
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
@@ -22,10 +23,14 @@ pub enum HttpsError {
     #[error("{path} holds no {what}")]
     Empty { what: &'static str, path: PathBuf },
     #[error("TLS cannot be set up with {path}")]
-    Tls { path: PathBuf, source: rustls::Error },
+    Tls {
+        path: PathBuf,
+        source: rustls::Error,
+    },
 }
 
-/// A client of servers that an authority in the PEM file `ca` vouches for, under their hosts' names.
+/// A client of servers that an authority in the PEM file `ca` vouches for, under their hosts'
+/// names.
 pub fn client(ca: &Path) -> Result<ClientConfig, HttpsError> {
     let failed = |source| tls(ca, source);
     let mut roots = RootCertStore::empty();
@@ -38,7 +43,8 @@ pub fn client(ca: &Path) -> Result<ClientConfig, HttpsError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// A server that shows the certificates in one PEM file, the server's own first, and has the private key in the other.
+/// A server that shows the certificates in one PEM file, the server's own first, and has the
+/// private key in the other.
 pub fn server(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsError> {
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| HttpsError::Pem {
         what: "a private key",
@@ -96,12 +102,18 @@ mod tests {
         );
         client(&certificate).unwrap();
         server(&certificate, &key).unwrap();
-        let (empty, absent) = (file("empty.pem", "no PEM"), folder.path().join("absent.pem"));
+        let (empty, absent) = (
+            file("empty.pem", "no PEM"),
+            folder.path().join("absent.pem"),
+        );
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let broken = file("broken.pem", broken);
         for wrong in [&empty, &absent, &key, &broken] {
             let name = wrong.display().to_string();
-            assert!(client(wrong).unwrap_err().to_string().contains(&name), "{name}");
+            assert!(
+                client(wrong).unwrap_err().to_string().contains(&name),
+                "{name}"
+            );
             assert!(
                 server(wrong, &key).unwrap_err().to_string().contains(&name),
                 "{name}"

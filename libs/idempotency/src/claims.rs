@@ -5,8 +5,9 @@ use std::{
 
 use crate::{IdempotencyError, IdempotencyKey};
 
-/// The keys whose requests this process has in work, for work that is done before the transaction of the request: of several
-/// requests with one key only one does it. Two processes may do it each; the transaction of one of them is refused.
+/// The keys whose requests this process has in work, for work that is done before the transaction
+/// of the request: of several requests with one key only one does it. Two processes may do it each;
+/// the transaction of one of them is refused.
 #[derive(Clone, Default)]
 pub struct Claims(Arc<Mutex<HashSet<Claimed>>>);
 
@@ -51,7 +52,10 @@ mod tests {
 
     #[test]
     fn a_key_is_claimed_once_until_its_request_is_done() {
-        let (claims, key) = (Claims::default(), "a-key".parse::<IdempotencyKey>().unwrap());
+        let (claims, key) = (
+            Claims::default(),
+            "a-key".parse::<IdempotencyKey>().unwrap(),
+        );
         let take = |caller: &str| claims.take(caller.to_owned(), key.clone());
         let first = take("ada").unwrap();
         assert!(matches!(take("ada"), Err(IdempotencyError::InProgress)));

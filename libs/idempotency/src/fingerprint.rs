@@ -21,8 +21,8 @@ impl FingerprintKey {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
     }
 
-    /// Two requests have one fingerprint if method, path, query and JSON body say the same. The order of an
-    /// object's fields and white space do not count.
+    /// Two requests have one fingerprint if method, path, query and JSON body say the same. The
+    /// order of an object's fields and white space do not count.
     pub fn fingerprint(&self, method: &str, path: &str, query: &str, body: &Value) -> Fingerprint {
         let mut canonical = String::new();
         write_canonical(body, &mut canonical);
@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_order_of_fields_does_not_count() {
-        let one: Value = serde_json::from_str(r#"{"a": 1, "b": {"c": [1, 2], "d": null}}"#).unwrap();
+        let one: Value =
+            serde_json::from_str(r#"{"a": 1, "b": {"c": [1, 2], "d": null}}"#).unwrap();
         let two: Value = serde_json::from_str(r#"{"b":{"d":null,"c":[1,2]},"a":1}"#).unwrap();
         assert!(of("POST", "/x", "", &one) == of("POST", "/x", "", &two));
     }

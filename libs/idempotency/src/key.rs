@@ -5,7 +5,9 @@ use std::str::FromStr;
 pub struct IdempotencyKey(String);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("Idempotency-Key is 1 to 255 visible ASCII characters, bare or as a quoted string (RFC 8941)")]
+#[error(
+    "Idempotency-Key is 1 to 255 visible ASCII characters, bare or as a quoted string (RFC 8941)"
+)]
 pub struct InvalidKey;
 
 impl IdempotencyKey {
@@ -17,7 +19,8 @@ impl IdempotencyKey {
 impl FromStr for IdempotencyKey {
     type Err = InvalidKey;
 
-    /// Reads a structured-field string (`"8e03978e"`), or the bare characters that most clients send.
+    /// Reads a structured-field string (`"8e03978e"`), or the bare characters that most clients
+    /// send.
     fn from_str(header: &str) -> Result<Self, InvalidKey> {
         let header = header.trim_matches([' ', '\t']);
         let key = match header.strip_prefix('"') {

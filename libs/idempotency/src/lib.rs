@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a request that changes something takes effect once, however often it is sent.
 //!
-//! Follows draft-ietf-httpapi-idempotency-key-header-07, and Stripe where the draft is silent. All of it happens
-//! in the transaction of the change itself, so there is no moment at which the change is there and the answer is
-//! not. Only what took effect is stored: a refusal rolls everything back and leaves the key free.
+//! Follows draft-ietf-httpapi-idempotency-key-header-07, and Stripe where the draft is silent. All
+//! of it happens in the transaction of the change itself, so there is no moment at which the change
+//! is there and the answer is not. Only what took effect is stored: a refusal rolls everything back
+//! and leaves the key free.
 
 mod claims;
 mod fingerprint;
@@ -33,7 +34,8 @@ const RIGHTS: [Rights; 4] = [
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Idempotency")]
 pub struct IdempotencySettings {
-    /// Secret under which requests are fingerprinted, or file:/path; the same for all replicas and restarts
+    /// Secret under which requests are fingerprinted, or file:/path; the same for all replicas and
+    /// restarts
     #[arg(long, env = "IDEMPOTENCY_SECRET", hide_env_values = true)]
     pub idempotency_secret: connect::Secret,
 

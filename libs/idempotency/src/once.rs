@@ -97,7 +97,10 @@ struct Known {
 }
 
 /// Takes the key's lock for this transaction and looks whether the request was done before.
-pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Begun<'r>, IdempotencyError> {
+pub async fn begin<'r>(
+    tx: &mut Tx<'_>,
+    request: &'r KeyedRequest,
+) -> Result<Begun<'r>, IdempotencyError> {
     let query = sql_query(
         "SELECT state, status, headers, body, now() AS began_at FROM idempotency_begin($1, $2, $3, $4, $5)",
     )
@@ -106,7 +109,10 @@ pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Beg
     .bind::<Binary, _>(request.fingerprint.as_bytes())
     .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
     .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY);
-    let known: Known = cached(query).get_result(&mut **tx).await.map_err(DbError::from)?;
+    let known: Known = cached(query)
+        .get_result(&mut **tx)
+        .await
+        .map_err(DbError::from)?;
     tx.began_at(known.began_at);
     match known.state.as_str() {
         "new" => Ok(Begun::New(Reservation(request))),
@@ -117,16 +123,17 @@ pub async fn begin<'r>(tx: &mut Tx<'_>, request: &'r KeyedRequest) -> Result<Beg
     }
 }
 
-/// The status of an answer that was forgotten, which no request that took effect is answered with. A version that does not know
-/// of it answers with it as it stands.
+/// The status of an answer that was forgotten, which no request that took effect is answered with.
+/// A version that does not know of it answers with it as it stands.
 const FORGOTTEN: i16 = 410;
 
 impl Known {
     fn into_answer(self) -> Result<StoredAnswer, DbError> {
         let unreadable = |error| DbError::Query(diesel::result::Error::DeserializationError(error));
-        let headers =
-            serde_json::from_value(self.headers.unwrap_or_default()).map_err(|e| unreadable(e.into()))?;
-        let status = u16::try_from(self.status.unwrap_or_default()).map_err(|e| unreadable(e.into()))?;
+        let headers = serde_json::from_value(self.headers.unwrap_or_default())
+            .map_err(|e| unreadable(e.into()))?;
+        let status =
+            u16::try_from(self.status.unwrap_or_default()).map_err(|e| unreadable(e.into()))?;
         Ok(StoredAnswer {
             status,
             headers,
@@ -137,8 +144,13 @@ impl Known {
 
 impl Reservation<'_> {
     /// Stores the answer beside the change that it reports.
-    pub async fn complete(self, tx: &mut Tx<'_>, answer: &StoredAnswer) -> Result<(), IdempotencyError> {
-        let headers = serde_json::to_value(&answer.headers).expect("pairs of strings are always JSON");
+    pub async fn complete(
+        self,
+        tx: &mut Tx<'_>,
+        answer: &StoredAnswer,
+    ) -> Result<(), IdempotencyError> {
+        let headers =
+            serde_json::to_value(&answer.headers).expect("pairs of strings are always JSON");
         let status = i16::try_from(answer.status).expect("an HTTP status has three digits");
         let query = sql_query(
             "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -149,14 +161,17 @@ impl Reservation<'_> {
         .bind::<SmallInt, _>(status)
         .bind::<Jsonb, _>(headers)
         .bind::<Text, _>(&answer.body);
-        let stored = cached(query).execute(&mut **tx).await.map_err(DbError::from)?;
+        let stored = cached(query)
+            .execute(&mut **tx)
+            .await
+            .map_err(DbError::from)?;
         DbError::expect_rows("storing an idempotency key's answer", 1, stored)?;
         Ok(())
     }
 }
 
-/// Forgets every answer that a caller got, and who they are; says how many. Their keys stay used up: a request that is late is
-/// told that it took effect.
+/// Forgets every answer that a caller got, and who they are; says how many. Their keys stay used
+/// up: a request that is late is told that it took effect.
 pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
     let forgotten = sql_query(
         "UPDATE idempotency_keys SET caller = 'forgotten', key = idempotency_forgotten_key(caller, key),
@@ -171,7 +186,12 @@ pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
 }
 
 /// Whether a caller's key was used up, by any request.
-pub async fn is_used(tx: &mut Tx<'_>, caller: &str, key: &str, keep_hours: u32) -> Result<bool, DbError> {
+pub async fn is_used(
+    tx: &mut Tx<'_>,
+    caller: &str,
+    key: &str,
+    keep_hours: u32,
+) -> Result<bool, DbError> {
     let query = sql_query("SELECT idempotency_is_used($1, $2, $3) AS is_used")
         .bind::<Text, _>(caller)
         .bind::<Text, _>(key)

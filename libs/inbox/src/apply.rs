@@ -38,7 +38,8 @@ struct Accepted {
     began_at: DateTime<Utc>,
 }
 
-/// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can mend it.
+/// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can
+/// mend it.
 ///
 /// An error says that nothing has happened, and that the same message should be tried again later.
 pub async fn deliver<S: Send + Sync + 'static>(
@@ -70,7 +71,8 @@ pub async fn deliver<S: Send + Sync + 'static>(
     }
 }
 
-/// Applies messages in one transaction, all or none; fails rather than wait longer than `patience` for a lock.
+/// Applies messages in one transaction, all or none; fails rather than wait longer than `patience`
+/// for a lock.
 pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     db: &Db,
     subscriptions: &Subscriptions<S>,
@@ -84,8 +86,9 @@ pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     .await
 }
 
-/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled back. Unless it was applied
-/// meanwhile: who loses a partition may fail at an event that the next owner applies.
+/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled
+/// back. Unless it was applied meanwhile: who loses a partition may fail at an event that the next
+/// owner applies.
 pub(crate) async fn put_aside(
     db: &Db,
     consumer: &str,
@@ -117,7 +120,9 @@ async fn apply<S: Send + Sync + 'static>(
     state: &S,
     messages: &[&Message],
 ) -> Result<Vec<Outcome>, Failure> {
-    let concerning = messages.iter().filter(|message| subscriptions.concerns(message));
+    let concerning = messages
+        .iter()
+        .filter(|message| subscriptions.concerns(message));
     let concerning: Vec<&Message> = concerning.copied().collect();
     if let Some(refused) = concerning
         .iter()
@@ -136,7 +141,9 @@ async fn apply<S: Send + Sync + 'static>(
     let mut outcomes = Vec::with_capacity(messages.len());
     for message in messages {
         outcomes.push(if subscriptions.concerns(message) {
-            let accepted = accepted.next().expect("there is an answer for each of them");
+            let accepted = accepted
+                .next()
+                .expect("there is an answer for each of them");
             match accepted.as_str() {
                 "new" => handle(tx, subscriptions, state, message).await?,
                 "duplicate" | "known" => Outcome::Duplicate,
@@ -150,7 +157,10 @@ async fn apply<S: Send + Sync + 'static>(
 }
 
 /// Why a message is no event that may be handled, if it is none.
-fn refused<S: Send + Sync + 'static>(subscriptions: &Subscriptions<S>, message: &Message) -> Option<Failure> {
+fn refused<S: Send + Sync + 'static>(
+    subscriptions: &Subscriptions<S>,
+    message: &Message,
+) -> Option<Failure> {
     if let Some(reason) = message.unreadable {
         return Some(Failure::Park {
             code: "unreadable_event",
@@ -164,7 +174,11 @@ fn refused<S: Send + Sync + 'static>(subscriptions: &Subscriptions<S>, message: 
     })
 }
 
-async fn park_behind(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<Outcome, DbError> {
+async fn park_behind(
+    tx: &mut Tx<'_>,
+    consumer: &str,
+    message: &Message,
+) -> Result<Outcome, DbError> {
     parked::park(
         tx,
         consumer,
@@ -192,15 +206,17 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     handle(tx, subscriptions, state, message).await
 }
 
-/// Takes a message for this transaction; `false` if it was applied before. Another transaction that takes it has its turn first.
+/// Takes a message for this transaction; `false` if it was applied before. Another transaction that
+/// takes it has its turn first.
 async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<bool, DbError> {
-    let added =
-        sql_query("INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind::<Text, _>(consumer)
-            .bind::<Uuid, _>(message.id)
-            .bind::<Text, _>(&message.event_type)
-            .execute(&mut **tx)
-            .await?;
+    let added = sql_query(
+        "INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind::<Text, _>(consumer)
+    .bind::<Uuid, _>(message.id)
+    .bind::<Text, _>(&message.event_type)
+    .execute(&mut **tx)
+    .await?;
     Ok(added == 1)
 }
 
@@ -227,10 +243,16 @@ async fn handle<S: Send + Sync + 'static>(
             reason: "nobody handles its type".to_owned(),
         });
     };
-    let trace = message.trace.map_or_else(TraceParent::root, TraceParent::child);
-    let step = Span::begin(subscriptions.name(), Kind::Consumer, trace, message.trace, || {
-        format!("process {}", message.event_type)
-    });
+    let trace = message
+        .trace
+        .map_or_else(TraceParent::root, TraceParent::child);
+    let step = Span::begin(
+        subscriptions.name(),
+        Kind::Consumer,
+        trace,
+        message.trace,
+        || format!("process {}", message.event_type),
+    );
     let span = tracing::info_span!(
         "event",
         event_id = %message.id,
@@ -240,8 +262,8 @@ async fn handle<S: Send + Sync + 'static>(
         trace_id = trace.trace_id(),
     );
     let work = trace.scope(handler(tx, state, message).instrument(span.clone()));
-    // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the partition would wait
-    // without anybody being told.
+    // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the
+    // partition would wait without anybody being told.
     let result = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result.map(|()| Outcome::Applied),
         Err(panic) => Err(Failure::panicked(&*panic)),
@@ -265,19 +287,25 @@ async fn handle<S: Send + Sync + 'static>(
     result
 }
 
-/// Claims messages for this transaction, one after the other and in one round trip; an answer for each.
-async fn accept(tx: &mut Tx<'_>, consumer: &str, messages: &[&Message]) -> Result<Vec<String>, DbError> {
+/// Claims messages for this transaction, one after the other and in one round trip; an answer for
+/// each.
+async fn accept(
+    tx: &mut Tx<'_>,
+    consumer: &str,
+    messages: &[&Message],
+) -> Result<Vec<String>, DbError> {
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
     let keys: Vec<_> = messages.iter().map(|message| message.key.name()).collect();
-    let query = sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted, now() AS began_at")
-        .bind::<Text, _>(consumer)
-        .bind::<Array<Uuid>, _>(ids)
-        .bind::<Array<Text>, _>(types)
-        .bind::<Array<Text>, _>(topics)
-        .bind::<Array<Text>, _>(keys)
-        .bind::<Integer, _>(lock_class::INBOX_KEY);
+    let query =
+        sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted, now() AS began_at")
+            .bind::<Text, _>(consumer)
+            .bind::<Array<Uuid>, _>(ids)
+            .bind::<Array<Text>, _>(types)
+            .bind::<Array<Text>, _>(topics)
+            .bind::<Array<Text>, _>(keys)
+            .bind::<Integer, _>(lock_class::INBOX_KEY);
     let answer: Accepted = cached(query).get_result(&mut **tx).await?;
     tx.began_at(answer.began_at);
     Ok(answer.accepted)

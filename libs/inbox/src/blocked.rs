@@ -38,9 +38,13 @@ pub async fn list(db: &Db, consumer: &str) -> Result<Vec<BlockedEvent>, DbError>
     db.transaction(
         "inbox.list_blocked",
         async |tx| -> Result<Vec<BlockedEvent>, DbError> {
-            let sql = "SELECT event_id, topic, partition, key, type AS event_type, since, attempts, error
+            let sql =
+                "SELECT event_id, topic, partition, key, type AS event_type, since, attempts, error
                    FROM inbox_blocked WHERE consumer = $1 ORDER BY since";
-            Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
+            Ok(sql_query(sql)
+                .bind::<Text, _>(consumer)
+                .load(&mut **tx)
+                .await?)
         },
     )
     .await
@@ -90,8 +94,13 @@ pub(crate) async fn note(
     .await
 }
 
-/// Notes that a partition goes on. What an operator asked for while it waited is then of no use any more.
-pub(crate) async fn clear(db: &Db, consumer: &str, Place(topic, partition): &Place) -> Result<(), DbError> {
+/// Notes that a partition goes on. What an operator asked for while it waited is then of no use any
+/// more.
+pub(crate) async fn clear(
+    db: &Db,
+    consumer: &str,
+    Place(topic, partition): &Place,
+) -> Result<(), DbError> {
     db.transaction("inbox.clear_blocked", async |tx| -> Result<(), DbError> {
         sql_query(
             "WITH gone AS (DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3 RETURNING event_id)

@@ -1,8 +1,9 @@
 //! Whether Kafka's client still knows a broker.
 //!
-//! An answer that names no broker makes librdkafka forget all it knows, those it was configured with included, and with none left
-//! it has nobody to ask (its issue 5301). A cluster of one broker gives such an answer while its controller takes it to be away. The
-//! client then stands still for ever, without an error, and only a new one helps.
+//! An answer that names no broker makes librdkafka forget all it knows, those it was configured
+//! with included, and with none left it has nobody to ask (its issue 5301). A cluster of one broker
+//! gives such an answer while its controller takes it to be away. The client then stands still for
+//! ever, without an error, and only a new one helps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -65,7 +66,11 @@ mod tests {
     fn brokers_are_lost_when_only_the_coordinator_is_left_for_a_while() {
         let brokers = Brokers::default();
         let coordinator = statistics(&["logical"]);
-        for seen in [&coordinator, &statistics(&["logical", "learned"]), &coordinator] {
+        for seen in [
+            &coordinator,
+            &statistics(&["logical", "learned"]),
+            &coordinator,
+        ] {
             brokers.see(seen);
             assert!(brokers.are_lost().now_or_never().is_none());
         }

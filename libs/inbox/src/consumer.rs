@@ -77,7 +77,8 @@ impl Drop for Running {
     }
 }
 
-/// Joins the group and hands events to their handlers until stopped. Workers run on the runtime that calls this.
+/// Joins the group and hands events to their handlers until stopped. Workers run on the runtime
+/// that calls this.
 pub async fn start<S: Clone + Send + Sync + 'static>(
     subscriptions: Subscriptions<S>,
     state: S,
@@ -95,7 +96,10 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
     let subscriptions = subscriptions.prefixed(&kafka.kafka_prefix);
     metrics.expect(&subscriptions.topics(), &subscriptions.event_types());
     let group = kafka.topic(subscriptions.name());
-    let topics = subscriptions.topics().into_iter().map(|topic| kafka.topic(topic));
+    let topics = subscriptions
+        .topics()
+        .into_iter()
+        .map(|topic| kafka.topic(topic));
     let member = Member {
         topics: topics.collect(),
         config: client_config(kafka, settings, &group),
@@ -261,7 +265,8 @@ impl Member {
     }
 }
 
-/// Before a new client, after so many in a row that failed: two processes of one name each end the other's client.
+/// Before a new client, after so many in a row that failed: two processes of one name each end the
+/// other's client.
 fn pause_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(10);
     (BEFORE_A_NEW_CLIENT * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
@@ -273,7 +278,8 @@ fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -
         .set("group.id", group)
         // Also after a deletion of what was not read, which is noted as a gap.
         .set("auto.offset.reset", "earliest")
-        // A broker hands on what lies on its disk without looking at it. The checksum of a batch costs little beside its handlers.
+        // A broker hands on what lies on its disk without looking at it. The checksum of a batch
+        // costs little beside its handlers.
         .set("check.crcs", "true")
         // What a transaction of another producer has not committed is nothing that happened.
         .set("isolation.level", "read_committed")
@@ -292,8 +298,8 @@ fn client_config(kafka: &KafkaSettings, settings: &InboxSettings, group: &str) -
         .set("fetch.error.backoff.ms", "50")
         // For how far behind we are.
         .set("statistics.interval.ms", "5000")
-        // When so many wait here already, it asks again a moment later, not the second that is the default: a backlog would be
-        // worked off at a queue a second.
+        // When so many wait here already, it asks again a moment later, not the second that is the
+        // default: a backlog would be worked off at a queue a second.
         .set("fetch.queue.backoff.ms", "10")
         // Of each partition, which has a queue of its own.
         .set("queued.min.messages", "1000")

@@ -32,7 +32,10 @@ impl<E: Classify> From<E> for Failure {
         if class.is_retried() {
             Self::Retry(Retry { class, code, cause })
         } else {
-            Self::Park { code, reason: cause }
+            Self::Park {
+                code,
+                reason: cause,
+            }
         }
     }
 }

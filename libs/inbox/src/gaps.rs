@@ -1,4 +1,5 @@
-//! Messages that Kafka deleted before a consumer had read them. They stand here until an operator acknowledges them.
+//! Messages that Kafka deleted before a consumer had read them. They stand here until an operator
+//! acknowledges them.
 
 use db::{Db, DbError};
 use diesel::{
@@ -43,8 +44,14 @@ pub async fn list(db: &Db, consumer: &str) -> Result<Vec<Gap>, DbError> {
     .await
 }
 
-/// Says that an operator has seen to what a gap has cost. `false` if there is no such gap, or not any more.
-pub async fn acknowledge(db: &Db, consumer: &str, id: uuid::Uuid, who: &str) -> Result<bool, DbError> {
+/// Says that an operator has seen to what a gap has cost. `false` if there is no such gap, or not
+/// any more.
+pub async fn acknowledge(
+    db: &Db,
+    consumer: &str,
+    id: uuid::Uuid,
+    who: &str,
+) -> Result<bool, DbError> {
     db.transaction("inbox.acknowledge_gap", async |tx| -> Result<bool, DbError> {
         let changed = sql_query(
             "WITH gap AS (UPDATE inbox_gaps SET acknowledged_at = now(), acknowledged_by = $3

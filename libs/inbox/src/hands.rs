@@ -124,8 +124,9 @@ impl Arrivals {
     }
 }
 
-/// Gives each partition that is assigned a queue of its own, so that what is wrong with one is known to be of that one and holds
-/// up no other; and sees to it that a partition is given up only when its worker has finished or rolled back.
+/// Gives each partition that is assigned a queue of its own, so that what is wrong with one is
+/// known to be of that one and holds up no other; and sees to it that a partition is given up only
+/// when its worker has finished or rolled back.
 pub(crate) struct Context {
     pub hands: Hands,
     pub arrivals: Arc<Arrivals>,
@@ -167,7 +168,11 @@ impl Context {
     /// An error in the client's own words, which say more than its code.
     pub fn words(&self, error: &KafkaError) -> String {
         let said = std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner));
-        if said.is_empty() { error.to_string() } else { said }
+        if said.is_empty() {
+            error.to_string()
+        } else {
+            said
+        }
     }
 }
 
@@ -180,7 +185,8 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         self.brokers.see(&statistics);
         for (name, topic) in &statistics.topics {
-            // Partitions that are somebody else's have no lag here, which is said by a negative one.
+            // Partitions that are somebody else's have no lag here, which is said by a negative
+            // one.
             let behind = topic.partitions.values();
             let behind = behind
                 .map(|one| one.consumer_lag.max(one.consumer_lag_stored).max(0))
@@ -196,13 +202,19 @@ impl ConsumerContext for Context {
             Rebalance::Assign(assigned) => self.split(assigned),
             Rebalance::Revoke(revoked) => {
                 let places = places(revoked);
-                self.arrivals.lock().retain(|place, _| !places.contains(place));
+                self.arrivals
+                    .lock()
+                    .retain(|place, _| !places.contains(place));
                 let mut hands = self.hands.lock();
-                let given_up = places.iter().filter_map(|place| hands.remove(place)).collect();
+                let given_up = places
+                    .iter()
+                    .filter_map(|place| hands.remove(place))
+                    .collect();
                 drop(hands);
                 end(given_up);
                 commit(consumer);
-                // librdkafka keeps a pause beyond the assignment; a partition that comes back would stand still for ever.
+                // librdkafka keeps a pause beyond the assignment; a partition that comes back would
+                // stand still for ever.
                 if let Err(error) = consumer.resume(revoked) {
                     tracing::warn!(%error, "revoked partitions not resumed");
                 }

@@ -8,10 +8,11 @@ const MARK: char = '\\';
 /// Characters of such a name that are for people.
 const SHOWN: usize = 80;
 
-/// A message's key: any bytes, which Kafka allows, under a name that is text, which can be stored, indexed and printed.
+/// A message's key: any bytes, which Kafka allows, under a name that is text, which can be stored,
+/// indexed and printed.
 ///
-/// An ordinary key is its own name. The name of any other one tells it from all others by its SHA-256, and ends with what people
-/// see of it.
+/// An ordinary key is its own name. The name of any other one tells it from all others by its
+/// SHA-256, and ends with what people see of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
     name: String,

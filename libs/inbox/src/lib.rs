@@ -1,8 +1,8 @@
 //! The inbox: every event takes effect exactly once.
 //!
-//! An event's id is written in the transaction of its handler, and its offset is stored after the commit. A crash in
-//! between delivers the event again, and then its row is there. What a failure means is decided in one place, by its
-//! class: retry and wait, or park.
+//! An event's id is written in the transaction of its handler, and its offset is stored after the
+//! commit. A crash in between delivers the event again, and then its row is there. What a failure
+//! means is decided in one place, by its class: retry and wait, or park.
 
 mod apply;
 pub mod blocked;
@@ -64,8 +64,8 @@ const RIGHTS: [Rights; 10] = [
     Rights::of_function("inbox_is_clear").service("EXECUTE"),
 ];
 
-/// Days for which each inbox remembers at least. An outbox keeps what it has sent for up to 36 hours and can be asked to send it
-/// again in that time.
+/// Days for which each inbox remembers at least. An outbox keeps what it has sent for up to 36
+/// hours and can be asked to send it again in that time.
 pub const LEAST_DAYS: u16 = 2;
 
 /// Reads `INBOX_DAYS`.
@@ -93,7 +93,8 @@ pub struct InboxSettings {
     #[arg(long, env = "INBOX_BATCH", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     pub inbox_batch: u16,
 
-    /// Transactions that events may have open at the same time; the pool's other connections are for requests
+    /// Transactions that events may have open at the same time; the pool's other connections are
+    /// for requests
     #[arg(long, env = "INBOX_CONCURRENCY", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub inbox_concurrency: u16,
 
@@ -105,21 +106,23 @@ pub struct InboxSettings {
     #[arg(long, env = "INBOX_RETRY_MOST", default_value_t = 10_000)]
     pub inbox_retry_most: u64,
 
-    /// Days for which an applied event is remembered: longer than the topics' retention and the longest outage
+    /// Days for which an applied event is remembered: longer than the topics' retention and the
+    /// longest outage
     #[arg(long, env = "INBOX_DAYS", default_value_t = 14, value_parser = days)]
     pub inbox_days: u16,
 
-    /// Days for which an event that was parked is remembered after it was applied or discarded, so that it is not applied when Kafka
-    /// delivers it again; at least INBOX_DAYS
+    /// Days for which an event that was parked is remembered after it was applied or discarded, so
+    /// that it is not applied when Kafka delivers it again; at least INBOX_DAYS
     #[arg(long, env = "INBOX_PARKED_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub inbox_parked_days: u16,
 
-    /// Seconds for which an event is tried again whose handler has a defect; then it is parked, and its partition goes on
+    /// Seconds for which an event is tried again whose handler has a defect; then it is parked, and
+    /// its partition goes on
     #[arg(long, env = "INBOX_BUG_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub inbox_bug_seconds: u64,
 
-    /// Name of this replica that outlives its restarts; with it a restart does not wait for the old one's
-    /// membership to expire
+    /// Name of this replica that outlives its restarts; with it a restart does not wait for the old
+    /// one's membership to expire
     #[arg(long, env = "INBOX_INSTANCE")]
     pub inbox_instance: Option<String>,
 }
@@ -158,7 +161,10 @@ mod tests {
             assert!(read(days).is_err(), "{days}");
         }
         let why = read("1").unwrap_err().to_string();
-        assert!(why.contains("send an event again for up to 36 hours"), "{why}");
+        assert!(
+            why.contains("send an event again for up to 36 hours"),
+            "{why}"
+        );
         assert_eq!(read("2").unwrap().inbox.inbox_days, LEAST_DAYS);
     }
 }

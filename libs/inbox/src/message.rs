@@ -58,14 +58,16 @@ impl Message {
             partition: raw.partition(),
             offset: raw.offset(),
             key: Key::new(key.unwrap_or_default()),
-            time: header("ce_time").and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
+            time: header("ce_time")
+                .and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
             trace: header("traceparent").and_then(|trace| trace.parse().ok()),
             payload: raw.payload().unwrap_or_default().to_vec(),
             unreadable,
         }
     }
 
-    /// When it was published. An event that was parked keeps no time beside its id, which says it to the millisecond.
+    /// When it was published. An event that was parked keeps no time beside its id, which says it
+    /// to the millisecond.
     pub(crate) fn published_at(&self) -> Option<DateTime<Utc>> {
         let of_id = || {
             let (seconds, nanoseconds) = self.id.get_timestamp()?.to_unix();
@@ -132,7 +134,12 @@ mod tests {
         ("traceparent", TRACE),
     ];
 
-    fn read(headers: &[(&str, &str)], key: Option<&[u8]>, payload: Option<&[u8]>, offset: i64) -> Message {
+    fn read(
+        headers: &[(&str, &str)],
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        offset: i64,
+    ) -> Message {
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, &(key, value)| {
@@ -167,20 +174,29 @@ mod tests {
             (message.key.name(), message.partition, message.offset),
             ("key", 3, 7)
         );
-        assert_eq!(message.time.unwrap().timestamp_micros(), 1_767_323_045_678_901);
+        assert_eq!(
+            message.time.unwrap().timestamp_micros(),
+            1_767_323_045_678_901
+        );
         assert_eq!(message.trace.unwrap().to_string(), TRACE);
         assert_eq!(message.payload, b"{}");
     }
 
     #[test]
     fn a_message_that_is_no_event_says_why_and_is_called_after_its_place() {
-        let wrong_id: Vec<_> = without("ce_id").into_iter().chain([("ce_id", "7")]).collect();
+        let wrong_id: Vec<_> = without("ce_id")
+            .into_iter()
+            .chain([("ce_id", "7")])
+            .collect();
         for (message, why) in [
             (
                 read(&without("ce_id"), Some(b"key"), Some(b"{}"), 7),
                 "the header ce_id",
             ),
-            (read(&wrong_id, Some(b"key"), Some(b"{}"), 7), "the header ce_id"),
+            (
+                read(&wrong_id, Some(b"key"), Some(b"{}"), 7),
+                "the header ce_id",
+            ),
             (
                 read(&without("ce_type"), Some(b"key"), Some(b"{}"), 7),
                 "the header ce_type",

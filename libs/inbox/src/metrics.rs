@@ -64,9 +64,11 @@ telemetry::metrics! {
         blocked: Gauge = "inbox_blocked_partitions";
         /// Partitions that wait because Kafka's client cannot read them; they count as blocked, too
         unreadable: Gauge = "inbox_unreadable_partitions";
-        /// Stretches of messages that Kafka deleted before they were read, until an operator acknowledges them
+        /// Stretches of messages that Kafka deleted before they were read, until an operator
+        /// acknowledges them
         gaps: Gauge = "inbox_gaps";
-        /// Messages that this replica has still to read, by topic; Kafka's client reckons it every five seconds
+        /// Messages that this replica has still to read, by topic; Kafka's client reckons it every
+        /// five seconds
         lag: Family<OfTopic, Gauge> = "inbox_lag_messages";
         /// Events that wait for an operator, by themselves or behind an earlier one of their key
         parked: Gauge = "inbox_parked";
@@ -134,11 +136,15 @@ impl Metrics {
     }
 
     pub(crate) fn retried(&self, event_type: &str) {
-        self.retries.get_or_create_owned(&OfType::from(event_type)).inc();
+        self.retries
+            .get_or_create_owned(&OfType::from(event_type))
+            .inc();
     }
 
     pub(crate) fn is_behind(&self, topic: &str, messages: i64) {
-        self.lag.get_or_create_owned(&OfTopic::from(topic)).set(messages);
+        self.lag
+            .get_or_create_owned(&OfTopic::from(topic))
+            .set(messages);
     }
 
     /// A partition waits until the answer is dropped.
@@ -220,12 +226,14 @@ mod tests {
         let unreadable = metrics.cannot_read();
         let text = shown(&registry);
         assert!(
-            text.contains("inbox_blocked_partitions 1") && text.contains("inbox_unreadable_partitions 1")
+            text.contains("inbox_blocked_partitions 1")
+                && text.contains("inbox_unreadable_partitions 1")
         );
         drop(unreadable);
         let text = shown(&registry);
         assert!(
-            text.contains("inbox_blocked_partitions 0") && text.contains("inbox_unreadable_partitions 0")
+            text.contains("inbox_blocked_partitions 0")
+                && text.contains("inbox_unreadable_partitions 0")
         );
     }
 }

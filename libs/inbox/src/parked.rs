@@ -1,4 +1,5 @@
-//! Events that wait for an operator, and what an operator does about them. Each such act is recorded.
+//! Events that wait for an operator, and what an operator does about them. Each such act is
+//! recorded.
 
 use db::{Db, DbError, Tx, lock_class};
 use diesel::{
@@ -54,8 +55,9 @@ pub(crate) async fn count(db: &Db, consumer: &str) -> Result<i64, DbError> {
     .await
 }
 
-/// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its redelivery meets.
-/// Behind an event in replay it is replayed after it. `false` if it is there already.
+/// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its
+/// redelivery meets. Behind an event in replay it is replayed after it. `false` if it is there
+/// already.
 pub(crate) async fn park(
     tx: &mut Tx<'_>,
     consumer: &str,
@@ -109,18 +111,38 @@ pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> 
     .await
 }
 
-/// Has the consumer apply everything of a key that is parked or discarded, in its order; how many events that are.
-pub async fn replay(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
+/// Has the consumer apply everything of a key that is parked or discarded, in its order; how many
+/// events that are.
+pub async fn replay(
+    db: &Db,
+    consumer: &str,
+    topic: &str,
+    key: &str,
+    who: &str,
+) -> Result<usize, DbError> {
     change(db, consumer, (topic, key), who, &REPLAY).await
 }
 
-/// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
-pub async fn discard(db: &Db, consumer: &str, topic: &str, key: &str, who: &str) -> Result<usize, DbError> {
+/// Gives the parked events of a key up, so that later ones go on; how many. They can still be
+/// replayed.
+pub async fn discard(
+    db: &Db,
+    consumer: &str,
+    topic: &str,
+    key: &str,
+    who: &str,
+) -> Result<usize, DbError> {
     change(db, consumer, (topic, key), who, &DISCARD).await
 }
 
-/// Has a blocked event parked at its next retry. `false` if no partition waits for it, or not any more.
-pub async fn request(db: &Db, consumer: &str, event_id: EventId, who: &str) -> Result<bool, DbError> {
+/// Has a blocked event parked at its next retry. `false` if no partition waits for it, or not any
+/// more.
+pub async fn request(
+    db: &Db,
+    consumer: &str,
+    event_id: EventId,
+    who: &str,
+) -> Result<bool, DbError> {
     db.transaction("inbox.park_request", async |tx| -> Result<bool, DbError> {
         // The note that the partition goes on uses the request up.
         let requested = sql_query(
@@ -168,7 +190,8 @@ async fn change(
     let sql = "UPDATE inbox_parked SET state = $4, changed_at = now(), changed_by = $5
                WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = ANY($6)";
     db.transaction("inbox.change_parked", async |tx| -> Result<usize, DbError> {
-        // An event that is being put behind these is then either changed with them, or put behind what they are now.
+        // An event that is being put behind these is then either changed with them, or put behind
+        // what they are now.
         lock_key(tx, topic, key).await?;
         let changed = sql_query(sql)
             .bind::<Text, _>(consumer)

@@ -25,7 +25,8 @@ impl Partition {
         let stored = offsets
             .add_partition_offset(&self.place.0, self.place.1, Offset::Offset(next))
             .and_then(|()| self.consumer.store_offsets(&offsets));
-        // The partition was taken away meanwhile: its next owner meets these events again and knows them.
+        // The partition was taken away meanwhile: its next owner meets these events again and knows
+        // them.
         if let Err(error) = stored {
             tracing::debug!(%error, topic = self.place.0, partition = self.place.1, "offset not stored");
         }
@@ -49,8 +50,10 @@ impl Partition {
 
     /// The first offset that Kafka still has.
     pub async fn first(&self) -> KafkaResult<i64> {
-        self.ask(|Self { consumer, place }| Ok(consumer.fetch_watermarks(&place.0, place.1, WITHIN)?.0))
-            .await
+        self.ask(|Self { consumer, place }| {
+            Ok(consumer.fetch_watermarks(&place.0, place.1, WITHIN)?.0)
+        })
+        .await
     }
 
     /// The client waits for the answer on the thread that asks.

@@ -31,13 +31,14 @@ use crate::{
 const MANY: usize = 1 << 20;
 /// And goes on with fewer than this.
 const FEW: usize = MANY / 4;
-/// For how long at most the pump waits for the answer that wakes the client: other partitions wait with it.
+/// For how long at most the pump waits for the answer that wakes the client: other partitions wait
+/// with it.
 const WAKE: Duration = Duration::from_millis(20);
 /// A partition that could not be read and says no more of it for so long can be read.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// Takes messages from Kafka and gives each to its partition's worker. It runs on a thread of its own, because a
-/// rebalance is served inside of it and must wait for workers.
+/// Takes messages from Kafka and gives each to its partition's worker. It runs on a thread of its
+/// own, because a rebalance is served inside of it and must wait for workers.
 pub(crate) struct Pump<S> {
     pub consumer: Arc<StreamConsumer<Context>>,
     pub hands: Hands,
@@ -56,10 +57,11 @@ pub(crate) struct Pump<S> {
 /// Why a pump has ended.
 pub(crate) enum Ended {
     Stopped,
-    /// There must be a new client: this one has lost all brokers, or is to be replaced as if it had.
+    /// There must be a new client: this one has lost all brokers, or is to be replaced as if it
+    /// had.
     Lost,
-    /// There must be a new client: this one met an error after which it does nothing any more, such as that another process uses its
-    /// name.
+    /// There must be a new client: this one met an error after which it does nothing any more, such
+    /// as that another process uses its name.
     Failed(String),
 }
 
@@ -69,7 +71,8 @@ impl<S: Send + Sync + 'static> Pump<S> {
         mut resumed: mpsc::UnboundedReceiver<Place>,
         stop: CancellationToken,
     ) -> Ended {
-        // What reads the partitions is on this thread, too: it gets nothing while a rebalance is served.
+        // What reads the partitions is on this thread, too: it gets nothing while a rebalance is
+        // served.
         let readers = LocalSet::new();
         readers.run_until(self.take_in(&mut resumed, stop)).await
     }
@@ -150,8 +153,9 @@ impl<S: Send + Sync + 'static> Pump<S> {
         }
     }
 
-    /// What came behind the error must not be taken, or what could not be read would be passed over: a pause throws it away, and the
-    /// client goes on after the last message that was handed over.
+    /// What came behind the error must not be taken, or what could not be read would be passed
+    /// over: a pause throws it away, and the client goes on after the last message that was handed
+    /// over.
     async fn wait_until_readable(&self, place: &Place, error: &KafkaError, attempts: i32) {
         let cause = self.consumer.context().words(error);
         if let Err(error) = self.consumer.pause(&place.list()) {
@@ -178,13 +182,15 @@ impl<S: Send + Sync + 'static> Pump<S> {
             .or_insert_with(|| self.new_worker(place.clone()));
         let weight = message.weight();
         let queued = hand.queued.fetch_add(weight, Ordering::SeqCst) + weight;
-        // A worker that has ended was stopped, and its partition is being given up: the next owner gets the message.
+        // A worker that has ended was stopped, and its partition is being given up: the next owner
+        // gets the message.
         let _ = hand.items.send(Item::Message(message));
         if queued > MANY && !hand.paused.swap(true, Ordering::SeqCst) {
             if let Err(error) = self.consumer.pause(&place.list()) {
                 tracing::warn!(%error, topic = place.0, partition = place.1, "partition not paused");
             }
-            // The worker may have drained it before it could see that it is paused, and will then never ask for more.
+            // The worker may have drained it before it could see that it is paused, and will then
+            // never ask for more.
             self.resume(&place, hand);
         }
     }
@@ -206,8 +212,8 @@ impl<S: Send + Sync + 'static> Pump<S> {
         if let Err(error) = self.consumer.resume(&place.list()) {
             tracing::warn!(%error, topic = place.0, partition = place.1, "partition not resumed");
         }
-        // The client's thread would look at the partition again when something wakes it, within a second. A request to the
-        // partition's broker does; what it answers is not needed.
+        // The client's thread would look at the partition again when something wakes it, within a
+        // second. A request to the partition's broker does; what it answers is not needed.
         let _ = self.consumer.fetch_watermarks(&place.0, place.1, WAKE);
     }
 

@@ -64,7 +64,10 @@ pub(crate) async fn run<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
                     while replay_next(&shared, &key).await {}
                 }
             }
-            Err(error) => tracing::debug!(error = cause_chain(&error), "cannot look for events to replay"),
+            Err(error) => tracing::debug!(
+                error = cause_chain(&error),
+                "cannot look for events to replay"
+            ),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -86,22 +89,25 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
     let mut tried = None;
     let replayed = shared
         .db
-        .transaction("inbox.replay", async |tx| -> Result<Option<Replayed>, Failure> {
-            parked::lock_key(tx, &key.topic, &key.key).await?;
-            let Some(row) = first(tx, shared.consumer(), key).await? else {
-                return Ok(None);
-            };
-            let is_foreign = row.code == FOREIGN;
-            let message = tried.insert(row.into_message(key));
-            let outcome = if is_foreign || shared.subscriptions.foreign(message).is_some() {
-                Replayed::PassedOver
-            } else {
-                apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
-                Replayed::Applied
-            };
-            done_with(tx, shared.consumer(), message.id, outcome).await?;
-            Ok(Some(outcome))
-        })
+        .transaction(
+            "inbox.replay",
+            async |tx| -> Result<Option<Replayed>, Failure> {
+                parked::lock_key(tx, &key.topic, &key.key).await?;
+                let Some(row) = first(tx, shared.consumer(), key).await? else {
+                    return Ok(None);
+                };
+                let is_foreign = row.code == FOREIGN;
+                let message = tried.insert(row.into_message(key));
+                let outcome = if is_foreign || shared.subscriptions.foreign(message).is_some() {
+                    Replayed::PassedOver
+                } else {
+                    apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
+                    Replayed::Applied
+                };
+                done_with(tx, shared.consumer(), message.id, outcome).await?;
+                Ok(Some(outcome))
+            },
+        )
         .await;
     let Some(message) = tried else {
         return false;
@@ -125,7 +131,9 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
         Err(
             Failure::Park { code, reason }
             | Failure::Retry(Retry {
-                code, cause: reason, ..
+                code,
+                cause: reason,
+                ..
             }),
         ) => {
             tracing::error!(event_id = %message.id, event_type = message.event_type, key = key.key, code, reason, "parked event failed again");
@@ -135,7 +143,8 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
     false
 }
 
-/// Puts all of a key back to where the operator took it from, with the new reason at the event that failed.
+/// Puts all of a key back to where the operator took it from, with the new reason at the event that
+/// failed.
 async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, reason: &str) {
     let consumer = shared.consumer();
     let parked = shared
@@ -159,7 +168,10 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, r
         })
         .await;
     if let Err(error) = parked {
-        tracing::warn!(error = cause_chain(&error), "a failed replay stays in replay");
+        tracing::warn!(
+            error = cause_chain(&error),
+            "a failed replay stays in replay"
+        );
     }
 }
 
@@ -178,7 +190,12 @@ async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<Park
     Ok(first.filter(|row| row.state == "replay"))
 }
 
-async fn done_with(tx: &mut Tx<'_>, consumer: &str, id: EventId, outcome: Replayed) -> Result<(), DbError> {
+async fn done_with(
+    tx: &mut Tx<'_>,
+    consumer: &str,
+    id: EventId,
+    outcome: Replayed,
+) -> Result<(), DbError> {
     let sql = "UPDATE inbox_parked SET state = $3, changed_at = now() WHERE consumer = $1 AND event_id = $2";
     let changed = sql_query(sql)
         .bind::<Text, _>(consumer)

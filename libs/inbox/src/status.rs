@@ -24,7 +24,8 @@ pub struct InboxStatus {
     pub in_replay: i64,
     #[diesel(sql_type = BigInt)]
     pub discarded: i64,
-    /// Stretches of messages that Kafka deleted before they were read, and that no operator has acknowledged.
+    /// Stretches of messages that Kafka deleted before they were read, and that no operator has
+    /// acknowledged.
     #[diesel(sql_type = BigInt)]
     pub gaps: i64,
 }

@@ -35,8 +35,10 @@ where
     S: Sync + 'static,
     E: Event,
     Err: Classify,
-    for<'t, 'c> F:
-        WorkOn<&'t mut Tx<'c>, &'t S, Delivery<E>, Out = Result<(), Err>, Fut: Send> + Send + Sync + 'static,
+    for<'t, 'c> F: WorkOn<&'t mut Tx<'c>, &'t S, Delivery<E>, Out = Result<(), Err>, Fut: Send>
+        + Send
+        + Sync
+        + 'static,
 {
     fn call<'t>(
         &'t self,
@@ -59,7 +61,9 @@ type Lock = for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Resul
 
 /// Locks the rows that events share with others.
 type LockShared = Arc<
-    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t [&'t Message]) -> BoxFuture<'t, Result<(), DbError>> + Send + Sync,
+    dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t [&'t Message]) -> BoxFuture<'t, Result<(), DbError>>
+        + Send
+        + Sync,
 >;
 
 /// What a service listens to, and who handles it.
@@ -126,8 +130,8 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says that handlers lock the row `R` that an event's key names, if it names one: those of all events that share a
-    /// transaction are then locked at once.
+    /// Says that handlers lock the row `R` that an event's key names, if it names one: those of all
+    /// events that share a transaction are then locked at once.
     #[must_use]
     pub fn lock<R: LockedRow<Key: FromStr>>(self) -> Self {
         let lock: Lock = |tx, keys| {
@@ -140,13 +144,16 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says which rows `R` handlers lock beside the one that an event's key names, such as accounts or shelves: those of all
-    /// events that share a transaction are locked at once, after all that are named by keys. So two transactions never wait for
-    /// each other.
+    /// Says which rows `R` handlers lock beside the one that an event's key names, such as accounts
+    /// or shelves: those of all events that share a transaction are locked at once, after all that
+    /// are named by keys. So two transactions never wait for each other.
     #[must_use]
     pub fn then_lock<R: LockedRow>(self, keys: fn(&mut Tx<'_>, &Message) -> Vec<R::Key>) -> Self {
         let lock: LockShared = Arc::new(move |tx, messages| {
-            let keys: Vec<R::Key> = messages.iter().flat_map(|message| keys(tx, message)).collect();
+            let keys: Vec<R::Key> = messages
+                .iter()
+                .flat_map(|message| keys(tx, message))
+                .collect();
             tx.lock_rows::<R>(keys).boxed()
         });
         Self {
@@ -155,7 +162,8 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says that nobody waits for what the handlers do: events may then rest for a moment, and more of them share a transaction.
+    /// Says that nobody waits for what the handlers do: events may then rest for a moment, and more
+    /// of them share a transaction.
     #[must_use]
     pub fn unhurried(self) -> Self {
         Self {
@@ -168,7 +176,11 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         self.is_unhurried
     }
 
-    pub(crate) async fn lock_rows(&self, tx: &mut Tx<'_>, messages: &[&Message]) -> Result<(), DbError> {
+    pub(crate) async fn lock_rows(
+        &self,
+        tx: &mut Tx<'_>,
+        messages: &[&Message],
+    ) -> Result<(), DbError> {
         if let Some(lock) = self.lock {
             let keys: Vec<&str> = messages.iter().map(|message| message.key.name()).collect();
             lock(tx, &keys).await?;
@@ -223,7 +235,8 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         self.routes.keys().copied().collect()
     }
 
-    /// Whether somebody here has to look at a message. One that does not say its type may be for anybody.
+    /// Whether somebody here has to look at a message. One that does not say its type may be for
+    /// anybody.
     pub(crate) fn concerns(&self, message: &Message) -> bool {
         self.routes.contains_key(message.event_type.as_str()) || message.event_type == UNREADABLE
     }
@@ -232,8 +245,9 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         self.routes.get(event_type).map(|route| &route.handler)
     }
 
-    /// Why a message is not believed, if it is not: a type of event is its producer's, who publishes it on one topic and
-    /// names itself in the last part of the source. A topic has its producer's name.
+    /// Why a message is not believed, if it is not: a type of event is its producer's, who
+    /// publishes it on one topic and names itself in the last part of the source. A topic has its
+    /// producer's name.
     pub(crate) fn foreign(&self, message: &Message) -> Option<String> {
         let producer = self.routes.get(message.event_type.as_str())?.topic;
         let Message { topic, source, .. } = message;

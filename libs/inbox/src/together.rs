@@ -1,5 +1,5 @@
-//! Events of several partitions share a transaction: its begin, its commit, the wait for the disk, the claims of the events and
-//! what they publish are then paid once.
+//! Events of several partitions share a transaction: its begin, its commit, the wait for the disk,
+//! the claims of the events and what they publish are then paid once.
 
 use std::{
     sync::{
@@ -18,14 +18,16 @@ use crate::{Message, Outcome, apply, worker::Shared};
 
 /// For how long a worker waits for others to be done before it goes on by itself.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Nor do many events wait any longer for a row that somebody else has: each by itself only holds up its own partition.
+/// Nor do many events wait any longer for a row that somebody else has: each by itself only holds
+/// up its own partition.
 const LOCK_PATIENCE: Duration = Duration::from_millis(50);
-/// Nor does anybody wait any longer for a handler of somebody else's event: all are rolled back and done one by one, where what is
-/// slow is slow alone. Many times what so many events take.
+/// Nor does anybody wait any longer for a handler of somebody else's event: all are rolled back and
+/// done one by one, where what is slow is slow alone. Many times what so many events take.
 const WORK_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest rest after a transaction.
 const LONGEST_REST: Duration = Duration::from_millis(12);
-/// The rest after each transaction where nobody waits for them. With it a worker is served well before it loses its patience.
+/// The rest after each transaction where nobody waits for them. With it a worker is served well
+/// before it loses its patience.
 const UNHURRIED_REST: Duration = Duration::from_millis(60);
 
 /// What a worker has in hand.
@@ -49,8 +51,8 @@ pub(crate) fn together() -> (Together, Carrier) {
 }
 
 impl Together {
-    /// Applies the messages of a partition, with those of others that are there at the moment. `None` says that nothing has
-    /// happened, and that each should be applied by itself.
+    /// Applies the messages of a partition, with those of others that are there at the moment.
+    /// `None` says that nothing has happened, and that each should be applied by itself.
     pub async fn apply(&self, messages: &Arc<Vec<Message>>) -> Option<Vec<Outcome>> {
         let taken = Arc::new(AtomicBool::new(false));
         let (answer, mut answered) = oneshot::channel();
@@ -71,11 +73,12 @@ impl Together {
 }
 
 impl Carrier {
-    /// One transaction after the other, each with all that is there, for as long as workers offer something.
+    /// One transaction after the other, each with all that is there, for as long as workers offer
+    /// something.
     pub async fn run<S: Send + Sync + 'static>(mut self, shared: Arc<Shared<S>>) {
         let most = usize::from(shared.settings.inbox_batch);
-        // Half as many after a failure, and one more after a success: with more than one replica, the more events are
-        // together the sooner two transactions stand in each other's way.
+        // Half as many after a failure, and one more after a success: with more than one replica,
+        // the more events are together the sooner two transactions stand in each other's way.
         let mut wanted = most;
         let mut rested = Instant::now();
         loop {
@@ -83,7 +86,10 @@ impl Carrier {
             let Some(offers) = self.next(wanted).await else {
                 return;
             };
-            let messages: Vec<&Message> = offers.iter().flat_map(|offer| offer.messages.iter()).collect();
+            let messages: Vec<&Message> = offers
+                .iter()
+                .flat_map(|offer| offer.messages.iter())
+                .collect();
             let events = messages.len();
             // What is left need not be waited for.
             let is_full = events >= wanted;
@@ -96,7 +102,8 @@ impl Carrier {
                     state,
                     ..
                 } = &*shared;
-                let work = apply::apply_together(db, subscriptions, state, &messages, LOCK_PATIENCE);
+                let work =
+                    apply::apply_together(db, subscriptions, state, &messages, LOCK_PATIENCE);
                 tokio::time::timeout(WORK_PATIENCE, work).await
             };
             match applied {
@@ -148,8 +155,9 @@ impl Carrier {
     }
 }
 
-/// For as long as a transaction took, for each of its events but the first. Whoever is alone never waits for the carrier; the more
-/// come at once, the more are taken together, and the fewer transactions there are.
+/// For as long as a transaction took, for each of its events but the first. Whoever is alone never
+/// waits for the carrier; the more come at once, the more are taken together, and the fewer
+/// transactions there are.
 fn rest(took: Duration, events: usize) -> Duration {
     let others = u32::try_from(events.saturating_sub(1)).unwrap_or(u32::MAX);
     took.saturating_mul(others).min(LONGEST_REST)

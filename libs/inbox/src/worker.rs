@@ -46,7 +46,10 @@ impl<S> Shared<S> {
 
     /// Waits until there may be one more transaction.
     pub async fn room(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.room.acquire().await.expect("the semaphore is never closed")
+        self.room
+            .acquire()
+            .await
+            .expect("the semaphore is never closed")
     }
 }
 
@@ -61,7 +64,8 @@ pub(crate) struct Worker<S> {
     /// Told of progress: the offset from which the group would go on.
     pub done: Box<dyn Fn(i64) + Send + Sync>,
     pub partition: Partition,
-    /// Whether the database may still say that this partition waits. The owner before this one may have said so.
+    /// Whether the database may still say that this partition waits. The owner before this one may
+    /// have said so.
     pub noted: bool,
     /// While the partition cannot be read.
     pub unreadable: Option<Unreadable>,
@@ -135,7 +139,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
             let received = self.items.recv_many(&mut items, most);
             let received = stop.run_until_cancelled(async {
                 match self.position.next {
-                    Some(_) => tokio::time::timeout_at(self.position.due, received).await.ok(),
+                    Some(_) => tokio::time::timeout_at(self.position.due, received)
+                        .await
+                        .ok(),
                     None => Some(received.await),
                 }
             });
@@ -150,7 +156,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         Some(items)
     }
 
-    /// Sees whether Kafka has deleted what comes after that which is done. `false` if the worker was stopped before it knew.
+    /// Sees whether Kafka has deleted what comes after that which is done. `false` if the worker
+    /// was stopped before it knew.
     async fn begin(&mut self) -> bool {
         let mut attempts = 0;
         loop {
@@ -177,8 +184,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
         }
     }
 
-    /// What is committed is exact. Where Kafka has forgotten that, as it does when a group was away for long, what was noted here
-    /// may be a minute older.
+    /// What is committed is exact. Where Kafka has forgotten that, as it does when a group was away
+    /// for long, what was noted here may be a minute older.
     async fn where_to_begin(&self) -> Result<Option<i64>, String> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
         match self.partition.committed().await {
@@ -196,14 +203,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
         expected.filter(|next| message.offset > *next)
     }
 
-    /// Sees whether Kafka has deleted what was to come, at `next`, and notes it. What comes now, if it was; `None` if the worker was
-    /// stopped before it knew.
+    /// Sees whether Kafka has deleted what was to come, at `next`, and notes it. What comes now, if
+    /// it was; `None` if the worker was stopped before it knew.
     async fn look_behind(&self, next: i64) -> Option<i64> {
         let mut attempts = 0;
         loop {
             match self.note_gap(next).await {
                 Ok(first) => return Some(next.max(first)),
-                Err(cause) => tracing::debug!(cause, "not known yet whether Kafka has deleted anything"),
+                Err(cause) => {
+                    tracing::debug!(cause, "not known yet whether Kafka has deleted anything");
+                }
             }
             attempts += 1;
             if !self.pause(attempts).await {
@@ -212,11 +221,15 @@ impl<S: Send + Sync + 'static> Worker<S> {
         }
     }
 
-    /// The first offset that Kafka has. If that is behind `next`, a gap is noted. If not, nothing was lost: there are offsets
-    /// without a message, such as those of transactions.
+    /// The first offset that Kafka has. If that is behind `next`, a gap is noted. If not, nothing
+    /// was lost: there are offsets without a message, such as those of transactions.
     async fn note_gap(&self, next: i64) -> Result<i64, String> {
         let place = &self.partition.place;
-        let first = self.partition.first().await.map_err(|error| error.to_string())?;
+        let first = self
+            .partition
+            .first()
+            .await
+            .map_err(|error| error.to_string())?;
         if first > next {
             gaps::note(&self.shared.db, self.shared.consumer(), place, next, first)
                 .await
@@ -360,8 +373,14 @@ impl<S: Send + Sync + 'static> Worker<S> {
         apply::deliver(db, subscriptions, state, message).await
     }
 
-    /// Notes that the partition waits, and parks the message if an operator wants it out of the way.
-    async fn wait_noted(&mut self, message: &Message, retry: &Retry, attempts: i32) -> Option<Outcome> {
+    /// Notes that the partition waits, and parks the message if an operator wants it out of the
+    /// way.
+    async fn wait_noted(
+        &mut self,
+        message: &Message,
+        retry: &Retry,
+        attempts: i32,
+    ) -> Option<Outcome> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
         self.noted = true;
         // If the database is away, this is all the more a reason to wait.
@@ -378,7 +397,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
         let reason = format!("{}: {}", retry.code, retry.cause);
         // If the database is away, it is tried again as before.
-        apply::put_aside(db, consumer, message, "bug", &reason).await.ok()
+        apply::put_aside(db, consumer, message, "bug", &reason)
+            .await
+            .ok()
     }
 
     /// The partition goes on: nobody must read any more that it waits.
@@ -435,7 +456,8 @@ impl Defect {
     }
 }
 
-/// Twice as long each time, up to a limit; half of it by chance, so that partitions do not retry in step.
+/// Twice as long each time, up to a limit; half of it by chance, so that partitions do not retry in
+/// step.
 pub(crate) fn backoff(settings: &InboxSettings, attempts: i32) -> Duration {
     let doubled = settings
         .inbox_retry_first
@@ -483,9 +505,17 @@ mod tests {
     #[test]
     fn pauses_grow_to_their_limit() {
         let settings = InboxSettings::default();
-        for (attempts, least, most) in [(1, 50, 100), (2, 100, 200), (4, 400, 800), (30, 5_000, 10_000)] {
+        for (attempts, least, most) in [
+            (1, 50, 100),
+            (2, 100, 200),
+            (4, 400, 800),
+            (30, 5_000, 10_000),
+        ] {
             let pause = backoff(&settings, attempts).as_millis();
-            assert!((least..=most).contains(&pause), "attempt {attempts}: {pause} ms");
+            assert!(
+                (least..=most).contains(&pause),
+                "attempt {attempts}: {pause} ms"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! What must always hold inside one database, as queries whose every row is a contradiction. One snapshot of the database
-//! is proof. `cargo tovar verify` names the rows, and each service counts its own for its metrics.
+//! What must always hold inside one database, as queries whose every row is a contradiction. One
+//! snapshot of the database is proof. `cargo tovar verify` names the rows, and each service counts
+//! its own for its metrics.
 
 pub mod captures;
 pub mod ends;
@@ -15,8 +16,8 @@ pub struct Check {
     pub service: &'static str,
     /// What a row is, in words.
     pub what: &'static str,
-    /// Two texts a row: the id of what contradicts, and how. The setting `tovar.key_hours` must say for how long
-    /// idempotency keys are kept.
+    /// Two texts a row: the id of what contradicts, and how. The setting `tovar.key_hours` must say
+    /// for how long idempotency keys are kept.
     pub sql: &'static str,
 }
 

@@ -1,7 +1,7 @@
 /// What kind of failure an error is.
 ///
-/// The class alone decides the HTTP status, whether a consumer retries or parks, the log level and the
-/// metric label; no other place in the store judges an error.
+/// The class alone decides the HTTP status, whether a consumer retries or parks, the log level and
+/// the metric label; no other place in the store judges an error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Class {
     /// The request cannot be read: 400.
@@ -75,8 +75,8 @@ impl Class {
 
 /// An error that says what kind of failure it is.
 ///
-/// Its `Display` is the message for the client; its `source` chain is the cause for the operator and never
-/// leaves the service.
+/// Its `Display` is the message for the client; its `source` chain is the cause for the operator
+/// and never leaves the service.
 pub trait Classify: std::error::Error + Send + Sync + 'static {
     fn class(&self) -> Class;
 
@@ -88,7 +88,8 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
         matches!(self.class(), Class::Unavailable | Class::Limited).then_some(1)
     }
 
-    /// The total that an order has now, in minor units, where the error is that it is another one than its customer expects.
+    /// The total that an order has now, in minor units, where the error is that it is another one
+    /// than its customer expects.
     fn total(&self) -> Option<i64> {
         None
     }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::time::to_microseconds;
 
-/// Where the time comes from. Injected, so that a test can set it; `Utc::now` is banned everywhere else.
+/// Where the time comes from. Injected, so that a test can set it; `Utc::now` is banned everywhere
+/// else.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 

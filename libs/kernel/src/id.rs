@@ -52,8 +52,8 @@ impl<T> Id<T> {
 const TAIL: u128 = 0xfff;
 
 impl OrderId {
-    /// A new id for an order of this customer: UUIDv7 that ends as the customer's, so that whose it is shows in any tool. The time
-    /// and the counter that make ids sort stand before these digits.
+    /// A new id for an order of this customer: UUIDv7 that ends as the customer's, so that whose it
+    /// is shows in any tool. The time and the counter that make ids sort stand before these digits.
     pub fn of(customer: UserId) -> Self {
         let (new, customer) = (Uuid::now_v7().as_u128(), customer.0.as_u128());
         Self::from_uuid(Uuid::from_u128((new & !TAIL) | (customer & TAIL)))

@@ -10,8 +10,9 @@ use diesel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount in the minor units of the shop's one currency (cents). Not a number: it can only be added,
-/// taken away and multiplied by a count, and each of these says when the result does not fit.
+/// An amount in the minor units of the shop's one currency (cents). Not a number: it can only be
+/// added, taken away and multiplied by a count, and each of these says when the result does not
+/// fit.
 #[derive(
     Clone,
     Copy,
@@ -35,8 +36,8 @@ pub struct Money(i64);
 impl Money {
     pub const ZERO: Self = Self(0);
 
-    /// The most that one request may move: a billion units of a currency with cents. Sums of many such
-    /// amounts still fit into 64 bits.
+    /// The most that one request may move: a billion units of a currency with cents. Sums of many
+    /// such amounts still fit into 64 bits.
     pub const MAX_INPUT: Self = Self(100_000_000_000);
 
     pub const fn from_minor(minor_units: i64) -> Self {
@@ -192,7 +193,10 @@ mod tests {
             None
         );
         assert_eq!(Money::from_minor(i64::MAX).times(2), None);
-        assert_eq!(Money::from_minor(250).times(4), Some(Money::from_minor(1000)));
+        assert_eq!(
+            Money::from_minor(250).times(4),
+            Some(Money::from_minor(1000))
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
-/// Bytes that others chose, as people see them: on one line, with an escape for each byte that is no printable text, and of
-/// more than `most` characters only the first, with how many bytes there are.
+/// Bytes that others chose, as people see them: on one line, with an escape for each byte that is
+/// no printable text, and of more than `most` characters only the first, with how many bytes there
+/// are.
 ///
 /// What this returns can be stored as text, logged and printed, whatever the bytes are.
 pub fn shown(bytes: &[u8], most: usize) -> String {

@@ -1,7 +1,8 @@
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// A name that people gave something: the text without blanks around it, if it fits into one line, shows something, and has at
-/// most `most` characters. What it shows is left as it was written: a label names nothing to a program.
+/// A name that people gave something: the text without blanks around it, if it fits into one line,
+/// shows something, and has at most `most` characters. What it shows is left as it was written: a
+/// label names nothing to a program.
 pub fn label(text: &str, most: usize) -> Option<&str> {
     let label = text.trim();
     let fits = label.chars().count() <= most && label.chars().all(is_of_one_line);
@@ -10,14 +11,20 @@ pub fn label(text: &str, most: usize) -> Option<&str> {
 
 fn is_of_one_line(c: char) -> bool {
     use GeneralCategory::{Control, LineSeparator, ParagraphSeparator};
-    !matches!(c.general_category(), Control | LineSeparator | ParagraphSeparator)
+    !matches!(
+        c.general_category(),
+        Control | LineSeparator | ParagraphSeparator
+    )
 }
 
-/// Whether a character is drawn, also when it stands alone. Blanks are not, marks only on others, and what directs others is
-/// never seen.
+/// Whether a character is drawn, also when it stands alone. Blanks are not, marks only on others,
+/// and what directs others is never seen.
 fn shows(c: char) -> bool {
     use GeneralCategoryGroup::{Letter, Number, Punctuation, Symbol};
-    matches!(c.general_category_group(), Letter | Number | Punctuation | Symbol) && !FILLERS.contains(&c)
+    matches!(
+        c.general_category_group(),
+        Letter | Number | Punctuation | Symbol
+    ) && !FILLERS.contains(&c)
 }
 
 /// Letters and signs by their category, which are drawn as blanks: of Hangul and of Braille.

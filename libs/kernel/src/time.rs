@@ -3,14 +3,16 @@ use std::{borrow::Cow, str::FromStr};
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A point in time that came from outside, as the store keeps it: in microseconds, which is what PostgreSQL has, and
-/// in the years 1 to 9999, which RFC 3339 can write.
+/// A point in time that came from outside, as the store keeps it: in microseconds, which is what
+/// PostgreSQL has, and in the years 1 to 9999, which RFC 3339 can write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(DateTime<Utc>);
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a time is written as RFC 3339 has it, such as 2030-01-31T10:00:00Z, with a year from 0001 to 9999")]
+#[error(
+    "a time is written as RFC 3339 has it, such as 2030-01-31T10:00:00Z, with a year from 0001 to 9999"
+)]
 pub struct InvalidTimestamp;
 
 impl Timestamp {
@@ -76,7 +78,10 @@ mod tests {
 
     #[test]
     fn a_time_has_microseconds_and_a_year_of_four_digits() {
-        let read = |text: &str| text.parse::<Timestamp>().map(|time| time.get().to_rfc3339());
+        let read = |text: &str| {
+            text.parse::<Timestamp>()
+                .map(|time| time.get().to_rfc3339())
+        };
         for (text, kept) in [
             ("2030-01-31T10:00:00Z", "2030-01-31T10:00:00+00:00"),
             (
@@ -88,7 +93,10 @@ mod tests {
                 "2030-01-31T08:00:00.999999+00:00",
             ),
             ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
-            ("9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59.999999+00:00"),
+            (
+                "9999-12-31T23:59:59.9999999Z",
+                "9999-12-31T23:59:59.999999+00:00",
+            ),
         ] {
             assert_eq!(read(text).as_deref(), Ok(kept), "{text}");
         }

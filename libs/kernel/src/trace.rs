@@ -8,8 +8,8 @@ tokio::task_local! {
 
 /// Where a piece of work stands in its trace, as W3C Trace Context writes it.
 ///
-/// It travels with the task, from the HTTP request through the outbox row and the Kafka header into the
-/// consumer, so that one order is one trace.
+/// It travels with the task, from the HTTP request through the outbox row and the Kafka header into
+/// the consumer, so that one order is one trace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace_id: u128,
@@ -18,7 +18,9 @@ pub struct TraceParent {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("not a traceparent by W3C Trace Context: 00-<32 hex digits>-<16 hex digits>-<2 hex digits>")]
+#[error(
+    "not a traceparent by W3C Trace Context: 00-<32 hex digits>-<16 hex digits>-<2 hex digits>"
+)]
 pub struct InvalidTraceParent;
 
 impl TraceParent {
@@ -67,7 +69,8 @@ impl TraceParent {
     }
 }
 
-/// Eight random bytes of a UUIDv4; never zero, which would be invalid, because the variant bits are set.
+/// Eight random bytes of a UUIDv4; never zero, which would be invalid, because the variant bits are
+/// set.
 fn random_span() -> u64 {
     Uuid::new_v4().as_u64_pair().1
 }

@@ -68,7 +68,11 @@ impl Purpose {
     /// Of a request with this method and path.
     pub fn of(method: &str, path: &str) -> Self {
         let is_log_in = match method {
-            "POST" => path == "/api/users" || path == "/api/sessions" || path.starts_with("/api/sessions/"),
+            "POST" => {
+                path == "/api/users"
+                    || path == "/api/sessions"
+                    || path.starts_with("/api/sessions/")
+            }
             "PATCH" => path == "/api/users/me",
             _ => false,
         };
@@ -198,7 +202,10 @@ fn at_least_one(count: u32) -> NonZeroU32 {
     NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
 }
 
-fn check<K: Clone + Eq + std::hash::Hash>(limiter: &Keyed<K>, who: &K) -> Result<(), TooManyRequests> {
+fn check<K: Clone + Eq + std::hash::Hash>(
+    limiter: &Keyed<K>,
+    who: &K,
+) -> Result<(), TooManyRequests> {
     limiter.check_key(who).map_err(|not_until| {
         let wait = not_until.wait_time_from(limiter.clock().now());
         let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);

@@ -1,5 +1,5 @@
-//! The transactional outbox: events are written in the transaction of the change that causes them, into a log that
-//! a relay reads and sends to Kafka.
+//! The transactional outbox: events are written in the transaction of the change that causes them,
+//! into a log that a relay reads and sends to Kafka.
 //!
 //! [`publish`] is all that a service needs. [`log`] is the relay's side, [`parked`] the operator's.
 
@@ -42,5 +42,6 @@ const RIGHTS: [Rights; 10] = [
     Rights::of_function("outbox_go_on_from").relay("EXECUTE"),
 ];
 
-/// Bytes that an event's JSON may have: Kafka's default limit for a message, less room for key and headers.
+/// Bytes that an event's JSON may have: Kafka's default limit for a message, less room for key and
+/// headers.
 pub const MAX_PAYLOAD: usize = 1_000_000;

@@ -9,14 +9,16 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use prometheus_client::metrics::gauge::Gauge;
 
 telemetry::metrics! {
-    /// Where an outbox stands, as its service reads it: true also while no relay runs and while nothing is published.
+    /// Where an outbox stands, as its service reads it: true also while no relay runs and while
+    /// nothing is published.
     #[derive(Clone)]
     pub struct OutboxMetrics {
         /// Age of the oldest event that Kafka is not known to have acknowledged; 0 if there is none
         oldest: Gauge<f64, AtomicU64> = "outbox_oldest_age" in Seconds;
         /// Events that Kafka is not known to have acknowledged; at most 100000 are counted
         waiting: Gauge = "outbox_waiting";
-        /// Events that Kafka refused or that wait behind one, until an operator replays or discards them
+        /// Events that Kafka refused or that wait behind one, until an operator replays or discards
+        /// them
         parked: Gauge = "outbox_parked";
         /// 1 while a relay is active on this outbox
         led: Gauge = "outbox_led";

@@ -1,7 +1,8 @@
 //! Events that Kafka refused for good, and those of their keys that wait behind them.
 //!
-//! An operator only changes their state. The relay acts on it, because only the relay knows in which order it sends:
-//! while rows of a key are parked or in replay, everything of that key goes behind them.
+//! An operator only changes their state. The relay acts on it, because only the relay knows in
+//! which order it sends: while rows of a key are parked or in replay, everything of that key goes
+//! behind them.
 
 use std::collections::HashSet;
 
@@ -54,7 +55,8 @@ impl Session {
             .collect())
     }
 
-    /// Copies an event out of the log, for good: when this returns it is on disk, and counts as acknowledged.
+    /// Copies an event out of the log, for good: when this returns it is on disk, and counts as
+    /// acknowledged.
     pub async fn park(&mut self, record: &Record, reason: &str) -> Result<(), LogError> {
         let transaction = alone(&mut self.client).await?;
         let state = state_of(&transaction, record).await?.unwrap_or(PARKED);
@@ -62,8 +64,8 @@ impl Session {
         Ok(transaction.commit().await?)
     }
 
-    /// Parks an event behind earlier ones of its key that wait, and in replay behind those; `false` if none waits:
-    /// an operator discarded them, or they are later ones.
+    /// Parks an event behind earlier ones of its key that wait, and in replay behind those; `false`
+    /// if none waits: an operator discarded them, or they are later ones.
     pub async fn park_behind(&mut self, record: &Record) -> Result<bool, LogError> {
         let transaction = alone(&mut self.client).await?;
         let Some(state) = state_of(&transaction, record).await? else {
@@ -82,11 +84,13 @@ impl Session {
 
     /// Whether the event at this position was parked before, and is not wanted again.
     pub async fn is_put_aside(&self, position: i64) -> Result<bool, LogError> {
-        let sql = "SELECT FROM outbox_parked WHERE position = $1 AND state IN ('parked', 'discarded')";
+        let sql =
+            "SELECT FROM outbox_parked WHERE position = $1 AND state IN ('parked', 'discarded')";
         Ok(self.client.query_opt(sql, &[&position]).await?.is_some())
     }
 
-    /// The first row of a key that is to be sent again. Asked before each: an operator may discard them meanwhile.
+    /// The first row of a key that is to be sent again. Asked before each: an operator may discard
+    /// them meanwhile.
     pub async fn next_in_replay(&self, key: &TopicKey) -> Result<Option<Record>, LogError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM outbox_parked WHERE topic = $1 AND key = $2 AND state = 'replay'
@@ -102,10 +106,10 @@ impl Session {
         Ok(self.client.query_one(sql, &[]).await?.get(0))
     }
 
-    /// The discarded events from one position to another: a relay that starts again may read them once more.
+    /// The discarded events from one position to another: a relay that starts again may read them
+    /// once more.
     pub async fn discarded(&self, from: i64, to: i64) -> Result<HashSet<i64>, LogError> {
-        let sql =
-            "SELECT position FROM outbox_parked WHERE state = 'discarded' AND position BETWEEN $1 AND $2";
+        let sql = "SELECT position FROM outbox_parked WHERE state = 'discarded' AND position BETWEEN $1 AND $2";
         let rows = self.client.query(sql, &[&from, &to]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
@@ -117,8 +121,9 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that a row in replay was refused again: it and all that waits behind it are parked. In one statement, or a relay that
-    /// ends in between would leave those behind it to be sent before it.
+    /// Notes that a row in replay was refused again: it and all that waits behind it are parked. In
+    /// one statement, or a relay that ends in between would leave those behind it to be sent before
+    /// it.
     pub async fn refused_again(&self, position: i64, reason: &str) -> Result<(), LogError> {
         let sql = "UPDATE outbox_parked p SET state = 'parked', changed_at = now(),
                      reason = CASE WHEN p.position = $1 THEN $2 ELSE p.reason END
@@ -132,17 +137,22 @@ impl Session {
 const PARKED: &str = "parked";
 const REPLAY: &str = "replay";
 
-/// A transaction that no other change of parked events is beside: what it decides by would change under it.
+/// A transaction that no other change of parked events is beside: what it decides by would change
+/// under it.
 async fn alone(client: &mut Client) -> Result<Transaction<'_>, LogError> {
     let transaction = client.transaction().await?;
-    let lock = "SET LOCAL synchronous_commit = on; LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
+    let lock =
+        "SET LOCAL synchronous_commit = on; LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
     transaction.batch_execute(lock).await?;
     Ok(transaction)
 }
 
-/// The state of those of the record's key that wait, up to the record itself; `None` if none waits. A relay that starts
-/// again may read earlier ones once more, which are not behind anything.
-async fn state_of(client: &impl GenericClient, record: &Record) -> Result<Option<&'static str>, LogError> {
+/// The state of those of the record's key that wait, up to the record itself; `None` if none waits.
+/// A relay that starts again may read earlier ones once more, which are not behind anything.
+async fn state_of(
+    client: &impl GenericClient,
+    record: &Record,
+) -> Result<Option<&'static str>, LogError> {
     let sql = "SELECT bool_or(state = 'replay') FROM outbox_parked
                WHERE topic = $1 AND key = $2 AND position <= $3 AND state IN ('parked', 'replay')";
     let row = client
@@ -202,12 +212,14 @@ pub async fn list(client: &Client) -> Result<Vec<ParkedEvent>, LogError> {
     Ok(client.query(sql, &[]).await?.iter().map(read).collect())
 }
 
-/// Has the relay send everything of a key that is parked or discarded, in its order; how many events that are.
+/// Has the relay send everything of a key that is parked or discarded, in its order; how many
+/// events that are.
 pub async fn replay(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
     change(client, key, who, "replay", REPLAY, &[PARKED, "discarded"]).await
 }
 
-/// Gives the parked events of a key up, so that later ones go on; how many. They can still be replayed.
+/// Gives the parked events of a key up, so that later ones go on; how many. They can still be
+/// replayed.
 pub async fn discard(client: &mut Client, key: &TopicKey, who: &str) -> Result<u64, LogError> {
     change(client, key, who, "discard", "discarded", &[PARKED, REPLAY]).await
 }
@@ -227,7 +239,9 @@ async fn change(
         .execute(sql, &[&key.topic, &key.key, &to, &who, &from])
         .await?;
     audit(&transaction, who, operation, key, changed).await?;
-    transaction.execute("SELECT pg_notify('outbox', '')", &[]).await?;
+    transaction
+        .execute("SELECT pg_notify('outbox', '')", &[])
+        .await?;
     transaction.commit().await?;
     Ok(changed)
 }

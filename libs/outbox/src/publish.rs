@@ -10,11 +10,15 @@ use telemetry::traces::{Kind, Span};
 
 use crate::MAX_PAYLOAD;
 
-/// Why an event was not written. The transaction should be rolled back: the change must not be without its event.
+/// Why an event was not written. The transaction should be rolled back: the change must not be
+/// without its event.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     #[error("event {event_type} has {bytes} bytes; Kafka takes {MAX_PAYLOAD}")]
-    TooLarge { event_type: &'static str, bytes: usize },
+    TooLarge {
+        event_type: &'static str,
+        bytes: usize,
+    },
     #[error("event {event_type} cannot be written as JSON")]
     Json {
         event_type: &'static str,
@@ -69,14 +73,15 @@ impl Gathered for Unwritten {
     }
 }
 
-/// Puts `event` into the outbox of this transaction's database. It is sent if and only if the transaction
-/// commits, after every earlier event of its key.
+/// Puts `event` into the outbox of this transaction's database. It is sent if and only if the
+/// transaction commits, after every earlier event of its key.
 ///
-/// The rows of a transaction are written together when it commits. An event for a topic that the service did not declare makes that
-/// fail.
+/// The rows of a transaction are written together when it commits. An event for a topic that the
+/// service did not declare makes that fail.
 pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishError> {
     let event_type = E::TYPE;
-    let payload = serde_json::to_string(event).map_err(|source| PublishError::Json { event_type, source })?;
+    let payload =
+        serde_json::to_string(event).map_err(|source| PublishError::Json { event_type, source })?;
     if payload.len() > MAX_PAYLOAD {
         return Err(PublishError::TooLarge {
             event_type,
@@ -115,12 +120,15 @@ pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishE
 /// Says which topics this service publishes to. Called at every start.
 pub async fn declare_topics(db: &Db, topics: &[&str]) -> Result<(), DbError> {
     let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
-    db.transaction("outbox.declare_topics", async move |tx| -> Result<(), DbError> {
-        sql_query("INSERT INTO outbox_topics SELECT unnest($1) ON CONFLICT DO NOTHING")
-            .bind::<Array<Text>, _>(topics)
-            .execute(&mut **tx)
-            .await?;
-        Ok(())
-    })
+    db.transaction(
+        "outbox.declare_topics",
+        async move |tx| -> Result<(), DbError> {
+            sql_query("INSERT INTO outbox_topics SELECT unnest($1) ON CONFLICT DO NOTHING")
+                .bind::<Array<Text>, _>(topics)
+                .execute(&mut **tx)
+                .await?;
+            Ok(())
+        },
+    )
     .await
 }

@@ -1,5 +1,6 @@
-//! What makes a service out of a domain: settings, HTTP, callers, problem+json, telemetry, health, shutdown.
-//! A service implements [`Service`], a table of contents; everything else is the same for all of them.
+//! What makes a service out of a domain: settings, HTTP, callers, problem+json, telemetry, health,
+//! shutdown. A service implements [`Service`], a table of contents; everything else is the same for
+//! all of them.
 
 mod auth;
 mod http;

@@ -1,5 +1,6 @@
-//! What a service reads of its own database for its metrics: what nobody tells of by an event, what must be known while
-//! nothing happens, and what must be known while somebody else, such as the relay, is down.
+//! What a service reads of its own database for its metrics: what nobody tells of by an event, what
+//! must be known while nothing happens, and what must be known while somebody else, such as the
+//! relay, is down.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ pub(crate) struct Readings {
 
 /// Invariants are sums over whole tables: a look at them is followed by a pause of at least this,
 const CHECK_PAUSE: Duration = Duration::from_secs(30);
-/// and of at least so many times what it took, so that they never cost more than a twentieth of a core.
+/// and of at least so many times what it took, so that they never cost more than a twentieth of a
+/// core.
 const CHECK_REST: u32 = 20;
 
 impl Readings {
@@ -96,7 +98,10 @@ impl Readings {
                 match self.read().await {
                     Ok(()) => self.age.renew(),
                     Err(error) => {
-                        tracing::debug!(error = cause_chain(&error), "the metrics' readings are old");
+                        tracing::debug!(
+                            error = cause_chain(&error),
+                            "the metrics' readings are old"
+                        );
                     }
                 }
                 tokio::time::sleep(self.every).await;
@@ -107,7 +112,9 @@ impl Readings {
                 let began = Instant::now();
                 match self.check().await {
                     Ok(()) => self.checked.renew(),
-                    Err(error) => tracing::warn!(error = cause_chain(&error), "invariants cannot be checked"),
+                    Err(error) => {
+                        tracing::warn!(error = cause_chain(&error), "invariants cannot be checked");
+                    }
                 }
                 let pause = (began.elapsed() * CHECK_REST).max(CHECK_PAUSE.min(self.every * 6));
                 tokio::time::sleep(pause).await;
@@ -133,13 +140,21 @@ impl Readings {
                         .bind::<Text, _>(self.key_hours.to_string())
                         .execute(&mut **tx)
                         .await?;
-                    let sql = format!("SELECT count(*) AS violations FROM ({}) AS found", check.sql);
+                    let sql = format!(
+                        "SELECT count(*) AS violations FROM ({}) AS found",
+                        check.sql
+                    );
                     let found: Count = sql_query(sql).get_result(&mut **tx).await?;
                     Ok(found.violations)
                 })
                 .await?;
             if count > 0 {
-                tracing::error!(invariant, what = check.what, count, "an invariant is broken");
+                tracing::error!(
+                    invariant,
+                    what = check.what,
+                    count,
+                    "an invariant is broken"
+                );
             }
             self.violations(invariant, check, count);
         }
@@ -149,7 +164,10 @@ impl Readings {
     fn violations(&self, invariant: &'static str, check: &Check, count: i64) {
         let what = check.what;
         let broken = Broken { invariant, what };
-        self.invariants.violations.get_or_create_owned(&broken).set(count);
+        self.invariants
+            .violations
+            .get_or_create_owned(&broken)
+            .set(count);
     }
 }
 

@@ -207,7 +207,14 @@ async fn tokens(
     let void = VoidTokens::load(db.clone())
         .await
         .context("it cannot be read whose tokens are void")?;
-    let tokens = Tokens::new(&kit.tokens, own_keys, db.clone(), keys_age, void.clone(), clock)?;
+    let tokens = Tokens::new(
+        &kit.tokens,
+        own_keys,
+        db.clone(),
+        keys_age,
+        void.clone(),
+        clock,
+    )?;
     tasks.spawn(void.keep_current(stop.clone()));
     tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
     Ok(tokens)
@@ -307,12 +314,12 @@ fn serve<S: Service>(
             .app_data(door.clone())
             .app_data(public.clone())
             .app_data(
-                web::PathConfig::default().error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
+                web::PathConfig::default()
+                    .error_handler(|_, _| ApiError::from(BadAddress::Path).into()),
             )
-            .app_data(
-                web::QueryConfig::default()
-                    .error_handler(|error, _| ApiError::from(BadAddress::Query(error.to_string())).into()),
-            )
+            .app_data(web::QueryConfig::default().error_handler(|error, _| {
+                ApiError::from(BadAddress::Query(error.to_string())).into()
+            }))
             // The last one comes first.
             .wrap(from_fn(limit::admit))
             .wrap(from_fn(headers::complete))
@@ -323,7 +330,8 @@ fn serve<S: Service>(
             .default_service(web::to(methods::no_route))
     })
     .workers(usize::from(kit.http_workers))
-    // A client that closes its side is gone: what waits for it ends. What changes something runs on, in a task of its own.
+    // A client that closes its side is gone: what waits for it ends. What changes something runs
+    // on, in a task of its own.
     .h1_allow_half_closed(false)
     .shutdown_timeout(kit.shutdown_grace)
     .disable_signals()
@@ -361,9 +369,10 @@ impl Classify for BadAddress {
     }
 }
 
-/// Ready while the database answers anyone, however busy this process is with it: all replicas have the same one, and what
-/// is slow for one would take all of them out. Kafka does not count: requests are served without it. Nor does users, until the
-/// token keys that it once told are too old to be believed: then no caller is known.
+/// Ready while the database answers anyone, however busy this process is with it: all replicas have
+/// the same one, and what is slow for one would take all of them out. Kafka does not count:
+/// requests are served without it. Nor does users, until the token keys that it once told are too
+/// old to be believed: then no caller is known.
 fn readiness(pulse: Pulse, tokens: Tokens) -> Readiness {
     Arc::new(move || {
         let silence = pulse.silent_for();
@@ -398,14 +407,18 @@ async fn purge_keys(db: Db, keep_hours: u32) {
             Ok(full) if full == usize::try_from(BATCH).unwrap_or_default() => {}
             Ok(_) => tokio::time::sleep(Duration::from_secs(600)).await,
             Err(error) => {
-                tracing::warn!(error = cause_chain(&error), "old idempotency keys not purged");
+                tracing::warn!(
+                    error = cause_chain(&error),
+                    "old idempotency keys not purged"
+                );
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
         }
     }
 }
 
-/// A service's whole `main`: settings from flags and environment, log, then [`start`] until SIGTERM or SIGINT.
+/// A service's whole `main`: settings from flags and environment, log, then [`start`] until SIGTERM
+/// or SIGINT.
 pub fn main<S: Service>() -> ExitCode {
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME))
         .about(S::ABOUT)
@@ -432,7 +445,9 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-async fn run_until_signal<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<()> {
+async fn run_until_signal<S: Service>(
+    settings: ServiceSettings<S::Settings>,
+) -> anyhow::Result<()> {
     if settings.kit.migrate_only {
         return migrate::<S>(&settings.kit).await;
     }

@@ -1,5 +1,5 @@
-//! The security log: who did what, and who was refused. An act leaves a row in its own transaction, a line, and a count;
-//! a refusal a line and a count.
+//! The security log: who did what, and who was refused. An act leaves a row in its own transaction,
+//! a line, and a count; a refusal a line and a count.
 
 use std::{
     fmt::Display,
@@ -105,7 +105,12 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Done, Self::Unauthenticated, Self::Denied, Self::Limited];
+    const ALL: [Self; 4] = [
+        Self::Done,
+        Self::Unauthenticated,
+        Self::Denied,
+        Self::Limited,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -164,7 +169,8 @@ struct Inner {
     left_out: AtomicU64,
 }
 
-/// Lines of refusals that a process writes in a second in the long run, and at once. The others are only counted.
+/// Lines of refusals that a process writes in a second in the long run, and at once. The others are
+/// only counted.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
 const LINES_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).expect("200 is not 0");
 /// Characters of what a path names that are shown.
@@ -254,12 +260,21 @@ impl Told {
     }
 }
 
-fn entry(request: &HttpRequest, shown: &Shown, trace_id: Option<String>, outcome: Outcome) -> Entry {
+fn entry(
+    request: &HttpRequest,
+    shown: &Shown,
+    trace_id: Option<String>,
+    outcome: Outcome,
+) -> Entry {
     let method = methods::label(request.method());
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let parts = shown.parts();
     let named = || {
-        let named: Vec<&str> = request.match_info().iter().map(|(_, value)| value).collect();
+        let named: Vec<&str> = request
+            .match_info()
+            .iter()
+            .map(|(_, value)| value)
+            .collect();
         (!named.is_empty()).then(|| kernel::shown(named.join(" ").as_bytes(), LONGEST))
     };
     Entry {
@@ -360,7 +375,8 @@ impl Trail {
         self.tell(tx, self.entry.clone());
     }
 
-    /// It is refused because of `error`. The line and the count come with the answer, as those of every refusal.
+    /// It is refused because of `error`. The line and the count come with the answer, as those of
+    /// every refusal.
     pub fn refused(&self, tx: &mut Tx<'_>, error: &impl Classify) {
         tx.gather::<Rows>().0.push(self.refusal(error));
     }
@@ -398,8 +414,9 @@ struct Rows(Vec<Entry>);
 
 impl Gathered for Rows {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
-        let texts =
-            |of: fn(&Entry) -> Option<String>| -> Vec<Option<String>> { self.0.iter().map(of).collect() };
+        let texts = |of: fn(&Entry) -> Option<String>| -> Vec<Option<String>> {
+            self.0.iter().map(of).collect()
+        };
         let query = sql_query(
             "INSERT INTO security_events (kind, who, what, whom, network, trace_id, outcome, reason)
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -432,19 +449,25 @@ pub(crate) async fn forget_old(db: Db, days: u16) {
     const EVERY: Duration = Duration::from_hours(1);
     loop {
         let forgotten = db
-            .transaction("kit.forget_security_events", async |tx| -> Result<i64, DbError> {
-                let query = sql_query("SELECT security_events_forget($1, $2) AS count")
-                    .bind::<Integer, _>(i32::from(days))
-                    .bind::<Integer, _>(BATCH);
-                let forgotten: Forgotten = query.get_result(&mut **tx).await?;
-                Ok(forgotten.count)
-            })
+            .transaction(
+                "kit.forget_security_events",
+                async |tx| -> Result<i64, DbError> {
+                    let query = sql_query("SELECT security_events_forget($1, $2) AS count")
+                        .bind::<Integer, _>(i32::from(days))
+                        .bind::<Integer, _>(BATCH);
+                    let forgotten: Forgotten = query.get_result(&mut **tx).await?;
+                    Ok(forgotten.count)
+                },
+            )
             .await;
         match forgotten {
             Ok(full) if full == i64::from(BATCH) => {}
             Ok(_) => tokio::time::sleep(EVERY).await,
             Err(error) => {
-                tracing::warn!(error = cause_chain(&error), "old security events not forgotten");
+                tracing::warn!(
+                    error = cause_chain(&error),
+                    "old security events not forgotten"
+                );
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
         }

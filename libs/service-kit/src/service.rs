@@ -27,18 +27,25 @@ pub trait Service: Send + Sync + 'static {
     /// What its use cases and consumers have at hand beside the transaction.
     type State: Clone + Send + Sync + 'static;
 
-    fn state(boot: Boot<'_, Self::Settings>) -> impl Future<Output = anyhow::Result<Self::State>> + Send;
+    fn state(
+        boot: Boot<'_, Self::Settings>,
+    ) -> impl Future<Output = anyhow::Result<Self::State>> + Send;
     fn routes(config: &mut ServiceConfig);
     fn openapi() -> utoipa::openapi::OpenApi;
     fn subscriptions() -> Subscriptions<Self::State>;
 
-    /// The public keys of access tokens, of the service that makes them; the others fetch them from it.
+    /// The public keys of access tokens, of the service that makes them; the others fetch them from
+    /// it.
     fn token_keys(_state: &Self::State) -> Option<OwnKeys> {
         None
     }
 
     /// Work that goes on beside requests and events, until `stop`.
-    fn background(_state: Self::State, _db: Db, _stop: CancellationToken) -> impl Future<Output = ()> + Send {
+    fn background(
+        _state: Self::State,
+        _db: Db,
+        _stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 }

@@ -73,7 +73,12 @@ pub struct KitSettings {
     pub http_body_limit: usize,
 
     /// Seconds within which a request's body must have arrived
-    #[arg(long, env = "HTTP_BODY_TIMEOUT", default_value_t = 10, help_heading = "HTTP")]
+    #[arg(
+        long,
+        env = "HTTP_BODY_TIMEOUT",
+        default_value_t = 10,
+        help_heading = "HTTP"
+    )]
     pub http_body_timeout: u64,
 
     /// Proxies before the service, each of which appends to X-Forwarded-For who has asked it; the
@@ -82,11 +87,21 @@ pub struct KitSettings {
     pub trusted_proxies: u8,
 
     /// Seconds that accepted requests have to finish when the service stops
-    #[arg(long, env = "SHUTDOWN_GRACE", default_value_t = 20, help_heading = "HTTP")]
+    #[arg(
+        long,
+        env = "SHUTDOWN_GRACE",
+        default_value_t = 20,
+        help_heading = "HTTP"
+    )]
     pub shutdown_grace: u64,
 
     /// The shop's currency by ISO 4217; the same for all services
-    #[arg(long, env = "SHOP_CURRENCY", default_value = "EUR", help_heading = "Shop")]
+    #[arg(
+        long,
+        env = "SHOP_CURRENCY",
+        default_value = "EUR",
+        help_heading = "Shop"
+    )]
     pub shop_currency: Currency,
 
     /// Bring the database up to date and exit
@@ -108,8 +123,8 @@ pub struct KitSettings {
     #[command(flatten)]
     pub ops: OpsSettings,
 
-    /// Milliseconds between two readings of the database for the metrics: where the outbox stands, what is parked, what
-    /// PostgreSQL counts. Invariants are checked a sixth as often at most
+    /// Milliseconds between two readings of the database for the metrics: where the outbox stands,
+    /// what is parked, what PostgreSQL counts. Invariants are checked a sixth as often at most
     #[arg(long, env = "READINGS_EVERY", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = "Health and metrics")]
     pub readings_every: u64,
 
@@ -129,7 +144,8 @@ pub struct KitSettings {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Access tokens")]
 pub struct TokenSettings {
-    /// Where the public token keys are, such as https://users:8443/.well-known/jwks.json; users has them itself
+    /// Where the public token keys are, such as https://users:8443/.well-known/jwks.json; users has
+    /// them itself
     #[arg(long, env = "JWKS_URL")]
     pub jwks_url: Option<Url>,
 
@@ -137,7 +153,8 @@ pub struct TokenSettings {
     #[arg(long, env = "JWKS_CA", value_name = "FILE")]
     pub jwks_ca: Option<PathBuf>,
 
-    /// Seconds after which the public token keys are fetched again: a key that was revoked opens nothing after that
+    /// Seconds after which the public token keys are fetched again: a key that was revoked opens
+    /// nothing after that
     #[arg(long, env = "JWKS_REFRESH_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub jwks_refresh_seconds: u64,
 
@@ -145,7 +162,8 @@ pub struct TokenSettings {
     #[arg(long, env = "JWKS_AGE_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
     pub jwks_age_hours: u64,
 
-    /// Seconds for which a token may be valid at most, from its issue to its end: at least TOKEN_LIFETIME of users
+    /// Seconds for which a token may be valid at most, from its issue to its end: at least
+    /// TOKEN_LIFETIME of users
     #[arg(long, env = "TOKEN_MOST_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
     pub token_most_seconds: i64,
 

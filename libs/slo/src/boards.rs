@@ -1,5 +1,5 @@
-//! Grafana's boards, each a file of rows and panels. What all of them share, such as the data source as a variable and the
-//! places on the grid, is put in when they are written.
+//! Grafana's boards, each a file of rows and panels. What all of them share, such as the data
+//! source as a variable and the places on the grid, is put in when they are written.
 
 mod consumers;
 mod load;
@@ -60,7 +60,12 @@ const HEIGHT: u32 = 8;
 const STAT_HEIGHT: u32 = 4;
 
 /// A panel of three on a row, with queries and their legends.
-pub fn panel(title: &str, unit: &'static str, description: &str, queries: &[(&str, &str)]) -> Panel {
+pub fn panel(
+    title: &str,
+    unit: &'static str,
+    description: &str,
+    queries: &[(&str, &str)],
+) -> Panel {
     Panel {
         title: title.to_owned(),
         description: description.to_owned(),
@@ -79,7 +84,10 @@ impl Panel {
     /// The last value, as a number.
     #[must_use]
     pub fn stat(self) -> Self {
-        Self { sort: "stat", ..self }
+        Self {
+            sort: "stat",
+            ..self
+        }
     }
 
     #[must_use]
@@ -106,7 +114,11 @@ impl Panel {
     }
 
     fn height(&self) -> u32 {
-        if self.sort == "stat" { STAT_HEIGHT } else { HEIGHT }
+        if self.sort == "stat" {
+            STAT_HEIGHT
+        } else {
+            HEIGHT
+        }
     }
 
     fn json(&self, id: usize, (x, y): (u32, u32)) -> Value {

@@ -1,5 +1,6 @@
-//! From the service level objectives in `grafana/slo` to the files that a Prometheus and a Grafana read: recording rules,
-//! burn-rate alerts, and boards. The files are checked in; a test fails when they differ from what is made here.
+//! From the service level objectives in `grafana/slo` to the files that a Prometheus and a Grafana
+//! read: recording rules, burn-rate alerts, and boards. The files are checked in; a test fails when
+//! they differ from what is made here.
 
 pub mod alerts;
 pub mod boards;
@@ -22,7 +23,10 @@ pub fn folder() -> PathBuf {
 pub fn generated(objectives: &[Objective]) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::from([
         (PathBuf::from("rules/slo.yaml"), rules::file(objectives)),
-        (PathBuf::from("tests/slo.yaml"), rules::tests::file(objectives)),
+        (
+            PathBuf::from("tests/slo.yaml"),
+            rules::tests::file(objectives),
+        ),
     ]);
     for board in boards::all(objectives) {
         let path = PathBuf::from(format!("boards/{}.json", board.uid()));

@@ -1,5 +1,6 @@
-//! Recording rules and burn-rate alerts of every objective, as the Site Reliability Workbook has them (chapter 5,
-//! "Alerting on SLOs"): a long window says that it matters, a short one that it still goes on.
+//! Recording rules and burn-rate alerts of every objective, as the Site Reliability Workbook has
+//! them (chapter 5, "Alerting on SLOs"): a long window says that it matters, a short one that it
+//! still goes on.
 
 pub mod tests;
 
@@ -146,10 +147,17 @@ fn recordings(objective: &Objective) -> Vec<Rule> {
             error_query,
             total_query,
         } => {
-            rules.push(record(format!("slo:errors:rate{FIRST}"), at(error_query, FIRST)));
-            rules.push(record(format!("slo:events:rate{FIRST}"), at(total_query, FIRST)));
+            rules.push(record(
+                format!("slo:errors:rate{FIRST}"),
+                at(error_query, FIRST),
+            ));
+            rules.push(record(
+                format!("slo:events:rate{FIRST}"),
+                at(total_query, FIRST),
+            ));
             let ratio = |errors: String, events: String| {
-                // Without an event nothing was bad. Bad is what is not yet good, so it may be taken back.
+                // Without an event nothing was bad. Bad is what is not yet good, so it may be taken
+                // back.
                 format!("clamp_min({errors} / ({events} > 0), 0) or 0 * {events}")
             };
             let (errors, events) = (

@@ -106,7 +106,9 @@ fn parse(file: &str, text: &str) -> Result<Vec<Objective>, SpecError> {
         return Err(SpecError::Version { file, version });
     }
     let objective = |slo: Slo| {
-        let Slo { name, objective, .. } = slo;
+        let Slo {
+            name, objective, ..
+        } = slo;
         if !(0.0..100.0).contains(&objective) {
             return Err(SpecError::Objective { name, objective });
         }

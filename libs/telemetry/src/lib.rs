@@ -1,6 +1,6 @@
-//! What a process shows of itself: its log, its trace spans, and health and metrics on a second port that no gateway
-//! exposes; and how it hears that it should end.
-//! The same for services, relays and the gateway.
+//! What a process shows of itself: its log, its trace spans, and health and metrics on a second
+//! port that no gateway exposes; and how it hears that it should end. The same for services, relays
+//! and the gateway.
 
 mod json;
 mod listen;

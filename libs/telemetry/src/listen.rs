@@ -2,9 +2,10 @@ use std::{fmt, io, net::SocketAddr, str::FromStr};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Where a process listens: at `127.0.0.1:8080`, or at `reserved:127.0.0.1:8080`, a port that its parent holds for it. No other
-/// user can take that one, neither before the process is there nor after it ended: the system lets only the same user's
-/// processes share a port (SO_REUSEPORT, socket(7)).
+/// Where a process listens: at `127.0.0.1:8080`, or at `reserved:127.0.0.1:8080`, a port that its
+/// parent holds for it. No other user can take that one, neither before the process is there nor
+/// after it ended: the system lets only the same user's processes share a port (SO_REUSEPORT,
+/// socket(7)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listen {
     address: SocketAddr,
@@ -50,7 +51,8 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A port of 127.0.0.1 that is held for processes of a user, for as long as this lives. It is not listened at.
+/// A port of 127.0.0.1 that is held for processes of a user, for as long as this lives. It is not
+/// listened at.
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
@@ -58,7 +60,8 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Holds this port, or any that is free for 0; for processes of the user with this number, which only root may choose.
+    /// Holds this port, or any that is free for 0; for processes of the user with this number,
+    /// which only root may choose.
     pub fn of(port: u16, user: Option<u32>) -> io::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         // Processes of one user could share it without a word.

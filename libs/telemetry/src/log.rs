@@ -11,7 +11,11 @@ use crate::json::FlatJson;
 #[command(next_help_heading = "Log")]
 pub struct LogSettings {
     /// What is logged, as error, warn, info, debug or trace, also by module: info,inbox=debug
-    #[arg(long, env = "LOG", default_value = "info,librdkafka=error,actix_server=warn")]
+    #[arg(
+        long,
+        env = "LOG",
+        default_value = "info,librdkafka=error,actix_server=warn"
+    )]
     pub log: String,
 
     /// JSON lines for programs, text for a person; auto is text on a terminal
@@ -41,9 +45,15 @@ pub fn init(settings: &LogSettings) {
 }
 
 /// The same, written to somewhere else.
-pub fn writing_to(settings: &LogSettings, writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) {
+pub fn writing_to(
+    settings: &LogSettings,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) {
     let filter = EnvFilter::try_new(&settings.log).unwrap_or_else(|error| {
-        eprintln!("LOG={:?} cannot be read ({error}); logging at info", settings.log);
+        eprintln!(
+            "LOG={:?} cannot be read ({error}); logging at info",
+            settings.log
+        );
         EnvFilter::new("info")
     });
     let json = match settings.log_format {
@@ -61,6 +71,9 @@ pub fn writing_to(settings: &LogSettings, writer: impl for<'w> MakeWriter<'w> + 
             .event_format(FlatJson)
             .try_init()
     } else {
-        builder.compact().with_ansi(io::stderr().is_terminal()).try_init()
+        builder
+            .compact()
+            .with_ansi(io::stderr().is_terminal())
+            .try_init()
     };
 }

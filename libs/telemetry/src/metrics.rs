@@ -15,8 +15,8 @@ use prometheus_client::{
 
 use crate::traces;
 
-/// Declares a struct of metrics whose help texts are the doc comments of its fields, with a function `registered` that
-/// makes and registers all of them.
+/// Declares a struct of metrics whose help texts are the doc comments of its fields, with a
+/// function `registered` that makes and registers all of them.
 ///
 /// ```
 /// # use prometheus_client::{metrics::{counter::Counter, histogram::Histogram}, registry::Registry};
@@ -69,8 +69,9 @@ macro_rules! metrics {
     };
 }
 
-/// The metrics of a process, all called `tovar_…` and labelled with what it is, such as `relay`, and of which service. It
-/// shows from the start what every process shows: its build, what it costs, and what became of its trace spans.
+/// The metrics of a process, all called `tovar_…` and labelled with what it is, such as `relay`,
+/// and of which service. It shows from the start what every process shows: its build, what it
+/// costs, and what became of its trace spans.
 pub fn registry(process: &'static str, service: &str) -> Registry {
     let labels = [
         ("process".into(), process.into()),
@@ -79,7 +80,10 @@ pub fn registry(process: &'static str, service: &str) -> Registry {
     let mut registry = Registry::with_prefix_and_labels("tovar", labels.into_iter());
     let build = Info::new([
         ("version", env!("CARGO_PKG_VERSION")),
-        ("revision", option_env!("TOVAR_REVISION").unwrap_or("unknown")),
+        (
+            "revision",
+            option_env!("TOVAR_REVISION").unwrap_or("unknown"),
+        ),
     ]);
     registry.register("build", "The release that runs", build);
     registry.register_collector(Box::new(Process));
@@ -96,7 +100,8 @@ pub fn show(
     metric: &impl EncodeMetric,
 ) -> fmt::Result {
     // As the registry ends those of registered metrics.
-    let encoder = encoder.encode_descriptor(name, &format!("{help}."), unit, metric.metric_type())?;
+    let encoder =
+        encoder.encode_descriptor(name, &format!("{help}."), unit, metric.metric_type())?;
     metric.encode(encoder)
 }
 
@@ -147,7 +152,13 @@ impl ReadingAge {
 impl Collector for ReadingAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let age = ConstGauge::new(self.age().as_secs_f64());
-        show(&mut encoder, self.name, self.help, Some(&Unit::Seconds), &age)
+        show(
+            &mut encoder,
+            self.name,
+            self.help,
+            Some(&Unit::Seconds),
+            &age,
+        )
     }
 }
 
@@ -163,7 +174,13 @@ impl Collector for Process {
         };
         let cpu = ConstCounter::new(usage.cpu_seconds);
         let help = "CPU time that the process has used";
-        show(&mut encoder, "process_cpu", help, Some(&Unit::Seconds), &cpu)?;
+        show(
+            &mut encoder,
+            "process_cpu",
+            help,
+            Some(&Unit::Seconds),
+            &cpu,
+        )?;
         let resident = ConstGauge::new(usage.resident_bytes);
         let help = "Memory of the process that is resident";
         show(
@@ -191,8 +208,9 @@ struct Usage {
 }
 
 impl Usage {
-    /// From /proc/self/stat, proc(5): fields 14 and 15 are user and system time in clock ticks, which are hundredths of
-    /// a second on every Linux that Rust runs on; field 24 is the resident set in pages.
+    /// From /proc/self/stat, proc(5): fields 14 and 15 are user and system time in clock ticks,
+    /// which are hundredths of a second on every Linux that Rust runs on; field 24 is the resident
+    /// set in pages.
     fn read(stat: &str) -> Option<Self> {
         const TICKS_PER_SECOND: f64 = 100.0;
         const PAGE: i64 = 4096;

@@ -7,7 +7,8 @@ use tokio::{
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ShutdownSettings {
-    /// Also stop when standard input ends: for a process that must not outlive the one that started it
+    /// Also stop when standard input ends: for a process that must not outlive the one that started
+    /// it
     #[arg(long, env = "STOP_AT_EOF")]
     pub stop_at_eof: bool,
 }

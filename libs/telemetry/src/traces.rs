@@ -1,7 +1,8 @@
 //! Trace spans, exported over OTLP where an endpoint is set; without one they cost nothing.
 //!
-//! OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp), written here: a span's ids are those of the `traceparent` that
-//! travels through outbox row and Kafka header, and a relay of a few megabytes has no room for a gRPC stack.
+//! OTLP/HTTP with JSON (opentelemetry.io/docs/specs/otlp), written here: a span's ids are those of
+//! the `traceparent` that travels through outbox row and Kafka header, and a relay of a few
+//! megabytes has no room for a gRPC stack.
 
 mod otlp;
 
@@ -17,7 +18,9 @@ use std::{
 
 use hyper::Uri;
 use kernel::TraceParent;
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::counter::ConstCounter};
+use prometheus_client::{
+    collector::Collector, encoding::DescriptorEncoder, metrics::counter::ConstCounter,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::show;
@@ -25,12 +28,14 @@ use crate::show;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceSettings {
-    /// Base address of a collector that takes OTLP over HTTP, such as http://localhost:4318; without it no spans are exported
+    /// Base address of a collector that takes OTLP over HTTP, such as http://localhost:4318;
+    /// without it no spans are exported
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<Uri>,
 }
 
-/// Spans that may wait for the collector. What does not fit is dropped and counted: no work waits for its own trace.
+/// Spans that may wait for the collector. What does not fit is dropped and counted: no work waits
+/// for its own trace.
 const QUEUE: usize = 10_000;
 
 static EXPORT: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
@@ -42,7 +47,8 @@ enum Job {
     Flush(oneshot::Sender<()>),
 }
 
-/// Exports from now on, on the runtime that calls this, if an endpoint is set. The first call in a process wins.
+/// Exports from now on, on the runtime that calls this, if an endpoint is set. The first call in a
+/// process wins.
 pub fn export(settings: &TraceSettings) {
     let Some(endpoint) = &settings.otlp_endpoint else {
         return;
@@ -53,7 +59,8 @@ pub fn export(settings: &TraceSettings) {
     }
 }
 
-/// Waits until what has ended by now is exported, for at most two seconds. For the end of a process.
+/// Waits until what has ended by now is exported, for at most two seconds. For the end of a
+/// process.
 pub async fn flush() {
     if let Some(export) = EXPORT.get() {
         let (done, flushed) = oneshot::channel();
@@ -76,7 +83,8 @@ pub enum Kind {
     Consumer = 5,
 }
 
-/// A piece of work that has begun. Nothing is exported until it ends; what is dropped was not worth a span.
+/// A piece of work that has begun. Nothing is exported until it ends; what is dropped was not worth
+/// a span.
 #[must_use]
 #[derive(Debug)]
 pub struct Span(Option<Box<Finished>>);
@@ -97,8 +105,8 @@ struct Finished {
 }
 
 impl Span {
-    /// `service` begins the step `own` of a trace, under `parent`. It is nothing if spans are not exported, or this trace
-    /// is not wanted; then `name` is not made up either.
+    /// `service` begins the step `own` of a trace, under `parent`. It is nothing if spans are not
+    /// exported, or this trace is not wanted; then `name` is not made up either.
     pub fn begin(
         service: impl Into<Cow<'static, str>>,
         kind: Kind,

@@ -24,9 +24,15 @@ impl Reader<'_> {
     }
 
     /// Which events of a page were discarded. It costs a query only where some are.
-    pub(super) async fn discarded(&self, page: RangeInclusive<i64>) -> Result<HashSet<i64>, RelayError> {
+    pub(super) async fn discarded(
+        &self,
+        page: RangeInclusive<i64>,
+    ) -> Result<HashSet<i64>, RelayError> {
         let (first, last) = page.into_inner();
-        if self.last_discarded.is_none_or(|discarded| discarded < first) {
+        if self
+            .last_discarded
+            .is_none_or(|discarded| discarded < first)
+        {
             return Ok(HashSet::new());
         }
         Ok(self.session.discarded(first, last).await?)
@@ -43,8 +49,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Does what operators want done with parked keys. Only this task reads and sends, so a key is free exactly when
-    /// it has no waiting row any more.
+    /// Does what operators want done with parked keys. Only this task reads and sends, so a key is
+    /// free exactly when it has no waiting row any more.
     pub(super) async fn see_to_parked(&mut self) -> Result<(), RelayError> {
         let pause = if self.parked.is_empty() {
             PARKED_RARELY
@@ -77,7 +83,9 @@ impl Reader<'_> {
                     tracing::info!(event_id = %id, "parked event is sent");
                 }
                 Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                    self.session.refused_again(position, &refused.reason).await?;
+                    self.session
+                        .refused_again(position, &refused.reason)
+                        .await?;
                     return Err(Trouble::Broken(format!(
                         "a replayed event was refused again: {}",
                         refused.reason

@@ -1,5 +1,6 @@
-//! What the relay counts as acknowledged is on the topic in its order, whatever a leader says at first. The brokers are librdkafka's
-//! own mock: like a Kafka leader that has no state of a producer, it takes any first sequence number.
+//! What the relay counts as acknowledged is on the topic in its order, whatever a leader says at
+//! first. The brokers are librdkafka's own mock: like a Kafka leader that has no state of a
+//! producer, it takes any first sequence number.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -102,7 +103,11 @@ impl Mocked {
 
     /// Each event is on the topic or parked; in the order of its key, and none behind a parked one.
     async fn check(&mut self, errors: &[RDKafkaRespErr]) {
-        let aside: Vec<Uuid> = parked(&self.store).await.into_iter().map(|(id, ..)| id).collect();
+        let aside: Vec<Uuid> = parked(&self.store)
+            .await
+            .into_iter()
+            .map(|(id, ..)| id)
+            .collect();
         let committed = self.store.committed().await;
         let there = committed
             .iter()
@@ -127,7 +132,11 @@ impl Mocked {
             .collect();
         assert_eq!(found, expected, "after {errors:?}");
         for event in &self.topic.received {
-            let other = self.topic.received.iter().find(|other| other.key == event.key);
+            let other = self
+                .topic
+                .received
+                .iter()
+                .find(|other| other.key == event.key);
             assert_eq!(
                 other.map(|other| other.partition),
                 Some(event.partition),

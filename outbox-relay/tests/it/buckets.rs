@@ -13,7 +13,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn emptied(store: &Store, retention: Duration) -> usize {
     let mut emptied = 0;
     for bucket in 0..BUCKETS {
-        emptied += usize::from(empty_bucket(&store.client, bucket, retention).await.unwrap());
+        emptied += usize::from(
+            empty_bucket(&store.client, bucket, retention)
+                .await
+                .unwrap(),
+        );
     }
     emptied
 }
@@ -28,7 +32,8 @@ async fn a_bucket_is_emptied_only_when_all_of_it_is_acknowledged_and_old() {
         "nothing is acknowledged"
     );
 
-    // A transaction of another database may keep the saved snapshot from proving it: then once more.
+    // A transaction of another database may keep the saved snapshot from proving it: then once
+    // more.
     until("old and acknowledged events are gone", async || {
         store.relay().await.stop().await.unwrap();
         assert_eq!(store.unacknowledged().await, 0);
@@ -39,7 +44,11 @@ async fn a_bucket_is_emptied_only_when_all_of_it_is_acknowledged_and_old() {
     assert!(store.committed().await.is_empty());
 
     let id = store.publish("key", "two").await;
-    assert_eq!(emptied(&store, Duration::ZERO).await, 0, "it is not acknowledged");
+    assert_eq!(
+        emptied(&store, Duration::ZERO).await,
+        0,
+        "it is not acknowledged"
+    );
     assert_eq!(store.committed().await, [("key".to_owned(), id)]);
     let _relay = store.relay().await;
     store.topic().until_has([id]).await;
@@ -56,12 +65,15 @@ async fn a_bucket_that_a_transaction_writes_to_is_left_for_later() {
     let open = tokio::spawn({
         let db = store.db.clone();
         async move {
-            db.transaction("test.open", async move |tx: &mut Tx<'_>| -> Result<(), Abort> {
-                publish(tx, &noted("key", "two")).await?;
-                published.send(()).unwrap();
-                commit.await.unwrap();
-                Ok(())
-            })
+            db.transaction(
+                "test.open",
+                async move |tx: &mut Tx<'_>| -> Result<(), Abort> {
+                    publish(tx, &noted("key", "two")).await?;
+                    published.send(()).unwrap();
+                    commit.await.unwrap();
+                    Ok(())
+                },
+            )
             .await
             .unwrap();
         }
@@ -93,8 +105,8 @@ fn a_retention_after_which_no_bucket_could_be_emptied_is_refused() {
     assert!(error.contains("grows without end"), "{error}");
 }
 
-/// Events come all the time, and once a minute it is looked which buckets can be emptied: at any time of the day each one
-/// was emptied since it was written to before.
+/// Events come all the time, and once a minute it is looked which buckets can be emptied: at any
+/// time of the day each one was emptied since it was written to before.
 #[test]
 fn with_each_retention_that_is_allowed_every_bucket_is_emptied_in_its_turn() {
     for hours in (0..=48).filter(|hours| with_retention(*hours).is_ok()) {
@@ -111,7 +123,10 @@ fn with_each_retention_that_is_allowed_every_bucket_is_emptied_in_its_turn() {
                     (oldest[bucket], newest[bucket]) = (None, None);
                 }
                 let age = oldest[bucket].map_or(0, |oldest| minute - oldest);
-                assert!(age < 36 * 60, "with {hours} hours a row is {age} minutes old");
+                assert!(
+                    age < 36 * 60,
+                    "with {hours} hours a row is {age} minutes old"
+                );
             }
         }
     }

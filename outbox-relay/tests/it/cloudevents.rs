@@ -14,7 +14,10 @@ const MURMUR2: [(&str, i32); 5] = [
     ("foobar", -790_332_482),
     ("a-little-bit-long-string", -985_981_536),
     ("a-little-bit-longer-string", -1_486_304_829),
-    ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+    (
+        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+        -58_897_971,
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,18 +27,32 @@ async fn an_event_is_a_cloudevent_in_binary_mode_on_the_partition_that_java_woul
     let mut topic = store.topic();
     let trace = TraceParent::root();
     for (key, hash) in MURMUR2 {
-        let work =
-            async |tx: &mut Tx<'_>| -> Result<Uuid, Abort> { Ok(publish(tx, &noted(key, "text")).await?) };
-        let id = trace.scope(store.db.transaction("test", work)).await.unwrap();
+        let work = async |tx: &mut Tx<'_>| -> Result<Uuid, Abort> {
+            Ok(publish(tx, &noted(key, "text")).await?)
+        };
+        let id = trace
+            .scope(store.db.transaction("test", work))
+            .await
+            .unwrap();
         topic.until_has([id]).await;
         let message = topic.received.last().unwrap();
         assert_eq!(message.key, key);
-        assert_eq!(message.partition, (hash & 0x7fff_ffff) % PARTITIONS, "{key}");
-        assert_eq!(message.payload, format!(r#"{{"key":"{key}","text":"text"}}"#));
+        assert_eq!(
+            message.partition,
+            (hash & 0x7fff_ffff) % PARTITIONS,
+            "{key}"
+        );
+        assert_eq!(
+            message.payload,
+            format!(r#"{{"key":"{key}","text":"text"}}"#)
+        );
 
         let mut headers = message.headers.clone();
         let traceparent = headers.remove("traceparent").unwrap();
-        assert_eq!(traceparent.split('-').nth(1), Some(trace.trace_id().as_str()));
+        assert_eq!(
+            traceparent.split('-').nth(1),
+            Some(trace.trace_id().as_str())
+        );
         assert_ne!(traceparent, trace.to_string(), "it is a step of its own");
         let recorded: String = store
             .client

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::store::{Store, until};
 
-/// A crash gives the ids of transactions that were not flushed to others. The relay must not believe that it has
-/// seen them.
+/// A crash gives the ids of transactions that were not flushed to others. The relay must not
+/// believe that it has seen them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
     let mut postgres = postgres_that_flushes_rarely().await;
@@ -23,11 +23,15 @@ async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
     let _relay = outbox_relay::start(settings).await.unwrap();
     let mut topic = store.topic();
 
-    // A checkpoint or the background writer may flush in between; then there is nothing to see, and once more.
+    // A checkpoint or the background writer may flush in between; then there is nothing to see, and
+    // once more.
     for attempt in 0..10 {
         let before = store.publish("key", &format!("before {attempt}")).await;
         topic.until_has([before]).await;
-        until("the cursor is saved", async || store.unacknowledged().await == 0).await;
+        until("the cursor is saved", async || {
+            store.unacknowledged().await == 0
+        })
+        .await;
 
         for _ in 0..200 {
             let wasted = "BEGIN; SELECT pg_current_xact_id(); ROLLBACK";
@@ -41,10 +45,14 @@ async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
         postgres.start_again().await.unwrap();
         let name = store.url.rsplit_once('/').unwrap().1.to_owned();
         store.client = postgres.connect(&name).await.unwrap();
-        store.db = Db::open(&DbSettings::new(&store.url), "test").await.unwrap();
+        store.db = Db::open(&DbSettings::new(&store.url), "test")
+            .await
+            .unwrap();
         let reused = next_xid(&store).await < wasted_up_to;
         let after = store.publish("key", &format!("after {attempt}")).await;
-        let xid = store.number("SELECT max(xid)::text::bigint FROM outbox").await;
+        let xid = store
+            .number("SELECT max(xid)::text::bigint FROM outbox")
+            .await;
         gate.unshut();
         topic.until_has([after]).await;
         if reused {

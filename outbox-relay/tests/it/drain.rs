@@ -56,22 +56,32 @@ async fn a_relay_whose_events_are_all_refused_stops_when_its_time_is_over() {
     let mut settings = store.settings();
     settings.drain_seconds = 1;
     let mut relay = outbox_relay::start(settings).await.unwrap();
-    until("an event is parked", async || !parked(&store).await.is_empty()).await;
+    until("an event is parked", async || {
+        !parked(&store).await.is_empty()
+    })
+    .await;
     tokio::time::timeout(Duration::from_secs(4), relay.stop())
         .await
         .expect("it ends a second after it was told to")
         .unwrap();
-    let put_aside: HashSet<Uuid> = parked(&store).await.into_iter().map(|(id, ..)| id).collect();
+    let put_aside: HashSet<Uuid> = parked(&store)
+        .await
+        .into_iter()
+        .map(|(id, ..)| id)
+        .collect();
     assert!(put_aside.len() < 300, "there was more than it had time for");
 
     raise_the_limit(&store).await;
     let _relay = store.relay().await;
     let left = store.committed().await.into_iter().map(|(_, id)| id);
     let mut topic = store.topic();
-    topic.until_has(left.filter(|id| !put_aside.contains(id))).await;
+    topic
+        .until_has(left.filter(|id| !put_aside.contains(id)))
+        .await;
 }
 
-/// A Kafka client that reached no broker for half a minute is given up for a new one, which must not end the drain.
+/// A Kafka client that reached no broker for half a minute is given up for a new one, which must
+/// not end the drain.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_kafka_is_back() {
     let servers = backing::shared().await.unwrap();
@@ -82,7 +92,8 @@ async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_
     let mut relay = outbox_relay::start(settings).await.unwrap();
     store.publish("key", "before").await;
     until("it to be sent", async || store.unacknowledged().await == 0).await;
-    let session = "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
+    let session =
+        "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
                    WHERE locktype = 'advisory' AND classid = 4 AND datname = current_database()";
     let first = store.number(session).await;
     kafka.kill().await.unwrap();
@@ -97,7 +108,8 @@ async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_
     assert_eq!(store.unacknowledged().await, 0, "something was left behind");
 }
 
-/// Others publish faster than it reads: what it has to send before it ends is fixed when it is told to stop.
+/// Others publish faster than it reads: what it has to send before it ends is fixed when it is told
+/// to stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterwards() {
     let store = Store::new().await;
@@ -128,5 +140,9 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterw
                WHERE pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, acknowledged)";
     let unsent: i64 = store.client.query_one(sql, &[&told]).await.unwrap().get(0);
     assert_eq!(unsent, 0, "what was committed by then is sent");
-    assert_ne!(store.unacknowledged().await, 0, "nothing was published meanwhile");
+    assert_ne!(
+        store.unacknowledged().await,
+        0,
+        "nothing was published meanwhile"
+    );
 }

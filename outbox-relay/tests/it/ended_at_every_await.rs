@@ -17,9 +17,13 @@ use crate::{
 
 const WHOLE: usize = 3;
 
-/// Lets relays send what is there, each of which ends one await later than the one before, until several came to their end
-/// with what was published for them. How many awaits there were.
-async fn each_await(store: &Store, settings: RelaySettings, publish: impl AsyncFn(usize) -> bool) -> usize {
+/// Lets relays send what is there, each of which ends one await later than the one before, until
+/// several came to their end with what was published for them. How many awaits there were.
+async fn each_await(
+    store: &Store,
+    settings: RelaySettings,
+    publish: impl AsyncFn(usize) -> bool,
+) -> usize {
     // It sends what is there, and ends.
     let stop = CancellationToken::new();
     stop.cancel();
@@ -97,7 +101,11 @@ async fn a_relay_that_ends_at_any_await_puts_aside_what_kafka_refuses_and_what_i
         BTreeMap::from([("taken".to_owned(), taken)])
     );
     let mut refused: Vec<Uuid> = keys.into_values().flatten().collect();
-    let mut aside: Vec<Uuid> = parked(&store).await.into_iter().map(|(id, ..)| id).collect();
+    let mut aside: Vec<Uuid> = parked(&store)
+        .await
+        .into_iter()
+        .map(|(id, ..)| id)
+        .collect();
     refused.sort_unstable();
     aside.sort_unstable();
     assert_eq!(aside, refused);
@@ -121,8 +129,14 @@ async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothin
         parked::replay(&mut store.client, &key("refused"), "an operator")
             .await
             .unwrap();
-        let session = Session::open(&store.settings().postgres, "cut").await.unwrap();
-        let first = session.next_in_replay(&key("refused")).await.unwrap().unwrap();
+        let session = Session::open(&store.settings().postgres, "cut")
+            .await
+            .unwrap();
+        let first = session
+            .next_in_replay(&key("refused"))
+            .await
+            .unwrap()
+            .unwrap();
         let ended = cut(session.refused_again(first.position(), "too large"), awaits).await;
         whole += usize::from(ended.is_some());
         drop(session);

@@ -1,5 +1,5 @@
-//! A relay that is frozen, wherever that happens, is no obstacle for the next one. Nothing here ends its session: PostgreSQL
-//! does, in its time.
+//! A relay that is frozen, wherever that happens, is no obstacle for the next one. Nothing here
+//! ends its session: PostgreSQL does, in its time.
 
 use std::time::Duration;
 
@@ -17,7 +17,10 @@ use crate::{
 const BOUND: Duration = Duration::from_secs(22);
 
 async fn leads(store: &Store) -> i64 {
-    until("there is a leader", async || store.number(LEADER).await != 0).await;
+    until("there is a leader", async || {
+        store.number(LEADER).await != 0
+    })
+    .await;
     store.number(LEADER).await
 }
 
@@ -42,7 +45,10 @@ async fn another_takes_over(store: &Store, leader: i64) {
     let published = store.publish("another key", "").await;
     let _second = store.relay().await;
     until("another one leads", async || {
-        assert!(frozen_at.elapsed() < BOUND, "the frozen relay keeps the lead");
+        assert!(
+            frozen_at.elapsed() < BOUND,
+            "the frozen relay keeps the lead"
+        );
         ![0, leader].contains(&store.number(LEADER).await)
     })
     .await;
@@ -69,8 +75,7 @@ async fn a_relay_that_freezes_while_it_parks_an_event_loses_the_lead() {
     let changes = store.client.transaction().await.unwrap();
     let alone = "LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
     changes.batch_execute(alone).await.unwrap();
-    let publish =
-        "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+    let publish = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
     let other = connect(&store.url).await;
     other.batch_execute(publish).await.unwrap();
     until_it_waits_for_a_lock(&other).await;
@@ -95,6 +100,11 @@ async fn a_relay_that_freezes_in_the_middle_of_a_large_answer_loses_the_lead() {
     until_it_waits_for_a_lock(&other).await;
     relay.signal(Signal::SIGSTOP);
     locks.commit().await.unwrap();
-    until_it_is(&store, leader, "state = 'active' AND wait_event = 'ClientWrite'").await;
+    until_it_is(
+        &store,
+        leader,
+        "state = 'active' AND wait_event = 'ClientWrite'",
+    )
+    .await;
     another_takes_over(&store, leader).await;
 }

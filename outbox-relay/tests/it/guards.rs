@@ -45,7 +45,8 @@ async fn an_event_for_a_topic_that_nobody_declared_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_kafka_could_not_take_is_refused() {
     let store = Store::new().await;
-    let work = async |tx: &mut Tx<'_>| publish(tx, &noted("key", &"x".repeat(outbox::MAX_PAYLOAD))).await;
+    let work =
+        async |tx: &mut Tx<'_>| publish(tx, &noted("key", &"x".repeat(outbox::MAX_PAYLOAD))).await;
     let error = store.db.transaction("test", work).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
     assert!(store.committed().await.is_empty());
@@ -57,13 +58,18 @@ async fn a_transaction_that_publishes_cannot_commit_asynchronously() {
     let work = async |tx: &mut Tx<'_>| -> Result<(), Abort> {
         publish(tx, &noted("key", "text")).await?;
         let asynchronous = "SET LOCAL synchronous_commit = off";
-        tx.batch_execute(asynchronous).await.map_err(DbError::from)?;
+        tx.batch_execute(asynchronous)
+            .await
+            .map_err(DbError::from)?;
         Ok(())
     };
     let Err(Abort::Db(error)) = store.db.transaction("test", work).await else {
         panic!("it was committed");
     };
-    assert!(cause_chain(&error).contains("synchronous_commit"), "{error}");
+    assert!(
+        cause_chain(&error).contains("synchronous_commit"),
+        "{error}"
+    );
     assert!(store.committed().await.is_empty());
 }
 
@@ -98,7 +104,10 @@ async fn an_operator_says_that_it_goes_on_from_now() {
     settings.go_on_from = Some(GoOnFrom::Now);
     let mut relay = outbox_relay::start(settings).await.unwrap();
     until("the cursor is from here", async || {
-        store.number("SELECT system_identifier FROM outbox_cursor").await != 1
+        store
+            .number("SELECT system_identifier FROM outbox_cursor")
+            .await
+            != 1
     })
     .await;
     // By then the restored row's id lies in this cluster's past.
@@ -148,19 +157,26 @@ async fn going_on_as_told_waits_for_open_transactions_and_says_so() {
     })
     .await;
     // Others are not held up meanwhile.
-    let other = tokio::time::timeout(Duration::from_secs(10), store.publish("other key", "meanwhile"));
+    let other = tokio::time::timeout(
+        Duration::from_secs(10),
+        store.publish("other key", "meanwhile"),
+    );
     other.await.expect("publishers wait for the restart");
     tokio::time::sleep(Duration::from_secs(3)).await;
     publisher.batch_execute("COMMIT").await.unwrap();
     until("the cursor is from here", async || {
-        store.number("SELECT system_identifier FROM outbox_cursor").await != 1
+        store
+            .number("SELECT system_identifier FROM outbox_cursor")
+            .await
+            != 1
     })
     .await;
     let after = store.publish("key", "after").await;
     topic.until_has([after]).await;
 }
 
-/// What is restored may be large, and a role may have a limit for its statements that none of these keeps.
+/// What is restored may be large, and a role may have a limit for its statements that none of these
+/// keeps.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outbox_of_any_size_is_gone_on_from_whatever_limit_statements_have() {
     let (store, mut topic) = restored_elsewhere().await;
@@ -219,7 +235,10 @@ async fn a_relay_that_may_not_ask_for_the_clusters_identifier_leads() {
     settings.go_on_from = Some(GoOnFrom::Now);
     let mut relay = outbox_relay::start(settings.clone()).await.unwrap();
     until("the cursor is from here", async || {
-        store.number("SELECT system_identifier FROM outbox_cursor").await == 1
+        store
+            .number("SELECT system_identifier FROM outbox_cursor")
+            .await
+            == 1
     })
     .await;
     relay.stop().await.unwrap();

@@ -99,7 +99,10 @@ impl Topic {
     /// The ids of each key in the order in which they came first.
     pub fn first_occurrences(&self) -> BTreeMap<String, Vec<Uuid>> {
         let mut seen = HashSet::new();
-        let first = self.received.iter().filter(|message| seen.insert(message.id()));
+        let first = self
+            .received
+            .iter()
+            .filter(|message| seen.insert(message.id()));
         by_key(first.map(|message| (message.key.clone(), message.id())))
     }
 
@@ -128,7 +131,8 @@ pub fn by_key(ids: impl IntoIterator<Item = (String, Uuid)>) -> BTreeMap<String,
 }
 
 fn read(message: &rdkafka::message::BorrowedMessage<'_>) -> Received {
-    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
     let headers = message.headers().unwrap();
     Received {
         partition: message.partition(),

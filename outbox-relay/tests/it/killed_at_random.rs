@@ -56,7 +56,8 @@ async fn killed_while_kafka_is_silent(store: &Store) {
     store.publish("key 0", "nobody takes it").await;
     let mut relay = outbox_relay::start(settings).await.unwrap();
     until("the relay is the active one", async || {
-        let lock = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE granted
+        let lock =
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE granted
                     AND d.datname = current_database() AND locktype = 'advisory' AND classid = 4";
         store.number(lock).await == 1
     })

@@ -33,12 +33,15 @@ async fn events_that_commit_late_roll_back_or_sit_in_savepoints_are_sent_exactly
     let late = tokio::spawn({
         let db = store.db.clone();
         async move {
-            db.transaction("test.late", async move |tx: &mut Tx<'_>| -> Result<Uuid, Abort> {
-                let id = publish(tx, &noted("late", "late")).await?;
-                drawn.send(()).unwrap();
-                commit.await.unwrap();
-                Ok(id)
-            })
+            db.transaction(
+                "test.late",
+                async move |tx: &mut Tx<'_>| -> Result<Uuid, Abort> {
+                    let id = publish(tx, &noted("late", "late")).await?;
+                    drawn.send(()).unwrap();
+                    commit.await.unwrap();
+                    Ok(id)
+                },
+            )
             .await
             .unwrap()
         }
@@ -47,11 +50,16 @@ async fn events_that_commit_late_roll_back_or_sit_in_savepoints_are_sent_exactly
     let early = store.publish("early", "early").await;
     let mut topic = store.topic();
     topic.until_has([early]).await;
-    until("the plain reader has the later event", async || plain.has(early)).await;
+    until("the plain reader has the later event", async || {
+        plain.has(early)
+    })
+    .await;
     may_commit.send(()).unwrap();
     let late = late.await.unwrap();
 
-    let writers: Vec<_> = (0..16).map(|_| tokio::spawn(write(store.clone()))).collect();
+    let writers: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(write(store.clone())))
+        .collect();
     let mut all = Outcome::default();
     for writer in writers {
         let outcome = writer.await.unwrap();
@@ -81,11 +89,15 @@ async fn events_that_commit_late_roll_back_or_sit_in_savepoints_are_sent_exactly
         "the order of a key"
     );
 
-    until("the plain reader has the last event", async || plain.has(last)).await;
+    until("the plain reader has the last event", async || {
+        plain.has(last)
+    })
+    .await;
     assert!(!plain.has(late), "the control did not lose the late event");
 }
 
-/// Transactions that publish one to three events in and out of savepoints, take their time, and may roll back.
+/// Transactions that publish one to three events in and out of savepoints, take their time, and may
+/// roll back.
 async fn write(store: Arc<Store>) -> Outcome {
     let mut outcome = Outcome::default();
     for _ in 0..40 {
@@ -117,7 +129,11 @@ async fn write(store: Arc<Store>) -> Outcome {
             }
             // What makes commits come in another order than positions.
             tokio::time::sleep(pause).await;
-            if rolls_back { Err(Abort::OnPurpose) } else { Ok(()) }
+            if rolls_back {
+                Err(Abort::OnPurpose)
+            } else {
+                Ok(())
+            }
         };
         let committed = match store.db.transaction("test.write", work).await {
             Ok(()) => true,
@@ -135,8 +151,8 @@ async fn write(store: Arc<Store>) -> Outcome {
     outcome
 }
 
-/// Keys, each plain (0), in a savepoint that is released (1) or rolled back (2); how long it takes; and whether it
-/// is in vain.
+/// Keys, each plain (0), in a savepoint that is released (1) or rolled back (2); how long it takes;
+/// and whether it is in vain.
 fn plan() -> (Vec<(u8, u8)>, Duration, bool) {
     let mut rng = rand::rng();
     let keys = (0..rng.random_range(1..=3))
@@ -154,7 +170,10 @@ struct PlainReader {
 
 impl PlainReader {
     fn start(store: &Arc<Store>) -> Self {
-        let (seen, stop) = (Arc::<Mutex<HashSet<Uuid>>>::default(), CancellationToken::new());
+        let (seen, stop) = (
+            Arc::<Mutex<HashSet<Uuid>>>::default(),
+            CancellationToken::new(),
+        );
         let (store, found, stopped) = (store.clone(), seen.clone(), stop.clone());
         tokio::spawn(async move {
             let mut last = 0_i64;

@@ -1,5 +1,5 @@
-//! Relays that start while leaders move lose nothing and keep the order of each key: three brokers, of which one after the
-//! other is killed and started again.
+//! Relays that start while leaders move lose nothing and keep the order of each key: three brokers,
+//! of which one after the other is killed and started again.
 
 use std::{
     cell::Cell,
@@ -23,7 +23,11 @@ const EVENTS: usize = 30;
 const KEYS: usize = 24;
 
 /// Kills one broker after the other and starts it again, until told to stop.
-async fn move_leaders(cluster: &mut KafkaCluster, restarts: &Cell<usize>, stop: &CancellationToken) {
+async fn move_leaders(
+    cluster: &mut KafkaCluster,
+    restarts: &Cell<usize>,
+    stop: &CancellationToken,
+) {
     while !stop.is_cancelled() {
         let broker = restarts.get() % cluster.brokers.len();
         cluster.brokers[broker].kill().await.unwrap();
@@ -50,7 +54,10 @@ async fn relays_start_while_leaders_move(at_least: usize) {
     store.brokers = cluster.bootstrap();
     let name = store.topic_name();
     let settings = [("min.insync.replicas", "2")];
-    cluster.create_topic(&name, PARTITIONS, &settings).await.unwrap();
+    cluster
+        .create_topic(&name, PARTITIONS, &settings)
+        .await
+        .unwrap();
     let mut settings = store.settings();
     settings.drain_seconds = 120;
     let (stop, restarts, starts) = (CancellationToken::new(), Cell::new(0), Cell::new(0));

@@ -1,4 +1,5 @@
-//! The relay against real PostgreSQL and real Kafka. Every test has its own database and its own topics.
+//! The relay against real PostgreSQL and real Kafka. Every test has its own database and its own
+//! topics.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod acknowledged_is_on_the_topic;

@@ -30,8 +30,12 @@ pub async fn raise_the_limit(store: &Store) {
         .create()
         .unwrap();
     let topic = store.topic_name();
-    let limit = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "1000000");
-    let done = admin.alter_configs([&limit], &AdminOptions::new()).await.unwrap();
+    let limit =
+        AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", "1000000");
+    let done = admin
+        .alter_configs([&limit], &AdminOptions::new())
+        .await
+        .unwrap();
     done[0].as_ref().unwrap();
 }
 
@@ -77,10 +81,17 @@ async fn a_refused_event_is_parked_with_those_behind_it_and_replayed_in_order() 
     let relay = store.relay().await;
     let mut topic = store.topic();
     topic.until_has(others).await;
-    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    until("two events are parked", async || {
+        parked(&store).await.len() == 2
+    })
+    .await;
     let found = parked(&store).await;
     assert_eq!((found[0].0, found[1].0), (refused, behind));
-    assert!(found[0].2.to_lowercase().contains("too large"), "{}", found[0].2);
+    assert!(
+        found[0].2.to_lowercase().contains("too large"),
+        "{}",
+        found[0].2
+    );
     assert_eq!(found[1].2, "an earlier event of its key is parked");
 
     // Also what comes later, and a new relay knows it too.
@@ -101,13 +112,17 @@ async fn a_refused_event_is_parked_with_those_behind_it_and_replayed_in_order() 
         .unwrap();
     assert_eq!(events, 3);
     topic.until_has([refused, behind, later]).await;
-    until("nothing is parked", async || parked(&store).await.is_empty()).await;
+    until("nothing is parked", async || {
+        parked(&store).await.is_empty()
+    })
+    .await;
     let after = store.publish("a", "five").await;
     topic.until_has([after]).await;
     assert_eq!(texts(&topic, "a"), ["one", "two", "three", "four", "five"]);
     let numbers: Vec<String> = (0..40).map(|number| number.to_string()).collect();
     assert_eq!(texts(&topic, "b")[1..=40], numbers);
-    let audited = "SELECT count(*) FROM outbox_operations WHERE who = 'an operator' AND operation = 'replay'";
+    let audited =
+        "SELECT count(*) FROM outbox_operations WHERE who = 'an operator' AND operation = 'replay'";
     assert_eq!(store.number(audited).await, 1);
 }
 
@@ -117,7 +132,10 @@ async fn what_was_discarded_lets_later_events_go_on_and_can_still_be_replayed() 
     let _relay = store.relay().await;
     let mut topic = store.topic();
     topic.until_has(others).await;
-    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    until("two events are parked", async || {
+        parked(&store).await.len() == 2
+    })
+    .await;
     let events = parked::discard(&mut store.client, &key("a"), "an operator")
         .await
         .unwrap();
@@ -125,7 +143,11 @@ async fn what_was_discarded_lets_later_events_go_on_and_can_still_be_replayed() 
     let later = store.publish("a", "four").await;
     topic.until_has([later]).await;
     assert_eq!(texts(&topic, "a"), ["one", "four"]);
-    let states: Vec<String> = parked(&store).await.into_iter().map(|event| event.1).collect();
+    let states: Vec<String> = parked(&store)
+        .await
+        .into_iter()
+        .map(|event| event.1)
+        .collect();
     assert_eq!(states, ["discarded", "discarded"]);
 
     raise_the_limit(&store).await;
@@ -142,7 +164,10 @@ async fn what_was_discarded_lets_later_events_go_on_and_can_still_be_replayed() 
 async fn an_event_that_is_refused_again_is_parked_again() {
     let (mut store, [refused, _], _) = with_one_event_too_large().await;
     let _relay = store.relay().await;
-    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    until("two events are parked", async || {
+        parked(&store).await.len() == 2
+    })
+    .await;
     let mut topic = store.topic();
     parked::replay(&mut store.client, &key("a"), "an operator")
         .await
@@ -166,7 +191,8 @@ async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it(
     let _relay = store.relay().await;
     // Keys of one partition.
     for (round, key) in ["a", "b", "c", "e"].into_iter().enumerate() {
-        // Of the other one: the producer, which is new after each refusal, knows the topic and has its id.
+        // Of the other one: the producer, which is new after each refusal, knows the topic and has
+        // its id.
         let other = store.publish("d", "other").await;
         topic.until_has([other]).await;
         let published: Result<(), Abort> = store
@@ -198,7 +224,10 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
                    INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), 'nowhere', 'c', 't', '{}')";
     store.client.execute(nowhere, &[]).await.unwrap();
     let mut relay = store.relay().await;
-    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    until("two events are parked", async || {
+        parked(&store).await.len() == 2
+    })
+    .await;
     parked::discard(&mut store.client, &key("a"), "an operator")
         .await
         .unwrap();
@@ -214,7 +243,10 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
     let servers = backing::shared().await.unwrap();
     let missing = format!("{}nowhere", store.prefix);
     servers.kafka.create_topic(&missing, 1, &[]).await.unwrap();
-    until("all is acknowledged", async || store.unacknowledged().await == 0).await;
+    until("all is acknowledged", async || {
+        store.unacknowledged().await == 0
+    })
+    .await;
     relay.stop().await.unwrap();
     let mut topic = store.topic();
     topic.until_has(others).await;
@@ -222,7 +254,11 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
     let _relay = store.relay().await;
     topic.until_has([last]).await;
     assert_eq!(texts(&topic, "a"), ["one"]);
-    let states: Vec<String> = parked(&store).await.into_iter().map(|event| event.1).collect();
+    let states: Vec<String> = parked(&store)
+        .await
+        .into_iter()
+        .map(|event| event.1)
+        .collect();
     assert_eq!(states, ["discarded", "discarded"]);
 
     parked::replay(&mut store.client, &key("a"), "an operator")
@@ -237,7 +273,10 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
 async fn what_is_discarded_in_the_middle_of_its_replay_is_not_sent() {
     let (mut store, ..) = with_one_event_too_large().await;
     let _relay = store.relay().await;
-    until("two events are parked", async || parked(&store).await.len() == 2).await;
+    until("two events are parked", async || {
+        parked(&store).await.len() == 2
+    })
+    .await;
     let many = "INSERT INTO outbox_parked (position, id, topic, key, type, payload, recorded_at, reason)
                 SELECT 1000 + n, gen_random_uuid(), 'notes', 'a', 'notes.noted.v1', '{\"text\":\"more\"}', now(), 'behind'
                 FROM generate_series(1, 3000) n";

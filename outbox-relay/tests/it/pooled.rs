@@ -76,7 +76,9 @@ impl PgBouncer {
             url: format!("postgres://postgres:{password}@127.0.0.1:{port}/{name}"),
         };
         until("PgBouncer listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .is_ok()
         })
         .await;
         Some(bouncer)
@@ -105,7 +107,10 @@ async fn is_refused(settings: &str) {
     let mut relay = outbox_relay::start(bouncer.relay(&store)).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(30), relay.ended()).await;
     let error = format!("{:#}", ended.expect("it goes on").unwrap_err());
-    assert!(error.contains("a connection pooler such as PgBouncer"), "{error}");
+    assert!(
+        error.contains("a connection pooler such as PgBouncer"),
+        "{error}"
+    );
     assert!(error.contains("PostgreSQL's own address"), "{error}");
 }
 
@@ -124,8 +129,11 @@ async fn a_relay_behind_a_pooler_that_lends_its_sessions_says_what_is_in_its_way
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_behind_a_pooler_that_keeps_sessions_apart_sends() {
     let store = Store::new().await;
-    let Some(bouncer) =
-        PgBouncer::start(&store, "pool_mode = session\nignore_startup_parameters = options").await
+    let Some(bouncer) = PgBouncer::start(
+        &store,
+        "pool_mode = session\nignore_startup_parameters = options",
+    )
+    .await
     else {
         return;
     };

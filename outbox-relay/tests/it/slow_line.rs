@@ -21,7 +21,8 @@ pub async fn over_a_slow_line(url: &str) -> String {
         loop {
             let (from, _) = listener.accept().await.unwrap();
             let to = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
+            let ((from_read, from_write), (to_read, to_write)) =
+                (from.into_split(), to.into_split());
             tokio::spawn(slowly(from_read, to_write));
             tokio::spawn(slowly(to_read, from_write));
         }
@@ -39,7 +40,8 @@ async fn slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     }
 }
 
-/// As when an old snapshot keeps all versions of the cursor: then each save makes the next one slower.
+/// As when an old snapshot keeps all versions of the cursor: then each save makes the next one
+/// slower.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_whose_saves_take_long_saves_less_often() {
     let store = Store::new().await;
@@ -53,7 +55,9 @@ async fn a_relay_whose_saves_take_long_saves_less_often() {
         store.publish("key", "").await;
         saves.insert(
             store
-                .number("SELECT (extract(epoch FROM saved_at) * 1000000)::bigint FROM outbox_cursor")
+                .number(
+                    "SELECT (extract(epoch FROM saved_at) * 1000000)::bigint FROM outbox_cursor",
+                )
                 .await,
         );
     }

@@ -1,5 +1,5 @@
-//! Brokers that answer and take nothing are an outage. They are librdkafka's own mock: a real broker that has one replica says
-//! NOT_ENOUGH_REPLICAS of none.
+//! Brokers that answer and take nothing are an outage. They are librdkafka's own mock: a real
+//! broker that has one replica says NOT_ENOUGH_REPLICAS of none.
 
 use outbox_relay::Running;
 use rdkafka::{
@@ -35,7 +35,10 @@ async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough(
 
     brokers.clear_request_errors(RDKafkaApiKey::Produce);
     store.topic().until_has([second]).await;
-    until("the end of the outage", async || outage(&relay).await == "0").await;
+    until("the end of the outage", async || {
+        outage(&relay).await == "0"
+    })
+    .await;
     relay.stop().await.unwrap();
     assert_eq!(store.unacknowledged().await, 0);
 }
@@ -47,7 +50,9 @@ async fn outage(relay: &Running) -> String {
     line.write_all(request).await.unwrap();
     let mut answer = String::new();
     line.read_to_string(&mut answer).await.unwrap();
-    let outage = answer.lines().find(|line| line.starts_with("tovar_relay_outage"));
+    let outage = answer
+        .lines()
+        .find(|line| line.starts_with("tovar_relay_outage"));
     let value = outage.and_then(|line| line.rsplit(' ').next());
     value.expect("the metric is there").to_owned()
 }

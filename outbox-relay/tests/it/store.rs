@@ -58,7 +58,12 @@ impl Store {
         Self::on(&servers.postgres, &servers.kafka, partitions, settings).await
     }
 
-    pub async fn on(postgres: &Postgres, kafka: &Kafka, partitions: i32, settings: &[(&str, &str)]) -> Self {
+    pub async fn on(
+        postgres: &Postgres,
+        kafka: &Kafka,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let name = format!("relay{}", Uuid::now_v7().simple());
         let passwords = OfRoles {
             owner: "an owner's".to_owned(),
@@ -78,7 +83,9 @@ impl Store {
             database_pool_size: 20,
             ..DbSettings::new(&url)
         };
-        db::migrate(&settings, vec![outbox::MIGRATIONS]).await.unwrap();
+        db::migrate(&settings, vec![outbox::MIGRATIONS])
+            .await
+            .unwrap();
         let db = Db::open(&settings, "test").await.unwrap();
         outbox::declare_topics(&db, &[Noted::TOPIC]).await.unwrap();
         Self {
@@ -157,7 +164,8 @@ pub async fn connect(url: &str) -> Client {
     client
 }
 
-/// Publishes, and writes it at once: a relay must also get along with who takes their time afterwards.
+/// Publishes, and writes it at once: a relay must also get along with who takes their time
+/// afterwards.
 pub async fn publish(tx: &mut Tx<'_>, event: &Noted) -> Result<Uuid, PublishError> {
     let id = outbox::publish(tx, event)?;
     tx.flush().await?;
@@ -179,7 +187,10 @@ pub enum Abort {
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
-        assert!(Instant::now() < deadline, "it did not come about that {what}");
+        assert!(
+            Instant::now() < deadline,
+            "it did not come about that {what}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

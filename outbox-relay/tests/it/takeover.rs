@@ -25,7 +25,10 @@ async fn a_relay_that_stands_by_takes_over_when_the_active_one_ends() {
     let store = Store::new().await;
     let mut topic = store.topic();
     let mut relays = vec![store.relay().await];
-    until("there is a leader", async || store.number(LEADER).await != 0).await;
+    until("there is a leader", async || {
+        store.number(LEADER).await != 0
+    })
+    .await;
     for round in 0..4 {
         relays.push(store.relay().await);
         topic.until_has(publish(&store, 20).await).await;
@@ -40,13 +43,17 @@ async fn a_relay_that_stands_by_takes_over_when_the_active_one_ends() {
     assert_eq!(topic.first_occurrences(), by_key(store.committed().await));
 }
 
-/// The active relay freezes for so long that its session is ended, and wakes up when another one has taken over.
+/// The active relay freezes for so long that its session is ended, and wakes up when another one
+/// has taken over.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_at_once_do_no_harm() {
     let store = Store::new().await;
     let mut topic = store.topic();
     let frozen = Process::start(&store);
-    until("the first one leads", async || store.number(LEADER).await != 0).await;
+    until("the first one leads", async || {
+        store.number(LEADER).await != 0
+    })
+    .await;
     let first = store.number(LEADER).await;
     publish(&store, 200).await;
     frozen.signal(Signal::SIGSTOP);
@@ -54,7 +61,9 @@ async fn two_relays_at_once_do_no_harm() {
 
     let _second = store.relay().await;
     store
-        .number(&format!("SELECT pg_terminate_backend({first})::int::bigint"))
+        .number(&format!(
+            "SELECT pg_terminate_backend({first})::int::bigint"
+        ))
         .await;
     until("the second one leads", async || {
         ![0, first].contains(&store.number(LEADER).await)

@@ -43,7 +43,8 @@ impl Lossy {
         Self { port, wish }
     }
 
-    /// Loses the answers to the next commits of transactions that have said `of`, each with its connection.
+    /// Loses the answers to the next commits of transactions that have said `of`, each with its
+    /// connection.
     pub fn lose(&self, of: &str, times: usize) {
         with(&self.wish, |wish| {
             *wish = Wish {
@@ -54,7 +55,8 @@ impl Lossy {
         });
     }
 
-    /// The same with the next one only, after which there is no way to the server until [`Lossy::come_back`].
+    /// The same with the next one only, after which there is no way to the server until
+    /// [`Lossy::come_back`].
     pub fn lose_and_go_away(&self, of: &str) {
         self.lose(of, 1);
         with(&self.wish, |wish| wish.then_away = true);
@@ -103,7 +105,8 @@ async fn line(mut client: TcpStream, server: u16, wish: Arc<Mutex<Wish>>) -> io:
                         is_lost
                     });
                     if is_lost {
-                        // It has taken effect when it is answered, however much of the answer comes at once.
+                        // It has taken effect when it is answered, however much of the answer comes
+                        // at once.
                         return server.read(&mut down).await.map(drop);
                     }
                     said.clear();

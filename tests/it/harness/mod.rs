@@ -1,4 +1,5 @@
-//! A store for one test: databases and topics of its own, services, relays and gateway in this process.
+//! A store for one test: databases and topics of its own, services, relays and gateway in this
+//! process.
 
 mod lossy;
 mod operations;

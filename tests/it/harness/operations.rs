@@ -6,7 +6,10 @@ use super::Store;
 
 /// An operation as its service's OpenAPI page tells of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the page")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the page"
+)]
 pub struct Operation {
     /// In lower case.
     pub method: String,

@@ -13,14 +13,17 @@ pub struct Samples {
     pub values: Vec<Option<f64>>,
 }
 
-/// A real Prometheus that scrapes a store every second, with the rules of `grafana/rules`. It ends with the test.
+/// A real Prometheus that scrapes a store every second, with the rules of `grafana/rules`. It ends
+/// with the test.
 pub struct Prometheus(prometheus::Prometheus);
 
 impl Prometheus {
     /// `None`, and a line that says so, where no Prometheus is installed.
     pub async fn start(store: &Store) -> Option<Self> {
         if !prometheus::Prometheus::is_installed().await {
-            eprintln!("skipped: no `prometheus` on the PATH (on Debian: apt-get install prometheus)");
+            eprintln!(
+                "skipped: no `prometheus` on the PATH (on Debian: apt-get install prometheus)"
+            );
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -46,9 +49,14 @@ impl Prometheus {
         write_targets(self.0.folder().expect("it is our own"), store);
     }
 
-    /// The samples of a series selector between two moments, in seconds since 1970, one a second: by series, `None` where it
-    /// showed nothing.
-    pub async fn samples(&self, selector: &str, from: i64, to: i64) -> anyhow::Result<Vec<Samples>> {
+    /// The samples of a series selector between two moments, in seconds since 1970, one a second:
+    /// by series, `None` where it showed nothing.
+    pub async fn samples(
+        &self,
+        selector: &str,
+        from: i64,
+        to: i64,
+    ) -> anyhow::Result<Vec<Samples>> {
         let parameters = [
             ("query", selector.to_owned()),
             ("start", from.to_string()),
@@ -76,7 +84,8 @@ impl Prometheus {
         self.0.query(query, None).await
     }
 
-    /// The one value that a panel of a board shows at a moment, for a range of so many seconds before it.
+    /// The one value that a panel of a board shows at a moment, for a range of so many seconds
+    /// before it.
     pub async fn panel(
         &self,
         (board, panel, legend): (&str, &str, &str),

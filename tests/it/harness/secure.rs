@@ -9,7 +9,9 @@ use std::{
 
 use backing::Postgres;
 use connect::{KafkaSecurity, KafkaSettings, PostgresSettings, Secret, SslMode};
-use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 use tokio::{
@@ -128,7 +130,11 @@ impl Secure {
         words.write_all(lines.as_bytes()).await.unwrap();
         drop(words);
         let done = allowing.wait_with_output().await.unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     }
 
     /// As a store is told by its operator.
@@ -162,17 +168,31 @@ impl Secure {
 
     /// PostgreSQL at a host's name, by an address alone.
     pub fn address(&self, host: &str, parameters: &str) -> String {
-        let settings = postgres(host, self.postgres.port(), "postgres", SslMode::Disable, None);
+        let settings = postgres(
+            host,
+            self.postgres.port(),
+            "postgres",
+            SslMode::Disable,
+            None,
+        );
         format!("{}?{parameters}", settings.database_url.expose())
     }
 }
 
-fn postgres(host: &str, port: u16, database: &str, mode: SslMode, ca: Option<&Path>) -> PostgresSettings {
+fn postgres(
+    host: &str,
+    port: u16,
+    database: &str,
+    mode: SslMode,
+    ca: Option<&Path>,
+) -> PostgresSettings {
     let (user, password) = (USER.0, USER.1.replace(' ', "%20"));
     PostgresSettings {
         database_sslmode: mode,
         database_ca: ca.map(Path::to_owned),
-        ..PostgresSettings::new(format!("postgres://{user}:{password}@{host}:{port}/{database}"))
+        ..PostgresSettings::new(format!(
+            "postgres://{user}:{password}@{host}:{port}/{database}"
+        ))
     }
 }
 
@@ -181,7 +201,11 @@ pub async fn greets(kafka: &KafkaSettings) -> bool {
     let mut config = kafka.client_config("a test");
     config.set("log_level", "0");
     let consumer: BaseConsumer = config.create().unwrap();
-    let metadata = move || consumer.fetch_metadata(None, Duration::from_secs(4)).is_ok();
+    let metadata = move || {
+        consumer
+            .fetch_metadata(None, Duration::from_secs(4))
+            .is_ok()
+    };
     tokio::task::spawn_blocking(metadata).await.unwrap()
 }
 
@@ -192,11 +216,17 @@ fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// By SQL alone, so that it is the same for a container. A server's programs run in its data folder.
+/// By SQL alone, so that it is the same for a container. A server's programs run in its data
+/// folder.
 async fn demand_tls(postgres: &Postgres, certificate: &Certificate, key: &KeyPair) {
     let client = postgres.connect("postgres").await.unwrap();
     let (user, password) = USER;
-    let lines = |text: &str| format!("SELECT unnest(string_to_array('{}', E'\\n'))", text.trim_end());
+    let lines = |text: &str| {
+        format!(
+            "SELECT unnest(string_to_array('{}', E'\\n'))",
+            text.trim_end()
+        )
+    };
     let certificate = lines(&certificate.pem().replace('\r', ""));
     let key = lines(&key.serialize_pem().replace('\r', ""));
     for statement in [
@@ -263,12 +293,17 @@ async fn start_kafka(folder: &Path) -> (Child, u16, String) {
             "-cp",
             &classpath,
         ]);
-        java.args(main).arg(&file).stdin(Stdio::null()).kill_on_drop(true);
+        java.args(main)
+            .arg(&file)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         java
     };
-    let processes = SERVICES.map(|service| [service.name.to_owned(), format!("{}-relay", service.name)]);
+    let processes =
+        SERVICES.map(|service| [service.name.to_owned(), format!("{}-relay", service.name)]);
     let users = processes.into_iter().flatten().chain([user.to_owned()]);
-    let known = users.map(|user| format!("--add-scram=SCRAM-SHA-512=[name={user},password={password}]"));
+    let known =
+        users.map(|user| format!("--add-scram=SCRAM-SHA-512=[name={user},password={password}]"));
     let known: Vec<String> = known.collect();
     let mut format = vec![
         "kafka.tools.StorageTool",
@@ -284,6 +319,9 @@ async fn start_kafka(folder: &Path) -> (Child, u16, String) {
         "{}",
         String::from_utf8_lossy(&formatted.stderr)
     );
-    let kafka = java(&["kafka.Kafka"]).stdout(Stdio::null()).spawn().unwrap();
+    let kafka = java(&["kafka.Kafka"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     (kafka, port, classpath)
 }

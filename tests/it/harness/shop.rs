@@ -26,7 +26,12 @@ impl Shop {
         Self::set_up(store, pieces, places, ("couriers", "courier")).await
     }
 
-    async fn set_up(store: &Store, pieces: u32, places: u32, (zone, handover): (&'static str, &str)) -> Self {
+    async fn set_up(
+        store: &Store,
+        pieces: u32,
+        places: u32,
+        (zone, handover): (&'static str, &str),
+    ) -> Self {
         let sku = "tea";
         let manager = &store.manager;
         let goods = json!({ "name": "Tea", "price": PRICE });
@@ -44,7 +49,10 @@ impl Shop {
             .success()
             .unwrap();
         manager
-            .put(&format!("/api/zones/{zone}"), &json!({ "handover": handover }))
+            .put(
+                &format!("/api/zones/{zone}"),
+                &json!({ "handover": handover }),
+            )
             .await
             .unwrap()
             .success()
@@ -97,7 +105,10 @@ impl Shop {
         let mut last = Value::Null;
         let hope = format!("the order to be one of {statuses:?}");
         let waited = wait_for(&hope, WITHIN, async || {
-            last = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+            last = customer
+                .get(&format!("/api/orders/{order}"))
+                .await?
+                .success()?;
             Ok(statuses.contains(&last["status"].as_str().unwrap_or_default()))
         });
         waited.await.unwrap();
@@ -110,14 +121,18 @@ impl Shop {
         customer.finished(&order, WITHIN).await.unwrap()
     }
 
-    /// What is available and held of the customer's money, and of goods and places, and how often the customer was
-    /// told of an end; waited for, because everyone undoes for themselves.
+    /// What is available and held of the customer's money, and of goods and places, and how often
+    /// the customer was told of an end; waited for, because everyone undoes for themselves.
     pub async fn expect(&self, store: &Store, customer: &Client, slot: &str, wanted: Value) {
-        let settled = wait_for("balance, stock, slot and notifications", WITHIN, async || {
-            let found = self.found(store, customer, slot).await?;
-            anyhow::ensure!(found == wanted, "{found} instead of {wanted}");
-            Ok(true)
-        });
+        let settled = wait_for(
+            "balance, stock, slot and notifications",
+            WITHIN,
+            async || {
+                let found = self.found(store, customer, slot).await?;
+                anyhow::ensure!(found == wanted, "{found} instead of {wanted}");
+                Ok(true)
+            },
+        );
         settled.await.unwrap();
     }
 

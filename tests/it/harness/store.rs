@@ -54,7 +54,10 @@ impl Ways {
     /// As one process reaches Kafka: by a log-in of its own, where the brokers ask for one.
     pub fn kafka_as(&self, process: &str) -> KafkaSettings {
         let kafka = self.kafka.clone();
-        let log_in = kafka.kafka_sasl_username.as_ref().map(|_| process.to_owned());
+        let log_in = kafka
+            .kafka_sasl_username
+            .as_ref()
+            .map(|_| process.to_owned());
         KafkaSettings {
             kafka_sasl_username: log_in,
             ..kafka
@@ -103,7 +106,11 @@ impl Store {
     }
 
     /// On servers of the test's own, with settings of single services.
-    pub async fn start_on_with(postgres: &Postgres, kafka: &Kafka, own: &[(&'static str, &[&str])]) -> Self {
+    pub async fn start_on_with(
+        postgres: &Postgres,
+        kafka: &Kafka,
+        own: &[(&'static str, &[&str])],
+    ) -> Self {
         let prefix = new_topics(kafka).await;
         let ways = Ways {
             kafka: KafkaSettings::new(kafka.bootstrap(), prefix),
@@ -176,7 +183,8 @@ impl Store {
             let settings = settings.iter().map(ToString::to_string);
             ground.own.entry(service).or_default().extend(settings);
         }
-        let (mut databases, mut services, mut relays) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut databases, mut services, mut relays) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut superuser = BTreeMap::new();
         let passwords = OfRoles {
             owner: "an owner's".to_owned(),
@@ -218,9 +226,16 @@ impl Store {
 
     /// Somebody new who has this role, logged in.
     pub async fn somebody(&self, role: &str) -> Client {
-        let (email, password) = (format!("{role}-{}@example.org", Uuid::new_v4()), "their password");
+        let (email, password) = (
+            format!("{role}-{}@example.org", Uuid::new_v4()),
+            "their password",
+        );
         let person = json!({ "email": email, "password": password, "name": role });
-        let person = self.guest.post("/api/users", &person).await.expect("an answer");
+        let person = self
+            .guest
+            .post("/api/users", &person)
+            .await
+            .expect("an answer");
         let id = person.success().expect("a person")["id"]
             .as_str()
             .expect("an id")
@@ -232,14 +247,20 @@ impl Store {
             .await
             .expect("an answer");
         promoted.success().expect("the role");
-        self.guest.log_in(&email, password).await.expect("they log in")
+        self.guest
+            .log_in(&email, password)
+            .await
+            .expect("they log in")
     }
 
     /// Addresses of health and metrics of every process that a store has.
     pub fn all_ops(&self) -> Vec<SocketAddr> {
         let services = self.services.values().map(|service| service.ops_address);
         let relays = self.relays.values().map(|relay| relay.ops_address);
-        services.chain(relays).chain([self.gateway.ops_address]).collect()
+        services
+            .chain(relays)
+            .chain([self.gateway.ops_address])
+            .collect()
     }
 
     pub fn brokers(&self) -> &str {
@@ -363,7 +384,8 @@ impl Store {
 }
 
 impl Ground {
-    /// Settings that lead to users, over TLS if it has that: an address, and the authority that vouches for it.
+    /// Settings that lead to users, over TLS if it has that: an address, and the authority that
+    /// vouches for it.
     fn ways_to_users(&self, url: &str, path: &str, ca: &str) -> Vec<String> {
         match &self.tls {
             None => vec![format!("--{url}=http://{}{path}", self.addresses["users"])],
@@ -427,7 +449,11 @@ async fn start_service(
     }
 }
 
-async fn start_as<S: Service>(database: &OfRoles<String>, ground: &mut Ground, clock: Clock) -> Running {
+async fn start_as<S: Service>(
+    database: &OfRoles<String>,
+    ground: &mut Ground,
+    clock: Clock,
+) -> Running {
     let listen = ground
         .addresses
         .get(S::NAME)
@@ -450,8 +476,11 @@ async fn start_as<S: Service>(database: &OfRoles<String>, ground: &mut Ground, c
         &["--network-rate-limit=1000000", "--login-rate-limit=1000000"],
     );
     let command = ServiceSettings::<S::Settings>::augment_args(clap::Command::new(S::NAME));
-    let matches = command.try_get_matches_from(arguments).expect("valid settings");
-    let mut settings = ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
+    let matches = command
+        .try_get_matches_from(arguments)
+        .expect("valid settings");
+    let mut settings =
+        ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
     settings.kit.db.postgres = (ground.ways.postgres)(&database.service);
     let owner = (ground.ways.postgres)(&database.owner);
     settings.kit.db.migration_database_url = Some(owner.database_url);
@@ -468,7 +497,10 @@ async fn start_as<S: Service>(database: &OfRoles<String>, ground: &mut Ground, c
 
 async fn start_gateway(ground: &Ground) -> gateway::Running {
     let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
-    let services = ground.addresses.iter().filter(|(name, _)| **name != "users");
+    let services = ground
+        .addresses
+        .iter()
+        .filter(|(name, _)| **name != "users");
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
     arguments.extend(ground.ways_to_users("users", "", "services-ca"));
     ground.complete("gateway", &mut arguments, &["--rate-limit=0"]);
@@ -476,14 +508,20 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
     gateway::start(settings).await.expect("the gateway starts")
 }
 
-async fn start_relay(service: &str, database: &OfRoles<String>, ways: &Ways) -> outbox_relay::Running {
+async fn start_relay(
+    service: &str,
+    database: &OfRoles<String>,
+    ways: &Ways,
+) -> outbox_relay::Running {
     let source = format!("/tovar/{service}");
     let settings = RelaySettings::new(
         &source,
         (ways.postgres)(&database.relay),
         ways.kafka_as(&format!("{service}-relay")),
     );
-    outbox_relay::start(settings).await.expect("the relay starts")
+    outbox_relay::start(settings)
+        .await
+        .expect("the relay starts")
 }
 
 /// Topics of the store's own; their prefix.
@@ -492,7 +530,10 @@ async fn new_topics(kafka: &Kafka) -> String {
     let topics = contracts::catalogue::TOPICS.iter();
     let topics: Vec<String> = topics.map(|topic| format!("{prefix}{topic}")).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    kafka.create_topics(&topics, PARTITIONS).await.expect("topics");
+    kafka
+        .create_topics(&topics, PARTITIONS)
+        .await
+        .expect("topics");
     prefix
 }
 

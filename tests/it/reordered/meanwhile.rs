@@ -40,16 +40,19 @@ async fn delivery_keeps_a_verdict() {
     .await;
 }
 
-/// Tells the service what begins an order with it, while another transaction has noted the order's end and is not committed yet: the
-/// service looks for the order in vain, and is too late to note it itself. What the other has noted must stand, and `taken`
-/// must be nothing.
+/// Tells the service what begins an order with it, while another transaction has noted the order's
+/// end and is not committed yet: the service looks for the order in vain, and is too late to note
+/// it itself. What the other has noted must stand, and `taken` must be nothing.
 async fn keeps<S: Service>(told: Told, note: &str, (found, noted): (&str, &str), taken: &str) {
     let (store, shop, customer) = alone::<S>().await;
     let sheet = sheet(&shop, OrderId::new(), user_id(&customer).await);
     let mut replica = store.sql(S::NAME).await;
     let transaction = replica.transaction().await.unwrap();
     let ids = [sheet.order_id.uuid(), sheet.user_id.uuid()];
-    transaction.execute(note, &[&ids[0], &ids[1]]).await.unwrap();
+    transaction
+        .execute(note, &[&ids[0], &ids[1]])
+        .await
+        .unwrap();
     let case = Case {
         story: &STORIES[0],
         sheet,
@@ -57,12 +60,17 @@ async fn keeps<S: Service>(told: Told, note: &str, (found, noted): (&str, &str),
     };
     let told = Outboxes::open(&store).await.publish(&[(&case, told)]).await;
     let waits = async || {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
         Ok(number(&store, S::NAME, waiting).await > 0)
     };
-    wait_for("the service to wait for the other transaction", WITHIN, waits)
-        .await
-        .unwrap();
+    wait_for(
+        "the service to wait for the other transaction",
+        WITHIN,
+        waits,
+    )
+    .await
+    .unwrap();
     transaction.commit().await.unwrap();
     until_applied(&store, S::NAME, &told).await.unwrap();
     assert_eq!(states(&store, S::NAME, found).await[&ids[0]], noted);

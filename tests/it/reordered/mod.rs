@@ -1,7 +1,8 @@
-//! Every consumer gets what it subscribes to in orders in which Kafka may deliver it, each event twice.
+//! Every consumer gets what it subscribes to in orders in which Kafka may deliver it, each event
+//! twice.
 //!
-//! Only the service under test runs. All that the others would tell it comes from their outboxes, where the test puts it,
-//! step by step, so that the order of arrival across topics is the test's.
+//! Only the service under test runs. All that the others would tell it comes from their outboxes,
+//! where the test puts it, step by step, so that the order of arrival across topics is the test's.
 
 mod meanwhile;
 mod stories;
@@ -55,8 +56,7 @@ async fn orders_ends_the_same_in_every_order_of_arrival() {
         "goods listed" => "listed",
         _ => "rejected",
     };
-    let listed =
-        "SELECT id, status FROM orders UNION ALL SELECT sku::uuid, 'listed' FROM goods WHERE name = 'Listed'";
+    let listed = "SELECT id, status FROM orders UNION ALL SELECT sku::uuid, 'listed' FROM goods WHERE name = 'Listed'";
     check::<orders::Orders>(listed, ends).await.end().await;
 }
 
@@ -83,8 +83,7 @@ async fn delivery_ends_the_same_in_every_order_of_arrival() {
         _ => "freed refused",
     };
     let store = check::<delivery::Delivery>("SELECT order_id, state FROM bookings", ends).await;
-    let left =
-        "SELECT sum(booked)::bigint - (SELECT count(*) FROM bookings WHERE state = 'delivered') FROM slots";
+    let left = "SELECT sum(booked)::bigint - (SELECT count(*) FROM bookings WHERE state = 'delivered') FROM slots";
     assert_eq!(number(&store, "delivery", left).await, 0);
     store.end().await;
 }
@@ -112,8 +111,8 @@ struct Case {
     steps: Vec<Told>,
 }
 
-/// Tells the service every story that concerns it, and looks how each ends in its database: `ends` of a story are the
-/// states that are right, `found` is the query for `(id, state)`.
+/// Tells the service every story that concerns it, and looks how each ends in its database: `ends`
+/// of a story are the states that are right, `found` is the query for `(id, state)`.
 async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store {
     let hears = S::subscriptions().event_types();
     let in_stories: BTreeSet<_> = STORIES.iter().flat_map(|story| story.events).collect();
@@ -164,7 +163,12 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
     .unwrap();
 
     let states = states(&store, S::NAME, found).await;
-    for Case { story, sheet, steps } in &cases {
+    for Case {
+        story,
+        sheet,
+        steps,
+    } in &cases
+    {
         let is_of_a_person = [Told::Registered, Told::TokensVoid].contains(&story.events[0].0);
         let id = if is_of_a_person {
             sheet.user_id.uuid()
@@ -201,7 +205,13 @@ async fn alone<S: Service>() -> (Store, Shop, Client) {
     let mut store = Store::start_with(&[(S::NAME, &["--rate-limit=0"])]).await;
     let shop = Shop::open_with_couriers(&store, 1_000, 1_000).await;
     let customer = store.guest.new_customer(1_000 * PRICE).await.unwrap();
-    for service in ["billing", "orders", "warehouse", "delivery", "notifications"] {
+    for service in [
+        "billing",
+        "orders",
+        "warehouse",
+        "delivery",
+        "notifications",
+    ] {
         if service != S::NAME {
             store.stop_service(service).await;
         }
@@ -210,7 +220,12 @@ async fn alone<S: Service>() -> (Store, Shop, Client) {
 }
 
 async fn user_id(customer: &Client) -> UserId {
-    let me = customer.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = customer
+        .get("/api/users/me")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     me["id"].as_str().unwrap().parse().unwrap()
 }
 
@@ -238,7 +253,8 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
     let mut cases = Vec::new();
     for story in &STORIES {
         let steps = story.steps(service, hears);
-        let shuffled = (0..10 * ORDERS_OF_ARRIVAL).map(|_| story.shuffled(service, &steps, &mut random));
+        let shuffled =
+            (0..10 * ORDERS_OF_ARRIVAL).map(|_| story.shuffled(service, &steps, &mut random));
         let different: BTreeSet<Vec<Told>> = shuffled.filter(|steps| !steps.is_empty()).collect();
         for steps in different.into_iter().take(ORDERS_OF_ARRIVAL) {
             let is_of_an_order = story.events[0].0 == Told::Placed;
@@ -253,7 +269,11 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
                 Uuid::now_v7().to_string().parse().unwrap()
             };
             let sheet = sheet(shop, order_id, user_id);
-            cases.push(Case { story, sheet, steps });
+            cases.push(Case {
+                story,
+                sheet,
+                steps,
+            });
         }
     }
     cases
@@ -269,7 +289,12 @@ impl Hands {
     async fn ask(&self, told: Told, order: OrderId) {
         if told != Told::StopRequested {
             let order = order.to_string();
-            self.courier.take_parcel(&order).await.unwrap().success().unwrap();
+            self.courier
+                .take_parcel(&order)
+                .await
+                .unwrap()
+                .success()
+                .unwrap();
         }
         let (who, path, body) = if told == Told::StopRequested {
             (
@@ -311,14 +336,18 @@ impl Outboxes {
     async fn publish(&self, told: &[(&Case, Told)]) -> Vec<(&'static str, Uuid)> {
         let mut ids = Vec::new();
         for (topic, db) in &self.0 {
-            let here: Vec<_> = told.iter().filter(|(_, told)| told.topic() == *topic).collect();
-            let published = db.transaction("reordered.publish", async |tx| -> Result<_, PublishError> {
-                let mut ids = Vec::new();
-                for (case, told) in &here {
-                    ids.push(told.publish(tx, &case.sheet)?);
-                }
-                Ok(ids)
-            });
+            let here: Vec<_> = told
+                .iter()
+                .filter(|(_, told)| told.topic() == *topic)
+                .collect();
+            let published =
+                db.transaction("reordered.publish", async |tx| -> Result<_, PublishError> {
+                    let mut ids = Vec::new();
+                    for (case, told) in &here {
+                        ids.push(told.publish(tx, &case.sheet)?);
+                    }
+                    Ok(ids)
+                });
             ids.extend(published.await.unwrap().into_iter().map(|id| (*topic, id)));
         }
         ids
@@ -328,20 +357,32 @@ impl Outboxes {
         for topic in self.0.keys() {
             let mut sql = store.sql(topic).await;
             for (_, id) in told.iter().filter(|(on, _)| on == topic) {
-                assert!(outbox::log::publish_again(&mut sql, *id, "test").await.unwrap());
+                assert!(
+                    outbox::log::publish_again(&mut sql, *id, "test")
+                        .await
+                        .unwrap()
+                );
             }
         }
     }
 }
 
-async fn until_applied(store: &Store, service: &str, told: &[(&'static str, Uuid)]) -> anyhow::Result<()> {
+async fn until_applied(
+    store: &Store,
+    service: &str,
+    told: &[(&'static str, Uuid)],
+) -> anyhow::Result<()> {
     let ids: Vec<Uuid> = told.iter().map(|(_, id)| *id).collect();
-    wait_for("the service to apply what it was told", WITHIN, async || {
-        let sql = store.sql(service).await;
-        let count = "SELECT count(*) FROM inbox WHERE event_id = ANY($1)";
-        let row = sql.query_one(count, &[&ids]).await?;
-        Ok(usize::try_from(row.get::<_, i64>(0))? == ids.len())
-    })
+    wait_for(
+        "the service to apply what it was told",
+        WITHIN,
+        async || {
+            let sql = store.sql(service).await;
+            let count = "SELECT count(*) FROM inbox WHERE event_id = ANY($1)";
+            let row = sql.query_one(count, &[&ids]).await?;
+            Ok(usize::try_from(row.get::<_, i64>(0))? == ids.len())
+        },
+    )
     .await
 }
 

@@ -4,7 +4,8 @@ use rand::{Rng, rngs::StdRng};
 
 use super::told::Told::{self, *};
 
-/// One way that an order, a customer or goods can take: what happens, each with what causes it, in one possible order.
+/// One way that an order, a customer or goods can take: what happens, each with what causes it, in
+/// one possible order.
 pub struct Story {
     pub name: &'static str,
     pub events: &'static [(Told, &'static [Told])],
@@ -150,8 +151,8 @@ impl Story {
             .collect()
     }
 
-    /// Whether `earlier` always reaches the service before `later`: on one topic, or because the service itself has to
-    /// tell something about it before there can be `later`.
+    /// Whether `earlier` always reaches the service before `later`: on one topic, or because the
+    /// service itself has to tell something about it before there can be `later`.
     fn is_before(&self, service: &str, earlier: Told, later: Told) -> bool {
         let place = |told| self.events.iter().position(|(event, _)| *event == told);
         let own = |told: &Told| told.topic() == service;
@@ -174,7 +175,11 @@ impl Story {
                 !others.any(|other| self.is_before(service, *other, *told))
             };
             let free: Vec<usize> = (0..left.len()).filter(|at| is_free(&left[*at])).collect();
-            assert!(!free.is_empty(), "{}: {left:?} wait for each other", self.name);
+            assert!(
+                !free.is_empty(),
+                "{}: {left:?} wait for each other",
+                self.name
+            );
             order.push(left.remove(free[random.random_range(0..free.len())]));
         }
         order

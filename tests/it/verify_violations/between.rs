@@ -9,7 +9,9 @@ use crate::harness::Store;
 /// What a verdict should have undone.
 pub async fn undone(store: &Store, orders: &Orders) -> Vec<Break> {
     let Orders {
-        refunded, cancelled, ..
+        refunded,
+        cancelled,
+        ..
     } = orders;
     let refund = id(store, "billing", "entry_sets", "refund", refunded).await;
     let (of_refunded, of_cancelled) = (&of_order(refunded), &of_order(cancelled));
@@ -76,10 +78,21 @@ pub async fn of_databases(store: &Store, orders: &Orders) -> Vec<Break> {
         waiting,
         ..
     } = orders;
-    let told = id(store, "notifications", "notifications", "delivered", delivered).await;
+    let told = id(
+        store,
+        "notifications",
+        "notifications",
+        "delivered",
+        delivered,
+    )
+    .await;
     let notification = format!("id = '{told}'");
     let nowhere = Uuid::now_v7().to_string();
-    let stands_still = (3, "an order that stands still before its end", waiting.as_str());
+    let stands_still = (
+        3,
+        "an order that stands still before its end",
+        waiting.as_str(),
+    );
     let not_shipped = (
         4,
         "a delivery of a parcel that was not shipped",
@@ -105,7 +118,11 @@ pub async fn of_databases(store: &Store, orders: &Orders) -> Vec<Break> {
         "an order that is over and whose end was not told",
         delivered.as_str(),
     );
-    let passed_over = (8, "an event that notifications has passed over", told.as_str());
+    let passed_over = (
+        8,
+        "an event that notifications has passed over",
+        told.as_str(),
+    );
     let unpublished = (
         8,
         "an event that delivery applied and that warehouse did not publish",
@@ -116,7 +133,8 @@ pub async fn of_databases(store: &Store, orders: &Orders) -> Vec<Break> {
         "an event that is parked in the inbox of delivery",
         nowhere.as_str(),
     );
-    let applied = format!("INSERT INTO inbox VALUES ('delivery', '{nowhere}', 'warehouse.shipped.v1')");
+    let applied =
+        format!("INSERT INTO inbox VALUES ('delivery', '{nowhere}', 'warehouse.shipped.v1')");
     let put_aside = park(&nowhere, delivered);
     let unknown = nowhere.clone();
     let not_delivered = (

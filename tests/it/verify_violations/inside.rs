@@ -9,13 +9,23 @@ use crate::harness::{Shop, Store};
 /// What shows inside one database.
 pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Vec<Break> {
     let Orders {
-        delivered, refunded, ..
+        delivered,
+        refunded,
+        ..
     } = orders;
     let customer = customer_of(store, delivered).await;
     let capture = id(store, "billing", "entry_sets", "capture", delivered).await;
     let refund = id(store, "billing", "entry_sets", "refund", refunded).await;
-    let unbalanced = (1, "an entry set that does not sum to zero", capture.as_str());
-    let refunded = (6, "an order with a refund beyond its capture", refunded.as_str());
+    let unbalanced = (
+        1,
+        "an entry set that does not sum to zero",
+        capture.as_str(),
+    );
+    let refunded = (
+        6,
+        "an order with a refund beyond its capture",
+        refunded.as_str(),
+    );
     let reserved = (
         2,
         "goods whose reserved pieces are not those of active reservations",

@@ -28,7 +28,11 @@ struct Orders {
 
 async fn orders_of_all_ends(store: &mut Store, shop: &Shop) -> Orders {
     let zone = json!({ "handover": "courier" });
-    let answer = store.manager.put("/api/zones/couriers", &zone).await.unwrap();
+    let answer = store
+        .manager
+        .put("/api/zones/couriers", &zone)
+        .await
+        .unwrap();
     answer.success().unwrap();
     let slot = Shop::add_slot(&store.manager, "couriers", 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
@@ -41,7 +45,12 @@ async fn orders_of_all_ends(store: &mut Store, shop: &Shop) -> Orders {
         let path = format!("/api/deliveries/{order}/outcome");
         let outcome = json!({ "outcome": outcome });
         wait_for("the parcel to be out for delivery", WITHIN, async || {
-            Ok(store.manager.post(&path, &outcome).await?.status.is_success())
+            Ok(store
+                .manager
+                .post(&path, &outcome)
+                .await?
+                .status
+                .is_success())
         })
         .await
         .unwrap();
@@ -51,7 +60,12 @@ async fn orders_of_all_ends(store: &mut Store, shop: &Shop) -> Orders {
     let cancelled = place(shop, &customer, "couriers", &slot).await;
     until_status(&customer, &cancelled, "reserved").await;
     let path = format!("/api/orders/{cancelled}/cancellation");
-    customer.post(&path, &json!({})).await.unwrap().success().unwrap();
+    customer
+        .post(&path, &json!({}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
     assert_eq!(
         customer.finished(&cancelled, WITHIN).await.unwrap()["status"],
         "cancelled"
@@ -76,7 +90,9 @@ async fn sql(store: &Store, service: &str, statements: &str) {
 
 /// What the report says of an invariant: `what` and the id of each violation.
 fn violations(report: &Report, invariant: u8) -> Vec<(&str, &str)> {
-    let found = report.violations().filter(|found| found.invariant == invariant);
+    let found = report
+        .violations()
+        .filter(|found| found.invariant == invariant);
     found
         .map(|found| (found.what.as_str(), found.id.as_str()))
         .collect()
@@ -101,7 +117,8 @@ async fn a_store_at_rest_is_clean_and_each_violation_is_named() {
     for invariant in &INVARIANTS {
         let checks = invariant.checks.iter().map(|check| check.what);
         for what in checks.chain(invariant.rules.iter().map(|rule| rule.what)) {
-            let is_broken = |broken: &Break| (broken.invariant, broken.what) == (invariant.number, what);
+            let is_broken =
+                |broken: &Break| (broken.invariant, broken.what) == (invariant.number, what);
             assert!(breaks.iter().any(is_broken), "{what}: break it here");
         }
     }
@@ -121,11 +138,17 @@ async fn a_store_at_rest_is_clean_and_each_violation_is_named() {
     }
     an_order_before_its_deadline(&store, &orders.delivered).await;
     let left = store.verified().await;
-    assert_eq!(left.outcome, Outcome::Clean, "all is mended: {}", left.text());
+    assert_eq!(
+        left.outcome,
+        Outcome::Clean,
+        "all is mended: {}",
+        left.text()
+    );
     store.stop().await;
 }
 
-/// A deadline stops an order that stands still before shipment, so until then it may still come to an end.
+/// A deadline stops an order that stands still before shipment, so until then it may still come to
+/// an end.
 async fn an_order_before_its_deadline(store: &Store, order: &str) {
     for (deadline, is_violation) in [("1 hour", false), ("-1 hour", true)] {
         let make = format!(
@@ -145,6 +168,7 @@ async fn an_order_before_its_deadline(store: &Store, order: &str) {
             .any(|found| (found.what.as_str(), found.id.as_str()) == stands_still);
         assert_eq!(waits, !is_violation, "{}", report.text());
     }
-    let mend = format!("UPDATE orders SET status = 'delivered', deadline = NULL WHERE id = '{order}'");
+    let mend =
+        format!("UPDATE orders SET status = 'delivered', deadline = NULL WHERE id = '{order}'");
     sql(store, "orders", &mend).await;
 }

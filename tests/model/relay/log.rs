@@ -1,5 +1,6 @@
-//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/read.rs` for the reads, the migration for
-//! `outbox_publish` and `outbox_empty_bucket`. A mutation of the SQL changes these alike.
+//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/read.rs` for the
+//! reads, the migration for `outbox_publish` and `outbox_empty_bucket`. A mutation of the SQL
+//! changes these alike.
 
 use outbox::log::Cursor;
 
@@ -52,7 +53,8 @@ fn by_position(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-/// The lock on the key: whether a transaction may draw a position while others are open that have these rows.
+/// The lock on the key: whether a transaction may draw a position while others are open that have
+/// these rows.
 pub fn may_publish<'r>(key: Key, mut of_others: impl Iterator<Item = &'r Row>) -> bool {
     of_others.all(|row| row.event.key != key)
 }

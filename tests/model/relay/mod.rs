@@ -1,12 +1,15 @@
-//! Every way that an outbox can be relayed: a model checker drives the relay's own decisions, `Progress` and `Acks`, against
-//! PostgreSQL and Kafka in small. See docs/relay-model.md.
+//! Every way that an outbox can be relayed: a model checker drives the relay's own decisions,
+//! `Progress` and `Acks`, against PostgreSQL and Kafka in small. See docs/relay-model.md.
 
 mod log;
 mod model;
 mod postgres;
 mod properties;
 mod queries;
-#[expect(clippy::module_inception, reason = "a relay among the parts of its model")]
+#[expect(
+    clippy::module_inception,
+    reason = "a relay among the parts of its model"
+)]
 mod relay;
 mod sending;
 mod world;
@@ -25,9 +28,9 @@ fn stores(transactions: usize) -> Vec<Vec<&'static [Key]>> {
     let mut stores = vec![Vec::new()];
     for _ in 0..transactions {
         let longer = |store: Vec<&'static [Key]>| {
-            let from = store
-                .last()
-                .map_or(0, |last| KINDS.iter().position(|kind| kind == last).unwrap());
+            let from = store.last().map_or(0, |last| {
+                KINDS.iter().position(|kind| kind == last).unwrap()
+            });
             KINDS[from..]
                 .iter()
                 .map(move |kind| [store.as_slice(), &[*kind]].concat())
@@ -77,7 +80,10 @@ fn nothing_is_lost_when_postgresql_crashes_and_gives_ids_again() {
 
 #[test]
 fn no_bucket_is_emptied_before_all_of_it_is_acknowledged() {
-    let bounds = Outbox { turns: 1, ..outbox() };
+    let bounds = Outbox {
+        turns: 1,
+        ..outbox()
+    };
     check("relay: three transactions, a bucket emptied", &bounds);
 }
 

@@ -78,7 +78,9 @@ impl Model for Outbox {
                         actions.push(Action::Publish(index));
                     }
                 }
-                State::Open if is_whole => actions.extend([Action::Commit(index), Action::Abort(index)]),
+                State::Open if is_whole => {
+                    actions.extend([Action::Commit(index), Action::Abort(index)]);
+                }
                 State::Open => actions.push(Action::Publish(index)),
                 State::Committed | State::Aborted => {}
             }

@@ -1,4 +1,5 @@
-//! PostgreSQL in small: what it promises about transaction ids, snapshots, locks and crashes, and no more.
+//! PostgreSQL in small: what it promises about transaction ids, snapshots, locks and crashes, and
+//! no more.
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `pg_visible_in_snapshot`. It knows nothing of aborted transactions, whose rows nobody sees anyway.
+    /// `pg_visible_in_snapshot`. It knows nothing of aborted transactions, whose rows nobody sees
+    /// anyway.
     pub fn sees(self, xid: u8) -> bool {
         xid < self.xmax && !self.is_open(xid)
     }
@@ -26,7 +28,9 @@ impl Snapshot {
     }
 
     pub fn xmin(self) -> u8 {
-        (0..self.xmax).find(|xid| self.is_open(*xid)).unwrap_or(self.xmax)
+        (0..self.xmax)
+            .find(|xid| self.is_open(*xid))
+            .unwrap_or(self.xmax)
     }
 }
 
@@ -166,7 +170,8 @@ impl Postgres {
         self.committed().filter(|row| row.is_there)
     }
 
-    /// Adds the transaction's next event, unless it must wait for its turn. With the first one it draws its id.
+    /// Adds the transaction's next event, unless it must wait for its turn. With the first one it
+    /// draws its id.
     pub fn publish(&mut self, index: usize) -> Option<()> {
         let transaction = &self.transactions[index];
         let nth = transaction.rows.len();
@@ -218,8 +223,8 @@ impl Postgres {
         self.xmax = self.xmax.max(transaction.xid + 1);
     }
 
-    /// Saves the cursor. The saving transaction's own id is past all that the cursor speaks of: with the one the others
-    /// are on disk.
+    /// Saves the cursor. The saving transaction's own id is past all that the cursor speaks of:
+    /// with the one the others are on disk.
     pub fn save(&mut self, cursor: Cursor<Snapshot>, is_flushed: bool) {
         self.saved = cursor;
         if is_flushed {
@@ -263,7 +268,8 @@ impl Postgres {
         Some(())
     }
 
-    /// The ids that may be next after a crash: what is not on disk is forgotten, from some point on.
+    /// The ids that may be next after a crash: what is not on disk is forgotten, from some point
+    /// on.
     pub fn next_after_a_crash(&self) -> impl Iterator<Item = u8> + use<> {
         self.on_disk..=self.next_xid
     }

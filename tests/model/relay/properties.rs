@@ -14,9 +14,12 @@ pub fn all(outbox: &Outbox) -> Vec<Property<Outbox>> {
             "what counts as acknowledged is in the topic",
             |_, world: &World| is_true(world),
         ),
-        Property::always("at rest no committed event is missing", |_, world: &World| {
-            !world.is_at_rest() || world.postgres.committed().all(|row| world.has(row.event))
-        }),
+        Property::always(
+            "at rest no committed event is missing",
+            |_, world: &World| {
+                !world.is_at_rest() || world.postgres.committed().all(|row| world.has(row.event))
+            },
+        ),
         Property::always(
             "a relay that finds nothing more is done",
             |outbox: &Outbox, world: &World| !world.is_idle(outbox.wanted) || world.is_at_rest(),
@@ -32,9 +35,10 @@ pub fn all(outbox: &Outbox) -> Vec<Property<Outbox>> {
             let mut removed = world.postgres.committed().filter(|row| !row.is_there);
             removed.all(|row| world.has(row.event))
         }),
-        Property::always("a saved cursor steps back only in a crash", |_, world: &World| {
-            !world.has_stepped_back
-        }),
+        Property::always(
+            "a saved cursor steps back only in a crash",
+            |_, world: &World| !world.has_stepped_back,
+        ),
     ];
     all.extend(ways(outbox));
     all
@@ -52,18 +56,27 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
                     .as_ref()
                     .is_some_and(|relay| relay.progress.unsaved().is_none())
         }),
-        Property::sometimes("nobody waits for an open transaction", |_, world: &World| {
-            let open = world
-                .postgres
-                .transactions
-                .iter()
-                .filter(|transaction| transaction.state == State::Open);
-            let lowest = open.flat_map(|open| &open.rows).map(|row| row.position).min();
-            lowest.is_some_and(|lowest| {
-                let mut later = world.postgres.committed().filter(|row| row.position > lowest);
-                later.any(|row| world.has(row.event))
-            })
-        }),
+        Property::sometimes(
+            "nobody waits for an open transaction",
+            |_, world: &World| {
+                let open = world
+                    .postgres
+                    .transactions
+                    .iter()
+                    .filter(|transaction| transaction.state == State::Open);
+                let lowest = open
+                    .flat_map(|open| &open.rows)
+                    .map(|row| row.position)
+                    .min();
+                lowest.is_some_and(|lowest| {
+                    let mut later = world
+                        .postgres
+                        .committed()
+                        .filter(|row| row.position > lowest);
+                    later.any(|row| world.has(row.event))
+                })
+            },
+        ),
         Property::sometimes("a difference is read page by page", |_, world: &World| {
             let cursor = &world.postgres.saved;
             cursor.towards.is_some_and(|(_, position)| position > 0)
@@ -91,16 +104,20 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
             "a crash has an id used again",
             |_, world: &World| {
                 let all = &world.postgres.transactions;
-                let has = |state, xid| all.iter().any(|other| (other.state, other.xid) == (state, xid));
+                let has = |state, xid| {
+                    all.iter()
+                        .any(|other| (other.state, other.xid) == (state, xid))
+                };
                 all.iter()
                     .any(|one| one.state == State::Committed && has(State::Aborted, one.xid))
             },
         ));
     }
     if outbox.turns > 0 {
-        ways.push(Property::sometimes("a bucket is emptied", |_, world: &World| {
-            world.postgres.committed().any(|row| !row.is_there)
-        }));
+        ways.push(Property::sometimes(
+            "a bucket is emptied",
+            |_, world: &World| world.postgres.committed().any(|row| !row.is_there),
+        ));
     }
     ways
 }
@@ -115,8 +132,9 @@ fn is_true(world: &World) -> bool {
 }
 
 fn is_committed(world: &World) -> bool {
-    let is_committed =
-        |event: &Event| world.postgres.transactions[usize::from(event.of)].state == State::Committed;
+    let is_committed = |event: &Event| {
+        world.postgres.transactions[usize::from(event.of)].state == State::Committed
+    };
     let in_flight = world.relay.iter().flat_map(|relay| &relay.in_flight);
     world.topic.iter().flatten().all(is_committed)
         && in_flight.into_iter().all(|sent| is_committed(&sent.event))
@@ -127,5 +145,8 @@ fn is_in_order(world: &World) -> bool {
         let rows = &world.postgres.transactions[usize::from(event.of)].rows;
         rows.get(usize::from(event.nth)).map(|row| row.position)
     };
-    world.topic.iter().all(|first| first.is_sorted_by_key(position))
+    world
+        .topic
+        .iter()
+        .all(|first| first.is_sorted_by_key(position))
 }

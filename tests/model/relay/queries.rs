@@ -1,4 +1,5 @@
-//! The functions of `log`, which the model takes for the outbox's queries, against these queries in PostgreSQL.
+//! The functions of `log`, which the model takes for the outbox's queries, against these queries in
+//! PostgreSQL.
 
 use std::time::Duration;
 
@@ -66,7 +67,8 @@ impl Twins {
             .client
             .query_one("SELECT pg_current_snapshot()::text", &[])
             .await;
-        self.instants.push((self.model.snapshot(), row.unwrap().get(0)));
+        self.instants
+            .push((self.model.snapshot(), row.unwrap().get(0)));
     }
 
     async fn save(&mut self, instant: usize) {
@@ -88,7 +90,9 @@ impl Twins {
         let writer = &self.writers[index];
         let transaction = &self.model.transactions[index];
         match (random.random_range(0..10), transaction.state) {
-            (0..=5, State::NotBegun | State::Open) if transaction.rows.len() < transaction.keys.len() => {
+            (0..=5, State::NotBegun | State::Open)
+                if transaction.rows.len() < transaction.keys.len() =>
+            {
                 let (key, begins) = (
                     transaction.keys[transaction.rows.len()],
                     transaction.state == State::NotBegun,
@@ -128,7 +132,9 @@ impl Twins {
     async fn empty(&mut self) {
         let mut emptied = false;
         for bucket in 0..BUCKETS {
-            emptied |= empty_bucket(&self.client, bucket, Duration::ZERO).await.unwrap();
+            emptied |= empty_bucket(&self.client, bucket, Duration::ZERO)
+                .await
+                .unwrap();
         }
         assert_eq!(self.model.empty(0).is_some(), emptied);
     }
@@ -138,8 +144,11 @@ impl Twins {
         for (acknowledged, text) in &self.instants {
             let (now, rows) = log::tick(&self.model, *acknowledged);
             let expected: Vec<i64> = rows.iter().map(|row| row.position).collect();
-            let Difference::Whole { records, .. } =
-                self.session.tick(text, &mut rows_at_most(1_000)).await.unwrap()
+            let Difference::Whole { records, .. } = self
+                .session
+                .tick(text, &mut rows_at_most(1_000))
+                .await
+                .unwrap()
             else {
                 panic!("a thousand rows");
             };
@@ -157,7 +166,10 @@ impl Twins {
             assert_eq!(before, log::lowest(&self.model, *acknowledged, now));
             let targets = [&self.instants[..], &[(now, text_now)]].concat();
             let (target, text_target) = targets.choose(random).unwrap();
-            let (after, wanted) = (before + random.random_range(0..4), random.random_range(1..4));
+            let (after, wanted) = (
+                before + random.random_range(0..4),
+                random.random_range(1..4),
+            );
             let found = self
                 .session
                 .page(text, text_target, after, &mut rows_at_most(wanted))

@@ -84,7 +84,8 @@ impl Relay {
         self.progress.acknowledged(self.acks.prefix());
     }
 
-    /// Where nothing is in flight and all that was read is acknowledged, this relay is as one that begins there.
+    /// Where nothing is in flight and all that was read is acknowledged, this relay is as one that
+    /// begins there.
     pub fn forget_numbers(&mut self, saved: &Cursor<Snapshot>) {
         let acknowledged = self.progress.unsaved().unwrap_or(saved);
         let is_idle = self.in_flight.is_empty() && self.progress.is_settled();
@@ -102,7 +103,8 @@ impl Relay {
     }
 }
 
-/// One query to the log, and what follows from it: what the relay's `Reader` does between two of them.
+/// One query to the log, and what follows from it: what the relay's `Reader` does between two of
+/// them.
 pub fn next(
     progress: &mut Progress<Snapshot>,
     acknowledged_events: u64,
@@ -115,7 +117,9 @@ pub fn next(
     } = progress.read().clone();
     let rows = if let Some((target, after)) = towards {
         let rows = log::page(postgres, acknowledged, target, after, wanted);
-        progress.reading().paged(rows.last().map(|row| row.position));
+        progress
+            .reading()
+            .paged(rows.last().map(|row| row.position));
         rows
     } else {
         let (now, rows) = log::tick(postgres, acknowledged);

@@ -10,10 +10,12 @@ use super::{
 pub struct World {
     pub postgres: Postgres,
     pub relay: Option<Relay>,
-    /// What relays that lost the lead had sent: killed, with messages on the wire; frozen, with messages in their buffer;
-    /// cut off by a crash of the database. Any of it may still come to Kafka, in the order of each key.
+    /// What relays that lost the lead had sent: killed, with messages on the wire; frozen, with
+    /// messages in their buffer; cut off by a crash of the database. Any of it may still come to
+    /// Kafka, in the order of each key.
     pub adrift: Vec<Vec<Event>>,
-    /// Of each key the first occurrences in the topic. What comes again has no effect: the inbox drops it.
+    /// Of each key the first occurrences in the topic. What comes again has no effect: the inbox
+    /// drops it.
     pub topic: [Vec<Event>; 2],
     /// How often the lead may still be lost, and the database crash.
     pub losses: u8,
@@ -35,7 +37,8 @@ impl World {
         self.tidy();
     }
 
-    /// What is adrift and in the topic already changes nothing any more. Nobody can tell the others' order.
+    /// What is adrift and in the topic already changes nothing any more. Nobody can tell the
+    /// others' order.
     fn tidy(&mut self) {
         let topic = &self.topic;
         for adrift in &mut self.adrift {
@@ -91,7 +94,12 @@ impl World {
             looked == *relay
         };
         let is_free = |relay: &&Relay| relay.in_flight.is_empty();
-        self.postgres.is_quiet() && self.relay.as_ref().filter(is_free).is_some_and(looks_in_vain)
+        self.postgres.is_quiet()
+            && self
+                .relay
+                .as_ref()
+                .filter(is_free)
+                .is_some_and(looks_in_vain)
     }
 
     pub fn is_at_rest(&self) -> bool {
@@ -105,6 +113,7 @@ impl World {
 
 /// Whether a row counts as acknowledged.
 pub fn counts(cursor: &Cursor<Snapshot>, row: &Row) -> bool {
-    let is_paged = |(target, position): (Snapshot, i64)| target.sees(row.xid) && row.position <= position;
+    let is_paged =
+        |(target, position): (Snapshot, i64)| target.sees(row.xid) && row.position <= position;
     cursor.acknowledged.sees(row.xid) || cursor.towards.is_some_and(is_paged)
 }

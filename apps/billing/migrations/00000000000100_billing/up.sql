@@ -1,4 +1,5 @@
--- Accounts, with their balances as a cache of the ledger: always equal to the sum of their postings.
+-- Accounts, with their balances as a cache of the ledger: always equal to the sum of their
+-- postings.
 CREATE TABLE accounts (
   user_id   uuid        PRIMARY KEY,
   status    text        NOT NULL CHECK (status IN ('open', 'closed')),
@@ -29,8 +30,8 @@ CREATE TABLE postings (
   PRIMARY KEY (entry_set_id, account)
 );
 
--- What became of an order's money. 'settled' is the end of an order for which nothing was held, and the tombstone of one
--- whose verdict came first.
+-- What became of an order's money. 'settled' is the end of an order for which nothing was held, and
+-- the tombstone of one whose verdict came first.
 CREATE TABLE holds (
   order_id   uuid        PRIMARY KEY,
   user_id    uuid        NOT NULL,

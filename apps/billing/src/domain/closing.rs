@@ -9,8 +9,8 @@ pub struct Closing {
     pub movement: Option<EntrySet>,
 }
 
-/// Closes an account at once, also with money held: what is available is paid out, what is held goes out when its orders
-/// end. `None`: there is no open account.
+/// Closes an account at once, also with money held: what is available is paid out, what is held
+/// goes out when its orders end. `None`: there is no open account.
 pub fn close(open: Option<Balances>) -> Option<Closing> {
     let Balances { available, .. } = open?;
     let movement = (available > Money::ZERO).then(|| EntrySet::payout(available));

@@ -11,7 +11,8 @@ pub enum Hold {
     Captured(Money),
     Released,
     Refunded,
-    /// The verdict came, and nothing was held. Also the tombstone of an order whose verdict came first.
+    /// The verdict came, and nothing was held. Also the tombstone of an order whose verdict came
+    /// first.
     Settled,
 }
 
@@ -75,8 +76,8 @@ impl Decision {
     }
 }
 
-/// One hold per order, captured only while it is held, and one answer to the verdict, whatever was held. An input that
-/// no longer applies changes nothing.
+/// One hold per order, captured only while it is held, and one answer to the verdict, whatever was
+/// held. An input that no longer applies changes nothing.
 pub fn decide(hold: Option<Hold>, input: Input) -> Decision {
     let settled = |released, refunded| Announcement::Settled { released, refunded };
     match (hold, input) {
@@ -92,12 +93,16 @@ pub fn decide(hold: Option<Hold>, input: Input) -> Decision {
         (None | Some(Hold::Refused), Input::Closed { .. }) => {
             Decision::to(Hold::Settled).saying(settled(Money::ZERO, Money::ZERO))
         }
-        (Some(Hold::Held(amount)), Input::Closed { account_is_closed }) => Decision::to(Hold::Released)
-            .moving(EntrySet::release(amount, account_is_closed))
-            .saying(settled(amount, Money::ZERO)),
-        (Some(Hold::Captured(amount)), Input::Closed { account_is_closed }) => Decision::to(Hold::Refunded)
-            .moving(EntrySet::refund(amount, account_is_closed))
-            .saying(settled(Money::ZERO, amount)),
+        (Some(Hold::Held(amount)), Input::Closed { account_is_closed }) => {
+            Decision::to(Hold::Released)
+                .moving(EntrySet::release(amount, account_is_closed))
+                .saying(settled(amount, Money::ZERO))
+        }
+        (Some(Hold::Captured(amount)), Input::Closed { account_is_closed }) => {
+            Decision::to(Hold::Refunded)
+                .moving(EntrySet::refund(amount, account_is_closed))
+                .saying(settled(Money::ZERO, amount))
+        }
         _ => Decision::nothing(),
     }
 }
@@ -143,7 +148,13 @@ mod tests {
             (Payer::Missing, HoldRefusal::NoAccount),
             (Payer::Closed, HoldRefusal::AccountClosed),
         ] {
-            let refused = decide(None, Input::Placed { total: TOTAL, payer });
+            let refused = decide(
+                None,
+                Input::Placed {
+                    total: TOTAL,
+                    payer,
+                },
+            );
             assert_eq!(refused.say, Some(Announcement::HoldRefused(reason)));
             assert_eq!(refused.movement, None);
         }
@@ -179,7 +190,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the inputs arrive, the verdict is answered once, and money comes back exactly as it went.
+        /// However the inputs arrive, the verdict is answered once, and money comes back exactly as
+        /// it went.
         #[test]
         fn one_answer_and_no_money_lost(inputs in prop::collection::vec(0..3_u8, 0..12)) {
             let (mut hold, mut settled, mut moved) = (None, 0, 0);

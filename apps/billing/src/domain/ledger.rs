@@ -46,7 +46,8 @@ impl Kind {
     }
 }
 
-/// A movement of money from one account to another. As two postings it sums to zero by its very form.
+/// A movement of money from one account to another. As two postings it sums to zero by its very
+/// form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntrySet {
     pub kind: Kind,
@@ -152,7 +153,8 @@ impl EntrySet {
         [(self.from, self.amount.negated()), (self.to, self.amount)]
     }
 
-    /// The change that its owner sees: of what is available, and where that does not change, of what is held.
+    /// The change that its owner sees: of what is available, and where that does not change, of
+    /// what is held.
     pub fn seen_by_owner(&self) -> Money {
         match (self.from, self.to) {
             (_, Account::UserAvailable) => self.amount,
@@ -162,7 +164,10 @@ impl EntrySet {
     }
 
     fn change_of(&self, account: Account) -> Money {
-        let of_account = self.postings().into_iter().find(|(posted, _)| *posted == account);
+        let of_account = self
+            .postings()
+            .into_iter()
+            .find(|(posted, _)| *posted == account);
         of_account.map_or(Money::ZERO, |(_, amount)| amount)
     }
 
@@ -174,8 +179,11 @@ impl EntrySet {
                 .ok_or(LedgerError::TooMuch)?;
             match after {
                 after if after.is_negative() => Err(LedgerError::InsufficientFunds),
-                // Money that comes back must never be refused: only what is brought anew is limited.
-                after if after > MAX_BALANCE && self.kind == Kind::TopUp => Err(LedgerError::TooMuch),
+                // Money that comes back must never be refused: only what is brought anew is
+                // limited.
+                after if after > MAX_BALANCE && self.kind == Kind::TopUp => {
+                    Err(LedgerError::TooMuch)
+                }
                 after => Ok(after),
             }
         };
@@ -260,7 +268,9 @@ mod tests {
             Err(LedgerError::TooMuch)
         );
         assert!(
-            EntrySet::refund(Money::from_minor(1), false).apply(full).is_ok(),
+            EntrySet::refund(Money::from_minor(1), false)
+                .apply(full)
+                .is_ok(),
             "a refund is never too much"
         );
     }

@@ -30,7 +30,11 @@ impl Account {
 
     fn known(self) -> Result<Self, UnknownValue> {
         let is_known = [OPEN, CLOSED].contains(&self.status.as_str());
-        UnknownValue::or(is_known.then_some(()), "the status of an account", &self.status)?;
+        UnknownValue::or(
+            is_known.then_some(()),
+            "the status of an account",
+            &self.status,
+        )?;
         Ok(self)
     }
 
@@ -68,7 +72,10 @@ impl LockedRow for Account {
     type Key = UserId;
     const WHAT: &'static str = "saving accounts";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<UserId>) -> Result<Vec<(UserId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<UserId>,
+    ) -> Result<Vec<(UserId, Self)>, DbError> {
         let locked = accounts::table
             .filter(accounts::user_id.eq_any(ids))
             .order(accounts::user_id)
@@ -81,7 +88,10 @@ impl LockedRow for Account {
         known.collect()
     }
 
-    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(UserId, Self)>) -> Result<usize, DbError> {
+    async fn insert(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(UserId, Self)>,
+    ) -> Result<usize, DbError> {
         let (ids, statuses, available, held) = columns(rows);
         let query = sql_query(
             "INSERT INTO accounts (user_id, status, available, held) SELECT * FROM unnest($1, $2, $3, $4)",
@@ -93,7 +103,10 @@ impl LockedRow for Account {
         Ok(cached(query).execute(conn).await?)
     }
 
-    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(UserId, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(UserId, Self)>,
+    ) -> Result<usize, DbError> {
         let (ids, statuses, available, held) = columns(rows);
         let query = sql_query(
             "UPDATE accounts SET status = new.status, available = new.available, held = new.held
@@ -155,5 +168,7 @@ pub fn set_balances(tx: &mut Tx<'_>, user_id: UserId, Balances { available, held
 
 fn locked(tx: &mut Tx<'_>, user_id: UserId) -> Account {
     let account: Option<&Account> = tx.locked_row(&user_id);
-    account.expect("who changes an account has locked it").clone()
+    account
+        .expect("who changes an account has locked it")
+        .clone()
 }

@@ -47,7 +47,10 @@ impl LockedRow for Row {
     type Key = OrderId;
     const WHAT: &'static str = "saving holds";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<OrderId>,
+    ) -> Result<Vec<(OrderId, Self)>, DbError> {
         let locked = holds::table
             .filter(holds::order_id.eq_any(ids))
             .order(holds::order_id)
@@ -65,7 +68,10 @@ impl LockedRow for Row {
         rows.collect()
     }
 
-    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn insert(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut ids, mut users) = (Vec::new(), Vec::new());
         let (mut states, mut amounts) = (Vec::new(), Vec::new());
         for (id, row) in rows {
@@ -84,9 +90,14 @@ impl LockedRow for Row {
         Ok(cached(query).execute(conn).await?)
     }
 
-    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
-        let (ids, states): (Vec<_>, Vec<_>) =
-            rows.into_iter().map(|(id, row)| (id, to_text(row.hold))).unzip();
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
+        let (ids, states): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .map(|(id, row)| (id, to_text(row.hold)))
+            .unzip();
         let query = sql_query(
             "UPDATE holds SET state = new.state, changed_at = now()
              FROM unnest($1, $2) AS new (id, state) WHERE order_id = new.id",
@@ -103,8 +114,8 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, Db
     Ok(row.map(|row| row.hold))
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
-/// faster, the commit fails, and all is decided anew.
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
+/// another event of the order was faster, the commit fails, and all is decided anew.
 pub fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hold) {
     let before = tx.locked_row(&order_id).map(|row: &Row| row.amount);
     let amount = match (before, hold) {

@@ -12,9 +12,13 @@ use crate::{
     },
 };
 
-/// Closes an account at once: what is available is paid out, new holds are refused. What is still held for orders goes
-/// out when they end.
-pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> Result<(), BillingError> {
+/// Closes an account at once: what is available is paid out, new holds are refused. What is still
+/// held for orders goes out when they end.
+pub async fn close_account(
+    tx: &mut Tx<'_>,
+    state: &State,
+    user_id: UserId,
+) -> Result<(), BillingError> {
     let account = accounts::lock(tx, user_id).await?;
     if account.is_none() {
         // The tombstone that keeps a late registration from opening one.
@@ -22,7 +26,8 @@ pub async fn close_account(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> R
     }
     let open = account.filter(|account| !account.is_closed());
     let balances = open.as_ref().map(Account::balances);
-    let (Some(before), Some(Closing { paid_out, movement })) = (balances, closing::close(balances)) else {
+    let (Some(before), Some(Closing { paid_out, movement })) = (balances, closing::close(balances))
+    else {
         tracing::info!(%user_id, "no open account to close");
         return Ok(());
     };

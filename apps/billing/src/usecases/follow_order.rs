@@ -16,7 +16,11 @@ use crate::{
 };
 
 /// An order begins: hold its total.
-pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
+pub async fn on_placed(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order: OrderSheet,
+) -> Result<(), BillingError> {
     let (before, account) = lock(tx, order.order_id, order.user_id).await?;
     let payer = match &account {
         None => Payer::Missing,
@@ -38,14 +42,24 @@ pub async fn on_placed(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Res
 }
 
 /// Everything is set aside: take the money.
-pub async fn on_booked(tx: &mut Tx<'_>, state: &State, order: OrderSheet) -> Result<(), BillingError> {
+pub async fn on_booked(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order: OrderSheet,
+) -> Result<(), BillingError> {
     let (before, account) = lock(tx, order.order_id, order.user_id).await?;
     let subject = Whose {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, subject, (before, account.as_ref()), Input::Booked)
+    apply(
+        tx,
+        state,
+        subject,
+        (before, account.as_ref()),
+        Input::Booked,
+    )
 }
 
 /// The verdict: give back what was taken.
@@ -91,7 +105,11 @@ fn apply(
     (before, account): (Option<Hold>, Option<&Account>),
     input: Input,
 ) -> Result<(), BillingError> {
-    let Decision { hold, movement, say } = hold::decide(before, input);
+    let Decision {
+        hold,
+        movement,
+        say,
+    } = hold::decide(before, input);
     if hold.is_none() {
         tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");
     }
@@ -99,10 +117,16 @@ fn apply(
         holds::save(tx, order.order_id, order.user_id, hold);
     }
     if let Some(movement) = movement {
-        let account =
-            account.expect("money is only moved for who has an account, and accounts are never removed");
+        let account = account
+            .expect("money is only moved for who has an account, and accounts are never removed");
         let balances = movement.apply(account.balances())?;
-        ledger::record(tx, account.user_id, &movement, balances, Some(order.order_id));
+        ledger::record(
+            tx,
+            account.user_id,
+            &movement,
+            balances,
+            Some(order.order_id),
+        );
     }
     if let Some(say) = say {
         tell(tx, state, order, say)?;
@@ -110,7 +134,12 @@ fn apply(
     Ok(())
 }
 
-fn tell(tx: &mut Tx<'_>, state: &State, order: Whose, say: Announcement) -> Result<(), BillingError> {
+fn tell(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order: Whose,
+    say: Announcement,
+) -> Result<(), BillingError> {
     let Whose {
         order_id,
         user_id,

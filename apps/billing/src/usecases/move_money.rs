@@ -29,7 +29,11 @@ pub struct MovedView {
     pub available: Money,
 }
 
-pub async fn top_up(tx: &mut Tx<'_>, state: &State, wish: &MoveMoney) -> Result<MovedView, BillingError> {
+pub async fn top_up(
+    tx: &mut Tx<'_>,
+    state: &State,
+    wish: &MoveMoney,
+) -> Result<MovedView, BillingError> {
     let moved = move_money(tx, state, wish, EntrySet::top_up(wish.amount)).await?;
     let (user_id, amount, currency) = (wish.user_id, wish.amount, state.currency);
     outbox::publish(
@@ -43,7 +47,11 @@ pub async fn top_up(tx: &mut Tx<'_>, state: &State, wish: &MoveMoney) -> Result<
     Ok(moved)
 }
 
-pub async fn withdraw(tx: &mut Tx<'_>, state: &State, wish: &MoveMoney) -> Result<MovedView, BillingError> {
+pub async fn withdraw(
+    tx: &mut Tx<'_>,
+    state: &State,
+    wish: &MoveMoney,
+) -> Result<MovedView, BillingError> {
     let moved = move_money(tx, state, wish, EntrySet::withdrawal(wish.amount)).await?;
     let (user_id, amount, currency) = (wish.user_id, wish.amount, state.currency);
     outbox::publish(

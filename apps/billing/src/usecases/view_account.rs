@@ -19,20 +19,32 @@ pub struct AccountView {
 }
 
 /// One's own account. A caller without one has just registered: it is under way.
-pub async fn view_own(tx: &mut Tx<'_>, state: &State, user_id: &UserId) -> Result<AccountView, BillingError> {
+pub async fn view_own(
+    tx: &mut Tx<'_>,
+    state: &State,
+    user_id: &UserId,
+) -> Result<AccountView, BillingError> {
     view(tx, state, *user_id)
         .await?
         .ok_or(BillingError::AccountNotOpenYet)
 }
 
 /// Anybody's account, for managers.
-pub async fn view_any(tx: &mut Tx<'_>, state: &State, user_id: &UserId) -> Result<AccountView, BillingError> {
+pub async fn view_any(
+    tx: &mut Tx<'_>,
+    state: &State,
+    user_id: &UserId,
+) -> Result<AccountView, BillingError> {
     view(tx, state, *user_id)
         .await?
         .ok_or(BillingError::UnknownAccount)
 }
 
-async fn view(tx: &mut Tx<'_>, state: &State, user_id: UserId) -> Result<Option<AccountView>, BillingError> {
+async fn view(
+    tx: &mut Tx<'_>,
+    state: &State,
+    user_id: UserId,
+) -> Result<Option<AccountView>, BillingError> {
     let account = accounts::find(tx, user_id).await?;
     Ok(account.map(|account| AccountView {
         available: account.available,

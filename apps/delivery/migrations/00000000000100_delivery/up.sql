@@ -17,7 +17,8 @@ CREATE TABLE slots (
 );
 CREATE INDEX ON slots (zone, starts_at, id);
 
--- What delivery does for an order. 'freed' is also the tombstone of a verdict that came before the order.
+-- What delivery does for an order. 'freed' is also the tombstone of a verdict that came before the
+-- order.
 CREATE TABLE bookings (
   order_id   uuid        PRIMARY KEY,
   user_id    uuid        NOT NULL,

@@ -88,8 +88,8 @@ impl Decision {
     }
 }
 
-/// One place per order, given back once; a locker takes a shipped parcel at once. An input that no longer applies
-/// changes nothing.
+/// One place per order, given back once; a locker takes a shipped parcel at once. An input that no
+/// longer applies changes nothing.
 pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
     use Announcement as Say;
     match (booking, input) {
@@ -103,7 +103,9 @@ pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
         | (Some(Booking::OutForDelivery), Input::Reported(CourierOutcome::Delivered)) => {
             Decision::to(Booking::Delivered).saying(Say::Delivered)
         }
-        (Some(Booking::Booked(Handover::Courier)), Input::Shipped) => Decision::to(Booking::OutForDelivery),
+        (Some(Booking::Booked(Handover::Courier)), Input::Shipped) => {
+            Decision::to(Booking::OutForDelivery)
+        }
         (Some(Booking::OutForDelivery), Input::Reported(CourierOutcome::RecipientAbsent)) => {
             Decision::to(Booking::Failed).saying(Say::Failed)
         }
@@ -117,7 +119,10 @@ pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
 }
 
 /// What a courier reports is accepted once, and only while the parcel is out.
-pub fn report(booking: Option<Booking>, outcome: CourierOutcome) -> Result<Decision, NotOutForDelivery> {
+pub fn report(
+    booking: Option<Booking>,
+    outcome: CourierOutcome,
+) -> Result<Decision, NotOutForDelivery> {
     let decision = decide(booking, Input::Reported(outcome));
     if decision.booking.is_some() {
         Ok(decision)
@@ -143,13 +148,19 @@ mod tests {
     #[test]
     fn a_locker_takes_a_parcel_at_once() {
         let booked = decide(None, Input::Reserved(Ok(Handover::Locker))).booking;
-        assert_eq!(decide(booked, Input::Shipped).say, Some(Announcement::Delivered));
+        assert_eq!(
+            decide(booked, Input::Shipped).say,
+            Some(Announcement::Delivered)
+        );
     }
 
     #[test]
     fn a_courier_reports_once_and_only_while_out() {
         let booked = decide(None, PLACE).booking;
-        assert_eq!(report(booked, CourierOutcome::Delivered), Err(NotOutForDelivery));
+        assert_eq!(
+            report(booked, CourierOutcome::Delivered),
+            Err(NotOutForDelivery)
+        );
         let out = decide(booked, Input::Shipped).booking;
         let absent = report(out, CourierOutcome::RecipientAbsent).unwrap();
         assert_eq!(absent.say, Some(Announcement::Failed));

@@ -10,9 +10,13 @@ pub enum Hands {
 /// Why a parcel is not for these hands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotForThem {
-    #[error("you ordered this parcel yourself: another courier delivers it, and reports its outcome")]
+    #[error(
+        "you ordered this parcel yourself: another courier delivers it, and reports its outcome"
+    )]
     OwnOrder,
-    #[error("this parcel is not yours: take it with PUT /api/deliveries/{{order_id}}/courier, if it is free")]
+    #[error(
+        "this parcel is not yours: take it with PUT /api/deliveries/{{order_id}}/courier, if it is free"
+    )]
     NotYours,
     #[error("another courier has taken this parcel; a manager can give it to you")]
     Taken,
@@ -51,15 +55,18 @@ impl Hands {
         }
     }
 
-    /// Whether they may have the parcel delivered by `wanted`, or by no one yet. A courier takes what is free and gives back what
-    /// is theirs; a manager gives it to any courier but the one who ordered it.
+    /// Whether they may have the parcel delivered by `wanted`, or by no one yet. A courier takes
+    /// what is free and gives back what is theirs; a manager gives it to any courier but the one
+    /// who ordered it.
     pub fn may_assign(self, parcel: Parcel, wanted: Option<UserId>) -> Result<(), NotForThem> {
         if wanted == Some(parcel.customer) {
             return Err(NotForThem::OwnOrder);
         }
         match (self, wanted) {
             (Self::Manager(_), _) => Ok(()),
-            (Self::Courier(courier), Some(wanted)) if wanted != courier => Err(NotForThem::ForAnother),
+            (Self::Courier(courier), Some(wanted)) if wanted != courier => {
+                Err(NotForThem::ForAnother)
+            }
             (Self::Courier(courier), Some(_)) => match parcel.courier {
                 Some(other) if other != courier => Err(NotForThem::Taken),
                 _ => Ok(()),
@@ -71,7 +78,8 @@ impl Hands {
         }
     }
 
-    /// Whether they may report what became of the parcel: its courier may, and a manager, but never the person who ordered it.
+    /// Whether they may report what became of the parcel: its courier may, and a manager, but never
+    /// the person who ordered it.
     pub fn may_report(self, parcel: Parcel) -> Result<(), NotForThem> {
         if self.person() == parcel.customer {
             return Err(NotForThem::OwnOrder);
@@ -97,7 +105,10 @@ mod tests {
         assert_eq!(one_is.may_assign(free, Some(one)), Ok(()));
         assert_eq!(one_is.may_assign(taken, Some(one)), Ok(()));
         assert_eq!(two_is.may_assign(taken, Some(two)), Err(NotForThem::Taken));
-        assert_eq!(one_is.may_assign(free, Some(two)), Err(NotForThem::ForAnother));
+        assert_eq!(
+            one_is.may_assign(free, Some(two)),
+            Err(NotForThem::ForAnother)
+        );
         assert_eq!(one_is.may_assign(taken, None), Ok(()));
         assert_eq!(one_is.may_assign(free, None), Ok(()));
         assert_eq!(two_is.may_assign(taken, None), Err(NotForThem::NotYours));
@@ -108,9 +119,15 @@ mod tests {
         // Also where the customer is a manager, or has the parcel from a release that did not ask.
         for role in [Hands::Courier, Hands::Manager] {
             let they = role(customer);
-            assert_eq!(they.may_assign(free, Some(customer)), Err(NotForThem::OwnOrder));
+            assert_eq!(
+                they.may_assign(free, Some(customer)),
+                Err(NotForThem::OwnOrder)
+            );
             assert_eq!(they.may_report(free), Err(NotForThem::OwnOrder));
-            assert_eq!(they.may_report(of(Some(customer))), Err(NotForThem::OwnOrder));
+            assert_eq!(
+                they.may_report(of(Some(customer))),
+                Err(NotForThem::OwnOrder)
+            );
         }
         let manager = Hands::Manager(UserId::new());
         assert_eq!(manager.may_assign(taken, Some(two)), Ok(()));

@@ -128,12 +128,18 @@ mod tests {
     fn each_reason_for_no_place_is_named() {
         let (a, b): (Zone, Zone) = ("a".parse().unwrap(), "b".parse().unwrap());
         let (locker, now) = (Some(Handover::Locker), noon());
-        assert_eq!(offer(&a, locker, Some(&slot(1, 0)), now), Ok(Handover::Locker));
+        assert_eq!(
+            offer(&a, locker, Some(&slot(1, 0)), now),
+            Ok(Handover::Locker)
+        );
         assert_eq!(
             offer(&a, None, Some(&slot(1, 0)), now),
             Err(BookingRefusal::ZoneNotServed)
         );
-        assert_eq!(offer(&a, locker, None, now), Err(BookingRefusal::UnknownSlot));
+        assert_eq!(
+            offer(&a, locker, None, now),
+            Err(BookingRefusal::UnknownSlot)
+        );
         assert_eq!(
             offer(&b, locker, Some(&slot(1, 0)), now),
             Err(BookingRefusal::UnknownSlot)
@@ -153,7 +159,8 @@ mod tests {
     fn what_makes_no_slot_is_refused() {
         let (zone, now) = ("a".parse::<Zone>().unwrap(), noon());
         let hour = TimeDelta::hours(1);
-        let make = |from, to, capacity| Slot::new(zone.clone(), (from, to), capacity, now).map(|_| ());
+        let make =
+            |from, to, capacity| Slot::new(zone.clone(), (from, to), capacity, now).map(|_| ());
         assert_eq!(make(now, now + hour, 1), Ok(()));
         assert_eq!(make(now, now, 1), Err(SlotError::Backwards));
         assert_eq!(make(now - hour * 2, now - hour, 1), Err(SlotError::Past));

@@ -49,7 +49,8 @@ struct DeliveriesQuery {
     cursor: Option<String>,
 }
 
-/// The parcels of a courier's run: theirs, and of those that are out for delivery also those that are free to take. Managers see all.
+/// The parcels of a courier's run: theirs, and of those that are out for delivery also those that
+/// are free to take. Managers see all.
 #[utoipa::path(tag = "deliveries", params(DeliveriesQuery), security(("token" = [])), responses((status = 200, body = Page<DeliveryView>)))]
 #[get("/api/deliveries")]
 pub async fn get_deliveries(call: Call<State>, query: Query<DeliveriesQuery>) -> Responded {
@@ -83,15 +84,19 @@ struct NewCourier {
     courier_id: UserId,
 }
 
-/// Take a parcel that is out for delivery and free; for managers: give it to a courier, also if another one had it. With
-/// `If-None-Match: *` only if it is free. The person who ordered it does not deliver it.
+/// Take a parcel that is out for delivery and free; for managers: give it to a courier, also if
+/// another one had it. With `If-None-Match: *` only if it is free. The person who ordered it does
+/// not deliver it.
 #[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path), ("If-None-Match" = Option<String>, Header, description = "* for a parcel that has no courier yet")),
     request_body = NewCourier, security(("token" = [])), responses((status = 200, body = CourierView), (status = 201, body = CourierView)))]
 #[put("/api/deliveries/{order_id}/courier")]
 pub async fn put_courier(call: Call<State, NewCourier>, order_id: Path<OrderId>) -> Responded {
     let (by, preconditions) = (hands(&call)?, call.preconditions());
     let (order_id, courier_id) = (order_id.into_inner(), call.body.courier_id);
-    let view = CourierView { order_id, courier_id };
+    let view = CourierView {
+        order_id,
+        courier_id,
+    };
     call.map(|_| AssignCourier {
         order_id,
         by,
@@ -119,7 +124,9 @@ pub async fn delete_courier(call: Call<State>, order_id: Path<OrderId>) -> Respo
         courier: None,
         preconditions,
     })
-    .run("delivery.free_parcel", assign_courier, |_| Answer::no_content())
+    .run("delivery.free_parcel", assign_courier, |_| {
+        Answer::no_content()
+    })
     .await
 }
 
@@ -129,7 +136,8 @@ struct Report {
     outcome: Outcome,
 }
 
-/// Report what became of a parcel of yours: once, while it is out for delivery. Managers may for any that is not of their own order.
+/// Report what became of a parcel of yours: once, while it is out for delivery. Managers may for
+/// any that is not of their own order.
 #[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path)), request_body = Report, security(("token" = [])),
     responses((status = 201, body = OutcomeView)))]
 #[post("/api/deliveries/{order_id}/outcome")]

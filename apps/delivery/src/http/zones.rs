@@ -35,7 +35,8 @@ struct HowServed {
     handover: Handover,
 }
 
-/// Serve a zone, or serve it in another way; for managers. With `If-None-Match: *` only if it is not served yet.
+/// Serve a zone, or serve it in another way; for managers. With `If-None-Match: *` only if it is
+/// not served yet.
 #[utoipa::path(tag = "zones", params(("zone" = Zone, Path), ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = HowServed, security(("token" = [])),
     responses((status = 200, body = ZoneView), (status = 201, body = ZoneView)))]
 #[put("/api/zones/{zone}")]

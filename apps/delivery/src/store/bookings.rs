@@ -68,7 +68,9 @@ fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
         _ => None,
     };
     let booking = UnknownValue::or(booking, "the state of a booking", state)?;
-    let place = zone.zip(slot_id).map(|(zone, slot_id)| Place { zone, slot_id });
+    let place = zone
+        .zip(slot_id)
+        .map(|(zone, slot_id)| Place { zone, slot_id });
     let row = Row {
         user_id,
         booking,
@@ -83,7 +85,10 @@ impl LockedRow for Row {
     type Key = OrderId;
     const WHAT: &'static str = "saving bookings";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<OrderId>,
+    ) -> Result<Vec<(OrderId, Self)>, DbError> {
         let columns = (
             bookings::order_id,
             bookings::user_id,
@@ -102,7 +107,10 @@ impl LockedRow for Row {
         found.into_iter().map(from_columns).collect()
     }
 
-    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn insert(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut ids, mut users, mut states) = (Vec::new(), Vec::new(), Vec::new());
         let (mut places, mut slots, mut handovers) = (Vec::new(), Vec::new(), Vec::new());
         for (id, row) in rows {
@@ -127,7 +135,10 @@ impl LockedRow for Row {
         Ok(cached(query).execute(conn).await?)
     }
 
-    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut ids, mut states, mut couriers) = (Vec::new(), Vec::new(), Vec::new());
         for (id, row) in rows {
             ids.push(id);
@@ -147,7 +158,10 @@ impl LockedRow for Row {
 }
 
 /// The order's booking and place, locked until the transaction ends.
-pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Booking, Option<Place>)>, DbError> {
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+) -> Result<Option<(Booking, Option<Place>)>, DbError> {
     let row = locked(tx, order_id).await?;
     Ok(row.map(|row| (row.booking, row.place)))
 }
@@ -162,9 +176,14 @@ pub fn assign(tx: &mut Tx<'_>, order_id: OrderId, row: Row, courier_id: Option<U
     tx.save_row(order_id, Row { courier_id, ..row });
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
-/// faster, the commit fails, and all is decided anew.
-pub fn save(tx: &mut Tx<'_>, (order_id, user_id): (OrderId, UserId), booking: Booking, place: Option<Place>) {
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
+/// another event of the order was faster, the commit fails, and all is decided anew.
+pub fn save(
+    tx: &mut Tx<'_>,
+    (order_id, user_id): (OrderId, UserId),
+    booking: Booking,
+    place: Option<Place>,
+) {
     let before: Option<&Row> = tx.locked_row(&order_id);
     let handover = match booking {
         Booking::Booked(handover) => Some(handover),
@@ -192,7 +211,8 @@ pub struct Run {
     pub courier_id: Option<UserId>,
 }
 
-/// Parcels of one state beyond `after`, in the order of their ids; for a courier only theirs, and those that are free to take.
+/// Parcels of one state beyond `after`, in the order of their ids; for a courier only theirs, and
+/// those that are free to take.
 pub async fn in_state(
     tx: &mut Tx<'_>,
     state: &str,

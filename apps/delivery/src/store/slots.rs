@@ -48,7 +48,10 @@ impl LockedRow for Slot {
     type Key = SlotId;
     const WHAT: &'static str = "saving slots";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<SlotId>) -> Result<Vec<(SlotId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<SlotId>,
+    ) -> Result<Vec<(SlotId, Self)>, DbError> {
         let locked = slots::table
             .filter(slots::id.eq_any(ids))
             .order(slots::id)
@@ -58,8 +61,14 @@ impl LockedRow for Slot {
         Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
     }
 
-    async fn update(conn: &mut AsyncPgConnection, slots: Vec<(SlotId, Self)>) -> Result<usize, DbError> {
-        let (ids, booked): (Vec<_>, Vec<_>) = slots.into_iter().map(|(id, slot)| (id, slot.booked)).unzip();
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        slots: Vec<(SlotId, Self)>,
+    ) -> Result<usize, DbError> {
+        let (ids, booked): (Vec<_>, Vec<_>) = slots
+            .into_iter()
+            .map(|(id, slot)| (id, slot.booked))
+            .unzip();
         let query = sql_query(
             "UPDATE slots SET booked = new.booked FROM unnest($1, $2) AS new (id, booked) WHERE slots.id = new.id",
         )

@@ -61,7 +61,11 @@ pub async fn after(
     if let Some(after) = after {
         served = served.filter(zones::zone.gt(after));
     }
-    let rows: Vec<(Zone, String)> = served.order(zones::zone).limit(limit).load(&mut **tx).await?;
+    let rows: Vec<(Zone, String)> = served
+        .order(zones::zone)
+        .limit(limit)
+        .load(&mut **tx)
+        .await?;
     let known = rows
         .into_iter()
         .map(|(zone, handover)| Ok((zone, from_text(&handover)?)));

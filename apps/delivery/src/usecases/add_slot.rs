@@ -52,7 +52,11 @@ pub struct AddSlot {
 }
 
 /// Adds a time slot to a zone that is served.
-pub async fn add_slot(tx: &mut Tx<'_>, _: &State, wish: &AddSlot) -> Result<SlotView, DeliveryError> {
+pub async fn add_slot(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &AddSlot,
+) -> Result<SlotView, DeliveryError> {
     let times = (wish.starts_at, wish.ends_at);
     let slot = Slot::new(wish.zone.clone(), times, wish.capacity, tx.now().await?)?;
     zones::handover(tx, &wish.zone)

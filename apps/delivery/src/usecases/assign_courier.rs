@@ -29,8 +29,13 @@ pub struct CourierView {
     pub courier_id: UserId,
 }
 
-/// Has a parcel delivered by another person than before, while it is out for delivery. `true` if it had no courier.
-pub async fn assign_courier(tx: &mut Tx<'_>, _: &State, wish: &AssignCourier) -> Result<bool, DeliveryError> {
+/// Has a parcel delivered by another person than before, while it is out for delivery. `true` if it
+/// had no courier.
+pub async fn assign_courier(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &AssignCourier,
+) -> Result<bool, DeliveryError> {
     let row = bookings::locked(tx, wish.order_id)
         .await?
         .ok_or(DeliveryError::UnknownDelivery)?;
@@ -39,7 +44,8 @@ pub async fn assign_courier(tx: &mut Tx<'_>, _: &State, wish: &AssignCourier) ->
         courier: row.courier_id,
     };
     wish.by.may_assign(parcel, wish.courier)?;
-    wish.preconditions.check_existence(parcel.courier.is_some())?;
+    wish.preconditions
+        .check_existence(parcel.courier.is_some())?;
     if parcel.courier != wish.courier {
         if row.booking != Booking::OutForDelivery {
             return Err(NotOutForDelivery.into());

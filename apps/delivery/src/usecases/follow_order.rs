@@ -21,7 +21,9 @@ use crate::{
 pub async fn on_reserved(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), DeliveryError> {
     let (order_id, user_id) = (order.order_id, order.user_id);
     // Locked in one order everywhere: what is the order's own, then what it shares with others.
-    let before = bookings::lock(tx, order_id).await?.map(|(booking, _)| booking);
+    let before = bookings::lock(tx, order_id)
+        .await?
+        .map(|(booking, _)| booking);
     let handover = zones::handover(tx, &order.zone).await?;
     let found = slots::lock(tx, order.slot_id).await?;
     let offered = slot::offer(&order.zone, handover, found.as_ref(), tx.now().await?);

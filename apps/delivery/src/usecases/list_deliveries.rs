@@ -29,7 +29,8 @@ pub struct ListDeliveries {
     pub page: PageQuery,
 }
 
-/// The parcels of one status, in the order in which they were ordered; a courier sees their own, and those that they may take.
+/// The parcels of one status, in the order in which they were ordered; a courier sees their own,
+/// and those that they may take.
 pub async fn list_deliveries(
     tx: &mut Tx<'_>,
     _: &State,

@@ -29,7 +29,11 @@ pub struct PutView {
 }
 
 /// Serves a zone, or serves it in another way. Bookings keep the way in which they were made.
-pub async fn put_zone(tx: &mut Tx<'_>, _: &State, wish: &PutZone) -> Result<PutView, DeliveryError> {
+pub async fn put_zone(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &PutZone,
+) -> Result<PutView, DeliveryError> {
     let is_new = zones::add(tx, &wish.zone, wish.handover).await?;
     wish.preconditions.check_existence(!is_new)?;
     if !is_new {

@@ -42,7 +42,8 @@ pub struct OutcomeView {
     pub outcome: Outcome,
 }
 
-/// A courier reports what became of a parcel of theirs: once, and only while it is out for delivery.
+/// A courier reports what became of a parcel of theirs: once, and only while it is out for
+/// delivery.
 pub async fn report_outcome(
     tx: &mut Tx<'_>,
     _: &State,

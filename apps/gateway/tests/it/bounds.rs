@@ -69,7 +69,12 @@ async fn is_bounded(settings: &[&str], most: usize) {
             "{answer}"
         );
     }
-    assert!(fixture.metric(&["gateway_refused_total", "connections"]).await >= 5.0);
+    assert!(
+        fixture
+            .metric(&["gateway_refused_total", "connections"])
+            .await
+            >= 5.0
+    );
     // A place that is given back is free.
     open.pop();
     let free = u32::try_from(open.len()).unwrap();
@@ -122,7 +127,10 @@ async fn a_head_is_not_larger_than_it_may_be() {
         (1_000, 110, "HTTP/1.1 431 Request Header Fields Too Large"),
     ] {
         let mut stream = connect(&fixture).await;
-        stream.write_all(head(size, count).as_bytes()).await.unwrap();
+        stream
+            .write_all(head(size, count).as_bytes())
+            .await
+            .unwrap();
         assert_eq!(
             status_of(&mut stream).await,
             wanted,
@@ -216,5 +224,9 @@ async fn the_page_of_problems_waits_for_no_service_and_takes_no_flood() {
     let page = fixture.send("GET", "/api/docs/problems", &[]).await;
     assert!(page.body.contains("made_up"), "{}", page.body);
     assert!(page.body.len() < 10_000, "{}", page.body.len());
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
 }

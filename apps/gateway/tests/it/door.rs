@@ -24,14 +24,26 @@ async fn a_host_name_that_is_not_allowed_gets_nowhere() {
         "localhost.",
     ] {
         assert_eq!(
-            fixture.send("GET", "/api/goods", &[("host", host)]).await.status,
+            fixture
+                .send("GET", "/api/goods", &[("host", host)])
+                .await
+                .status,
             200,
             "{host}"
         );
     }
-    for host in ["127.0.0.2", "localhost.evil.example", "xlocalhost", "[::2]", ""] {
+    for host in [
+        "127.0.0.2",
+        "localhost.evil.example",
+        "xlocalhost",
+        "[::2]",
+        "",
+    ] {
         assert_eq!(
-            fixture.send("GET", "/api/goods", &[("host", host)]).await.status,
+            fixture
+                .send("GET", "/api/goods", &[("host", host)])
+                .await
+                .status,
             421,
             "{host}"
         );
@@ -48,7 +60,10 @@ async fn who_runs_the_store_says_which_host_names_are_allowed() {
         ("127.0.0.1", 421),
     ] {
         assert_eq!(
-            fixture.send("GET", "/api/goods", &[("host", host)]).await.status,
+            fixture
+                .send("GET", "/api/goods", &[("host", host)])
+                .await
+                .status,
             status,
             "{host}"
         );
@@ -72,7 +87,9 @@ async fn a_method_that_a_stranger_invents_gets_nowhere() {
             .iter()
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| line.rsplit_once(' '));
-        names.map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>()
+        names
+            .map(|(name, _)| name.to_owned())
+            .collect::<BTreeSet<_>>()
     };
     let before = series().await;
     let paths: BTreeSet<String> = every_way().into_iter().map(|(_, path)| path).collect();
@@ -94,7 +111,10 @@ async fn a_method_that_a_stranger_invents_gets_nowhere() {
     assert!(fixture.services.asked().is_empty());
     assert_eq!(series().await, before);
     let refused = fixture.send("BREW", "/api/users/me", &[]).await;
-    assert_eq!(refused.headers["allow"], "DELETE, GET, PATCH, HEAD, OPTIONS");
+    assert_eq!(
+        refused.headers["allow"],
+        "DELETE, GET, PATCH, HEAD, OPTIONS"
+    );
     assert_eq!(refused.code().as_deref(), Some("method_not_allowed"));
 }
 

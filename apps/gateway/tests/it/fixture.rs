@@ -93,7 +93,11 @@ impl Answer {
             return false;
         }
         assert_eq!(self.code().as_deref(), Some("too_many_requests"));
-        let wait: u64 = self.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let wait: u64 = self.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(wait > 0);
         true
     }
@@ -160,7 +164,15 @@ impl Fixture {
     /// The lines of the gateway's metrics.
     pub async fn metrics(&self) -> Vec<String> {
         let url = format!("http://{}/metrics", self.gateway.ops_address);
-        let text = self.client.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
@@ -183,7 +195,13 @@ pub fn every_way() -> Vec<(String, String)> {
         let id = "018f2f9e-7c1a-7000-8000-000000000000";
         let segments = route.split('/');
         let path: Vec<&str> = segments
-            .map(|segment| if segment.starts_with('{') { id } else { segment })
+            .map(|segment| {
+                if segment.starts_with('{') {
+                    id
+                } else {
+                    segment
+                }
+            })
             .collect();
         ((*method).to_owned(), path.join("/"))
     });

@@ -26,7 +26,8 @@ async fn every_answer_tells_browsers_what_not_to_do() {
             );
             assert!(!policy.contains("script"), "{method} {path}: {policy}");
             assert!(!answer.body.contains("<script"), "{method} {path}");
-            let is_page = path.starts_with("/api/docs") && answer.status == 200 && !path.contains("orders");
+            let is_page =
+                path.starts_with("/api/docs") && answer.status == 200 && !path.contains("orders");
             let keeping = if is_page { "no-cache" } else { "no-store" };
             assert_eq!(answer.headers["cache-control"], keeping, "{method} {path}");
             assert!(!answer.headers.contains_key("strict-transport-security"));

@@ -42,7 +42,9 @@ async fn no_token_raises_the_limit_of_log_ins() {
     let mut strict = 0;
     for (number, (method, path)) in every_way().iter().enumerate() {
         let network = format!("10.1.2.{number}");
-        let tokens: Vec<String> = (0..10).map(|number| format!("Bearer token-{number}")).collect();
+        let tokens: Vec<String> = (0..10)
+            .map(|number| format!("Bearer token-{number}"))
+            .collect();
         let ways = tokens.iter().map(|token| {
             let headers = vec![("x-forwarded-for", &*network), ("authorization", &**token)];
             (&**method, &**path, headers)
@@ -60,14 +62,19 @@ async fn no_token_raises_the_limit_of_log_ins() {
 
 #[tokio::test]
 async fn a_caller_is_counted_wherever_they_come_from() {
-    let fixture = Fixture::start(&["--trusted-proxies=1", "--rate-limit=1", "--rate-burst=3"]).await;
+    let fixture =
+        Fixture::start(&["--trusted-proxies=1", "--rate-limit=1", "--rate-burst=3"]).await;
     let networks: Vec<String> = (0..10).map(|number| format!("10.1.2.{number}")).collect();
     for token in ["Bearer ada", "Bearer bob"] {
         let ways = networks.iter().map(|network| {
             let headers = vec![("x-forwarded-for", &**network), ("authorization", token)];
             ("GET", "/api/orders", headers)
         });
-        assert_eq!(taken(&fixture, &ways.collect::<Vec<_>>()).await, 3, "{token}");
+        assert_eq!(
+            taken(&fixture, &ways.collect::<Vec<_>>()).await,
+            3,
+            "{token}"
+        );
     }
 }
 
@@ -93,7 +100,11 @@ async fn the_services_hear_who_has_sent_a_request() {
     for (proxies, said, heard) in [
         ("--trusted-proxies=0", "1.2.3.4", "127.0.0.1"),
         ("--trusted-proxies=1", "9.9.9.9, 1.2.3.4:5678", "1.2.3.4"),
-        ("--trusted-proxies=2", "9.9.9.9, 1.2.3.4, 10.0.0.1", "1.2.3.4"),
+        (
+            "--trusted-proxies=2",
+            "9.9.9.9, 1.2.3.4, 10.0.0.1",
+            "1.2.3.4",
+        ),
         ("--trusted-proxies=1", "9.9.9.9, unknown", "127.0.0.1"),
     ] {
         let fixture = Fixture::start(&[proxies]).await;
@@ -108,7 +119,11 @@ async fn the_services_hear_who_has_sent_a_request() {
 
 #[tokio::test]
 async fn without_a_limit_nothing_is_limited() {
-    let settings = ["--rate-limit=0", "--network-rate-limit=1", "--login-rate-limit=1"];
+    let settings = [
+        "--rate-limit=0",
+        "--network-rate-limit=1",
+        "--login-rate-limit=1",
+    ];
     let fixture = Fixture::start(&settings).await;
     for (method, path) in every_way() {
         let way = (&*method, &*path, vec![("authorization", "Bearer ada")]);

@@ -1,4 +1,5 @@
--- What each user was told. A row is called after the event that it tells of, so no event is told twice.
+-- What each user was told. A row is called after the event that it tells of, so no event is told
+-- twice.
 CREATE TABLE notifications (
   id       uuid        PRIMARY KEY,
   user_id  uuid        NOT NULL,

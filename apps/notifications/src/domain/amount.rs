@@ -12,13 +12,16 @@ pub fn in_words(amount: Money, currency: Currency) -> String {
         amount.minor().unsigned_abs() % unit,
     );
     let sign = if amount.is_negative() { "-" } else { "" };
-    format!("{sign}{whole}.{rest:0width$} {currency}", width = digits as usize)
+    format!(
+        "{sign}{whole}.{rest:0width$} {currency}",
+        width = digits as usize
+    )
 }
 
 fn minor_digits(currency: Currency) -> u32 {
     match currency.as_str() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         "CLF" | "UYW" => 4,
         _ => 2,

@@ -61,7 +61,9 @@ impl News {
                 format!("You withdrew {}.", amount::in_words(*amount, *currency))
             }
             Self::Shipped { .. } => "Your order is on its way.".to_owned(),
-            Self::Finished { outcome, reason, .. } => finished(*outcome, reason.as_deref()),
+            Self::Finished {
+                outcome, reason, ..
+            } => finished(*outcome, reason.as_deref()),
         }
     }
 }
@@ -69,9 +71,15 @@ impl News {
 fn finished(outcome: Outcome, reason: Option<&str>) -> String {
     let (what, money) = match outcome {
         Outcome::Delivered => ("Your order was delivered", None),
-        Outcome::Rejected => ("We could not take your order", Some("You do not pay for it.")),
+        Outcome::Rejected => (
+            "We could not take your order",
+            Some("You do not pay for it."),
+        ),
         Outcome::Cancelled => ("Your order was cancelled", Some("You do not pay for it.")),
-        Outcome::Refunded => ("Your order came back to us", Some("You have your money back.")),
+        Outcome::Refunded => (
+            "Your order came back to us",
+            Some("You have your money back."),
+        ),
     };
     let why = reason
         .map(|code| format!(": {}", reason::in_words(code)))

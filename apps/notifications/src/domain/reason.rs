@@ -1,7 +1,7 @@
 /// Why an order ended as it did, for the customer.
 ///
-/// The codes are those that orders names. A code that is not known here yet is no reason to keep the news from
-/// the customer: it is told as it is.
+/// The codes are those that orders names. A code that is not known here yet is no reason to keep
+/// the news from the customer: it is told as it is.
 pub fn in_words(code: &str) -> String {
     let words = match code {
         "insufficient_funds" => "there was too little money on your account",

@@ -33,13 +33,14 @@ struct Unwritten {
     times: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Shipment and end of an order come by different topics, so two transactions may add them at once: each must see the other's.
+/// Shipment and end of an order come by different topics, so two transactions may add them at once:
+/// each must see the other's.
 const LOCK_ORDERS: &str = "SELECT pg_advisory_xact_lock($2, key) FROM (
       SELECT DISTINCT hashtext(order_id::text) AS key FROM unnest($1) AS of (order_id) WHERE order_id IS NOT NULL ORDER BY key
     ) AS keys";
 
-/// Each has the time of its event. These are of different databases, whose clocks may differ: whatever they say, an order has left
-/// before it ended.
+/// Each has the time of its event. These are of different databases, whose clocks may differ:
+/// whatever they say, an order has left before it ended.
 const ADD: &str = "WITH new AS (
       SELECT id, user_id, kind, order_id, text, coalesce(at, clock_timestamp()) AS at
       FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, user_id, kind, order_id, text, at)
@@ -80,7 +81,10 @@ impl Gathered for Unwritten {
             }
             let added = cached(query).execute(conn).await?;
             if added < gathered {
-                tracing::info!(notifications = gathered - added, "were told before, ignored");
+                tracing::info!(
+                    notifications = gathered - added,
+                    "were told before, ignored"
+                );
             }
             Ok(())
         }
@@ -91,7 +95,8 @@ impl Gathered for Unwritten {
 /// A notification's place among its user's: when it happened, and its id where that is the same.
 pub type Place = (DateTime<Utc>, EventId);
 
-/// Adds the notification of an event, given by its id and its time, when the transaction commits; unless this event, its order's shipment or its order's end was told before.
+/// Adds the notification of an event, given by its id and its time, when the transaction commits;
+/// unless this event, its order's shipment or its order's end was told before.
 pub fn add(
     tx: &mut Tx<'_>,
     (id, at): (EventId, Option<DateTime<Utc>>),

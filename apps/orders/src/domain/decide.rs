@@ -8,8 +8,8 @@ use super::{
     status::Status,
 };
 
-/// What follows from the facts and is not yet one of them: the verdict, once, and the end, once. Each is added as a
-/// fact when it is told, and that is the guard.
+/// What follows from the facts and is not yet one of them: the verdict, once, and the end, once.
+/// Each is added as a fact when it is told, and that is the guard.
 pub fn decide(facts: &Facts) -> Option<Fact> {
     if !facts.has(Kind::Closed)
         && let Some((outcome, reason)) = verdict(facts)

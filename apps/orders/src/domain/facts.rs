@@ -9,7 +9,8 @@ use contracts::{
 use kernel::Sku;
 use serde::{Deserialize, Serialize};
 
-/// Something that is known of an order. The variants stand in the saga's order, which is the timeline's.
+/// Something that is known of an order. The variants stand in the saga's order, which is the
+/// timeline's.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fact {

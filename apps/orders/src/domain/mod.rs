@@ -1,7 +1,7 @@
 //! All that orders decides. Pure: no I/O, no clock, no random.
 //!
-//! Topics are not ordered among each other, so an order is a set of facts: adding one is commutative, and all else is
-//! derived from the set.
+//! Topics are not ordered among each other, so an order is a set of facts: adding one is
+//! commutative, and all else is derived from the set.
 
 pub mod attention;
 pub mod deadline;

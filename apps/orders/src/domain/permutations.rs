@@ -25,9 +25,14 @@ fn booked() -> Fact {
     }
 }
 
-/// What the participants tell of an order, in the saga's order, and how it must end. What billing answers to the
-/// verdict comes after it.
-type Story = (&'static str, Vec<Fact>, Status, Option<(Verdict, &'static str)>);
+/// What the participants tell of an order, in the saga's order, and how it must end. What billing
+/// answers to the verdict comes after it.
+type Story = (
+    &'static str,
+    Vec<Fact>,
+    Status,
+    Option<(Verdict, &'static str)>,
+);
 
 fn stories() -> Vec<Story> {
     use Fact::{Captured, Delivered, Failed, Held, Released, Reserved, Returned, Shipped};
@@ -73,7 +78,15 @@ fn stories() -> Vec<Story> {
         ),
         (
             "recipient absent",
-            vec![Held, Reserved, booked(), Captured, Shipped, Failed, Returned],
+            vec![
+                Held,
+                Reserved,
+                booked(),
+                Captured,
+                Shipped,
+                Failed,
+                Returned,
+            ],
             Status::Refunded,
             Some((Verdict::Refunded, "recipient_absent")),
         ),
@@ -108,7 +121,8 @@ fn stories() -> Vec<Story> {
     ]
 }
 
-/// Lets facts arrive one by one, and billing answer a verdict; the facts at rest and what was decided on the way.
+/// Lets facts arrive one by one, and billing answer a verdict; the facts at rest and what was
+/// decided on the way.
 fn play(arrivals: &[Fact]) -> (Facts, Vec<Fact>) {
     let mut facts = Facts::default();
     let mut decided = Vec::new();
@@ -123,7 +137,10 @@ fn play(arrivals: &[Fact]) -> (Facts, Vec<Fact>) {
             if next.kind() == Kind::Closed {
                 arrivals.push(Fact::Settled);
             }
-            assert!(facts.add(next.clone(), at(second)), "decided twice: {next:?}");
+            assert!(
+                facts.add(next.clone(), at(second)),
+                "decided twice: {next:?}"
+            );
             decided.push(next);
         }
     }
@@ -207,7 +224,10 @@ fn nothing_is_finished_before_the_money_is_settled() {
     );
     let closed = decide(&facts).unwrap();
     facts.add(closed, at(1));
-    assert_eq!((Status::of(&facts), decide(&facts)), (Status::Closing, None));
+    assert_eq!(
+        (Status::of(&facts), decide(&facts)),
+        (Status::Closing, None)
+    );
     facts.add(Fact::Settled, at(2));
     assert_eq!(Status::of(&facts), Status::Rejected);
     assert!(matches!(decide(&facts), Some(Fact::Finished { .. })));

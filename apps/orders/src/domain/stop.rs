@@ -27,8 +27,8 @@ impl Classify for NoStop {
     }
 }
 
-/// What a wish to stop the order adds to its facts: the request, or nothing if it is under way already. Whether the
-/// stop comes in time is for the warehouse to say.
+/// What a wish to stop the order adds to its facts: the request, or nothing if it is under way
+/// already. Whether the stop comes in time is for the warehouse to say.
 pub fn stop(facts: &Facts, reason: StopReason) -> Result<Option<Fact>, NoStop> {
     match Status::of(facts) {
         Status::Placed | Status::Held | Status::Reserved | Status::Booked | Status::Paid => {
@@ -63,7 +63,10 @@ mod tests {
             reason: StopReason::Customer,
         };
         let placed = known(&[Fact::Placed]);
-        assert_eq!(stop(&placed, StopReason::Customer), Ok(Some(request.clone())));
+        assert_eq!(
+            stop(&placed, StopReason::Customer),
+            Ok(Some(request.clone()))
+        );
         let stopping = known(&[Fact::Placed, Fact::Captured, request]);
         assert_eq!(stop(&stopping, StopReason::Operator), Ok(None));
     }

@@ -13,7 +13,10 @@ pub struct Step {
 
 /// The order's steps, in the saga's order and not in that of their arrival.
 pub fn timeline(facts: &Facts) -> Vec<Step> {
-    facts.iter().map(|(fact, at)| step(fact, at, facts)).collect()
+    facts
+        .iter()
+        .map(|(fact, at)| step(fact, at, facts))
+        .collect()
 }
 
 /// One step, as it reads when `facts` are known.
@@ -32,7 +35,9 @@ fn text(fact: &Fact, facts: &Facts) -> String {
         Fact::HoldRefused { reason } => format!("the payment is refused: {}", reason.code()),
         Fact::Reserved => "the goods are set aside".to_owned(),
         Fact::ReserveRefused { sku } => format!("there is too little of {sku}"),
-        Fact::Booked { ends_at, .. } => format!("the delivery is booked, until {}", ends_at.to_rfc3339()),
+        Fact::Booked { ends_at, .. } => {
+            format!("the delivery is booked, until {}", ends_at.to_rfc3339())
+        }
         Fact::BookingRefused { reason } => format!("the delivery is refused: {}", reason.code()),
         Fact::Captured => "the order is paid".to_owned(),
         Fact::Shipped => "the parcel has left".to_owned(),
@@ -42,7 +47,9 @@ fn text(fact: &Fact, facts: &Facts) -> String {
         Fact::Delivered => "the parcel is delivered".to_owned(),
         Fact::Failed => "nobody took the parcel".to_owned(),
         Fact::Returned => "the goods are back on the shelf".to_owned(),
-        Fact::Closed { outcome, reason } => format!("{}: {reason}; {}", verdict(*outcome), undone(facts)),
+        Fact::Closed { outcome, reason } => {
+            format!("{}: {reason}; {}", verdict(*outcome), undone(facts))
+        }
         Fact::Settled => "the money is where it belongs".to_owned(),
         Fact::Finished { outcome, .. } => match outcome {
             Outcome::Delivered => "done".to_owned(),

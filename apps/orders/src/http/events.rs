@@ -35,9 +35,10 @@ struct OrderEvent {
     data: String,
 }
 
-/// One of your orders, live: each step as a server-sent event, from the first one or from the one after Last-Event-ID. A
-/// Last-Event-ID beyond the last event is not of this stream, which then begins with the first one.
-/// The stream ends when the order does; after that 204 says that there is nothing more.
+/// One of your orders, live: each step as a server-sent event, from the first one or from the one
+/// after Last-Event-ID. A Last-Event-ID beyond the last event is not of this stream, which then
+/// begins with the first one. The stream ends when the order does; after that 204 says that there
+/// is nothing more.
 #[utoipa::path(
     tag = "orders",
     params(
@@ -51,7 +52,11 @@ struct OrderEvent {
     )
 )]
 #[get("/api/orders/{id}/events")]
-pub async fn get_order_events(call: Call<State>, id: Path<OrderId>, request: HttpRequest) -> Responded {
+pub async fn get_order_events(
+    call: Call<State>,
+    id: Path<OrderId>,
+    request: HttpRequest,
+) -> Responded {
     let owner = call.caller()?.user_id;
     let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
     let (streams, runtime) = (call.state().streams.clone(), call.runtime());

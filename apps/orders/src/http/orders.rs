@@ -26,7 +26,8 @@ struct NewOrder {
     lines: Vec<NewLine>,
     zone: Zone,
     slot_id: SlotId,
-    /// The total that you have seen, in minor units: if the order costs something else by now, nothing is ordered.
+    /// The total that you have seen, in minor units: if the order costs something else by now,
+    /// nothing is ordered.
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 100_000_000_000_i64)]
     expected_total: Option<Money>,
 }

@@ -84,7 +84,10 @@ struct Row {
 type OfOrder = Result<Vec<Learnt>, UnknownValue>;
 
 /// Of each of these orders the facts with a higher number than that beside it, as they were learnt.
-pub async fn news(tx: &mut Tx<'_>, orders: &[(OrderId, i32)]) -> Result<BTreeMap<OrderId, OfOrder>, DbError> {
+pub async fn news(
+    tx: &mut Tx<'_>,
+    orders: &[(OrderId, i32)],
+) -> Result<BTreeMap<OrderId, OfOrder>, DbError> {
     let (ids, numbers): (Vec<OrderId>, Vec<i32>) = orders.iter().copied().unzip();
     // As arrays it is one statement that is prepared once, whatever the number of orders.
     let query = sql_query(

@@ -50,7 +50,10 @@ impl LockedRow for Order {
     type Key = OrderId;
     const WHAT: &'static str = "saving orders";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<OrderId>,
+    ) -> Result<Vec<(OrderId, Self)>, DbError> {
         let locked = orders::table
             .filter(orders::id.eq_any(&ids))
             .order(orders::id)
@@ -72,7 +75,10 @@ impl LockedRow for Order {
         Ok(orders.collect())
     }
 
-    async fn update(conn: &mut AsyncPgConnection, orders: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        orders: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut learnt, mut derived) = (Vec::new(), Vec::new());
         for (id, order) in orders {
             learnt.extend(order.learnt.into_iter().map(|learnt| (id, learnt)));
@@ -88,7 +94,10 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Whose, F
     let order: Option<Order> = tx.lock_row(&order_id).await?;
     Ok(order.map(|order| {
         let Order {
-            user_id, zone, known, ..
+            user_id,
+            zone,
+            known,
+            ..
         } = order;
         let whose = Whose {
             order_id,
@@ -112,7 +121,10 @@ pub fn save(tx: &mut Tx<'_>, id: OrderId, learnt: Vec<Learnt>, derived: Derived)
 }
 
 /// Adds facts to orders.
-pub async fn add_facts(conn: &mut AsyncPgConnection, learnt: Vec<(OrderId, Learnt)>) -> Result<(), DbError> {
+pub async fn add_facts(
+    conn: &mut AsyncPgConnection,
+    learnt: Vec<(OrderId, Learnt)>,
+) -> Result<(), DbError> {
     let expected = learnt.len();
     let (mut ids, mut kinds, mut facts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut times, mut numbers) = (Vec::new(), Vec::new());

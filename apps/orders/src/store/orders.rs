@@ -59,7 +59,8 @@ pub async fn add(
     DbError::expect_rows("adding an order's lines", order.lines.len(), added)
 }
 
-/// Orders whose deadline has passed by the database's clock and that nobody was asked to look at, the latest first.
+/// Orders whose deadline has passed by the database's clock and that nobody was asked to look at,
+/// the latest first.
 pub async fn late(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let late = orders::table
         .filter(orders::deadline.lt(dsl::now))
@@ -79,7 +80,11 @@ pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId) -> Result<bool, DbError> {
     Ok(locked.is_some())
 }
 
-pub async fn ask_for_attention(tx: &mut Tx<'_>, id: OrderId, attention: Attention) -> Result<(), DbError> {
+pub async fn ask_for_attention(
+    tx: &mut Tx<'_>,
+    id: OrderId,
+    attention: Attention,
+) -> Result<(), DbError> {
     let asked = diesel::update(orders::table.find(id))
         .set(orders::attention.eq(attention.as_str()))
         .execute(&mut **tx)
@@ -166,7 +171,11 @@ pub async fn of_owner(
     let lines = order_lines::table
         .filter(order_lines::order_id.eq(id))
         .order(order_lines::sku);
-    let columns = (order_lines::sku, order_lines::quantity, order_lines::unit_price);
+    let columns = (
+        order_lines::sku,
+        order_lines::quantity,
+        order_lines::unit_price,
+    );
     let lines: Vec<(Sku, i64, Money)> = lines.select(columns).load(&mut **tx).await?;
     let lines = lines.into_iter().map(|(sku, quantity, unit_price)| Line {
         sku,

@@ -5,7 +5,8 @@ use inbox::Delivery;
 use super::OrderError;
 use crate::store::goods::{self, Listing};
 
-/// Keeps the copy of names and prices. An event that was overtaken, as one that an operator replays later, changes nothing.
+/// Keeps the copy of names and prices. An event that was overtaken, as one that an operator replays
+/// later, changes nothing.
 pub async fn copy_goods(tx: &mut Tx<'_>, listed: Delivery<GoodsListed>) -> Result<(), OrderError> {
     let GoodsListed {
         sku,

@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// Adds a new fact to those of a locked order, and all that follows from it; tells what orders itself decided, and saves
-/// what is derived.
+/// Adds a new fact to those of a locked order, and all that follows from it; tells what orders
+/// itself decided, and saves what is derived.
 pub async fn go_on(
     tx: &mut Tx<'_>,
     state: &State,

@@ -11,7 +11,9 @@ pub async fn learn_fact(
     order_id: OrderId,
     fact: Fact,
 ) -> Result<(), OrderError> {
-    let (order, known) = open::lock(tx, order_id).await?.ok_or(OrderError::UnknownOrder)?;
+    let (order, known) = open::lock(tx, order_id)
+        .await?
+        .ok_or(OrderError::UnknownOrder)?;
     if known.has(fact.kind()) {
         tracing::info!(%order_id, kind = ?fact.kind(), "is known already");
         return Ok(());

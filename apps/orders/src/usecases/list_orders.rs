@@ -25,8 +25,8 @@ pub struct OrderSummary {
     pub user_id: UserId,
     pub status: String,
     pub outcome_reason: Option<String>,
-    /// Why somebody must look at the order, if so: `stop_overdue`, `delivery_overdue`, `return_overdue` or
-    /// `settlement_overdue`.
+    /// Why somebody must look at the order, if so: `stop_overdue`, `delivery_overdue`,
+    /// `return_overdue` or `settlement_overdue`.
     pub needs_attention: Option<String>,
     pub total: Money,
     pub currency: Currency,
@@ -40,7 +40,14 @@ pub async fn list_orders(
     query: &ListOrders,
 ) -> Result<Page<OrderSummary>, OrderError> {
     let limit = query.page.limit()?;
-    let found = orders::list(tx, query.scope, query.status, query.page.after()?, limit + 1).await?;
+    let found = orders::list(
+        tx,
+        query.scope,
+        query.status,
+        query.page.after()?,
+        limit + 1,
+    )
+    .await?;
     let items = found.into_iter().map(|order| OrderSummary {
         id: order.id,
         user_id: order.user_id,
@@ -51,5 +58,7 @@ pub async fn list_orders(
         currency: state.currency,
         placed_at: order.placed_at,
     });
-    Ok(Page::cut(items.collect(), limit, |last: &OrderSummary| last.id))
+    Ok(Page::cut(items.collect(), limit, |last: &OrderSummary| {
+        last.id
+    }))
 }

@@ -23,8 +23,13 @@ pub struct PlaceOrder {
     pub expected_total: Option<Money>,
 }
 
-/// Takes an order at today's prices. Whether it can be paid, is in stock and can be delivered is for the others to say.
-pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> Result<OrderView, OrderError> {
+/// Takes an order at today's prices. Whether it can be paid, is in stock and can be delivered is
+/// for the others to say.
+pub async fn place_order(
+    tx: &mut Tx<'_>,
+    state: &State,
+    wish: &PlaceOrder,
+) -> Result<OrderView, OrderError> {
     if wish
         .expected_total
         .is_some_and(|expected| !expected.is_valid_input())
@@ -34,7 +39,10 @@ pub async fn place_order(tx: &mut Tx<'_>, state: &State, wish: &PlaceOrder) -> R
     let wanted = lines::sum(&wish.lines)?;
     let prices = goods::prices(tx, wanted.keys()).await?;
     let (lines, total) = lines::price(&wanted, &prices)?;
-    if wish.expected_total.is_some_and(|expected| expected != total) {
+    if wish
+        .expected_total
+        .is_some_and(|expected| expected != total)
+    {
         return Err(OrderError::PriceChanged { total });
     }
     let order = OrderSheet {

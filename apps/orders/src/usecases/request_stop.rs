@@ -9,8 +9,13 @@ use crate::{
     store::open::{self, Whose},
 };
 
-/// A customer cancels an order of theirs. It is a wish: the warehouse says whether it comes in time.
-pub async fn cancel_order(tx: &mut Tx<'_>, state: &State, wish: &TheirOrder) -> Result<(), OrderError> {
+/// A customer cancels an order of theirs. It is a wish: the warehouse says whether it comes in
+/// time.
+pub async fn cancel_order(
+    tx: &mut Tx<'_>,
+    state: &State,
+    wish: &TheirOrder,
+) -> Result<(), OrderError> {
     let (order, known) = open::lock(tx, wish.order_id)
         .await?
         .filter(|(order, _)| order.user_id == wish.owner)
@@ -19,8 +24,14 @@ pub async fn cancel_order(tx: &mut Tx<'_>, state: &State, wish: &TheirOrder) -> 
 }
 
 /// A manager stops anybody's order.
-pub async fn stop_order(tx: &mut Tx<'_>, state: &State, order_id: &OrderId) -> Result<(), OrderError> {
-    let (order, known) = open::lock(tx, *order_id).await?.ok_or(OrderError::UnknownOrder)?;
+pub async fn stop_order(
+    tx: &mut Tx<'_>,
+    state: &State,
+    order_id: &OrderId,
+) -> Result<(), OrderError> {
+    let (order, known) = open::lock(tx, *order_id)
+        .await?
+        .ok_or(OrderError::UnknownOrder)?;
     request(tx, state, order, known, StopReason::Operator).await
 }
 

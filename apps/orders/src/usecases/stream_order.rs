@@ -35,20 +35,28 @@ pub struct NewsView {
     pub status: Status,
 }
 
-/// After which step one's order is told, or `None` if there is nothing more to tell of it. A client that has seen more than
-/// there is has it from elsewhere, and is told everything: it could not know that it must ask without its last id.
-pub async fn follow_order(tx: &mut Tx<'_>, _: &State, wish: &FollowOrder) -> Result<Option<i32>, OrderError> {
+/// After which step one's order is told, or `None` if there is nothing more to tell of it. A client
+/// that has seen more than there is has it from elsewhere, and is told everything: it could not
+/// know that it must ask without its last id.
+pub async fn follow_order(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &FollowOrder,
+) -> Result<Option<i32>, OrderError> {
     if !orders::is_of_owner(tx, wish.order_id, wish.owner).await? {
         return Err(OrderError::UnknownOrder);
     }
     let learnt = facts::learnt(tx, wish.order_id).await?;
     let all = i32::try_from(learnt.len()).unwrap_or(i32::MAX);
-    let is_over = learnt.iter().any(|learnt| learnt.fact.kind() == Kind::Finished);
+    let is_over = learnt
+        .iter()
+        .any(|learnt| learnt.fact.kind() == Kind::Finished);
     let after = if wish.after > all { 0 } else { wish.after };
     Ok((!is_over || after < all).then_some(after))
 }
 
-/// Tells each step after `seen`, in the order in which they were learnt, until the order is finished.
+/// Tells each step after `seen`, in the order in which they were learnt, until the order is
+/// finished.
 pub async fn tell(mut order: Follower, mut seen: i32, stream: EventStream) -> Result<(), Gone> {
     loop {
         let learnt = tokio::select! {

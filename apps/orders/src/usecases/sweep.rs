@@ -15,8 +15,8 @@ use crate::{
 
 const AT_A_TIME: i64 = 100;
 
-/// Deals with the orders that are late, each in a transaction of its own; how many there were. One that fails is tried
-/// again at the next sweep, and holds up no other.
+/// Deals with the orders that are late, each in a transaction of its own; how many there were. One
+/// that fails is tried again at the next sweep, and holds up no other.
 pub async fn sweep(db: &Db, state: &State) -> Result<usize, DbError> {
     let late = db
         .transaction("orders.late", async |tx| orders::late(tx, AT_A_TIME).await)

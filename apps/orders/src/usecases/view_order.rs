@@ -92,7 +92,11 @@ pub struct TheirOrder {
 }
 
 /// One's own order; anybody else's is not there.
-pub async fn view_order(tx: &mut Tx<'_>, _: &State, wish: &TheirOrder) -> Result<OrderView, OrderError> {
+pub async fn view_order(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &TheirOrder,
+) -> Result<OrderView, OrderError> {
     let found = orders::of_owner(tx, wish.order_id, wish.owner).await?;
     let (sheet, deadline) = found.ok_or(OrderError::UnknownOrder)?;
     let facts = facts::of(tx, wish.order_id).await?;

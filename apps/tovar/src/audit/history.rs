@@ -57,7 +57,8 @@ pub struct History {
 #[derive(Default)]
 pub struct Entries {
     pub all: HashMap<Identity, Entry>,
-    /// The keys of which an operator once gave events up: if these are sent later, they come after later ones.
+    /// The keys of which an operator once gave events up: if these are sent later, they come after
+    /// later ones.
     pub given_up: HashSet<String>,
 }
 
@@ -68,7 +69,8 @@ pub struct Acknowledged {
     put_aside: HashMap<i64, bool>,
 }
 
-/// The outbox's snapshot now, after a wait of at most so long for the relay to acknowledge all that it sees.
+/// The outbox's snapshot now, after a wait of at most so long for the relay to acknowledge all that
+/// it sees.
 pub async fn beginning(client: &Client, wait: Duration) -> Result<String, tokio_postgres::Error> {
     let now = "SELECT pg_current_snapshot()::text";
     let beginning: String = client.query_one(now, &[]).await?.get(0);
@@ -83,7 +85,8 @@ pub async fn beginning(client: &Client, wait: Duration) -> Result<String, tokio_
 
 /// The relay puts an event aside before it calls it acknowledged, so both are read at once.
 pub async fn acknowledged(client: &Client) -> Result<Acknowledged, tokio_postgres::Error> {
-    let sql = "SELECT acknowledged::text, ARRAY(SELECT position FROM outbox_parked ORDER BY position),
+    let sql =
+        "SELECT acknowledged::text, ARRAY(SELECT position FROM outbox_parked ORDER BY position),
         ARRAY(SELECT state = 'sent' FROM outbox_parked ORDER BY position) FROM outbox_cursor";
     let row = client.query_one(sql, &[]).await?;
     let (positions, sent): (Vec<i64>, Vec<bool>) = (row.get(1), row.get(2));
@@ -110,15 +113,23 @@ const ROWS: &str = "SELECT o.topic, o.id, o.recorded_at, o.key, o.type, o.positi
 const PUT_ASIDE: &str = "SELECT topic, id, recorded_at, key, type, position,
       substring(sha256(convert_to(payload, 'UTF8')) for 16), state, true, true
     FROM outbox_parked p WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.id = p.id AND o.recorded_at = p.recorded_at)";
-const GIVEN_UP: &str = "SELECT DISTINCT details ->> 'topic', details ->> 'key' FROM outbox_operations
+const GIVEN_UP: &str =
+    "SELECT DISTINCT details ->> 'topic', details ->> 'key' FROM outbox_operations
     WHERE operation = 'discard'";
 
 impl History {
     /// All of it in one snapshot.
-    pub async fn read(client: &mut Client, beginning: &str, before: &Acknowledged) -> anyhow::Result<Self> {
+    pub async fn read(
+        client: &mut Client,
+        beginning: &str,
+        before: &Acknowledged,
+    ) -> anyhow::Result<Self> {
         let instant = database::one_instant(client).await?;
         let mut history = Self {
-            at: instant.query_one("SELECT clock_timestamp()", &[]).await?.get(0),
+            at: instant
+                .query_one("SELECT clock_timestamp()", &[])
+                .await?
+                .get(0),
             retained: Retained::default(),
             topics: HashMap::new(),
         };
@@ -133,7 +144,9 @@ impl History {
                     history.retained.add(row.get(5), identity.1);
                 }
                 let entries = history.topics.entry(row.get(0)).or_default();
-                entries.all.insert(identity, entry(&row, before, is_retained));
+                entries
+                    .all
+                    .insert(identity, entry(&row, before, is_retained));
             }
         }
         for row in instant.query(GIVEN_UP, &[]).await? {
@@ -149,7 +162,11 @@ fn entry(row: &Row, before: &Acknowledged, is_retained: bool) -> Entry {
     let position = row.get(5);
     let digest: &[u8] = row.get(6);
     let was = before.put_aside.get(&position).copied();
-    let is_acknowledged = if is_retained { row.get(9) } else { was.is_some() };
+    let is_acknowledged = if is_retained {
+        row.get(9)
+    } else {
+        was.is_some()
+    };
     let state: Option<&str> = row.get(7);
     let fate = match state {
         Some("parked") => Fate::Parked,

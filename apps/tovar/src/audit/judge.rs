@@ -12,7 +12,12 @@ use super::{
 };
 use crate::verify::{Finding, events::NUMBER};
 
-pub fn judge(service: &'static str, topic: &str, history: &History, messages: &Messages) -> OfTopic {
+pub fn judge(
+    service: &'static str,
+    topic: &str,
+    history: &History,
+    messages: &Messages,
+) -> OfTopic {
     let nothing = Entries::default();
     let entries = history.topics.get(topic).unwrap_or(&nothing);
     let mut judge = Judge {
@@ -102,7 +107,13 @@ impl<'a> Judge<'a> {
     }
 
     /// First occurrences of a key are in the order of their positions.
-    fn first(&mut self, message: &'a Message, entry: &Entry, (id, recorded_at): Identity, about: String) {
+    fn first(
+        &mut self,
+        message: &'a Message,
+        entry: &Entry,
+        (id, recorded_at): Identity,
+        about: String,
+    ) {
         let furthest = self.furthest.entry((message.partition, &message.key));
         let furthest = furthest.or_insert(entry.position);
         if entry.position >= *furthest {
@@ -151,11 +162,14 @@ impl<'a> Judge<'a> {
         self.found.not_settled.push(finding);
     }
 
-    /// Whether Kafka may have removed it since. A key that the topic does not have may be of any partition.
+    /// Whether Kafka may have removed it since. A key that the topic does not have may be of any
+    /// partition.
     fn may_be_gone(&self, entry: &Entry, recorded_at: DateTime<Utc>) -> bool {
         let gone = &self.messages.gone_until;
         match self.partitions.get(entry.key.as_str()) {
-            Some(partition) => gone.get(partition).is_some_and(|until| recorded_at <= *until),
+            Some(partition) => gone
+                .get(partition)
+                .is_some_and(|until| recorded_at <= *until),
             None => gone.values().any(|until| recorded_at <= *until),
         }
     }

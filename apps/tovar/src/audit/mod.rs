@@ -1,4 +1,5 @@
-//! `cargo tovar outbox audit`: whether a service's topics say what its outbox says, while the store runs.
+//! `cargo tovar outbox audit`: whether a service's topics say what its outbox says, while the store
+//! runs.
 //!
 //! Neither side stands still, so the order of the reading makes a difference a proof:
 //!
@@ -7,8 +8,9 @@
 //! 3. Kafka's ends, and each topic up to there;
 //! 4. the outbox in one snapshot.
 //!
-//! What (2) calls acknowledged was in Kafka before (3): if it is not there, and its topic reaches back so far, it was lost. What was
-//! read in (3) was committed before (4): if it is not in the outbox, and that reaches back so far, nobody committed it.
+//! What (2) calls acknowledged was in Kafka before (3): if it is not there, and its topic reaches
+//! back so far, it was lost. What was read in (3) was committed before (4): if it is not in the
+//! outbox, and that reaches back so far, nobody committed it.
 
 mod history;
 mod judge;
@@ -50,17 +52,29 @@ pub async fn audit(args: AuditArgs) -> ExitCode {
 
 async fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let store = args.look.store.read()?;
-    let report = all(&store, &args.look.services(), Duration::from_secs(args.wait)).await?;
+    let report = all(
+        &store,
+        &args.look.services(),
+        Duration::from_secs(args.wait),
+    )
+    .await?;
     show::print(args.look.json, &report, Report::text)?;
     Ok(report.outcome)
 }
 
-/// Audits these services, one after the other: each takes memory for all that its outbox and topics retain.
-pub async fn all(store: &StoreFile, services: &[ServiceInfo], wait: Duration) -> anyhow::Result<Report> {
+/// Audits these services, one after the other: each takes memory for all that its outbox and topics
+/// retain.
+pub async fn all(
+    store: &StoreFile,
+    services: &[ServiceInfo],
+    wait: Duration,
+) -> anyhow::Result<Report> {
     let mut topics = Vec::new();
     for service in services {
         let found = of_service(store, service, wait).await;
-        topics.extend(found.with_context(|| format!("the events of {} cannot be read", service.name))?);
+        topics.extend(
+            found.with_context(|| format!("the events of {} cannot be read", service.name))?,
+        );
     }
     Ok(Report::new(topics))
 }
@@ -77,7 +91,8 @@ async fn of_service(
     let mut read = Vec::new();
     for topic in history::topics(&client).await? {
         let messages = Messages::read(&kafka, &topic).await;
-        let messages = messages.with_context(|| format!("topic {} cannot be read", kafka.topic(&topic)))?;
+        let messages =
+            messages.with_context(|| format!("topic {} cannot be read", kafka.topic(&topic)))?;
         read.push((topic, messages));
     }
     let history = History::read(&mut client, &beginning, &before).await?;

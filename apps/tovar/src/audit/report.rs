@@ -116,7 +116,9 @@ impl Report {
                 Outcome::NotSettled => "not settled yet",
                 Outcome::Violated => "VIOLATED",
             };
-            let cells = names.into_iter().chain(numbers.map(|number| number.to_string()));
+            let cells = names
+                .into_iter()
+                .chain(numbers.map(|number| number.to_string()));
             cells.chain([outcome.to_owned()]).collect()
         };
         let mut text = table_text(&titles, &self.topics.iter().map(row).collect::<Vec<_>>());
@@ -129,7 +131,9 @@ impl Report {
         }
         let summary = match self.outcome {
             Outcome::Clean => "clean".to_owned(),
-            Outcome::NotSettled => format!("not settled yet: {not_settled} under way, no violation"),
+            Outcome::NotSettled => {
+                format!("not settled yet: {not_settled} under way, no violation")
+            }
             Outcome::Violated => format!("{violations} violations, {not_settled} under way"),
         };
         writeln!(text, "{summary}").expect("a string takes all that is written to it");

@@ -27,7 +27,8 @@ struct Service {
 }
 
 impl Service {
-    /// So many events of key k, ten seconds apart from zero on, all sent. Earlier ones are no more in the outbox.
+    /// So many events of key k, ten seconds apart from zero on, all sent. Earlier ones are no more
+    /// in the outbox.
     fn new(events: i64) -> (Self, Vec<Identity>) {
         let mut service = Self {
             entries: Entries::default(),
@@ -123,7 +124,10 @@ fn an_event_that_was_acknowledged_and_is_not_there_is_a_gap() {
         service.entry(events[1]).fate = fate;
         let found = service.judged();
         assert_eq!(found.outcome(), outcome, "{fate:?}");
-        assert_eq!(names(&found, "not on the topic", events[1]), fate == Fate::Sent);
+        assert_eq!(
+            names(&found, "not on the topic", events[1]),
+            fate == Fate::Sent
+        );
     }
 }
 
@@ -157,7 +161,11 @@ fn what_kafka_has_removed_is_no_gap() {
 fn an_event_that_the_outbox_would_have_was_not_committed() {
     let (mut service, events) = Service::new(3);
     service.entries.all.remove(&events[2]);
-    assert!(names(&service.judged(), "the outbox does not have", events[2]));
+    assert!(names(
+        &service.judged(),
+        "the outbox does not have",
+        events[2]
+    ));
 }
 
 #[test]
@@ -228,7 +236,11 @@ fn a_message_that_no_relay_wrote_is_named() {
 fn first_occurrences_are_in_the_order_of_their_key() {
     let (mut service, events) = Service::new(3);
     service.messages.all.swap(1, 2);
-    assert!(names(&service.judged(), "only after a later one", events[1]));
+    assert!(names(
+        &service.judged(),
+        "only after a later one",
+        events[1]
+    ));
 
     let (mut service, events) = Service::new(3);
     service.messages.all.swap(1, 2);

@@ -138,7 +138,10 @@ impl Consumption {
     }
 
     pub fn count(&self) -> usize {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.applied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 
     /// Waits until so many events are applied.

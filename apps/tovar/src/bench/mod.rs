@@ -37,8 +37,8 @@ enum What {
     Outbox(outbox::OutboxArgs),
     /// The inbox, on a PostgreSQL and a Kafka of its own: events applied a second
     Inbox(inbox::InboxArgs),
-    /// Whole orders on a running store (`cargo tovar up --release`, with RATE_LIMIT=0): rate, latency, cost, the way of an order hop by
-    /// hop; then verify
+    /// Whole orders on a running store (`cargo tovar up --release`, with RATE_LIMIT=0): rate,
+    /// latency, cost, the way of an order hop by hop; then verify
     Orders {
         #[command(flatten)]
         orders: orders::OrdersArgs,
@@ -63,16 +63,24 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
         What::NaiveRelay(args) => return outbox::naive::relay(args).await,
         What::Outbox(args) => outbox::measure(&args, &mut report).await?,
         What::Inbox(args) => inbox::measure(&args, &mut report).await?,
-        What::Orders { orders, store } => orders::measure(&orders, &store.read()?, &mut report).await?,
+        What::Orders { orders, store } => {
+            orders::measure(&orders, &store.read()?, &mut report).await?;
+        }
         What::Memory { store } => memory::measure(&store.read()?, &mut report)?,
     }
     report.print(args.json)
 }
 
-/// A debug build's own slowness would be measured, so that the same command runs once more as a release build, beside a release
-/// build of the relay.
+/// A debug build's own slowness would be measured, so that the same command runs once more as a
+/// release build, beside a release build of the relay.
 fn again_in_release() -> anyhow::Result<()> {
-    let packages = ["--release", "--package", "tovar", "--package", "outbox-relay"];
+    let packages = [
+        "--release",
+        "--package",
+        "tovar",
+        "--package",
+        "outbox-relay",
+    ];
     let built = cargo::command().arg("build").args(packages).status();
     anyhow::ensure!(
         built.context("cargo cannot be run")?.success(),

@@ -53,7 +53,11 @@ const WITHIN: Duration = Duration::from_secs(60);
 const GOODS: usize = 50;
 const SLOTS: usize = 10;
 
-pub async fn measure(args: &OrdersArgs, store: &StoreFile, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(
+    args: &OrdersArgs,
+    store: &StoreFile,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     report.setting(
         "order",
         "one line, to a locker; the customer waits for its end on the topic before the next one",
@@ -63,7 +67,10 @@ pub async fn measure(args: &OrdersArgs, store: &StoreFile, report: &mut Report) 
     for &customers in &args.customers {
         eprintln!("measuring: {customers} customers");
         let time = Duration::from_secs(args.seconds);
-        bought.push((customers, shop.measure(customers, time, store, report).await?));
+        bought.push((
+            customers,
+            shop.measure(customers, time, store, report).await?,
+        ));
     }
     eprintln!("following the orders");
     let sent = way::sent(store).await?;
@@ -103,7 +110,10 @@ impl Shop {
         let mark = &Uuid::new_v4().simple().to_string()[..8];
         let zone = format!("bench-{mark}");
         manager
-            .put(&format!("/api/zones/{zone}"), &json!({ "handover": "locker" }))
+            .put(
+                &format!("/api/zones/{zone}"),
+                &json!({ "handover": "locker" }),
+            )
             .await?
             .success()?;
         let mut slots = Vec::new();
@@ -212,9 +222,15 @@ async fn buy(customer: &Client, body: &Value, ends: &Ends) -> anyhow::Result<Bou
     let began = Instant::now();
     let answer = customer.post("/api/orders", body).await?.success()?;
     let request = began.elapsed();
-    let id = answer["id"].as_str().context("an order without an id")?.parse()?;
+    let id = answer["id"]
+        .as_str()
+        .context("an order without an id")?
+        .parse()?;
     let (outcome, at) = ends.of(id).await?;
-    ensure!(outcome == Outcome::Delivered, "order {id} ended as {outcome:?}");
+    ensure!(
+        outcome == Outcome::Delivered,
+        "order {id} ended as {outcome:?}"
+    );
     Ok(Bought {
         order: id,
         request: request.as_secs_f64() * 1e3,
@@ -243,11 +259,15 @@ impl Ends {
         is_within_reach(&kafka)?;
         let mut config = kafka.client_config("bench");
         config
-            .set("group.id", kafka.topic(&format!("bench-{}", Uuid::new_v4())))
+            .set(
+                "group.id",
+                kafka.topic(&format!("bench-{}", Uuid::new_v4())),
+            )
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
         let topic = kafka.topic(Finished::TOPIC);
-        // Where it ends now: what is ordered from here on is seen, however long the consumer takes to begin.
+        // Where it ends now: what is ordered from here on is seen, however long the consumer takes
+        // to begin.
         let mut places = TopicPartitionList::new();
         for ((_, end), partition) in ends(&consumer, &topic)?.into_iter().zip(0..) {
             places.add_partition_offset(&topic, partition, Offset::Offset(end))?;
@@ -283,7 +303,9 @@ impl Ends {
             receiver
         };
         let ended = tokio::time::timeout(WITHIN, waiting).await;
-        Ok(ended.with_context(|| format!("order {order} is not final after {} s", WITHIN.as_secs()))??)
+        Ok(ended.with_context(|| {
+            format!("order {order} is not final after {} s", WITHIN.as_secs())
+        })??)
     }
 }
 

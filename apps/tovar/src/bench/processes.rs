@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use crate::services::SERVICES;
 
-/// Clock ticks a second in `/proc/*/stat`; Linux has shown 100 to programs since it had another number inside.
+/// Clock ticks a second in `/proc/*/stat`; Linux has shown 100 to programs since it had another
+/// number inside.
 const TICKS: f64 = 100.0;
 
 /// A process at one moment.
@@ -66,7 +67,8 @@ impl Processes {
     /// Descendants of a process.
     fn below(&self, root: u32) -> impl Iterator<Item = (&u32, &Seen)> {
         self.0.iter().filter(move |(_, seen)| {
-            let parents = std::iter::successors(Some(seen.parent), |parent| Some(self.0.get(parent)?.parent));
+            let parents =
+                std::iter::successors(Some(seen.parent), |parent| Some(self.0.get(parent)?.parent));
             parents.take(64).any(|parent| parent == root)
         })
     }
@@ -86,8 +88,8 @@ fn seen(id: u32) -> Option<Seen> {
     })
 }
 
-/// To the nanosecond, where `stat` counts ticks: an idle process may never have a whole one. Threads that have ended are only in
-/// `stat`.
+/// To the nanosecond, where `stat` counts ticks: an idle process may never have a whole one.
+/// Threads that have ended are only in `stat`.
 fn of_threads(id: u32) -> Option<f64> {
     let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
     let nanoseconds = threads.filter_map(|thread| {

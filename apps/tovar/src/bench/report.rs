@@ -40,7 +40,10 @@ impl Report {
             ("processors", processors.to_string()),
             ("processor", field(&read("/proc/cpuinfo"), "model name")),
             ("memory", field(&read("/proc/meminfo"), "MemTotal")),
-            ("kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+            (
+                "kernel",
+                read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            ),
             (
                 "load before",
                 read("/proc/loadavg")

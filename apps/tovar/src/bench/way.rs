@@ -1,5 +1,5 @@
-//! Where the time of an order goes: the events that led to its end, hop by hop, by the times that outboxes, Kafka and
-//! inboxes have of them.
+//! Where the time of an order goes: the events that led to its end, hop by hop, by the times that
+//! outboxes, Kafka and inboxes have of them.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,8 @@ pub async fn sent(store: &StoreFile) -> anyhow::Result<Sent> {
     Ok(sent)
 }
 
-/// Adds the median of each hop of the way that most of the orders took: of two events that are waited for, the later one leads on.
+/// Adds the median of each hop of the way that most of the orders took: of two events that are
+/// waited for, the later one leads on.
 pub async fn measure(
     store: &StoreFile,
     sent: &Sent,
@@ -138,7 +139,9 @@ fn way(steps: &[Step]) -> Vec<Hop> {
     let mut reached = steps.iter().find(|step| step.event_type == Finished::TYPE);
     while let Some(step) = reached {
         let Step {
-            event_type, producer, ..
+            event_type,
+            producer,
+            ..
         } = step;
         hops.push((
             format!("{event_type}: commit and relay"),
@@ -147,7 +150,9 @@ fn way(steps: &[Step]) -> Vec<Hop> {
         let applied = steps
             .iter()
             .filter_map(|cause| Some((cause, *cause.applied_at.get(producer)?)))
-            .filter(|(cause, at)| *at <= step.published_at && cause.published_at < step.published_at)
+            .filter(|(cause, at)| {
+                *at <= step.published_at && cause.published_at < step.published_at
+            })
             .max_by_key(|(_, applied_at)| *applied_at);
         let cause = applied.filter(|_| event_type != Placed::TYPE);
         if let Some((cause, applied_at)) = cause {
@@ -195,7 +200,12 @@ mod tests {
             step(Finished::TYPE, "orders", 50, &[("notifications", 70)]),
             step("delivery.delivered.v1", "delivery", 20, &[("orders", 30)]),
             step("billing.settled.v1", "billing", 30, &[("orders", 45)]),
-            step(Placed::TYPE, "orders", 10, &[("billing", 14), ("delivery", 13)]),
+            step(
+                Placed::TYPE,
+                "orders",
+                10,
+                &[("billing", 14), ("delivery", 13)],
+            ),
         ];
         let wanted = [
             ("orders.placed.v1: commit and relay", 1),

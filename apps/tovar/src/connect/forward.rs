@@ -56,7 +56,8 @@ pub struct Forward {
     tasks: JoinSet<()>,
 }
 
-/// The program that forwards: what it has said last, its process, and where it listens for each port of the pod.
+/// The program that forwards: what it has said last, its process, and where it listens for each
+/// port of the pod.
 #[derive(Clone, Default)]
 struct Way(Arc<Mutex<Known>>);
 
@@ -79,7 +80,8 @@ impl Way {
         known.ports.clear();
     }
 
-    /// Where it listens for a port of the pod: itself, and no other program that came to its port after its end.
+    /// Where it listens for a port of the pod: itself, and no other program that came to its port
+    /// after its end.
     fn open(&self, there: u16) -> Option<u16> {
         let known = self.known();
         let (process, port) = (known.process?, *known.ports.get(&there)?);
@@ -89,12 +91,13 @@ impl Way {
 }
 
 impl Forward {
-    /// Leads each door to a pod of `to`. When that pod ends, the next is taken. The same when no request to `asked`, one of
-    /// the doors' ports here, is answered any more.
+    /// Leads each door to a pod of `to`. When that pod ends, the next is taken. The same when no
+    /// request to `asked`, one of the doors' ports here, is answered any more.
     pub fn start(kubectl: Kubectl, to: String, doors: Vec<Door>, asked: Option<u16>) -> Self {
         let mut arguments = vec!["port-forward".to_owned(), to.clone()];
         arguments.extend(["--address".to_owned(), "127.0.0.1".to_owned()]);
-        // It chooses a port itself and says which: between our choice and its start another program could take it.
+        // It chooses a port itself and says which: between our choice and its start another program
+        // could take it.
         arguments.extend(doors.iter().map(|door| format!(":{}", door.there)));
         let command = move || {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -125,7 +128,8 @@ impl Forward {
         }
     }
 
-    /// Waits until all ports are open, and the one that is asked answers. Says now and then what it waits for, and why.
+    /// Waits until all ports are open, and the one that is asked answers. Says now and then what it
+    /// waits for, and why.
     pub async fn until_open(&self, within: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut say = began + SAY;
@@ -159,7 +163,9 @@ impl Forward {
         }
         if let Some(port) = self.asked {
             let answer = timeout(SAY, reqwest::get(alive(port))).await;
-            answer.context("no answer comes")?.context("no answer comes")?;
+            answer
+                .context("no answer comes")?
+                .context("no answer comes")?;
         }
         Ok(())
     }
@@ -207,8 +213,9 @@ async fn lead(door: Door, way: Way) {
 
 async fn keep_up(command: impl Fn() -> Command, way: Way, asked: Option<u16>, patience: Duration) {
     loop {
-        // kubectl carries all connections over one. When that gets stuck, as after a client that left in the midst of an answer,
-        // it goes on to take connections, and none of them leads anywhere (kubernetes/kubectl#1620).
+        // kubectl carries all connections over one. When that gets stuck, as after a client that
+        // left in the midst of an answer, it goes on to take connections, and none of them leads
+        // anywhere (kubernetes/kubectl#1620).
         tokio::select! {
             () = run(command(), &way) => {}
             () = silence(asked, patience) => {}
@@ -267,7 +274,8 @@ fn listens(process: u32, port: u16) -> bool {
     let address = format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]));
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let listener = table.lines().find_map(|line| {
-        // number, local and remote address, state, queues, timers, retries, user, timeout, inode: see proc(5).
+        // number, local and remote address, state, queues, timers, retries, user, timeout, inode:
+        // see proc(5).
         let words: Vec<&str> = line.split_whitespace().collect();
         let is_it = words.get(1) == Some(&address.as_str()) && words.get(3) == Some(&"0A");
         is_it.then(|| format!("socket:[{}]", words.get(9).unwrap_or(&"")))
@@ -284,7 +292,8 @@ fn has_open(process: u32, file: &Path) -> bool {
     };
     let mut open = list("fd").filter_map(|entry| fs::read_link(entry.path()).ok());
     let started = || {
-        let lists = list("task").filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let lists =
+            list("task").filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
         let words: Vec<u32> = lists
             .flat_map(|list| {
                 list.split_whitespace()
@@ -309,7 +318,8 @@ async fn silence(port: Option<u16>, patience: Duration) {
     let url = alive(port);
     // Whatever the answer is, it came through.
     let answer = async || {
-        // By a client of its own, so over a new connection: those that are open may go on when no other can be made.
+        // By a client of its own, so over a new connection: those that are open may go on when no
+        // other can be made.
         while reqwest::Client::new().get(&url).send().await.is_err() {
             sleep(PAUSE).await;
         }
@@ -359,7 +369,8 @@ mod tests {
         }
     }
 
-    /// How often a program that never ends is started in three seconds, while it takes connections, and answers or does not.
+    /// How often a program that never ends is started in three seconds, while it takes connections,
+    /// and answers or does not.
     async fn starts(answers: bool) -> usize {
         let door = Door::at(0, 8080).await.unwrap();
         let asked = Some(door.here);
@@ -373,7 +384,11 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(lead(door, way.clone()));
         let patience = if answers { PATIENCE * 10 } else { PATIENCE };
-        let _ = timeout(Duration::from_secs(3), keep_up(program, way, asked, patience)).await;
+        let _ = timeout(
+            Duration::from_secs(3),
+            keep_up(program, way, asked, patience),
+        )
+        .await;
         started.load(Ordering::Relaxed)
     }
 
@@ -383,8 +398,15 @@ mod tests {
         let asked = asked.then_some(door.here);
         let forward = Forward::by(program, "service/shop".to_owned(), vec![door], asked);
         let began = Instant::now();
-        let error = forward.until_open(Duration::from_secs(1)).await.unwrap_err();
-        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        let error = forward
+            .until_open(Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            began.elapsed()
+        );
         error.to_string()
     }
 
@@ -454,7 +476,10 @@ mod tests {
             let mut bytes = [0; 8];
             connection.read(&mut bytes).await.unwrap()
         });
-        assert!(matches!(came.await, Err(_) | Ok(0)), "it was told something");
+        assert!(
+            matches!(came.await, Err(_) | Ok(0)),
+            "it was told something"
+        );
     }
 
     /// The doors stay ours while the program is started anew.

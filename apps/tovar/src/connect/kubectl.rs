@@ -97,7 +97,8 @@ impl Kubectl {
             items.find(|item| item["name"] == name).cloned()
         };
         let containers = &object["spec"]["template"]["spec"]["containers"];
-        let variable = named(containers, container).and_then(|container| named(&container["env"], name));
+        let variable =
+            named(containers, container).and_then(|container| named(&container["env"], name));
         Ok(variable.and_then(|variable| variable["value"].as_str().map(str::to_owned)))
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo tovar connect`: a store in a Kubernetes cluster, reached from this machine as one of its own.
+//! `cargo tovar connect`: a store in a Kubernetes cluster, reached from this machine as one of its
+//! own.
 
 mod forward;
 mod kubectl;
@@ -80,7 +81,8 @@ pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod ended, or gets stuck, is made anew.
+/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod
+/// ended, or gets stuck, is made anew.
 pub struct Connection {
     pub store: StoreFile,
     _forwards: Vec<Forward>,
@@ -94,9 +96,11 @@ impl Connection {
             let door = Door::at(0, there).await;
             door.context("no port of 127.0.0.1 is free")
         };
-        // What is forwarded to, by which doors, and the one that answers to HTTP without being counted as a part of the store's work.
+        // What is forwarded to, by which doors, and the one that answers to HTTP without being
+        // counted as a part of the store's work.
         let mut wanted = Vec::new();
-        let (mut databases, mut readers, mut ops) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut databases, mut readers, mut ops) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for service in SERVICES {
             let name = service.name;
             let full = name_of(release, name);
@@ -113,11 +117,18 @@ impl Connection {
             let (own, relay) = (door(9090).await?, door(9091).await?);
             let (own_port, relay_port) = (own.here, relay.here);
             ops.insert(name.to_owned(), format!("http://127.0.0.1:{own_port}"));
-            ops.insert(format!("{name}-relay"), format!("http://127.0.0.1:{relay_port}"));
+            ops.insert(
+                format!("{name}-relay"),
+                format!("http://127.0.0.1:{relay_port}"),
+            );
             let pods = format!("deployment/{full}");
             if kubectl.exists(&format!("deployment/{full}-relay")).await? {
                 wanted.push((pods, vec![own], Some(own_port)));
-                wanted.push((format!("deployment/{full}-relay"), vec![relay], Some(relay_port)));
+                wanted.push((
+                    format!("deployment/{full}-relay"),
+                    vec![relay],
+                    Some(relay_port),
+                ));
             } else {
                 wanted.push((pods, vec![own, relay], Some(own_port)));
             }
@@ -137,7 +148,9 @@ impl Connection {
 
         let users = format!("deployment/{}", name_of(release, "users"));
         let manager = if reach.write {
-            let email = kubectl.variable(&users, "service", "FIRST_MANAGER_EMAIL").await?;
+            let email = kubectl
+                .variable(&users, "service", "FIRST_MANAGER_EMAIL")
+                .await?;
             let secret = kubectl.secret(&name_of(release, "users")).await?;
             Some(Credentials {
                 email: email.context("the users service has no FIRST_MANAGER_EMAIL")?,
@@ -178,8 +191,8 @@ impl Connection {
     }
 }
 
-/// The name of a part of a release, as the charts give it (`tovar.nameOf`): where it is too long, a hash is in the place of the end of
-/// the release's name.
+/// The name of a part of a release, as the charts give it (`tovar.nameOf`): where it is too long, a
+/// hash is in the place of the end of the release's name.
 fn name_of(release: &str, part: &str) -> String {
     const MOST: usize = 43;
     if release.len() + 1 + part.len() <= MOST {
@@ -188,7 +201,10 @@ fn name_of(release: &str, part: &str) -> String {
     let hash = format!("{:x}", Sha256::digest(release));
     let hash = &hash[..8];
     let begin: String = release.chars().take(MOST - 10 - part.len()).collect();
-    format!("{}-{hash}-{part}", begin.strip_suffix('-').unwrap_or(&begin))
+    format!(
+        "{}-{hash}-{part}",
+        begin.strip_suffix('-').unwrap_or(&begin)
+    )
 }
 
 /// At the port under which the broker knows itself at 127.0.0.1.
@@ -205,10 +221,14 @@ async fn kafka_door(kubectl: &Kubectl, release: &str) -> anyhow::Result<Door> {
     let port = listeners
         .split(',')
         .find_map(|listener| listener.strip_prefix("FORWARD://127.0.0.1:"));
-    let port = port.context("the broker has no listener for forwards")?.parse()?;
+    let port = port
+        .context("the broker has no listener for forwards")?
+        .parse()?;
     match Door::at(port, port).await {
         Ok(door) => Ok(door),
-        Err(error) => bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort"),
+        Err(error) => {
+            bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort")
+        }
     }
 }
 
@@ -221,7 +241,9 @@ fn of<'s>(secret: &'s BTreeMap<String, String>, key: &str) -> anyhow::Result<&'s
 fn at(secret: &BTreeMap<String, String>, key: &str, port: u16) -> anyhow::Result<String> {
     let url = of(secret, key)?;
     let (who, place) = url.rsplit_once('@').context("an address without a user")?;
-    let (_, database) = place.split_once('/').context("an address without a database")?;
+    let (_, database) = place
+        .split_once('/')
+        .context("an address without a database")?;
     ensure!(who.starts_with("postgres"), "no address of a database");
     Ok(format!("{who}@127.0.0.1:{port}/{database}"))
 }
@@ -251,7 +273,10 @@ mod tests {
 
     #[test]
     fn an_address_in_the_cluster_is_led_over_this_machine() {
-        let secret = [("url", "postgres://orders:pw@tovar-orders-postgres:5432/orders")];
+        let secret = [(
+            "url",
+            "postgres://orders:pw@tovar-orders-postgres:5432/orders",
+        )];
         let secret = secret
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into();

@@ -25,7 +25,8 @@ pub struct DemoArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Start a store for the demo, and stop it afterwards; so it is without --store if no store runs
+    /// Start a store for the demo, and stop it afterwards; so it is without --store if no store
+    /// runs
     #[arg(long, conflicts_with = "stock")]
     own: bool,
 
@@ -79,6 +80,9 @@ pub async fn play(store: &StoreFile) -> anyhow::Result<()> {
         report.outcome == Outcome::Clean,
         "the store contradicts itself, or does not come to rest"
     );
-    println!("All as it must be, in {:.1} s.", started.elapsed().as_secs_f64());
+    println!(
+        "All as it must be, in {:.1} s.",
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }

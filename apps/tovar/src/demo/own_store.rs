@@ -19,7 +19,8 @@ const DEADLINE_SECONDS: &str = "4";
 const READY_WITHIN: Duration = Duration::from_secs(1800);
 const STOPPED_WITHIN: Duration = Duration::from_secs(90);
 
-/// A store of the demo's own: `up` in a folder that is thrown away. It ends with us, however that happens.
+/// A store of the demo's own: `up` in a folder that is thrown away. It ends with us, however that
+/// happens.
 pub struct OwnStore {
     pub file: StoreFile,
     up: Child,

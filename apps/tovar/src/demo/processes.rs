@@ -11,7 +11,8 @@ use crate::store_file::StoreFile;
 pub struct Frozen(Pid);
 
 impl Frozen {
-    /// Freezes a service that runs on this machine as a child of the store's `up`; `None` if there is none.
+    /// Freezes a service that runs on this machine as a child of the store's `up`; `None` if there
+    /// is none.
     pub fn service(store: &StoreFile, name: &str) -> Option<Self> {
         let up = i32::try_from(store.pid).ok()?;
         let pid = children(up)

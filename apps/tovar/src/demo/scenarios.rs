@@ -31,14 +31,18 @@ pub async fn play(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     same_key_at_once(shop)
         .await
         .context("the same key twenty times at once")?;
-    republished(shop, store).await.context("an event republished")?;
+    republished(shop, store)
+        .await
+        .context("an event republished")?;
     payment_refused(shop).await.context("payment refused")?;
     stock_refused(shop).await.context("stock refused")?;
     zone_not_served(shop).await.context("zone not served")?;
     slot_full(shop).await.context("slot full")?;
     recipient_absent(shop).await.context("recipient absent")?;
     cancelled(shop).await.context("cancelled by the customer")?;
-    deadline_passed(shop, store).await.context("a deadline passed")
+    deadline_passed(shop, store)
+        .await
+        .context("a deadline passed")
 }
 
 /// Buys and checks what came of it.
@@ -52,16 +56,30 @@ async fn buy(
     let customer = shop.guest.new_customer(money).await?;
     let before = shop.holdings(&customer, place).await?;
     let order = shop.place(&customer, quantity, place).await?;
-    shop.check(title, (&customer, place), &order, before, end).await
+    shop.check(title, (&customer, place), &order, before, end)
+        .await
 }
 
 async fn delivered_to_a_locker(shop: &Shop) -> anyhow::Result<()> {
     let end = End::delivered(2);
-    buy(shop, "delivered to a locker", (5_000, 2), &shop.lockers, &end).await
+    buy(
+        shop,
+        "delivered to a locker",
+        (5_000, 2),
+        &shop.lockers,
+        &end,
+    )
+    .await
 }
 
 async fn delivered_by_a_courier(shop: &Shop) -> anyhow::Result<()> {
-    courier_reports(shop, "delivered by a courier", "delivered", &End::delivered(1)).await
+    courier_reports(
+        shop,
+        "delivered by a courier",
+        "delivered",
+        &End::delivered(1),
+    )
+    .await
 }
 
 async fn recipient_absent(shop: &Shop) -> anyhow::Result<()> {
@@ -84,7 +102,8 @@ async fn courier_reports(shop: &Shop, title: &str, outcome: &str, end: &End) -> 
         .post(&path, &json!({ "outcome": outcome }))
         .await?
         .success()?;
-    shop.check(title, (&customer, place), &order, before, end).await
+    shop.check(title, (&customer, place), &order, before, end)
+        .await
 }
 
 async fn same_key_twice(shop: &Shop) -> anyhow::Result<()> {
@@ -120,8 +139,14 @@ async fn same_key(shop: &Shop, title: &str, at_once: bool) -> anyhow::Result<()>
         vec![send().await?, send().await?]
     };
     let different: BTreeSet<String> = answers.iter().map(Value::to_string).collect();
-    ensure!(different.len() == 1, "{} different answers", different.len());
-    let order = answers[0]["id"].as_str().context("an order without an id")?;
+    ensure!(
+        different.len() == 1,
+        "{} different answers",
+        different.len()
+    );
+    let order = answers[0]["id"]
+        .as_str()
+        .context("an order without an id")?;
     shop.check(title, (&customer, place), order, before, &End::delivered(1))
         .await
 }
@@ -181,7 +206,14 @@ async fn payment_refused(shop: &Shop) -> anyhow::Result<()> {
 
 async fn stock_refused(shop: &Shop) -> anyhow::Result<()> {
     let end = End::undone("rejected", "out_of_stock");
-    buy(shop, "stock refused", (5_000_000, 2_000), &shop.lockers, &end).await
+    buy(
+        shop,
+        "stock refused",
+        (5_000_000, 2_000),
+        &shop.lockers,
+        &end,
+    )
+    .await
 }
 
 async fn zone_not_served(shop: &Shop) -> anyhow::Result<()> {
@@ -244,7 +276,9 @@ async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     let customer = shop.guest.new_customer(5_000).await?;
     let before = shop.holdings(&customer, place).await?;
     let Some(frozen) = Frozen::service(store, "delivery") else {
-        println!("a deadline passed: skipped, because this store's processes are not on this machine");
+        println!(
+            "a deadline passed: skipped, because this store's processes are not on this machine"
+        );
         return Ok(());
     };
     let order = shop.place(&customer, 1, place).await?;
@@ -273,7 +307,10 @@ async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
 
 /// How long the order may stay where it is.
 async fn allowed(customer: &Client, order: &str) -> anyhow::Result<TimeDelta> {
-    let order = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+    let order = customer
+        .get(&format!("/api/orders/{order}"))
+        .await?
+        .success()?;
     let time = |value: &Value| {
         value
             .as_str()

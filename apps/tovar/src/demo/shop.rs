@@ -96,7 +96,12 @@ impl Shop {
     }
 
     /// Places an order as soon as orders has heard of the goods; its id.
-    pub async fn place(&self, customer: &Client, quantity: u32, place: &Place) -> anyhow::Result<String> {
+    pub async fn place(
+        &self,
+        customer: &Client,
+        quantity: u32,
+        place: &Place,
+    ) -> anyhow::Result<String> {
         let body = self.order_body(quantity, place);
         let mut placed = None;
         wait_for("orders to know the goods", WITHIN, async || {
@@ -148,7 +153,10 @@ impl Shop {
         end: &End,
     ) -> anyhow::Result<()> {
         let finished = customer.finished(order, WITHIN).await?;
-        let found = (finished["status"].as_str(), finished["outcome_reason"].as_str());
+        let found = (
+            finished["status"].as_str(),
+            finished["outcome_reason"].as_str(),
+        );
         let wanted = (Some(end.status), end.reason);
         if found != wanted {
             show::timeline(title, &finished);
@@ -176,7 +184,10 @@ impl Shop {
             bail!("order {order}: {found:?} instead of {wanted:?}, and the customer was told {told:?}")
         })
         .await?;
-        let finished = customer.get(&format!("/api/orders/{order}")).await?.success()?;
+        let finished = customer
+            .get(&format!("/api/orders/{order}"))
+            .await?
+            .success()?;
         show::timeline(title, &finished);
         Ok(())
     }

@@ -1,7 +1,8 @@
 use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
-/// An order's timeline as a table, in the order of time, with the milliseconds since the order was placed.
+/// An order's timeline as a table, in the order of time, with the milliseconds since the order was
+/// placed.
 pub fn timeline(title: &str, order: &Value) {
     println!("{title}: order {}", text(order, "id"));
     let steps = order["timeline"].as_array().into_iter().flatten();
@@ -21,7 +22,9 @@ pub fn timeline(title: &str, order: &Value) {
         );
     }
     let reason = order["outcome_reason"].as_str();
-    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let reason = reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
     println!("  → {}{reason}\n", text(order, "status"));
 }
 

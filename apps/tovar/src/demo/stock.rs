@@ -23,7 +23,10 @@ pub async fn fill(manager: &Client) -> anyhow::Result<()> {
     }
     for (zone, handover) in ZONES {
         manager
-            .put(&format!("/api/zones/{zone}"), &json!({ "handover": handover }))
+            .put(
+                &format!("/api/zones/{zone}"),
+                &json!({ "handover": handover }),
+            )
             .await?
             .success()?;
         let slot = add_slot(manager, zone, 1_000).await?;
@@ -63,10 +66,14 @@ pub async fn add_slot(manager: &Client, zone: &str, capacity: i64) -> anyhow::Re
         .with_minute(0)
         .and_then(|time| time.with_second(0))
         .unwrap_or(tomorrow);
-    let body = json!({ "starts_at": start, "ends_at": start + TimeDelta::hours(2), "capacity": capacity });
+    let body =
+        json!({ "starts_at": start, "ends_at": start + TimeDelta::hours(2), "capacity": capacity });
     let slot: Value = manager
         .post(&format!("/api/zones/{zone}/slots"), &body)
         .await?
         .success()?;
-    Ok(slot["id"].as_str().context("a slot without an id")?.to_owned())
+    Ok(slot["id"]
+        .as_str()
+        .context("a slot without an id")?
+        .to_owned())
 }

@@ -72,7 +72,8 @@ impl Watcher {
         })
     }
 
-    /// Seconds before and after the load in which nothing may be sent, so that a scrape falls into them.
+    /// Seconds before and after the load in which nothing may be sent, so that a scrape falls into
+    /// them.
     pub fn pause(&self) -> f64 {
         self.pause
     }

@@ -47,13 +47,21 @@ impl Locust {
         let python = python(&repository).await?;
         let file = |name: &str| std::path::absolute(args.report.join(name));
         let (record, log) = (file("record.jsonl")?, file("locust.log")?);
-        let written = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+        let written =
+            File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
         if record.exists() {
             fs::remove_file(&record)?;
         }
         let mut command = Command::new(python);
         command
-            .args(["-m", "locust", "--headless", "--only-summary", "--host", address])
+            .args([
+                "-m",
+                "locust",
+                "--headless",
+                "--only-summary",
+                "--host",
+                address,
+            ])
             .arg(format!("--users={}", args.users))
             .arg(format!("--spawn-rate={}", args.spawn_rate))
             .arg(format!("--run-time={}s", args.time))
@@ -81,8 +89,8 @@ impl Locust {
         })
     }
 
-    /// Shows how it goes, until the journal is compared with the store. Ctrl-C ends the load, and the journal is compared
-    /// all the same; once more, and nothing is.
+    /// Shows how it goes, until the journal is compared with the store. Ctrl-C ends the load, and
+    /// the journal is compared all the same; once more, and nothing is.
     pub async fn until_ended(mut self, args: &LoadArgs) -> anyhow::Result<Run> {
         let mut reader = Reader::default();
         let mut notes = Vec::new();
@@ -111,10 +119,12 @@ impl Locust {
                 break status;
             }
         };
-        collect(notes).with_context(|| format!("Locust ended with {status}: {}", last_words(&self.log)))
+        collect(notes)
+            .with_context(|| format!("Locust ended with {status}: {}", last_words(&self.log)))
     }
 
-    /// Not by SIGINT: Python does not listen to it where it was ignored when it started, as in the background of a script.
+    /// Not by SIGINT: Python does not listen to it where it was ignored when it started, as in the
+    /// background of a script.
     fn end(&self) {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
         // If it has just ended there is nobody left to tell.
@@ -148,8 +158,9 @@ fn show(args: &LoadArgs, note: &Note, before: &[Note]) {
         Note::Prepared { .. } => {}
         Note::Begun { .. } => eprintln!("{} people use the store for {} s", args.users, args.time),
         Note::Second(second) => {
-            let time =
-                |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0} ms"));
+            let time = |time: Option<f64>| {
+                time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0} ms"))
+            };
             eprintln!(
                 "{passed:>5} s {:>5} people {:>6} requests/s {:>4} failed {:>7} orders accepted   p50 {:>8}   p99 {:>8}",
                 second.users,
@@ -177,7 +188,11 @@ fn collect(notes: Vec<Note>) -> anyhow::Result<Run> {
             Note::Begun { at } => begun = Some(at),
             Note::Second(second) => seconds.push(second),
             Note::Ended { at } => ended = Some(at),
-            Note::Counted { at, locust, gateway } => counted = Some((at, locust, gateway)),
+            Note::Counted {
+                at,
+                locust,
+                gateway,
+            } => counted = Some((at, locust, gateway)),
             Note::Reconciled { result } => reconciled = Some(result),
         }
     }
@@ -197,6 +212,9 @@ fn collect(notes: Vec<Note>) -> anyhow::Result<Run> {
 /// The end of a log.
 fn last_words(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     lines[lines.len().saturating_sub(5)..].join("\n")
 }

@@ -1,4 +1,5 @@
-//! `cargo tovar load`: people who use a running store for a minute, the proof that it did what it answered, and a report.
+//! `cargo tovar load`: people who use a running store for a minute, the proof that it did what it
+//! answered, and a report.
 
 mod boards;
 mod locust;
@@ -24,8 +25,8 @@ pub struct LoadArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Address of a store without a store file; its manager's log-in is in TOVAR_MANAGER_EMAIL and TOVAR_MANAGER_PASSWORD,
-    /// and verify cannot be run
+    /// Address of a store without a store file; its manager's log-in is in TOVAR_MANAGER_EMAIL and
+    /// TOVAR_MANAGER_PASSWORD, and verify cannot be run
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
@@ -45,7 +46,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "FOLDER", default_value = "target/load")]
     report: PathBuf,
 
-    /// A Prometheus that scrapes the store; without it one is started for the run, if it is installed
+    /// A Prometheus that scrapes the store; without it one is started for the run, if it is
+    /// installed
     #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
 
@@ -62,12 +64,17 @@ pub struct LoadArgs {
     wait: u64,
 
     /// Hours for which the store keeps idempotency keys, as its services are told
-    #[arg(long, env = "IDEMPOTENCY_HOURS", value_name = "HOURS", default_value_t = 24)]
+    #[arg(
+        long,
+        env = "IDEMPOTENCY_HOURS",
+        value_name = "HOURS",
+        default_value_t = 24
+    )]
     key_hours: u32,
 }
 
-/// Says by its exit code what came of it: 0 all is well; 1 the store contradicts the journal, or itself; 2 it could not be
-/// loaded or checked; 3 something is not settled yet.
+/// Says by its exit code what came of it: 0 all is well; 1 the store contradicts the journal, or
+/// itself; 2 it could not be loaded or checked; 3 something is not settled yet.
 pub async fn load(args: LoadArgs) -> ExitCode {
     match run(&args).await {
         Ok(report) => {

@@ -1,4 +1,5 @@
-//! What `locustfile.py` writes down while it runs: a JSON object a line, each with what it is and when.
+//! What `locustfile.py` writes down while it runs: a JSON object a line, each with what it is and
+//! when.
 
 use std::{
     io::{self, Read},
@@ -110,7 +111,11 @@ mod tests {
     fn only_whole_lines_are_read_each_once() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut reader = Reader::default();
-        write!(file, "{{\"what\": \"prepared\", \"at\": 1.5}}\n{{\"what\": \"beg").unwrap();
+        write!(
+            file,
+            "{{\"what\": \"prepared\", \"at\": 1.5}}\n{{\"what\": \"beg"
+        )
+        .unwrap();
         assert!(matches!(
             reader.read(file.path()).unwrap()[..],
             [Note::Prepared { .. }]

@@ -24,7 +24,8 @@ pub struct Report {
     began: String,
     lasted_seconds: f64,
     users: u32,
-    /// The same minute as three see it: who sent the requests, who answered them, and the board that watched.
+    /// The same minute as three see it: who sent the requests, who answered them, and the board
+    /// that watched.
     sources: Sources,
     reconciliation: Reconciled,
     /// Nothing where the databases cannot be reached.
@@ -37,13 +38,20 @@ struct Sources {
     locust: Counted,
     gateway: Option<Value>,
     board: Shown,
-    /// Gateway less Locust: requests whose connection was cut are counted by the gateway only if it came to an answer.
+    /// Gateway less Locust: requests whose connection was cut are counted by the gateway only if it
+    /// came to an answer.
     gateway_more_requests: Option<i64>,
     gateway_more_errors: Option<i64>,
 }
 
 impl Report {
-    pub fn new(store: &str, users: u32, run: Run, board: Shown, verify: Option<verify::Report>) -> Self {
+    pub fn new(
+        store: &str,
+        users: u32,
+        run: Run,
+        board: Shown,
+        verify: Option<verify::Report>,
+    ) -> Self {
         let verified = verify.as_ref().map_or(0, |report| report.outcome.code());
         let outcome = match (run.reconciled.differences.is_empty(), verified) {
             (false, _) => "the store contradicts the journal",
@@ -56,7 +64,10 @@ impl Report {
             let gateway = run.gateway.as_ref()?[what].as_i64()?;
             Some(gateway - i64::try_from(locust).ok()?)
         };
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "milliseconds since 1970 fit"
+        )]
         let began = DateTime::from_timestamp_millis((run.begun * 1e3) as i64).unwrap_or_default();
         Self {
             outcome,
@@ -82,7 +93,9 @@ impl Report {
         if !self.reconciliation.differences.is_empty() {
             return 1;
         }
-        self.verify.as_ref().map_or(0, |report| report.outcome.code())
+        self.verify
+            .as_ref()
+            .map_or(0, |report| report.outcome.code())
     }
 
     pub fn json(&self) -> String {
@@ -94,7 +107,8 @@ impl Report {
         let page = PAGE.replace("REPORT", &self.json().replace("</", "<\\/"));
         for (name, text) in [("report.json", self.json()), ("report.html", page)] {
             let path = folder.join(name);
-            fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+            fs::write(&path, text)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
         }
         Ok(())
     }
@@ -119,7 +133,9 @@ impl Report {
             ("on the way", mishaps),
         ] {
             let counts = counts.as_object().into_iter().flatten();
-            let counts: Vec<String> = counts.map(|(what, count)| format!("{count} {what}")).collect();
+            let counts: Vec<String> = counts
+                .map(|(what, count)| format!("{count} {what}"))
+                .collect();
             line(&mut text, format_args!("{title:<12}{}", counts.join(", ")));
         }
         for difference in differences {
@@ -135,11 +151,19 @@ impl Report {
 
 impl Sources {
     fn show(&self, text: &mut String) {
-        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
+        let number = |value: Option<f64>| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"))
+        };
         let time = |value: Option<f64>| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{:.1} ms", value * 1e3))
         };
-        let gateway = |what: &str| number(self.gateway.as_ref().and_then(|gateway| gateway[what].as_f64()));
+        let gateway = |what: &str| {
+            number(
+                self.gateway
+                    .as_ref()
+                    .and_then(|gateway| gateway[what].as_f64()),
+            )
+        };
         let p99 = self.gateway.as_ref().map_or_else(
             || "-".to_owned(),
             |gateway| format!("{} to {} s", gateway["p99_above"], gateway["p99_up_to"]),

@@ -22,7 +22,8 @@ use crate::{
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum InboxCommand {
-    /// What each service has still to read, which partitions wait for an event, and what is put aside
+    /// What each service has still to read, which partitions wait for an event, and what is put
+    /// aside
     Status(LookArgs),
     /// Put an event aside that a partition waits for, at its next attempt
     Park(ActArgs),
@@ -30,9 +31,11 @@ pub enum InboxCommand {
     Parked(LookArgs),
     /// Have the service apply all of an event's key that is parked or discarded, in its order
     Replay(ActArgs),
-    /// Give up all of an event's key that is parked, so that later events go on; it can still be replayed
+    /// Give up all of an event's key that is parked, so that later events go on; it can still be
+    /// replayed
     Discard(ActArgs),
-    /// Say that you have seen to what Kafka deleted before it was read: a gap, by the id that `status` shows
+    /// Say that you have seen to what Kafka deleted before it was read: a gap, by the id that
+    /// `status` shows
     AcknowledgeGap(ActArgs),
 }
 
@@ -50,7 +53,10 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             );
             if args.confirm(&question)? {
                 let done = park(&db, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "It is parked at its next attempt, in 10 seconds at most.")?;
+                args.report(
+                    &done,
+                    "It is parked at its next attempt, in 10 seconds at most.",
+                )?;
             }
             Ok(())
         }
@@ -85,7 +91,10 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
         InboxCommand::AcknowledgeGap(args) => {
             let db = open(&args.url()?).await?;
             let gap = find_gap(&db, args.service, args.event).await?;
-            if args.confirm(&format!("Acknowledge that {} were never read", missing(&gap)))? {
+            if args.confirm(&format!(
+                "Acknowledge that {} were never read",
+                missing(&gap)
+            ))? {
                 let gap = acknowledge_gap(&db, args.service, args.event, &args.who()?).await?;
                 args.print(&gap, |gap| format!("acknowledged: {}\n", missing(gap)))?;
             }
@@ -129,14 +138,24 @@ pub async fn replay(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> an
 }
 
 /// Gives up what is parked of the key of `event`.
-pub async fn discard(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+pub async fn discard(
+    db: &Db,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<Done> {
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::discard(db, service.name, &topic, &key, who).await?;
     Ok(done(service, "discard", (topic, key), events, who))
 }
 
 /// Says that an operator has seen to a gap, which is then told no more.
-pub async fn acknowledge_gap(db: &Db, service: ServiceInfo, id: Uuid, who: &str) -> anyhow::Result<Gap> {
+pub async fn acknowledge_gap(
+    db: &Db,
+    service: ServiceInfo,
+    id: Uuid,
+    who: &str,
+) -> anyhow::Result<Gap> {
     let gap = find_gap(db, service, id).await?;
     let acknowledged = gaps::acknowledge(db, service.name, id, who).await?;
     ensure!(acknowledged, "gap {id} has been acknowledged meanwhile");
@@ -172,7 +191,12 @@ async fn find_parked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Resu
     let all = parked::list(db, service.name).await?;
     all.into_iter()
         .find(|parked| parked.event_id == event)
-        .with_context(|| format!("event {event} is not put aside in the inbox of {}", service.name))
+        .with_context(|| {
+            format!(
+                "event {event} is not put aside in the inbox of {}",
+                service.name
+            )
+        })
 }
 
 async fn find_blocked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Result<BlockedEvent> {
@@ -245,7 +269,9 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
         let db = open_reader(&store, &service).await?;
         let found = Found {
             inbox: ::inbox::status(&db, service.name).await?,
-            unread: unread.as_mut().and_then(|unread| unread.remove(service.name)),
+            unread: unread
+                .as_mut()
+                .and_then(|unread| unread.remove(service.name)),
             blocked_events: blocked::list(&db, service.name).await?,
             missing: gaps::list(&db, service.name).await?,
         };
@@ -267,7 +293,13 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
         let row = |OfService { service, found }: &OfService<Found>| {
             let unread = found.unread.as_ref().map_or_else(
                 || "?".to_owned(),
-                |topics| topics.iter().map(|topic| topic.messages).sum::<i64>().to_string(),
+                |topics| {
+                    topics
+                        .iter()
+                        .map(|topic| topic.messages)
+                        .sum::<i64>()
+                        .to_string()
+                },
             );
             vec![
                 (*service).to_owned(),

@@ -1,4 +1,5 @@
-//! `cargo tovar keys`: the keys by which access tokens are signed, and what an operator does when one has leaked.
+//! `cargo tovar keys`: the keys by which access tokens are signed, and what an operator does when
+//! one has leaked.
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
@@ -88,8 +89,9 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<()> {
             let mut client = open(&args.by.store.read()?).await?;
             let keys = list(&client).await?;
             let key = keys.iter().find(|key| key.kid == args.kid);
-            let key =
-                key.with_context(|| format!("there is no token key {}:\n{}", args.kid, table(&keys)))?;
+            let key = key.with_context(|| {
+                format!("there is no token key {}:\n{}", args.kid, table(&keys))
+            })?;
             if args.by.confirm(&question(key))? {
                 let done = revoke(&mut client, &args.kid, &args.by.who()?, &args.why).await?;
                 show::print(args.by.json, &done, told)?;
@@ -126,16 +128,21 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<TokenKey>> {
     Ok(rows.iter().map(key).collect())
 }
 
-/// Takes a key away. Replicas of users sign by another one from their next look on, and show this one no more.
-pub async fn revoke(client: &mut Client, kid: &str, who: &str, why: &str) -> anyhow::Result<Revoked> {
+/// Takes a key away. Replicas of users sign by another one from their next look on, and show this
+/// one no more.
+pub async fn revoke(
+    client: &mut Client,
+    kid: &str,
+    who: &str,
+    why: &str,
+) -> anyhow::Result<Revoked> {
     let tx = client.transaction().await?;
     let gone = tx
         .execute("DELETE FROM token_keys WHERE kid = $1", &[&kid])
         .await?;
     ensure!(gone == 1, "there is no token key {kid}, or not any more");
     let details = serde_json::json!({ "kid": kid, "why": why }).to_string();
-    let record =
-        "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, 'revoke', $2::text::jsonb)";
+    let record = "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, 'revoke', $2::text::jsonb)";
     tx.execute(record, &[&who, &details]).await?;
     tx.commit().await?;
     Ok(Revoked {

@@ -1,5 +1,6 @@
-//! `cargo tovar outbox`, `cargo tovar inbox` and `cargo tovar keys`: what an operator looks at and does. Each act is recorded in
-//! the service's database, in `outbox_operations`, `inbox_operations` or `token_key_operations`, with who did it.
+//! `cargo tovar outbox`, `cargo tovar inbox` and `cargo tovar keys`: what an operator looks at and
+//! does. Each act is recorded in the service's database, in `outbox_operations`, `inbox_operations`
+//! or `token_key_operations`, with who did it.
 
 pub mod inbox;
 pub mod keys;
@@ -90,7 +91,8 @@ struct OfService<T> {
 
 impl LookArgs {
     pub(crate) fn services(&self) -> Vec<ServiceInfo> {
-        self.service.map_or_else(|| SERVICES.to_vec(), |one| vec![one])
+        self.service
+            .map_or_else(|| SERVICES.to_vec(), |one| vec![one])
     }
 }
 
@@ -139,7 +141,9 @@ impl ByArgs {
         if let Some(who) = &self.who {
             return Ok(who.clone());
         }
-        let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
+        let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+            .ok()
+            .flatten();
         user.map(|user| user.name)
             .context("this machine does not know who you are; say it with --as")
     }
@@ -201,7 +205,10 @@ mod tests {
         assert!(answer("y\n") && answer(" YES\n"));
         assert!(!answer("\n") && !answer("no\n") && !answer(""));
         let refused = is_confirmed(false, "Do it", None::<Ask>).unwrap_err();
-        assert_eq!(refused.to_string(), "Do it? Nobody is here to answer: add --yes");
+        assert_eq!(
+            refused.to_string(),
+            "Do it? Nobody is here to answer: add --yes"
+        );
         assert!(is_confirmed(true, "Do it", None::<Ask>).unwrap());
     }
 }

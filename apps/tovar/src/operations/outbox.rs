@@ -22,16 +22,18 @@ use crate::{
 pub enum OutboxCommand {
     /// How far each outbox is sent, whether a relay is at work, and what is put aside
     Status(LookArgs),
-    /// Compare the topics with what the outboxes retain, while the store runs: no gap, nothing that was not committed, the order
-    /// of each key, how many duplicates; exit codes as those of verify
+    /// Compare the topics with what the outboxes retain, while the store runs: no gap, nothing that
+    /// was not committed, the order of each key, how many duplicates; exit codes as those of verify
     Audit(AuditArgs),
     /// The events that Kafka refused for good, and those of their keys behind them
     Parked(LookArgs),
     /// Have the relay send all of an event's key that is parked or discarded, in its order
     Replay(ActArgs),
-    /// Give up all of an event's key that is parked, so that later events go on; it can still be replayed
+    /// Give up all of an event's key that is parked, so that later events go on; it can still be
+    /// replayed
     Discard(ActArgs),
-    /// Publish an event again that the outbox retains, under its own id: consumers that know it drop it
+    /// Publish an event again that the outbox retains, under its own id: consumers that know it
+    /// drop it
     Republish(ActArgs),
 }
 
@@ -64,7 +66,10 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
         }
         OutboxCommand::Republish(args) => {
             let mut client = database::open(&args.url()?).await?;
-            let question = format!("Publish event {} of {} again", args.event, args.service.name);
+            let question = format!(
+                "Publish event {} of {} again",
+                args.event, args.service.name
+            );
             if args.confirm(&question)? {
                 let done = republish(&mut client, args.service, args.event, &args.who()?).await?;
                 args.report(&done, "Consumers that know it drop it.")?;
@@ -129,11 +134,20 @@ async fn find(args: &ActArgs) -> anyhow::Result<(Client, ParkedEvent)> {
     Ok((client, found))
 }
 
-async fn find_parked(client: &Client, service: ServiceInfo, event: Uuid) -> anyhow::Result<ParkedEvent> {
+async fn find_parked(
+    client: &Client,
+    service: ServiceInfo,
+    event: Uuid,
+) -> anyhow::Result<ParkedEvent> {
     let all = parked::list(client).await?;
     all.into_iter()
         .find(|parked| parked.id == event)
-        .with_context(|| format!("event {event} is not put aside in the outbox of {}", service.name))
+        .with_context(|| {
+            format!(
+                "event {event} is not put aside in the outbox of {}",
+                service.name
+            )
+        })
 }
 
 fn key_of(event: &ParkedEvent) -> TopicKey {
@@ -143,7 +157,13 @@ fn key_of(event: &ParkedEvent) -> TopicKey {
     }
 }
 
-fn done(service: ServiceInfo, operation: &'static str, key: TopicKey, events: u64, who: &str) -> Done {
+fn done(
+    service: ServiceInfo,
+    operation: &'static str,
+    key: TopicKey,
+    events: u64,
+    who: &str,
+) -> Done {
     Done {
         service: service.name,
         operation,
@@ -209,7 +229,9 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
         if all.is_empty() {
             return NOTHING.to_owned();
         }
-        let titles = ["service", "event", "type", "key", "state", "since", "reason"];
+        let titles = [
+            "service", "event", "type", "key", "state", "since", "reason",
+        ];
         let row = |OfService { service, found }: &OfService<ParkedEvent>| {
             vec![
                 (*service).to_owned(),

@@ -47,7 +47,11 @@ pub fn time_or_dash(at: Option<DateTime<Utc>>) -> String {
 }
 
 /// Prints JSON or, for people, what `text` makes of it.
-pub fn print<T: Serialize>(json: bool, found: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+pub fn print<T: Serialize>(
+    json: bool,
+    found: &T,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
     let text = if json {
         serde_json::to_string_pretty(found)? + "\n"
     } else {

@@ -1,5 +1,5 @@
-//! `cargo tovar order <id>`: an order across all databases, outboxes, inboxes and topics: where it is, what it waits for,
-//! since when, what happens next, and what an operator can do.
+//! `cargo tovar order <id>`: an order across all databases, outboxes, inboxes and topics: where it
+//! is, what it waits for, since when, what happens next, and what an operator can do.
 
 mod parts;
 mod show;
@@ -74,11 +74,14 @@ pub async fn view(store: &StoreFile, id: Uuid) -> anyhow::Result<View> {
     };
     let order = parts::head(client_of("orders"), id).await?;
     let user = order.as_ref().map(|order| order.user_id);
-    let parts = SERVICES.iter().zip(&clients).map(async |(service, client)| {
-        parts::read(service.name, client, id, user)
-            .await
-            .with_context(|| format!("the database of {} cannot be read", service.name))
-    });
+    let parts = SERVICES
+        .iter()
+        .zip(&clients)
+        .map(async |(service, client)| {
+            parts::read(service.name, client, id, user)
+                .await
+                .with_context(|| format!("the database of {} cannot be read", service.name))
+        });
     let parts = try_join_all(parts).await?;
     let way = way::read(&clients, &store.kafka_prefix, &id.to_string()).await?;
     if order.is_none() && way.is_empty() && parts.iter().all(|part| part.state.is_none()) {

@@ -40,9 +40,11 @@ pub struct Part {
     pub detail: Option<String>,
 }
 
-const ORDER: &str = "SELECT user_id, status, outcome_reason, total, currency, placed_at, deadline, attention
+const ORDER: &str =
+    "SELECT user_id, status, outcome_reason, total, currency, placed_at, deadline, attention
     FROM orders WHERE id = $1";
-const FACTS: &str = "SELECT at, kind, fact::text FROM order_facts WHERE order_id = $1 ORDER BY at, kind";
+const FACTS: &str =
+    "SELECT at, kind, fact::text FROM order_facts WHERE order_id = $1 ORDER BY at, kind";
 
 pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<Head>> {
     let Some(row) = client.query_opt(ORDER, &[&id]).await? else {

@@ -14,9 +14,13 @@ pub fn text(view: &View) -> String {
     if let Some(order) = &view.order {
         let reason = order.reason.as_ref().map(|reason| format!(" ({reason})"));
         let mut line = |name: &str, value: String| {
-            writeln!(text, "  {name:<10}{value}").expect("a string takes all that is written to it");
+            writeln!(text, "  {name:<10}{value}")
+                .expect("a string takes all that is written to it");
         };
-        line("is", format!("{}{}", order.status, reason.unwrap_or_default()));
+        line(
+            "is",
+            format!("{}{}", order.status, reason.unwrap_or_default()),
+        );
         line(
             "of",
             format!(
@@ -41,7 +45,10 @@ pub fn text(view: &View) -> String {
             part.detail.clone().unwrap_or_default(),
         ]
     });
-    text += &table_text(&["service", "has it as", "since", ""], &parts.collect::<Vec<_>>());
+    text += &table_text(
+        &["service", "has it as", "since", ""],
+        &parts.collect::<Vec<_>>(),
+    );
     text.push('\n');
     if view.way.is_empty() {
         text += "its events have left the outboxes\n";

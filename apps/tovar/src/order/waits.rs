@@ -41,7 +41,10 @@ const NEXT: [(&str, &str); 13] = [
         "returning",
         "the warehouse takes the goods back, and orders closes the order",
     ),
-    ("closing", "billing gives the money back, and the order is over"),
+    (
+        "closing",
+        "billing gives the money back, and the order is over",
+    ),
     ("delivered", "nothing: it is over"),
     ("rejected", "nothing: it is over"),
     ("cancelled", "nothing: it is over"),
@@ -101,7 +104,9 @@ fn in_outbox(step: &Step) -> Option<Wait> {
             what: format!("the relay of {producer} to send {event_type}"),
             since: step.published_at,
             then: "it is sent as soon as relay, database and Kafka are there".to_owned(),
-            can: format!("see whether the relay runs: cargo tovar outbox status --service {producer}"),
+            can: format!(
+                "see whether the relay runs: cargo tovar outbox status --service {producer}"
+            ),
         },
         At::Parked { since, reason } => Wait {
             what: format!("an operator: Kafka refused {event_type}: {reason}"),
@@ -116,7 +121,9 @@ fn in_outbox(step: &Step) -> Option<Wait> {
             what: format!("the relay of {producer} to send {event_type} again"),
             since: *since,
             then: "it is sent within a second of the relay's being there".to_owned(),
-            can: format!("see whether the relay runs: cargo tovar outbox status --service {producer}"),
+            can: format!(
+                "see whether the relay runs: cargo tovar outbox status --service {producer}"
+            ),
         },
         At::Discarded { .. } | At::Done { .. } => return None,
     })
@@ -127,7 +134,8 @@ fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<
         event, event_type, ..
     } = step;
     let service = reader.service;
-    let running = format!("see whether {service} runs: cargo tovar inbox status --service {service}");
+    let running =
+        format!("see whether {service} runs: cargo tovar inbox status --service {service}");
     Some(match &reader.inbox {
         At::Waits => {
             let topic = topic_of(event_type);
@@ -136,7 +144,12 @@ fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<
                 .and_then(|topics| topics.iter().find(|unread| unread.topic == topic));
             let behind = of_topic.map_or_else(
                 || "Kafka does not say how far it is".to_owned(),
-                |unread| format!("it has {} messages of topic {topic} to read", unread.messages),
+                |unread| {
+                    format!(
+                        "it has {} messages of topic {topic} to read",
+                        unread.messages
+                    )
+                },
             );
             Wait {
                 what: format!("{service} to apply {event_type}; {behind}"),
@@ -150,14 +163,20 @@ fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<
             attempts,
             error,
         } => Wait {
-            what: format!("{service} to apply {event_type}, which failed {attempts} times: {error}"),
+            what: format!(
+                "{service} to apply {event_type}, which failed {attempts} times: {error}"
+            ),
             since: *since,
-            then: "it is tried again every 10 seconds at the latest, and its partition waits".to_owned(),
+            then: "it is tried again every 10 seconds at the latest, and its partition waits"
+                .to_owned(),
             can: format!(
                 "mend the cause; or put it aside, so that other orders go on: cargo tovar inbox park {event} --service {service}"
             ),
         },
-        At::BehindRetried { event: first, since } => Wait {
+        At::BehindRetried {
+            event: first,
+            since,
+        } => Wait {
             what: format!(
                 "{service} to apply {event_type}, which may be behind event {first} that is tried again"
             ),
@@ -198,7 +217,9 @@ fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
             let deadline = deadline.format("%F %T");
             if let Some(why) = &order.needs_attention {
                 format!("nothing: an operator was called for, {why}")
-            } else if ["placed", "held", "reserved", "booked", "paid"].contains(&order.status.as_str()) {
+            } else if ["placed", "held", "reserved", "booked", "paid"]
+                .contains(&order.status.as_str())
+            {
                 format!("a stop is requested after its deadline, {deadline}")
             } else {
                 format!("an operator is called for after its deadline, {deadline}")
@@ -233,7 +254,8 @@ fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
 }
 
 fn waits_for_courier(order: &Head, parts: &[Part]) -> bool {
-    let is_out =
-        |part: &Part| part.service == "delivery" && part.state.as_deref() == Some("out_for_delivery");
+    let is_out = |part: &Part| {
+        part.service == "delivery" && part.state.as_deref() == Some("out_for_delivery")
+    };
     order.status == "shipped" && parts.iter().any(is_out)
 }

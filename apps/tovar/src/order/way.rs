@@ -67,7 +67,8 @@ const PUBLISHED: &str =
 const REFUSED: &str =
     "SELECT id, type, recorded_at, state, changed_at, reason FROM outbox_parked WHERE key = $1";
 /// $1: the consumer, $2: events.
-pub const APPLIED: &str = "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
+pub const APPLIED: &str =
+    "SELECT event_id, applied_at FROM inbox WHERE consumer = $1 AND event_id = ANY($2)";
 const PARKED: &str =
     "SELECT event_id, type, parked_at, state, changed_at, code || ': ' || reason FROM inbox_parked
     WHERE consumer = $1 AND key = $2";
@@ -81,7 +82,11 @@ pub async fn read(clients: &[Client], prefix: &str, key: &str) -> anyhow::Result
         .into_iter()
         .zip(clients)
         .map(async |(service, client)| published(service, client, key).await);
-    let mut steps: Vec<Step> = try_join_all(published).await?.into_iter().flatten().collect();
+    let mut steps: Vec<Step> = try_join_all(published)
+        .await?
+        .into_iter()
+        .flatten()
+        .collect();
     steps.sort_by_key(|step| step.published_at);
     let ids: Vec<Uuid> = steps.iter().map(|step| step.event).collect();
     for (service, client) in SERVICES.into_iter().zip(clients) {
@@ -118,7 +123,11 @@ async fn published(service: ServiceInfo, client: &Client, key: &str) -> anyhow::
             let is_sent: bool = row.get(3);
             steps.push(step(
                 &row,
-                if is_sent { At::Done { at: None } } else { At::Waits },
+                if is_sent {
+                    At::Done { at: None }
+                } else {
+                    At::Waits
+                },
             ));
         }
     }
@@ -154,7 +163,14 @@ impl Inbox {
         let applied = client.query(APPLIED, &[name, &ids]).await?;
         let mut known: Vec<(Uuid, At)> = applied
             .iter()
-            .map(|row| (row.get(0), At::Done { at: Some(row.get(1)) }))
+            .map(|row| {
+                (
+                    row.get(0),
+                    At::Done {
+                        at: Some(row.get(1)),
+                    },
+                )
+            })
             .collect();
         for row in client.query(PARKED, &[name, &key]).await? {
             known.push((row.get(0), put_aside(row.get(3), row.get(4), row.get(5))));

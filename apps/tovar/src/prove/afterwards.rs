@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Context;
 
-/// A shell that runs a line when this is dropped, or when we are gone, however that happened: it reads from a pipe that only
-/// we hold.
+/// A shell that runs a line when this is dropped, or when we are gone, however that happened: it
+/// reads from a pipe that only we hold.
 pub struct Afterwards {
     shell: Child,
     tether: Option<ChildStdin>,

@@ -47,7 +47,9 @@ pub async fn check(
              AND NOT EXISTS (SELECT FROM applied a WHERE a.id = o.id)",
         )
         .await?;
-    while client.query_one(&missing, &[&now]).await?.get::<_, i64>(0) > 0 && healed.elapsed() < within {
+    while client.query_one(&missing, &[&now]).await?.get::<_, i64>(0) > 0
+        && healed.elapsed() < within
+    {
         rig.mind()?;
         sleep(LOOK_EVERY).await;
     }
@@ -76,7 +78,9 @@ pub async fn check(
         .query("SELECT key, id FROM applied ORDER BY seq", &[])
         .await?;
     let applied: Sequence = rows.iter().map(pair).collect();
-    let rows = snapshot.query("SELECT key, events FROM counted", &[]).await?;
+    let rows = snapshot
+        .query("SELECT key, events FROM counted", &[])
+        .await?;
     let counted: HashMap<String, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = snapshot
         .query("SELECT event_id FROM inbox WHERE consumer = $1", &[&GROUP])

@@ -34,7 +34,9 @@ impl WrongClocks {
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .args([&library, &source])
             .arg("-ldl");
-        let output = compiler.output().context("there is no C compiler named cc")?;
+        let output = compiler
+            .output()
+            .context("there is no C compiler named cc")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),

@@ -51,7 +51,10 @@ impl Disk {
             limit(&self.folder, used + MARGIN, MsFlags::MS_REMOUNT)
         };
         let mut attempts = (0..ATTEMPTS).map(|_| limit_to_use());
-        ensure!(attempts.any(|done| done.is_ok()), "the disk cannot be filled");
+        ensure!(
+            attempts.any(|done| done.is_ok()),
+            "the disk cannot be filled"
+        );
         Ok(())
     }
 

@@ -84,7 +84,8 @@ impl Fault {
                 sleep(time).await;
             }
             Self::RelayKilledInFlight => {
-                // What the broker was not told is lost with the line, as it would be with a network card's memory.
+                // What the broker was not told is lost with the line, as it would be with a network
+                // card's memory.
                 rig.to_kafka.set(Mode::SilentToServer);
                 sleep(time).await;
                 rig.relays.clear();
@@ -164,7 +165,8 @@ impl Fault {
     }
 }
 
-/// PostgreSQL would end the frozen relay's session by itself after 15 seconds of silence; it is ended at once here.
+/// PostgreSQL would end the frozen relay's session by itself after 15 seconds of silence; it is
+/// ended at once here.
 async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     let first = rig.leader(0, TAKE_OVER).await?;
     let mut frozen = rig.relays.remove(0);

@@ -1,5 +1,5 @@
-//! What must be true of the log, the topic and the inbox at any time, from what was read in this order: the topic, what
-//! the writers were told, then the database in one snapshot.
+//! What must be true of the log, the topic and the inbox at any time, from what was read in this
+//! order: the topic, what the writers were told, then the database in one snapshot.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,24 +28,39 @@ pub struct Evidence<'a> {
 /// What is wrong, a line for each event; empty if all is well.
 pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut say =
-        |ids: Vec<Uuid>, what: &str| wrong.extend(ids.iter().map(|id| format!("event {id} {what}")));
-    let of = |sequence: &Sequence| -> HashSet<Uuid> { sequence.iter().map(|(_, id)| *id).collect() };
+    let mut say = |ids: Vec<Uuid>, what: &str| {
+        wrong.extend(ids.iter().map(|id| format!("event {id} {what}")));
+    };
+    let of =
+        |sequence: &Sequence| -> HashSet<Uuid> { sequence.iter().map(|(_, id)| *id).collect() };
     let (log, topic, applied) = (of(seen.log), of(seen.topic), of(seen.applied));
 
-    let without = |one: &HashSet<Uuid>, other: &HashSet<Uuid>| one.difference(other).copied().collect();
+    let without =
+        |one: &HashSet<Uuid>, other: &HashSet<Uuid>| one.difference(other).copied().collect();
     say(
         without(&seen.told.committed, &log),
         "was committed and is not in the outbox",
     );
-    say(without(seen.due, &topic), "was committed and is not on the topic");
-    say(without(seen.due, &applied), "was committed and was not applied");
-    say(without(&topic, &log), "is on the topic and was never committed");
+    say(
+        without(seen.due, &topic),
+        "was committed and is not on the topic",
+    );
+    say(
+        without(seen.due, &applied),
+        "was committed and was not applied",
+    );
+    say(
+        without(&topic, &log),
+        "is on the topic and was never committed",
+    );
     say(
         topic.intersection(&seen.told.aborted).copied().collect(),
         "is on the topic and was rolled back",
     );
-    say(without(&applied, &log), "was applied and was never committed");
+    say(
+        without(&applied, &log),
+        "was applied and was never committed",
+    );
     say(
         without(&applied, seen.inbox),
         "was applied and has no row in the inbox",
@@ -75,7 +90,9 @@ pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     for (key, count) in seen.counted {
         let applied = counts.remove(key.as_str()).unwrap_or(0);
         if applied != *count {
-            wrong.push(format!("{key}: {count} events counted and {applied} applied"));
+            wrong.push(format!(
+                "{key}: {count} events counted and {applied} applied"
+            ));
         }
     }
     wrong
@@ -116,7 +133,9 @@ mod tests {
 
     impl Case {
         fn of(count: usize) -> Self {
-            let log: Sequence = (0..count).map(|_| ("a".to_owned(), Uuid::now_v7())).collect();
+            let log: Sequence = (0..count)
+                .map(|_| ("a".to_owned(), Uuid::now_v7()))
+                .collect();
             let all: HashSet<Uuid> = log.iter().map(|(_, id)| *id).collect();
             Self {
                 topic: log.clone(),

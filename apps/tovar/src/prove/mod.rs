@@ -1,5 +1,6 @@
-//! `cargo tovar prove outbox`: has the outbox, its relay and the inbox go through faults, one after the other under load,
-//! and checks after each that nothing was lost, made up, applied twice or reordered.
+//! `cargo tovar prove outbox`: has the outbox, its relay and the inbox go through faults, one after
+//! the other under load, and checks after each that nothing was lost, made up, applied twice or
+//! reordered.
 
 mod afterwards;
 mod check;
@@ -44,7 +45,8 @@ pub enum ProveCommand {
 
 #[derive(Clone, Debug, Args)]
 pub struct OutboxArgs {
-    /// Minutes for which faults follow each other: less than a day, for which an outbox keeps what was sent
+    /// Minutes for which faults follow each other: less than a day, for which an outbox keeps what
+    /// was sent
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_400))]
     minutes: u64,
 

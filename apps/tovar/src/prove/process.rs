@@ -36,7 +36,8 @@ pub enum Role {
     Consumer,
 }
 
-/// What a process of the prover does. Each ends in good order when its standard input does: also if the prover is no more.
+/// What a process of the prover does. Each ends in good order when its standard input does: also if
+/// the prover is no more.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Work {
     #[command(hide = true)]
@@ -50,7 +51,11 @@ pub async fn work(work: Work) -> anyhow::Result<()> {
     match work {
         Work::Relay(places) => {
             let kafka = KafkaSettings::new(places.brokers, places.prefix);
-            let settings = RelaySettings::new("/tovar/prove.notes", PostgresSettings::new(places.url), kafka);
+            let settings = RelaySettings::new(
+                "/tovar/prove.notes",
+                PostgresSettings::new(places.url),
+                kafka,
+            );
             let mut running = outbox_relay::start(settings).await?;
             tokio::select! {
                 () = input_ends() => running.stop().await,

@@ -14,7 +14,8 @@ use tokio::{
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     Open,
-    /// Nothing arrives, and nobody is told. What was sent arrives when the line is open again, as TCP would have it
+    /// Nothing arrives, and nobody is told. What was sent arrives when the line is open again, as
+    /// TCP would have it
     Silent,
     SilentToServer,
     SilentToClient,
@@ -70,7 +71,8 @@ impl Proxy {
         self.mode.send_replace(mode);
     }
 
-    /// On the connections that are there nothing arrives any more, as when a router forgets them; new ones work.
+    /// On the connections that are there nothing arrives any more, as when a router forgets them;
+    /// new ones work.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -94,7 +96,8 @@ async fn connection(
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let mut cut = mode.clone();
-    // When one side has ended neither protocol has anything more to say, so the other is ended as well.
+    // When one side has ended neither protocol has anything more to say, so the other is ended as
+    // well.
     let is_cut = tokio::select! {
         _ = pump(from_client, to_server, mode.clone(), Way::ToServer) => false,
         _ = pump(from_server, to_client, mode, Way::ToClient) => false,

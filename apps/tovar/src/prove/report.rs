@@ -65,7 +65,12 @@ impl Report {
         let _ = write!(
             text,
             "{} events committed, {} rolled back, in {:.0} s; {} on the topic when it was last read, just before, and {} of them more than once; seed {}",
-            self.committed, self.rolled_back, self.seconds, self.on_topic, self.duplicates, self.seed
+            self.committed,
+            self.rolled_back,
+            self.seconds,
+            self.on_topic,
+            self.duplicates,
+            self.seed
         );
         text
     }
@@ -76,7 +81,8 @@ pub fn name(fault: Fault) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The rule of three: what was clean n times out of n fails, at 95 % confidence, in fewer than 3 of n.
+/// The rule of three: what was clean n times out of n fails, at 95 % confidence, in fewer than 3 of
+/// n.
 fn bound(clean: u32) -> String {
     if clean < 4 {
         return "-".to_owned();

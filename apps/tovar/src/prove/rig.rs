@@ -1,4 +1,5 @@
-//! The servers of a proof, the proxies before them, and the processes that are to do their work whatever happens.
+//! The servers of a proof, the proxies before them, and the processes that are to do their work
+//! whatever happens.
 
 use std::{
     path::{Path, PathBuf},
@@ -73,13 +74,19 @@ impl Rig {
         let disks = Disks::below(data).ok();
         let for_postgres = TcpListener::bind("127.0.0.1:0").await?;
         let for_kafka = TcpListener::bind("127.0.0.1:0").await?;
-        let (postgres_port, kafka_port) = (for_postgres.local_addr()?.port(), for_kafka.local_addr()?.port());
+        let (postgres_port, kafka_port) = (
+            for_postgres.local_addr()?.port(),
+            for_kafka.local_addr()?.port(),
+        );
         let postgres = PostgresOptions {
             data: Some(data.join(POSTGRES)),
             ..PostgresOptions::default()
         };
         // For who looks into data that were kept after a violation.
-        private::write(&data.join("superuser-password"), postgres.password.as_bytes())?;
+        private::write(
+            &data.join("superuser-password"),
+            postgres.password.as_bytes(),
+        )?;
         let kafka = KafkaOptions {
             data: Some(data.join(KAFKA)),
             proxy: Some(kafka_port),
@@ -95,7 +102,10 @@ impl Rig {
         let to_kafka = Proxy::start(for_kafka, behind_proxy);
         let direct = postgres.create_database(NAME).await?;
         let places = Places {
-            url: direct.replace(&format!(":{}/", postgres.port()), &format!(":{postgres_port}/")),
+            url: direct.replace(
+                &format!(":{}/", postgres.port()),
+                &format!(":{postgres_port}/"),
+            ),
             brokers: format!("127.0.0.1:{kafka_port}"),
             prefix: format!("{NAME}."),
         };
@@ -143,7 +153,9 @@ impl Rig {
 
     pub fn one_more_at(&self, role: Role, clock: Clock) -> anyhow::Result<Process> {
         let clocks = self.wrong_clocks.as_ref();
-        let environment = clocks.map(|clocks| clocks.environment(clock)).unwrap_or_default();
+        let environment = clocks
+            .map(|clocks| clocks.environment(clock))
+            .unwrap_or_default();
         Process::start(&self.program, role, &self.places, environment, &self.log)
     }
 
@@ -180,7 +192,9 @@ impl Rig {
                 .await?;
             match row.get(0) {
                 leader if leader != 0 && leader != other => return Ok(leader),
-                _ if Instant::now() > deadline => bail!("no relay leads within {} s", within.as_secs()),
+                _ if Instant::now() > deadline => {
+                    bail!("no relay leads within {} s", within.as_secs())
+                }
                 _ => sleep(LOOK_EVERY).await,
             }
         }
@@ -192,7 +206,9 @@ impl Rig {
         let deadline = Instant::now() + within;
         let mut known = None;
         loop {
-            let row = client.query_one("SELECT max(seq) FROM applied", &[]).await?;
+            let row = client
+                .query_one("SELECT max(seq) FROM applied", &[])
+                .await?;
             let last: Option<i64> = row.get(0);
             match known {
                 None => known = Some(last),

@@ -1,4 +1,5 @@
-//! Transactions that publish: some roll back, some only a savepoint, some commit after others that began later.
+//! Transactions that publish: some roll back, some only a savepoint, some commit after others that
+//! began later.
 
 use std::{
     collections::HashSet,
@@ -25,7 +26,8 @@ const KEYS: usize = 12;
 /// How long a transaction may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What writers know of their events. Of those whose commit was asked for and not answered they know nothing.
+/// What writers know of their events. Of those whose commit was asked for and not answered they
+/// know nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     pub committed: HashSet<Uuid>,
@@ -141,31 +143,34 @@ async fn write(db: Db, mut random: StdRng, told: Arc<Mutex<Told>>, numbers: Arc<
 
 /// One transaction, by the code that services run.
 async fn transact(db: &Db, plan: &mut Plan) -> Result<(), Ended> {
-    db.transaction("prove.write", async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
-        let kept = plan.events.len() - usize::from(plan.savepoint);
-        for noted in &plan.events[..kept] {
-            plan.kept.push(outbox::publish(tx, noted)?);
-        }
-        for noted in &plan.events[kept..] {
-            let given_up = &mut plan.given_up;
-            let savepoint = tx.savepoint(async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
-                given_up.push(outbox::publish(tx, noted)?);
-                tx.flush().await?;
-                Err(Ended::Planned)
-            });
-            match savepoint.await {
-                Err(Ended::Planned) => {}
-                other => other?,
+    db.transaction(
+        "prove.write",
+        async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
+            let kept = plan.events.len() - usize::from(plan.savepoint);
+            for noted in &plan.events[..kept] {
+                plan.kept.push(outbox::publish(tx, noted)?);
             }
-        }
-        // A relay must also get along with who takes their time afterwards.
-        tx.flush().await?;
-        sleep(plan.pause).await;
-        if plan.roll_back {
-            return Err(Ended::Planned);
-        }
-        plan.asked_to_commit = true;
-        Ok(())
-    })
+            for noted in &plan.events[kept..] {
+                let given_up = &mut plan.given_up;
+                let savepoint = tx.savepoint(async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
+                    given_up.push(outbox::publish(tx, noted)?);
+                    tx.flush().await?;
+                    Err(Ended::Planned)
+                });
+                match savepoint.await {
+                    Err(Ended::Planned) => {}
+                    other => other?,
+                }
+            }
+            // A relay must also get along with who takes their time afterwards.
+            tx.flush().await?;
+            sleep(plan.pause).await;
+            if plan.roll_back {
+                return Err(Ended::Planned);
+            }
+            plan.asked_to_commit = true;
+            Ok(())
+        },
+    )
     .await
 }

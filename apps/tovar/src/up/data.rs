@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, OfRoles, Postgres, PostgresOptions, Unprivileged, private};
+use backing::{
+    Kafka, KafkaOptions, Means, OfRoles, Postgres, PostgresOptions, Unprivileged, private,
+};
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +103,12 @@ impl Secrets {
     }
 }
 
-/// Who may write to the folder decides what the store reads at its next start, and what root gives away or removes.
+/// Who may write to the folder decides what the store reads at its next start, and what root gives
+/// away or removes.
 fn check_owner(folder: &Path) -> anyhow::Result<()> {
     let found = fs::metadata(folder)?;
-    let is_ours = found.uid() == nix::unistd::geteuid().as_raw() && found.permissions().mode() & 0o002 == 0;
+    let is_ours =
+        found.uid() == nix::unistd::geteuid().as_raw() && found.permissions().mode() & 0o002 == 0;
     if !is_ours {
         bail!(
             "others may write to {}; name a folder of your own with --data",
@@ -123,7 +127,8 @@ fn close(folder: &Path) -> anyhow::Result<()> {
 }
 
 impl DataFolder {
-    /// Makes the folder if there is none, and keeps it for this process; an error if another one has it.
+    /// Makes the folder if there is none, and keeps it for this process; an error if another one
+    /// has it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let unusable = || {
             format!(
@@ -158,7 +163,10 @@ impl DataFolder {
     /// Makes it ready for a run, if `fresh` without what an earlier run left.
     pub fn prepare(&self, fresh: bool) -> anyhow::Result<()> {
         if fresh {
-            show::step(&format!("throwing away what was in {}", self.path.display()));
+            show::step(&format!(
+                "throwing away what was in {}",
+                self.path.display()
+            ));
             self.clear()?;
         }
         let logs = self.logs();
@@ -170,7 +178,8 @@ impl DataFolder {
     fn clear(&self) -> anyhow::Result<()> {
         for part in ["postgres", "kafka", "logs"] {
             let path = self.path.join(part);
-            backing::forget_data(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            backing::forget_data(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
         }
         for file in ["secrets.json", "store.json"] {
             if let Err(error) = fs::remove_file(self.path.join(file))
@@ -186,9 +195,11 @@ impl DataFolder {
     pub fn secrets(&self) -> anyhow::Result<Secrets> {
         let path = self.path.join("secrets.json");
         if path.exists() {
-            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let mut secrets: Secrets = serde_json::from_slice(&text)
-                .with_context(|| format!("{} is broken; start anew with --fresh", path.display()))?;
+            let text =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let mut secrets: Secrets = serde_json::from_slice(&text).with_context(|| {
+                format!("{} is broken; start anew with --fresh", path.display())
+            })?;
             if secrets.complete() {
                 private::write(&path, &serde_json::to_vec_pretty(&secrets)?)?;
             }

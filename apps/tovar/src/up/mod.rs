@@ -98,7 +98,10 @@ async fn run(
     show::step("databases and topics");
     let databases = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
-    servers.kafka.create_topics(&topics, args.partitions).await?;
+    servers
+        .kafka
+        .create_topics(&topics, args.partitions)
+        .await?;
 
     show::step("services, relays and gateway");
     let processes = processes(&mut places, servers, &secrets, &databases)?;
@@ -116,13 +119,17 @@ async fn run(
                 .collect();
             supervisor.start(wave.iter().copied())?;
             for process in wave {
-                supervisor.until_ready(process, Duration::from_secs(120)).await?;
+                supervisor
+                    .until_ready(process, Duration::from_secs(120))
+                    .await?;
             }
         }
         let client = crate::client::Client::new(format!("http://127.0.0.1:{}", args.port));
-        wait_for("the gateway to answer", Duration::from_secs(30), async || {
-            Ok(client.get("/api/goods").await?.status.is_success())
-        })
+        wait_for(
+            "the gateway to answer",
+            Duration::from_secs(30),
+            async || Ok(client.get("/api/goods").await?.status.is_success()),
+        )
         .await
     };
     let outcome = match unless_stopped(stop, ready).await {
@@ -150,7 +157,9 @@ async fn run(
             let _ = unless_stopped(stop, servers.keep()).await;
             Ok(())
         }
-        Some(Err(error)) => Err(error.context(format!("the logs are in {}", folder.logs().display()))),
+        Some(Err(error)) => {
+            Err(error.context(format!("the logs are in {}", folder.logs().display())))
+        }
         None => Ok(()),
     };
     show::step("stopping the services (they finish what they accepted)");
@@ -166,7 +175,10 @@ struct Places {
 }
 
 /// The addresses of all databases for one of their roles.
-fn by_name(databases: &data::Addresses, role: fn(&OfRoles<String>) -> &String) -> BTreeMap<String, String> {
+fn by_name(
+    databases: &data::Addresses,
+    role: fn(&OfRoles<String>) -> &String,
+) -> BTreeMap<String, String> {
     let addresses = databases.iter();
     addresses
         .map(|(name, roles)| ((*name).to_owned(), role(roles).clone()))

@@ -23,7 +23,10 @@ pub struct Process {
 
 impl Process {
     pub fn new(role: Role, ops: &Reservation) -> Self {
-        let settings = vec![("OPS_LISTEN", ops.setting()), ("LOG_FORMAT", "json".to_owned())];
+        let settings = vec![
+            ("OPS_LISTEN", ops.setting()),
+            ("LOG_FORMAT", "json".to_owned()),
+        ];
         Self {
             role,
             settings,
@@ -67,8 +70,8 @@ impl fmt::Debug for Process {
     }
 }
 
-/// Ports of this machine that are held for the store's processes, from before the first start to the last end: while one of
-/// them is away, no other user of this machine takes its place.
+/// Ports of this machine that are held for the store's processes, from before the first start to
+/// the last end: while one of them is away, no other user of this machine takes its place.
 #[derive(Default)]
 pub struct Ports {
     held: Vec<Reservation>,

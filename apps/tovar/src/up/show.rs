@@ -24,7 +24,13 @@ fn paint(style: &str, text: &str) -> String {
 }
 
 /// What runs where, who may log in, and what to try.
-pub fn ready(file: &StoreFile, store: &Path, logs: &Path, servers: &Servers, processes: &[Process]) {
+pub fn ready(
+    file: &StoreFile,
+    store: &Path,
+    logs: &Path,
+    servers: &Servers,
+    processes: &[Process],
+) {
     println!();
     println!("  {:<22}{}", "PostgreSQL", servers.postgres.describe());
     println!("  {:<22}{}", "Kafka", servers.kafka.describe());
@@ -67,7 +73,9 @@ pub fn ready(file: &StoreFile, store: &Path, logs: &Path, servers: &Servers, pro
     };
     println!("    cargo tovar demo{option} --stock     fill the shop with goods, zones and slots");
     println!("    curl {}/api/goods", file.base_url);
-    println!("    cargo tovar demo{option}             orders that end in every way, with their timelines");
+    println!(
+        "    cargo tovar demo{option}             orders that end in every way, with their timelines"
+    );
     println!();
     println!("ready {}", file.base_url);
 }

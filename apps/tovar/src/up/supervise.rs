@@ -110,7 +110,10 @@ impl Supervisor {
     }
 
     /// Starts processes, and keeps them running from now on.
-    pub fn start<'p>(&mut self, processes: impl IntoIterator<Item = &'p Process>) -> anyhow::Result<()> {
+    pub fn start<'p>(
+        &mut self,
+        processes: impl IntoIterator<Item = &'p Process>,
+    ) -> anyhow::Result<()> {
         for process in processes {
             let launch = self.programs.launch(process, &self.logs)?;
             let child = launch.spawn()?;
@@ -138,8 +141,8 @@ impl Supervisor {
             .with_context(|| last_words(&self.logs.join(format!("{}.log", process.name()))))
     }
 
-    /// Ends all of them: first who takes requests, then who consumes, then the relays, which still send what the
-    /// services wrote last.
+    /// Ends all of them: first who takes requests, then who consumes, then the relays, which still
+    /// send what the services wrote last.
     pub async fn stop(self) {
         let order: [fn(&Role) -> bool; 3] = [
             |role| matches!(role, Role::Gateway),
@@ -148,7 +151,8 @@ impl Supervisor {
         ];
         let mut kept = self.kept;
         for is_next in order {
-            let (now, later): (Vec<_>, Vec<_>) = kept.into_iter().partition(|one| is_next(&one.process.role));
+            let (now, later): (Vec<_>, Vec<_>) =
+                kept.into_iter().partition(|one| is_next(&one.process.role));
             kept = later;
             for one in &now {
                 one.stop.cancel();
@@ -171,7 +175,8 @@ impl Launch {
         let settings = self.process.settings.iter();
         command
             .envs(settings.map(|(variable, value)| (variable, value)))
-            // Our end of this pipe breaks when we are gone, however that happened, and then the process stops.
+            // Our end of this pipe breaks when we are gone, however that happened, and then the
+            // process stops.
             .env("STOP_AT_EOF", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -191,7 +196,11 @@ impl Launch {
     }
 }
 
-async fn keep(launch: Launch, (mut child, mut tether): (Child, Option<ChildStdin>), stop: CancellationToken) {
+async fn keep(
+    launch: Launch,
+    (mut child, mut tether): (Child, Option<ChildStdin>),
+    stop: CancellationToken,
+) {
     let process = &launch.process;
     let mut pauses = Pauses::default();
     loop {
@@ -220,7 +229,10 @@ async fn keep(launch: Launch, (mut child, mut tether): (Child, Option<ChildStdin
                 }
                 Err(error) => {
                     pause = pauses.next();
-                    show::warn(&format!("{error:#}; trying again in {} ms", pause.as_millis()));
+                    show::warn(&format!(
+                        "{error:#}; trying again in {} ms",
+                        pause.as_millis()
+                    ));
                 }
             }
         }

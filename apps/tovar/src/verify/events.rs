@@ -1,8 +1,9 @@
 //! Which events are under way, and what is wrong with events.
 //!
-//! An event is under way from its commit until each service that listens to its type has it in its inbox. Only one thing
-//! proves that it was lost: Kafka had it before a service was seen to have read its topics to the end, and that service
-//! still does not have it in a snapshot from after that.
+//! An event is under way from its commit until each service that listens to its type has it in its
+//! inbox. Only one thing proves that it was lost: Kafka had it before a service was seen to have
+//! read its topics to the end, and that service still does not have it in a snapshot from after
+//! that.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -95,7 +96,8 @@ impl Events {
         }
     }
 
-    /// What waits for an operator contradicts the invariant; what an operator had replayed is under way.
+    /// What waits for an operator contradicts the invariant; what an operator had replayed is under
+    /// way.
     fn put_aside(&mut self, place: &str, reading: &Reading, events: &HashMap<Uuid, PutAside>) {
         let service = reading.service.name;
         for (id, event) in events {
@@ -103,8 +105,12 @@ impl Events {
             let what = match event.state {
                 State::Parked => {
                     let what = format!("an event that is parked in {place} of {service}");
-                    self.findings
-                        .push(Finding::violation(NUMBER, what.clone(), id.to_string(), about));
+                    self.findings.push(Finding::violation(
+                        NUMBER,
+                        what.clone(),
+                        id.to_string(),
+                        about,
+                    ));
                     what
                 }
                 State::Replay => {
@@ -119,8 +125,14 @@ impl Events {
                     what
                 }
                 State::Discarded => {
-                    let given_up = format!("{} {id} was discarded in {place} of {service}", event.event_type);
-                    self.given_up.entry(event.key.clone()).or_default().push(given_up);
+                    let given_up = format!(
+                        "{} {id} was discarded in {place} of {service}",
+                        event.event_type
+                    );
+                    self.given_up
+                        .entry(event.key.clone())
+                        .or_default()
+                        .push(given_up);
                     continue;
                 }
             };
@@ -147,7 +159,13 @@ impl Events {
     }
 
     /// An event from its outbox to each inbox that it is for.
-    fn follow(&mut self, producer: &Reading, event: &Published, readings: &[Reading], around: &Around<'_>) {
+    fn follow(
+        &mut self,
+        producer: &Reading,
+        event: &Published,
+        readings: &[Reading],
+        around: &Around<'_>,
+    ) {
         let Published {
             id,
             event_type,
@@ -163,13 +181,17 @@ impl Events {
         }
         let about = format!("{event_type}, key {key}");
         if !event.is_sent {
-            let what = format!("an event that waits for the relay of {}", producer.service.name);
+            let what = format!(
+                "an event that waits for the relay of {}",
+                producer.service.name
+            );
             self.moves(key, *at, format!("{what}: {id}"));
             self.findings
                 .push(Finding::unsettled(NUMBER, what, id.to_string(), about, *at));
             return;
         }
-        let listens = |reading: &&Reading| reading.service.listens_to.contains(&event_type.as_str());
+        let listens =
+            |reading: &&Reading| reading.service.listens_to.contains(&event_type.as_str());
         for consumer in readings.iter().filter(listens) {
             let has_it = consumer.applied.contains_key(id)
                 || consumer.parked.contains_key(id)
@@ -180,8 +202,12 @@ impl Events {
             let name = consumer.service.name;
             if event.was_sent && around.has_read_all.get(name).is_some_and(|all| *all) {
                 let what = format!("an event that {name} has passed over");
-                self.findings
-                    .push(Finding::violation(NUMBER, what, id.to_string(), about.clone()));
+                self.findings.push(Finding::violation(
+                    NUMBER,
+                    what,
+                    id.to_string(),
+                    about.clone(),
+                ));
             } else {
                 let what = format!("an event that is under way to {name}");
                 self.moves(key, *at, format!("{what}: {id}"));
@@ -208,7 +234,11 @@ impl Events {
             }
         }
         for consumer in readings {
-            for (id, event_type) in consumer.applied.iter().filter(|(id, _)| !known.contains(id)) {
+            for (id, event_type) in consumer
+                .applied
+                .iter()
+                .filter(|(id, _)| !known.contains(id))
+            {
                 let producer = topic_of(event_type);
                 let is_retained = made(*id).is_some_and(|made| {
                     let reaches = |at| retained.get(producer).is_some_and(|all| all.reaches(at));

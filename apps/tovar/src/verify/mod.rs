@@ -1,18 +1,20 @@
 //! `cargo tovar verify`: the nine invariants over all six databases, while the store runs.
 //!
-//! Six databases are not read in one instant, so a difference between two of them proves nothing by itself. What makes it
-//! a proof is the order of the reading:
+//! Six databases are not read in one instant, so a difference between two of them proves nothing by
+//! itself. What makes it a proof is the order of the reading:
 //!
 //! 1. from each database, what Kafka has acknowledged of its outbox;
 //! 2. from Kafka, whether each service has read its topics to the end;
-//! 3. each database in one snapshot of its own: what contradicts itself, the orders, the outbox, the inbox;
+//! 3. each database in one snapshot of its own: what contradicts itself, the orders, the outbox,
+//!    the inbox;
 //! 4. from each outbox, what was published since its snapshot.
 //!
-//! Whatever a service does for an order is caused by an event in its inbox, or leaves an event in its outbox, in the same
-//! transaction. So if every retained event of an order is in every inbox that it is for (3), and none was published since
-//! (4), then the six snapshots are one consistent state of this order, with nothing under way: what it contradicts, it
-//! contradicts for good. An event that no outbox retains any more was acknowledged long before (1), so a service that
-//! had read everything at (2) has it. Everything else is not settled yet.
+//! Whatever a service does for an order is caused by an event in its inbox, or leaves an event in
+//! its outbox, in the same transaction. So if every retained event of an order is in every inbox
+//! that it is for (3), and none was published since (4), then the six snapshots are one consistent
+//! state of this order, with nothing under way: what it contradicts, it contradicts for good. An
+//! event that no outbox retains any more was acknowledged long before (1), so a service that had
+//! read everything at (2) has it. Everything else is not settled yet.
 
 pub(crate) mod events;
 pub mod invariants;
@@ -63,7 +65,12 @@ pub struct VerifyArgs {
     wait: u64,
 
     /// Hours for which the store keeps idempotency keys, as its services are told
-    #[arg(long, env = "IDEMPOTENCY_HOURS", value_name = "HOURS", default_value_t = 24)]
+    #[arg(
+        long,
+        env = "IDEMPOTENCY_HOURS",
+        value_name = "HOURS",
+        default_value_t = 24
+    )]
     key_hours: u32,
 }
 
@@ -77,7 +84,8 @@ pub struct Sources {
     pub key_hours: u32,
 }
 
-/// Checks, prints, and says by its exit code what came of it: 0 clean, 1 a violation, 2 could not check, 3 not settled yet.
+/// Checks, prints, and says by its exit code what came of it: 0 clean, 1 a violation, 2 could not
+/// check, 3 not settled yet.
 pub async fn verify(args: VerifyArgs) -> ExitCode {
     exit(run(&args).await, "the store cannot be checked")
 }
@@ -122,15 +130,16 @@ pub async fn check(sources: &Sources) -> anyhow::Result<Report> {
     .await?;
     let sent = try_join_all(clients.iter().map(Sent::read)).await?;
     let unread = topics::unread(&sources.kafka, SERVICES.to_vec()).await;
-    let reading = SERVICES
-        .into_iter()
-        .zip(&mut clients)
-        .zip(&sent)
-        .map(async |((service, client), sent)| {
-            reading::read(service, client, sent, sources.key_hours)
-                .await
-                .with_context(|| format!("the database of {} cannot be read", service.name))
-        });
+    let reading =
+        SERVICES
+            .into_iter()
+            .zip(&mut clients)
+            .zip(&sent)
+            .map(async |((service, client), sent)| {
+                reading::read(service, client, sent, sources.key_hours)
+                    .await
+                    .with_context(|| format!("the database of {} cannot be read", service.name))
+            });
     let readings = try_join_all(reading).await?;
     let since = clients
         .iter()
@@ -150,13 +159,18 @@ pub async fn check(sources: &Sources) -> anyhow::Result<Report> {
         newer: &newer,
     };
     let mut orders = Orders::new();
-    for parts in readings.iter().filter_map(|reading| reading.orders.as_ref()) {
+    for parts in readings
+        .iter()
+        .filter_map(|reading| reading.orders.as_ref())
+    {
         parts.put_into(&mut orders);
     }
     Ok(judge(&readings, &orders, &around, notes))
 }
 
-fn has_read_all(unread: BTreeMap<&'static str, Vec<topics::Unread>>) -> BTreeMap<&'static str, bool> {
+fn has_read_all(
+    unread: BTreeMap<&'static str, Vec<topics::Unread>>,
+) -> BTreeMap<&'static str, bool> {
     unread
         .into_iter()
         .map(|(service, topics)| (service, topics.iter().all(|topic| topic.messages == 0)))
@@ -173,9 +187,12 @@ fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<
     let mut findings: Vec<Finding> = contradictions.cloned().collect();
     let mut events = Events::judge(readings, around);
     findings.append(&mut events.findings);
-    let everyone_has_read_all = SERVICES
-        .iter()
-        .all(|service| around.has_read_all.get(service.name).is_some_and(|all| *all));
+    let everyone_has_read_all = SERVICES.iter().all(|service| {
+        around
+            .has_read_all
+            .get(service.name)
+            .is_some_and(|all| *all)
+    });
     for (id, order) in orders {
         let rules = INVARIANTS
             .iter()
@@ -193,8 +210,9 @@ fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<
                 detail = format!("{detail}; its deadline is at {}", deadline.to_rfc3339());
                 Some(at)
             } else if !events.is_retained(&key) && !everyone_has_read_all {
-                detail =
-                    format!("{detail}; its events left the outboxes, and not everyone has read all topics");
+                detail = format!(
+                    "{detail}; its events left the outboxes, and not everyone has read all topics"
+                );
                 Some(at)
             } else {
                 None

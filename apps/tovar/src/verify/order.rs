@@ -44,7 +44,8 @@ impl Order {
 
     /// In words, for whoever has to look into it.
     pub fn describe(&self) -> String {
-        let or_none = |state: &Option<String>| state.clone().unwrap_or_else(|| "unknown".to_owned());
+        let or_none =
+            |state: &Option<String>| state.clone().unwrap_or_else(|| "unknown".to_owned());
         format!(
             "orders {}, billing {} (held {}, captured {}, refunded {} of {}), warehouse {}, delivery {}, told {}",
             or_none(&self.status),
@@ -64,7 +65,8 @@ fn is(state: Option<&str>, any_of: &[&str]) -> bool {
     state.is_some_and(|state| any_of.contains(&state))
 }
 
-/// What a service has of orders: a query whose first column is the order, and where its other columns go.
+/// What a service has of orders: a query whose first column is the order, and where its other
+/// columns go.
 struct Part {
     service: &'static str,
     sql: &'static str,

@@ -76,7 +76,8 @@ const PUBLISHED: &str = "SELECT id, min(type), min(key), min(outbox.position), m
 const REFUSED: &str =
     "SELECT id, type, key, parked_at, state, reason FROM outbox_parked WHERE state <> 'sent'";
 const APPLIED: &str = "SELECT event_id, type FROM inbox WHERE consumer = $1";
-const PARKED: &str = "SELECT event_id, type, key, parked_at, state, code || ': ' || reason FROM inbox_parked
+const PARKED: &str =
+    "SELECT event_id, type, key, parked_at, state, code || ': ' || reason FROM inbox_parked
     WHERE consumer = $1 AND state <> 'applied'";
 const RETRIED: &str =
     "SELECT event_id, type, key, since, attempts, error FROM inbox_blocked b WHERE consumer = $1
@@ -147,7 +148,10 @@ pub async fn published_since(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-async fn contradictions(service: ServiceInfo, instant: &Transaction<'_>) -> anyhow::Result<Vec<Finding>> {
+async fn contradictions(
+    service: ServiceInfo,
+    instant: &Transaction<'_>,
+) -> anyhow::Result<Vec<Finding>> {
     let mut found = Vec::new();
     for invariant in &INVARIANTS {
         for check in invariant
@@ -159,10 +163,9 @@ async fn contradictions(service: ServiceInfo, instant: &Transaction<'_>) -> anyh
                 .query(check.sql, &[])
                 .await
                 .with_context(|| format!("looking for {}", check.what))?;
-            found.extend(
-                rows.iter()
-                    .map(|row| Finding::violation(invariant.number, check.what, row.get(0), row.get(1))),
-            );
+            found.extend(rows.iter().map(|row| {
+                Finding::violation(invariant.number, check.what, row.get(0), row.get(1))
+            }));
         }
     }
     Ok(found)

@@ -129,11 +129,15 @@ impl Report {
     }
 
     pub fn violations(&self) -> impl Iterator<Item = &Finding> {
-        self.invariants.iter().flat_map(|verdict| &verdict.violations)
+        self.invariants
+            .iter()
+            .flat_map(|verdict| &verdict.violations)
     }
 
     pub fn not_settled(&self) -> impl Iterator<Item = &Finding> {
-        self.invariants.iter().flat_map(|verdict| &verdict.not_settled)
+        self.invariants
+            .iter()
+            .flat_map(|verdict| &verdict.not_settled)
     }
 
     /// A line per invariant, and one for each thing that was found.
@@ -161,7 +165,9 @@ impl Report {
         let (violations, not_settled) = (self.violations().count(), self.not_settled().count());
         let summary = match self.outcome {
             Outcome::Clean => "clean".to_owned(),
-            Outcome::NotSettled => format!("not settled yet: {not_settled} under way, no violation"),
+            Outcome::NotSettled => {
+                format!("not settled yet: {not_settled} under way, no violation")
+            }
             Outcome::Violated => format!("{violations} violations, {not_settled} under way"),
         };
         line(&mut text, format_args!("{summary}"));
@@ -172,7 +178,9 @@ impl Report {
 /// The first of what was found at an instant, a line for each.
 pub fn list(text: &mut String, at: DateTime<Utc>, findings: &[Finding]) {
     for finding in findings.iter().take(SHOWN) {
-        let Finding { what, id, detail, .. } = finding;
+        let Finding {
+            what, id, detail, ..
+        } = finding;
         let age = finding
             .since
             .map(|since| format!(", for {} s", (at - since).num_seconds().max(0)))

@@ -1,4 +1,5 @@
-//! When a difference between databases is proof, on readings that no test of a running store can be made to take.
+//! When a difference between databases is proof, on readings that no test of a running store can be
+//! made to take.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -45,7 +46,10 @@ impl Store {
         Self {
             readings: SERVICES.into_iter().map(reading).collect(),
             orders: Orders::new(),
-            has_read_all: SERVICES.iter().map(|service| (service.name, true)).collect(),
+            has_read_all: SERVICES
+                .iter()
+                .map(|service| (service.name, true))
+                .collect(),
             newer: Vec::new(),
         }
     }
@@ -182,14 +186,23 @@ fn an_order_whose_events_left_the_outboxes_is_judged_when_everyone_has_read_all(
     store.has_read_all.insert("notifications", false);
     assert_eq!(store.found(), [(9, Outcome::NotSettled)]);
     store.has_read_all.clear();
-    assert_eq!(store.found(), [(9, Outcome::NotSettled)], "Kafka did not answer");
+    assert_eq!(
+        store.found(),
+        [(9, Outcome::NotSettled)],
+        "Kafka did not answer"
+    );
 }
 
 #[test]
 fn what_was_applied_must_have_been_published_as_far_back_as_the_outbox_reaches() {
     let made = |minutes: i64| {
         let seconds = (now() + TimeDelta::minutes(minutes)).timestamp();
-        Uuid::new_v7(Timestamp::from_unix_time(seconds.try_into().unwrap(), 0, 0, 0))
+        Uuid::new_v7(Timestamp::from_unix_time(
+            seconds.try_into().unwrap(),
+            0,
+            0,
+            0,
+        ))
     };
     let (mut store, order) = (Store::new(), Uuid::now_v7());
     let event = store.publish::<Placed>(order, true);
@@ -201,7 +214,11 @@ fn what_was_applied_must_have_been_published_as_far_back_as_the_outbox_reaches()
     store.apply::<Placed>("billing", made(30));
     assert_eq!(store.found(), []);
     store.of("orders").published[0].position = 1;
-    assert_eq!(store.found(), [(8, Outcome::Violated)], "nothing was emptied yet");
+    assert_eq!(
+        store.found(),
+        [(8, Outcome::Violated)],
+        "nothing was emptied yet"
+    );
 
     store.of("orders").published[0].position = 100;
     store.apply::<Placed>("billing", made(90));

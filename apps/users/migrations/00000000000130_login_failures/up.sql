@@ -1,4 +1,5 @@
--- How often in a row a log-in to an account failed, whether there is such an account or not; by a hash of its address.
+-- How often in a row a log-in to an account failed, whether there is such an account or not; by a
+-- hash of its address.
 CREATE TABLE login_failures (
   account       bytea       PRIMARY KEY,
   failures      int         NOT NULL,

@@ -1,7 +1,9 @@
-//! The commonest passwords, which are the first that are tried by one who guesses (NIST SP 800-63B, 3.1.1.2).
+//! The commonest passwords, which are the first that are tried by one who guesses (NIST SP 800-63B,
+//! 3.1.1.2).
 //!
-//! The list holds those of at least eight characters among the 20 000 commonest of the passwords that have leaked, by the
-//! counts of Have I Been Pwned as Royce Williams has published them and Django 5.2 uses them: in lower case, in order.
+//! The list holds those of at least eight characters among the 20 000 commonest of the passwords
+//! that have leaked, by the counts of Have I Been Pwned as Royce Williams has published them and
+//! Django 5.2 uses them: in lower case, in order.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -20,7 +22,8 @@ const OF_THE_STORE: [&str; 8] = [
     "warehouse",
 ];
 
-/// Whether a password is one of the commonest, in whatever case, or a word of this store with digits and signs.
+/// Whether a password is one of the commonest, in whatever case, or a word of this store with
+/// digits and signs.
 pub fn is_common(password: &str) -> bool {
     let password = password.to_lowercase();
     let letters: String = password.chars().filter(|c| c.is_alphabetic()).collect();
@@ -45,7 +48,13 @@ mod tests {
 
     #[test]
     fn the_commonest_are_found_in_every_case_and_others_are_not() {
-        for common in ["password", "12345678", "Password1", "QWERTYUIOP", "iloveyou"] {
+        for common in [
+            "password",
+            "12345678",
+            "Password1",
+            "QWERTYUIOP",
+            "iloveyou",
+        ] {
             assert!(is_common(common), "{common}");
         }
         for of_the_store in ["tovar2026", "Manager1", "--Courier--", "12345Tovar!"] {

@@ -6,9 +6,10 @@ use precis_profiles::UsernameCaseMapped;
 
 use super::person::PersonError;
 
-/// An e-mail address in the one spelling under which it is compared: what stands before the @ as a name of a user
-/// (UsernameCaseMapped, RFC 8265, section 3.3), and the domain in Unicode as browsers read it (UTS #46). Whether it reaches
-/// anybody is not checked: nothing is ever sent to it.
+/// An e-mail address in the one spelling under which it is compared: what stands before the @ as a
+/// name of a user (UsernameCaseMapped, RFC 8265, section 3.3), and the domain in Unicode as
+/// browsers read it (UTS #46). Whether it reaches anybody is not checked: nothing is ever sent to
+/// it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Email(String);
 
@@ -30,13 +31,16 @@ impl Email {
 
 fn prepared(text: &str) -> Option<String> {
     let (local, domain) = parts(text)?;
-    // A capital sigma at the end of a word becomes another small one than within it, which the profile does not know.
+    // A capital sigma at the end of a word becomes another small one than within it, which the
+    // profile does not know.
     let local = UsernameCaseMapped::enforce(Cow::from(local.to_lowercase())).ok()?;
-    let (domain, known) = Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow);
+    let (domain, known) =
+        Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow);
     known.ok()?;
     // With a dot at its end it is the same domain.
     let domain = domain.strip_suffix('.').unwrap_or(&domain);
-    let is_whole = !local.contains('@') && !domain.is_empty() && !domain.contains(char::is_whitespace);
+    let is_whole =
+        !local.contains('@') && !domain.is_empty() && !domain.contains(char::is_whitespace);
     is_whole.then(|| format!("{local}@{domain}"))
 }
 
@@ -50,8 +54,8 @@ fn parts(text: &str) -> Option<(&str, &str)> {
 
 const AT: [char; 2] = ['@', '\u{ff20}'];
 
-/// An address as it is typed to log in. It finds who registered before addresses were prepared, too: those stand under
-/// their own spelling, of which only A to Z were made small.
+/// An address as it is typed to log in. It finds who registered before addresses were prepared,
+/// too: those stand under their own spelling, of which only A to Z were made small.
 #[derive(Clone, Debug)]
 pub struct TypedEmail {
     spelling: String,
@@ -100,7 +104,11 @@ mod tests {
                 "ada@example.org",
             ),
             (
-                &["äda@example.org", "ÄDA@example.org", "A\u{308}da@example.org"],
+                &[
+                    "äda@example.org",
+                    "ÄDA@example.org",
+                    "A\u{308}da@example.org",
+                ],
                 "äda@example.org",
             ),
             (
@@ -157,7 +165,11 @@ mod tests {
             "\u{2460}@b",
             &long,
         ] {
-            assert_eq!(Email::parse(wrong).err(), Some(PersonError::Email), "{wrong:?}");
+            assert_eq!(
+                Email::parse(wrong).err(),
+                Some(PersonError::Email),
+                "{wrong:?}"
+            );
         }
     }
 

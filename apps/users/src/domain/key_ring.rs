@@ -17,13 +17,15 @@ pub struct KeyPolicy {
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
 
 impl KeyPolicy {
-    /// How often a replica looks which key signs. Until then it signs by the one that did, also by one that was revoked.
+    /// How often a replica looks which key signs. Until then it signs by the one that did, also by
+    /// one that was revoked.
     pub fn look_every(&self) -> Duration {
         let ahead = self.ahead.to_std().unwrap_or_default();
         (ahead / 10).clamp(Duration::from_millis(100), Duration::from_secs(5))
     }
 
-    /// How long a key stays after another one has taken over: for as long as the last token by it is valid.
+    /// How long a key stays after another one has taken over: for as long as the last token by it
+    /// is valid.
     fn stays(&self) -> TimeDelta {
         // A look may take as long as the pause before it.
         let looks = TimeDelta::from_std(self.look_every() * 2).unwrap_or_default();
@@ -41,11 +43,13 @@ pub struct Plan {
     pub over: Vec<usize>,
 }
 
-/// Plans for keys that were made at these times, the newest first; `None` without any. A token is verified by the key
-/// that signed it for as long as it is valid, so nobody is logged out.
+/// Plans for keys that were made at these times, the newest first; `None` without any. A token is
+/// verified by the key that signed it for as long as it is valid, so nobody is logged out.
 pub fn plan(made_at: &[DateTime<Utc>], now: DateTime<Utc>, policy: &KeyPolicy) -> Option<Plan> {
     let newest = *made_at.first()?;
-    let shown = made_at.iter().position(|made_at| *made_at + policy.ahead <= now);
+    let shown = made_at
+        .iter()
+        .position(|made_at| *made_at + policy.ahead <= now);
     // At the first start there is only one, and nobody has another.
     let signs = shown.unwrap_or(made_at.len() - 1);
     // The last token of a key was signed when each replica had seen that the next key took over.
@@ -79,7 +83,10 @@ mod tests {
     #[test]
     fn the_first_key_signs_at_once() {
         let plan = plan(&[at(0)], at(0), &POLICY).unwrap();
-        assert_eq!((plan.signs, plan.is_new_one_due, plan.over), (0, false, vec![]));
+        assert_eq!(
+            (plan.signs, plan.is_new_one_due, plan.over),
+            (0, false, vec![])
+        );
     }
 
     #[test]
@@ -89,7 +96,10 @@ mod tests {
         assert_eq!(plan(&keys, at(1099), &POLICY).unwrap().signs, 1);
         assert_eq!(plan(&keys, at(1100), &POLICY).unwrap().signs, 0);
         // Its tokens last 60 s; it was seen 5 s late, twice, by a clock that is 10 s off.
-        assert_eq!(plan(&keys, at(1180), &POLICY).unwrap().over, Vec::<usize>::new());
+        assert_eq!(
+            plan(&keys, at(1180), &POLICY).unwrap().over,
+            Vec::<usize>::new()
+        );
         assert_eq!(plan(&keys, at(1181), &POLICY).unwrap().over, [1]);
     }
 
@@ -106,8 +116,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever somebody looks, every token that is valid was signed by a key that is still there: also one of a replica that
-        /// looks as late as it may, by a clock that is as wrong as it may be.
+        /// Whenever somebody looks, every token that is valid was signed by a key that is still
+        /// there: also one of a replica that looks as late as it may, by a clock that is as wrong
+        /// as it may be.
         #[test]
         fn nobody_is_logged_out(
             steps in prop::collection::vec((1..40_i64, 0..3_usize), 1..400),

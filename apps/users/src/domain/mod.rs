@@ -1,4 +1,5 @@
-//! What a person's data must be like. Pure but for the hashing of passwords, which costs time and memory.
+//! What a person's data must be like. Pure but for the hashing of passwords, which costs time and
+//! memory.
 
 pub mod common_passwords;
 pub mod email;

@@ -4,9 +4,10 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::{common_passwords::is_common, person::PersonError};
 
-/// A password as it is hashed: every blank is the one of ASCII, and what can be composed is (OpaqueString, RFC 8265, section
-/// 4.2), so that it is the same on every keyboard. Of any characters that Unicode has or will have, as NIST SP 800-63B wishes;
-/// the profile's own table is of 2013.
+/// A password as it is hashed: every blank is the one of ASCII, and what can be composed is
+/// (OpaqueString, RFC 8265, section 4.2), so that it is the same on every keyboard. Of any
+/// characters that Unicode has or will have, as NIST SP 800-63B wishes; the profile's own table is
+/// of 2013.
 #[derive(Clone)]
 pub struct Password {
     prepared: Secret,
@@ -15,12 +16,14 @@ pub struct Password {
 }
 
 impl Password {
-    /// A new password: long enough to be worth hashing, short enough not to be an attack, and none of those that everybody
-    /// guesses first (NIST SP 800-63B, 5.1.1.2). Whose it is may forbid it, too: see [`Password::is_not_of`].
+    /// A new password: long enough to be worth hashing, short enough not to be an attack, and none
+    /// of those that everybody guesses first (NIST SP 800-63B, 5.1.1.2). Whose it is may forbid it,
+    /// too: see [`Password::is_not_of`].
     pub fn parse(text: &str) -> Result<Self, PersonError> {
         let password = Self::typed(text);
         let prepared = password.prepared.expose();
-        let fits = (8..=128).contains(&prepared.chars().count()) && !prepared.chars().any(char::is_control);
+        let fits = (8..=128).contains(&prepared.chars().count())
+            && !prepared.chars().any(char::is_control);
         if !fits {
             return Err(PersonError::Password);
         }
@@ -32,7 +35,9 @@ impl Password {
 
     /// Refuses a password that is its owner's address, the part of it before the @, or their name.
     pub fn is_not_of(&self, address: &str, name: &str) -> Result<(), PersonError> {
-        let before_the_at = address.rsplit_once('@').map_or(address, |(before, _)| before);
+        let before_the_at = address
+            .rsplit_once('@')
+            .map_or(address, |(before, _)| before);
         let plain = |text: &str| Self::typed(text).prepared.expose().trim().to_lowercase();
         let password = plain(self.prepared.expose());
         let is_known = [address, before_the_at, name]
@@ -81,8 +86,12 @@ mod tests {
     fn a_password_is_the_same_on_every_keyboard() {
         assert_eq!(prepared("correct\u{a0}ho\u{308}rse"), "correct hörse");
         assert_eq!(prepared("correct\u{3000}hörse"), "correct hörse");
-        for as_it_is in ["Correct Horse", "  blanks  ", "🦄🦄🦄🦄🦄🦄🦄🦄", "①②③④⑤⑥⑦⑧"]
-        {
+        for as_it_is in [
+            "Correct Horse",
+            "  blanks  ",
+            "🦄🦄🦄🦄🦄🦄🦄🦄",
+            "①②③④⑤⑥⑦⑧",
+        ] {
             assert_eq!(prepared(as_it_is), as_it_is);
             assert!(Password::typed(as_it_is).as_typed().is_none());
         }

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::password::Password;
 
-/// Hashes passwords with Argon2id, m = 19 MiB, t = 2, p = 1 (OWASP's first choice, and the crate's default), a few
-/// at a time, off the threads that serve requests. Some more may wait for their turn; the others are sent away at once.
+/// Hashes passwords with Argon2id, m = 19 MiB, t = 2, p = 1 (OWASP's first choice, and the crate's
+/// default), a few at a time, off the threads that serve requests. Some more may wait for their
+/// turn; the others are sent away at once.
 pub struct Passwords {
     /// Of those that are hashed, and of those that wait.
     places: Arc<Semaphore>,
@@ -66,13 +67,19 @@ impl Passwords {
         }))
     }
 
-    /// The password's hash in PHC form, with its own salt; none if the client has `left` before it is its turn.
-    pub async fn hash(&self, password: &Password, left: &CancellationToken) -> Result<String, PasswordError> {
+    /// The password's hash in PHC form, with its own salt; none if the client has `left` before it
+    /// is its turn.
+    pub async fn hash(
+        &self,
+        password: &Password,
+        left: &CancellationToken,
+    ) -> Result<String, PasswordError> {
         let password = password.prepared().clone();
         self.blocking(left, move || hash(password.expose())).await
     }
 
-    /// Whether the password fits `known`, a hash in PHC form. `None` takes as long and fits nothing.
+    /// Whether the password fits `known`, a hash in PHC form. `None` takes as long and fits
+    /// nothing.
     pub async fn verify(
         &self,
         password: &Password,
@@ -141,15 +148,18 @@ fn verify(password: &str, known: &str) -> Result<bool, PasswordError> {
     let version = known.version.map(Version::try_from).transpose();
     let argon2 = Argon2::new(
         Algorithm::try_from(known.algorithm)?,
-        version.map_err(password_hash::Error::from)?.unwrap_or_default(),
+        version
+            .map_err(password_hash::Error::from)?
+            .unwrap_or_default(),
         Params::try_from(&known)?,
     );
     // The comparison takes as long whatever differs.
     Ok(digest(&argon2, password, salt)? == hash)
 }
 
-/// What glibc always maps by itself, and gives back to the system when it is dropped: more than 32 MiB. What is smaller stays in
-/// the heap for ever once it was used. Only what is written to counts as memory.
+/// What glibc always maps by itself, and gives back to the system when it is dropped: more than 32
+/// MiB. What is smaller stays in the heap for ever once it was used. Only what is written to counts
+/// as memory.
 const GIVEN_BACK: usize = (33 << 20) / size_of::<Block>();
 
 fn digest(argon2: &Argon2, password: &str, salt: Salt) -> Result<Output, PasswordError> {
@@ -177,11 +187,20 @@ mod tests {
     #[tokio::test]
     async fn a_hash_fits_its_password_only() {
         let (passwords, here) = (Passwords::new(1, 1).unwrap(), CancellationToken::new());
-        let hash = passwords.hash(&typed("correct horse"), &here).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let hash = passwords
+            .hash(&typed("correct horse"), &here)
+            .await
+            .unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let fit = async |text, known| passwords.verify(&typed(text), known, &here).await.unwrap();
         assert_eq!(fit("correct horse", Some(hash.clone())).await, Fit::Yes);
-        assert_eq!(fit("correct\u{a0}horse", Some(hash.clone())).await, Fit::Yes);
+        assert_eq!(
+            fit("correct\u{a0}horse", Some(hash.clone())).await,
+            Fit::Yes
+        );
         assert_eq!(fit("wrong horse", Some(hash)).await, Fit::No);
         assert_eq!(fit("a password that nobody has", None).await, Fit::No);
     }
@@ -227,7 +246,9 @@ mod tests {
                 .is_err()
         );
         left.cancel();
-        let told = tokio::time::timeout(Duration::from_secs(5), waits).await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(5), waits)
+            .await
+            .unwrap();
         assert!(matches!(told, Err(PasswordError::Left)));
         // One that is dropped gives its place back, too.
         let mut waits = Box::pin(passwords.hash(&password, &here));

@@ -10,7 +10,9 @@ pub enum PersonError {
     Name,
     #[error("password: 8 to 128 characters, without control characters")]
     Password,
-    #[error("password: this is one of the commonest, or your address or your name; choose another one")]
+    #[error(
+        "password: this is one of the commonest, or your address or your name; choose another one"
+    )]
     CommonPassword,
 }
 

@@ -58,7 +58,11 @@ pub enum Presented {
 impl RefreshToken {
     /// Out of random bits.
     pub fn new(session: SessionId, family: [u8; SECRET], own: [u8; SECRET]) -> Self {
-        Self { session, family, own }
+        Self {
+            session,
+            family,
+            own,
+        }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
@@ -79,7 +83,8 @@ impl RefreshToken {
     /// As its owner gets it.
     pub fn text(&self) -> String {
         let id = self.session.uuid();
-        URL_SAFE_NO_PAD.encode([id.as_bytes(), self.family.as_slice(), self.own.as_slice()].concat())
+        URL_SAFE_NO_PAD
+            .encode([id.as_bytes(), self.family.as_slice(), self.own.as_slice()].concat())
     }
 
     pub fn hashes(&self) -> Hashes {
@@ -96,7 +101,10 @@ impl RefreshToken {
         let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
         let mut own = [0; SECRET];
         own.copy_from_slice(hmac::sign(&key, &self.own).as_ref());
-        Self { own, ..self.clone() }
+        Self {
+            own,
+            ..self.clone()
+        }
     }
 }
 
@@ -121,7 +129,11 @@ mod tests {
     use super::*;
 
     fn token(family: u8, own: u8) -> RefreshToken {
-        RefreshToken::new(SessionId::from_uuid(Uuid::nil()), [family; SECRET], [own; SECRET])
+        RefreshToken::new(
+            SessionId::from_uuid(Uuid::nil()),
+            [family; SECRET],
+            [own; SECRET],
+        )
     }
 
     #[test]
@@ -158,7 +170,10 @@ mod tests {
             ..at_once
         };
         assert_eq!(one.presented_to(&after_the_second), Presented::Used);
-        assert_eq!(token(9, 2).hashes().presented_to(&at_once), Presented::Foreign);
+        assert_eq!(
+            token(9, 2).hashes().presented_to(&at_once),
+            Presented::Foreign
+        );
         assert_eq!(token(1, 9).hashes().presented_to(&at_once), Presented::Used);
     }
 

@@ -6,8 +6,8 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-/// Encrypts the private parts of token keys (AES-256-GCM), under a secret that the database does not have. What is encrypted
-/// is bound to the key's name: it does not open under another one.
+/// Encrypts the private parts of token keys (AES-256-GCM), under a secret that the database does
+/// not have. What is encrypted is bound to the key's name: it does not open under another one.
 pub struct Seal {
     current: LessSafeKey,
     /// Of the secret before, while it is being replaced.
@@ -83,7 +83,10 @@ mod tests {
             seal.open(kid, &sealed)
                 .map(|opened| (opened.private, opened.is_former))
         };
-        assert_eq!(open(&of("one", None), "kid"), Some((b"private".to_vec(), false)));
+        assert_eq!(
+            open(&of("one", None), "kid"),
+            Some((b"private".to_vec(), false))
+        );
         assert_eq!(
             open(&of("two", Some("one")), "kid"),
             Some((b"private".to_vec(), true))

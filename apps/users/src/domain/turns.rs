@@ -7,8 +7,9 @@ use std::{
 
 use kernel::{Class, Classify};
 
-/// Who may have a password hashed: so many at the same time for one account, so many for one network, and none for a network
-/// from which many failed. Of this process alone, and cheap: most of a flood ends here.
+/// Who may have a password hashed: so many at the same time for one account, so many for one
+/// network, and none for a network from which many failed. Of this process alone, and cheap: most
+/// of a flood ends here.
 pub struct Turns {
     state: Mutex<State>,
     at_once_per_network: u32,
@@ -69,7 +70,11 @@ impl Turns {
         })
     }
 
-    pub fn take(self: &Arc<Self>, account: &str, network: Option<IpAddr>) -> Result<Turn, TooManyAttempts> {
+    pub fn take(
+        self: &Arc<Self>,
+        account: &str,
+        network: Option<IpAddr>,
+    ) -> Result<Turn, TooManyAttempts> {
         let whose: Vec<_> = [Whose::Account(account.to_owned())]
             .into_iter()
             .chain(network.map(Whose::Network))
@@ -83,7 +88,11 @@ impl Turns {
                 Whose::Account(_) => AT_ONCE_PER_ACCOUNT,
                 Whose::Network(_) => self.at_once_per_network,
             };
-            if state.at_work.get(one).is_some_and(|at_work| *at_work >= at_once) {
+            if state
+                .at_work
+                .get(one)
+                .is_some_and(|at_work| *at_work >= at_once)
+            {
                 return Err(TooManyAttempts { seconds: 1 });
             }
         }
@@ -197,7 +206,10 @@ mod tests {
         let later = now + Duration::from_secs(refused.seconds.into());
         assert_eq!(state.check(HERE, later), Ok(()));
         state.fail(HERE, later);
-        assert!(state.check(HERE, later).is_err(), "one more, and it waits again");
+        assert!(
+            state.check(HERE, later).is_err(),
+            "one more, and it waits again"
+        );
     }
 
     #[test]

@@ -27,7 +27,11 @@ struct NewUser {
         pattern = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
     )]
     email: String,
-    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 8,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"
+    )]
     password: String,
     #[schema(example = "Ada Lovelace", min_length = 1, max_length = 100)]
     name: String,
@@ -87,7 +91,11 @@ pub async fn get_me(call: Call<State>) -> Responded {
 struct ProfileChange {
     #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
-    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
+    #[schema(
+        min_length = 8,
+        max_length = 128,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"
+    )]
     password: Option<String>,
     /// Needed with a new password.
     current_password: Option<String>,
@@ -143,8 +151,9 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
     .await
 }
 
-/// Leave the store: your account is closed, and what is available on it is paid out. Orders under way go on; money that
-/// comes back from them is paid out too. It needs a log-in of the last minutes.
+/// Leave the store: your account is closed, and what is available on it is paid out. Orders under
+/// way go on; money that comes back from them is paid out too. It needs a log-in of the last
+/// minutes.
 #[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = ["fresh log-in"])), responses((status = 204, description = "You are deleted")))]
 #[delete("/api/users/me")]
 pub async fn delete_me(call: Call<State>) -> Responded {
@@ -155,7 +164,9 @@ pub async fn delete_me(call: Call<State>) -> Responded {
         caller,
         preconditions,
     })
-    .run("users.delete_person", delete_person, |()| Answer::no_content())
+    .run("users.delete_person", delete_person, |()| {
+        Answer::no_content()
+    })
     .await
 }
 

@@ -45,7 +45,11 @@ pub async fn calling_locked<E>(tx: &mut Tx<'_>, caller: &Caller) -> Result<Perso
 where
     E: From<DbError> + From<AuthError>,
 {
-    let found = row_of!(caller).for_update().first(&mut **tx).await.optional();
+    let found = row_of!(caller)
+        .for_update()
+        .first(&mut **tx)
+        .await
+        .optional();
     Ok(found.map_err(DbError::from)?.ok_or(AuthError::Outdated)?)
 }
 

@@ -31,7 +31,8 @@ fn account(email: &str) -> Vec<u8> {
     Sha256::digest(email.as_bytes()).to_vec()
 }
 
-/// For how many seconds the account of this address waits, maybe 0, after failures; `None` without any.
+/// For how many seconds the account of this address waits, maybe 0, after failures; `None` without
+/// any.
 pub async fn wait(tx: &mut Tx<'_>, email: &str) -> Result<Option<u32>, DbError> {
     let query = sql_query(
         "SELECT ceil(greatest(0, extract(epoch FROM blocked_until - now())))::int AS wait
@@ -66,12 +67,14 @@ pub async fn add(tx: &mut Tx<'_>, email: &str) -> Result<i32, DbError> {
 
 /// One was right, or the account is no more.
 pub async fn forget(tx: &mut Tx<'_>, email: &str) -> Result<(), DbError> {
-    let query = sql_query("DELETE FROM login_failures WHERE account = $1").bind::<Binary, _>(account(email));
+    let query = sql_query("DELETE FROM login_failures WHERE account = $1")
+        .bind::<Binary, _>(account(email));
     cached(query).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Forgets up to `limit` failures that are a day old, or older than the newest `kept`; says how many.
+/// Forgets up to `limit` failures that are a day old, or older than the newest `kept`; says how
+/// many.
 pub async fn purge(tx: &mut Tx<'_>, kept: i64, limit: i64) -> Result<usize, DbError> {
     let purged = sql_query(
         "DELETE FROM login_failures WHERE account IN (

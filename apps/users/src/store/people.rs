@@ -126,7 +126,10 @@ pub async fn by_id(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbErro
 
 /// A person whose row is locked until the transaction ends.
 pub async fn locked(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbError> {
-    let found = users::table.find(id).select(Person::as_select()).for_update();
+    let found = users::table
+        .find(id)
+        .select(Person::as_select())
+        .for_update();
     Ok(found.first(&mut **tx).await.optional()?)
 }
 
@@ -138,7 +141,8 @@ pub async fn next_generation(tx: &mut Tx<'_>, id: UserId) -> Result<i64, DbError
     Ok(next.get_result(&mut **tx).await?)
 }
 
-/// Whose address this is. Where two have spellings of one address, from before they were compared, each is found by their own.
+/// Whose address this is. Where two have spellings of one address, from before they were compared,
+/// each is found by their own.
 pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Person>, DbError> {
     let is_spelt_so = users::email.eq(email.spelling());
     let found = users::table
@@ -149,7 +153,12 @@ pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Pers
 }
 
 /// Gives a person who is locked another role.
-pub async fn set_role(tx: &mut Tx<'_>, _: &Manager, id: UserId, role: Role) -> Result<Person, DbError> {
+pub async fn set_role(
+    tx: &mut Tx<'_>,
+    _: &Manager,
+    id: UserId,
+    role: Role,
+) -> Result<Person, DbError> {
     let changed = diesel::update(users::table.find(id))
         .set((
             users::role.eq(role.as_str()),
@@ -160,7 +169,12 @@ pub async fn set_role(tx: &mut Tx<'_>, _: &Manager, id: UserId, role: Role) -> R
 }
 
 /// Gives a person who is locked another status.
-pub async fn set_status(tx: &mut Tx<'_>, _: &Manager, id: UserId, status: Status) -> Result<Person, DbError> {
+pub async fn set_status(
+    tx: &mut Tx<'_>,
+    _: &Manager,
+    id: UserId,
+    status: Status,
+) -> Result<Person, DbError> {
     let changed = diesel::update(users::table.find(id))
         .set((
             users::status.eq(status.as_str()),
@@ -171,7 +185,12 @@ pub async fn set_status(tx: &mut Tx<'_>, _: &Manager, id: UserId, status: Status
 }
 
 /// Changes a person who is locked.
-pub async fn change(tx: &mut Tx<'_>, id: UserId, name: &str, password_hash: &str) -> Result<Person, DbError> {
+pub async fn change(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    name: &str,
+    password_hash: &str,
+) -> Result<Person, DbError> {
     let new = (
         users::name.eq(name),
         users::password_hash.eq(password_hash),
@@ -183,7 +202,8 @@ pub async fn change(tx: &mut Tx<'_>, id: UserId, name: &str, password_hash: &str
     Ok(changed.get_result(&mut **tx).await?)
 }
 
-/// Replaces a hash by another one of the same password, unless there is a new password by now. Nothing that shows is changed.
+/// Replaces a hash by another one of the same password, unless there is a new password by now.
+/// Nothing that shows is changed.
 pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Result<(), DbError> {
     diesel::update(users::table.find(id).filter(users::password_hash.eq(old)))
         .set(users::password_hash.eq(new))
@@ -194,7 +214,9 @@ pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Re
 
 /// Removes a person who is locked.
 pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), DbError> {
-    let deleted = diesel::delete(users::table.find(id)).execute(&mut **tx).await?;
+    let deleted = diesel::delete(users::table.find(id))
+        .execute(&mut **tx)
+        .await?;
     DbError::expect_rows("deleting a person", 1, deleted)
 }
 

@@ -57,7 +57,9 @@ pub async fn owner(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<UserId>, DbE
 
 /// A session that has not expired.
 pub async fn live(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, DbError> {
-    let found = sessions::table.find(id).filter(sessions::expires_at.gt(now));
+    let found = sessions::table
+        .find(id)
+        .filter(sessions::expires_at.gt(now));
     Ok(found
         .select(Session::as_select())
         .first(&mut **tx)
@@ -99,7 +101,11 @@ pub async fn end(tx: &mut Tx<'_>, id: SessionId) -> Result<(), DbError> {
 }
 
 /// Ends all sessions of a person but one; how many.
-pub async fn end_others(tx: &mut Tx<'_>, user_id: UserId, but: SessionId) -> Result<usize, DbError> {
+pub async fn end_others(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    but: SessionId,
+) -> Result<usize, DbError> {
     let others = sessions::table.filter(sessions::user_id.eq(user_id).and(sessions::id.ne(but)));
     Ok(diesel::delete(others).execute(&mut **tx).await?)
 }
@@ -119,7 +125,11 @@ pub async fn of_user(
     most: i64,
 ) -> Result<Vec<Session>, DbError> {
     let mut query = sessions::table
-        .filter(sessions::user_id.eq(user_id).and(sessions::expires_at.gt(now)))
+        .filter(
+            sessions::user_id
+                .eq(user_id)
+                .and(sessions::expires_at.gt(now)),
+        )
         .order(sessions::id.desc())
         .limit(most)
         .select(Session::as_select())

@@ -22,8 +22,12 @@ pub struct TokenKey {
 
 /// All keys, the newest first.
 pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<TokenKey>, DbError> {
-    let newest_first = token_keys::table.order((token_keys::created_at.desc(), token_keys::kid.desc()));
-    Ok(newest_first.select(TokenKey::as_select()).load(&mut **tx).await?)
+    let newest_first =
+        token_keys::table.order((token_keys::created_at.desc(), token_keys::kid.desc()));
+    Ok(newest_first
+        .select(TokenKey::as_select())
+        .load(&mut **tx)
+        .await?)
 }
 
 /// Keeps other replicas from changing the keys until the transaction ends; how many keys there are.

@@ -11,7 +11,8 @@ use kernel::UserId;
 
 use super::schema::users;
 
-/// People whose address was not prepared yet, and how they wrote it; the eldest first. One transaction at a time has them.
+/// People whose address was not prepared yet, and how they wrote it; the eldest first. One
+/// transaction at a time has them.
 pub async fn some(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(UserId, String)>, DbError> {
     sql_query("SELECT pg_advisory_xact_lock($1, $2)")
         .bind::<diesel::sql_types::Integer, _>(lock_class::USERS)
@@ -38,7 +39,10 @@ pub async fn taken(tx: &mut Tx<'_>, emails: &[String]) -> Result<BTreeSet<String
 }
 
 pub async fn save(tx: &mut Tx<'_>, people: &[(UserId, String)]) -> Result<usize, DbError> {
-    let (ids, prepared): (Vec<_>, Vec<_>) = people.iter().map(|(id, email)| (*id, email.as_str())).unzip();
+    let (ids, prepared): (Vec<_>, Vec<_>) = people
+        .iter()
+        .map(|(id, email)| (*id, email.as_str()))
+        .unzip();
     let query = sql_query(
         "UPDATE users SET email_prepared = new.prepared FROM unnest($1, $2) AS new (id, prepared)
          WHERE users.id = new.id AND email_prepared IS NULL",

@@ -36,7 +36,9 @@ impl Place {
         };
         Self {
             network,
-            user_agent: user_agent.map(visible).filter(|text| !text.trim().is_empty()),
+            user_agent: user_agent
+                .map(visible)
+                .filter(|text| !text.trim().is_empty()),
         }
     }
 }

@@ -114,9 +114,14 @@ impl Classify for ChangeError {
     }
 }
 
-/// Changes a name, a password, or both. Passwords are hashed between two transactions, because it takes long: what was
-/// proved of the password before is proved again if it is another one by then. Whatever else has changed meanwhile stays.
-pub async fn change_person(state: State, db: Db, wish: ChangePerson) -> Result<PersonView, ChangeError> {
+/// Changes a name, a password, or both. Passwords are hashed between two transactions, because it
+/// takes long: what was proved of the password before is proved again if it is another one by then.
+/// Whatever else has changed meanwhile stays.
+pub async fn change_person(
+    state: State,
+    db: Db,
+    wish: ChangePerson,
+) -> Result<PersonView, ChangeError> {
     loop {
         let person = db
             .transaction("users.view_me", async |tx| {
@@ -151,7 +156,8 @@ struct Hashes {
     new: String,
 }
 
-/// The person as they are now, or `None` if they have another password than the one that was proved.
+/// The person as they are now, or `None` if they have another password than the one that was
+/// proved.
 async fn store(
     tx: &mut Tx<'_>,
     wish: &ChangePerson,
@@ -181,8 +187,8 @@ async fn store(
     Ok(Some(people::change(tx, before.id, name, hash).await?))
 }
 
-/// Who guesses a password here is counted as one who guesses it to log in. `allowed` says whether a change may be made at all,
-/// so that nothing is hashed in vain.
+/// Who guesses a password here is counted as one who guesses it to log in. `allowed` says whether a
+/// change may be made at all, so that nothing is hashed in vain.
 async fn new_hash(
     state: &State,
     db: &Db,

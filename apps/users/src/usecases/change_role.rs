@@ -17,7 +17,11 @@ pub struct ChangeRole {
 
 /// Gives a person another role, as long as there is a manager. Their sessions go on, with tokens
 /// that say the new one.
-pub async fn change_role(tx: &mut Tx<'_>, _: &State, change: &ChangeRole) -> Result<PersonView, ChangeError> {
+pub async fn change_role(
+    tx: &mut Tx<'_>,
+    _: &State,
+    change: &ChangeRole,
+) -> Result<PersonView, ChangeError> {
     let managers = people::lock_roles(tx).await?;
     let by = calling_manager::<ChangeError>(tx, &change.caller).await?;
     let before = people::locked(tx, change.user_id)

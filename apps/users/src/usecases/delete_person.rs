@@ -58,7 +58,11 @@ pub struct DeletePerson {
 
 /// Deletes the caller with all that is kept of them here, but for the last manager; billing hears
 /// of it and closes the account. Once more changes nothing.
-pub async fn delete_person(tx: &mut Tx<'_>, _: &State, wish: &DeletePerson) -> Result<(), DeleteError> {
+pub async fn delete_person(
+    tx: &mut Tx<'_>,
+    _: &State,
+    wish: &DeletePerson,
+) -> Result<(), DeleteError> {
     let id = wish.caller.user_id;
     let managers = people::lock_roles(tx).await?;
     if people::by_id(tx, id).await?.is_none() {

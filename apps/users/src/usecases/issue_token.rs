@@ -68,7 +68,8 @@ impl TokenIssuer {
         })
     }
 
-    /// Lets keys come and go until `stop`. Every replica does so, and takes what another one has made.
+    /// Lets keys come and go until `stop`. Every replica does so, and takes what another one has
+    /// made.
     pub async fn keep_rotating(&self, db: &Db, stop: CancellationToken) {
         while stop
             .run_until_cancelled(tokio::time::sleep(self.policy.look_every()))
@@ -76,9 +77,14 @@ impl TokenIssuer {
             .is_some()
         {
             match rotate(db, &self.policy, &self.seal, &self.clock).await {
-                Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys),
+                Ok(keys) => {
+                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                }
                 Err(error) => {
-                    tracing::warn!(error = cause_chain(&error), "token keys cannot be looked after");
+                    tracing::warn!(
+                        error = cause_chain(&error),
+                        "token keys cannot be looked after"
+                    );
                 }
             }
         }
@@ -112,12 +118,15 @@ impl TokenIssuer {
     }
 
     fn keys(&self) -> Arc<Keys> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
-/// For how long a key in plain goes on signing once there is one that is encrypted: replicas of the version before cannot read
-/// that one, and have to be gone by then.
+/// For how long a key in plain goes on signing once there is one that is encrypted: replicas of the
+/// version before cannot read that one, and have to be gone by then.
 const PLAIN_STAYS: TimeDelta = TimeDelta::hours(24);
 
 /// Why there are no keys to sign by.
@@ -137,29 +146,38 @@ enum KeysError {
     Db(#[from] DbError),
 }
 
-/// Adds a key when one is due, removes those that are over, encrypts those anew that are under the secret before, and loads
-/// them. Nothing is changed with a secret that does not open them.
-async fn rotate(db: &Db, policy: &KeyPolicy, seal: &Seal, clock: &Clock) -> Result<Keys, KeysError> {
+/// Adds a key when one is due, removes those that are over, encrypts those anew that are under the
+/// secret before, and loads them. Nothing is changed with a secret that does not open them.
+async fn rotate(
+    db: &Db,
+    policy: &KeyPolicy,
+    seal: &Seal,
+    clock: &Clock,
+) -> Result<Keys, KeysError> {
     let now = clock.now();
     let fresh = generate(seal, now)?;
     let keys = db
-        .transaction("users.token_keys", async |tx| -> Result<Vec<Usable>, KeysError> {
-            let mut keys = opened(token_keys::all(tx).await?, seal)?;
-            if let Some(due) = due(&keys, policy, now) {
-                come_and_go(tx, due, keys.len(), &fresh).await?;
-                keys = opened(token_keys::all(tx).await?, seal)?;
-            }
-            for key in keys.iter().filter(|key| key.is_former) {
-                let sealed = seal.seal(&key.stored.kid, &key.private);
-                token_keys::seal(tx, &key.stored.kid, &sealed.map_err(|_| KeysError::Random)?).await?;
-            }
-            let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
-            let signs = &keys[plan.signs].stored;
-            if !signs.signs {
-                token_keys::note_that_it_signs(tx, &signs.kid).await?;
-            }
-            Ok(keys)
-        })
+        .transaction(
+            "users.token_keys",
+            async |tx| -> Result<Vec<Usable>, KeysError> {
+                let mut keys = opened(token_keys::all(tx).await?, seal)?;
+                if let Some(due) = due(&keys, policy, now) {
+                    come_and_go(tx, due, keys.len(), &fresh).await?;
+                    keys = opened(token_keys::all(tx).await?, seal)?;
+                }
+                for key in keys.iter().filter(|key| key.is_former) {
+                    let sealed = seal.seal(&key.stored.kid, &key.private);
+                    token_keys::seal(tx, &key.stored.kid, &sealed.map_err(|_| KeysError::Random)?)
+                        .await?;
+                }
+                let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
+                let signs = &keys[plan.signs].stored;
+                if !signs.signs {
+                    token_keys::note_that_it_signs(tx, &signs.kid).await?;
+                }
+                Ok(keys)
+            },
+        )
         .await?;
     let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
     let signs = &keys[plan.signs];
@@ -222,12 +240,20 @@ fn due(keys: &[Usable], policy: &KeyPolicy, now: DateTime<Utc>) -> Option<Due> {
         Some(plan) => plan.is_new_one_due.then_some(now),
     };
     let over = plan.map(|plan| plan.over).unwrap_or_default();
-    let over: Vec<String> = over.iter().map(|key| keys[*key].stored.kid.clone()).collect();
+    let over: Vec<String> = over
+        .iter()
+        .map(|key| keys[*key].stored.kid.clone())
+        .collect();
     (fresh.is_some() || !over.is_empty()).then_some(Due { fresh, over })
 }
 
 /// Lets keys come and go, unless another replica was faster than this one, which has seen so many.
-async fn come_and_go(tx: &mut Tx<'_>, due: Due, seen: usize, fresh: &TokenKey) -> Result<(), DbError> {
+async fn come_and_go(
+    tx: &mut Tx<'_>,
+    due: Due,
+    seen: usize,
+    fresh: &TokenKey,
+) -> Result<(), DbError> {
     if token_keys::lock(tx).await? != seen {
         return Ok(());
     }

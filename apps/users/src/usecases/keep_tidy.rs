@@ -37,8 +37,10 @@ async fn purge(db: &Db) -> Result<(), DbError> {
     loop {
         let purged = db
             .transaction("users.purge", async |tx| -> Result<usize, DbError> {
-                Ok(login_failures::purge(tx, login_failures::KEPT, BATCH).await?
-                    + sessions::purge(tx, BATCH).await?)
+                Ok(
+                    login_failures::purge(tx, login_failures::KEPT, BATCH).await?
+                        + sessions::purge(tx, BATCH).await?,
+                )
             })
             .await?;
         if purged == 0 {

@@ -61,5 +61,7 @@ pub async fn list_sessions(
         user_agent: row.user_agent,
     };
     let views = rows.into_iter().map(view).collect();
-    Ok(Page::cut(views, list.limit, |last: &OpenSessionView| last.id))
+    Ok(Page::cut(views, list.limit, |last: &OpenSessionView| {
+        last.id
+    }))
 }

@@ -99,7 +99,10 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
             .await?;
         let known = person.as_ref().map(|person| person.password_hash.clone());
         let account = person.as_ref().map(|person| person.id);
-        let fit = state.passwords.verify(&who.password, known, &who.left).await?;
+        let fit = state
+            .passwords
+            .verify(&who.password, known, &who.left)
+            .await?;
         let Some(person) = person.filter(|_| fit != Fit::No) else {
             turn.failed();
             failed(&db, email.key(), account, who.trail, &LogInError::Wrong).await?;
@@ -128,7 +131,8 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
                 if has_failed {
                     login_failures::forget(tx, email.key()).await?;
                 }
-                let session = begin_session(tx, &person, &token, &who.place, state.session_life).await?;
+                let session =
+                    begin_session(tx, &person, &token, &who.place, state.session_life).await?;
                 trail.done(tx);
                 Ok(Some((person, session)))
             })
@@ -139,10 +143,12 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
     }
 }
 
-/// After so many failures in a row, and each time after as many more, a password may be being guessed.
+/// After so many failures in a row, and each time after as many more, a password may be being
+/// guessed.
 const GUESSED: i32 = 10;
 
-/// Counts that a password of the account with this address was wrong, and tells of it; `account` is `None` if there is none.
+/// Counts that a password of the account with this address was wrong, and tells of it; `account` is
+/// `None` if there is none.
 pub async fn failed(
     db: &Db,
     email: &str,
@@ -165,7 +171,8 @@ pub async fn failed(
     .await
 }
 
-/// Whether log-ins to an account have failed, be there one or not; an error while it waits for so many.
+/// Whether log-ins to an account have failed, be there one or not; an error while it waits for so
+/// many.
 pub async fn may_try<E>(tx: &mut Tx<'_>, email: &str) -> Result<bool, E>
 where
     E: From<DbError> + From<TooManyAttempts>,

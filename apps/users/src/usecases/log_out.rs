@@ -47,7 +47,11 @@ pub async fn log_out(tx: &mut Tx<'_>, _: &State, caller: &Caller) -> Result<(), 
 }
 
 /// Ends all sessions of the caller but this one, which goes on by its refresh token.
-pub async fn log_out_elsewhere(tx: &mut Tx<'_>, _: &State, caller: &Caller) -> Result<(), LogOutError> {
+pub async fn log_out_elsewhere(
+    tx: &mut Tx<'_>,
+    _: &State,
+    caller: &Caller,
+) -> Result<(), LogOutError> {
     calling_locked::<LogOutError>(tx, caller).await?;
     if sessions::end_others(tx, caller.user_id, caller.session).await? > 0 {
         void_tokens::<LogOutError>(tx, caller.user_id).await?;

@@ -19,8 +19,9 @@ use crate::{
     store::{first_passwords, people},
 };
 
-/// Makes the manager of the settings if there is none, once: a password that was seen at a start, whether it made a manager or
-/// was there beside one, makes none again. It is in the settings for all time, and may be known by then.
+/// Makes the manager of the settings if there is none, once: a password that was seen at a start,
+/// whether it made a manager or was there beside one, makes none again. It is in the settings for
+/// all time, and may be known by then.
 pub async fn make_first_manager(
     db: &Db,
     passwords: &Arc<Passwords>,
@@ -32,7 +33,10 @@ pub async fn make_first_manager(
         .transaction(
             "users.has_manager",
             async |tx| -> Result<(bool, Vec<String>), DbError> {
-                Ok((people::has_manager(tx).await?, first_passwords::all(tx).await?))
+                Ok((
+                    people::has_manager(tx).await?,
+                    first_passwords::all(tx).await?,
+                ))
             },
         )
         .await?;
@@ -67,7 +71,8 @@ pub async fn make_first_manager(
     match made {
         Ok(Some(person)) => tracing::info!(user = %person.id, "made the first manager"),
         Ok(None) => {}
-        // The address is a customer's, who must not become a manager unasked. The password is not used up.
+        // The address is a customer's, who must not become a manager unasked. The password is not
+        // used up.
         Err(RegisterError::EmailTaken) => tracing::warn!(
             "there is no manager, and the address of FIRST_MANAGER_EMAIL is a customer's: set another one, and start again"
         ),
@@ -76,7 +81,12 @@ pub async fn make_first_manager(
     Ok(())
 }
 
-fn first_manager(email: &str, password: &Secret, hash: String, trail: Trail) -> anyhow::Result<Register> {
+fn first_manager(
+    email: &str,
+    password: &Secret,
+    hash: String,
+    trail: Trail,
+) -> anyhow::Result<Register> {
     let email = Email::parse(email).context("FIRST_MANAGER_EMAIL")?;
     let name = "First manager".to_owned();
     Password::parse(password.expose())

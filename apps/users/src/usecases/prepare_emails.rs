@@ -35,7 +35,8 @@ fn prepared(email: &str) -> String {
     Email::parse(email).map_or_else(|_| email.to_owned(), |email| email.as_str().to_owned())
 }
 
-/// The first has the address. Who has another spelling of it is found by that alone, as before; their id is no address.
+/// The first has the address. Who has another spelling of it is found by that alone, as before;
+/// their id is no address.
 fn given(
     people: Vec<(UserId, String)>,
     wanted: Vec<String>,

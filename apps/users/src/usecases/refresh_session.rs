@@ -73,7 +73,11 @@ struct GoesOn {
 
 /// New tokens for who has the session's refresh token, which takes effect once. Its second use ends
 /// the session, in a transaction that commits although the answer is a refusal.
-pub async fn refresh_session(state: State, db: Db, wish: Refresh) -> Result<SessionView, RefreshError> {
+pub async fn refresh_session(
+    state: State,
+    db: Db,
+    wish: Refresh,
+) -> Result<SessionView, RefreshError> {
     let token = wish.token.ok_or(RefreshError::Invalid)?;
     let salt = random()?;
     let goes_on = db
@@ -102,7 +106,8 @@ async fn turn(
         return Ok(Err(RefreshError::Invalid));
     };
     let person = people::locked(tx, owner).await?;
-    let (Some(person), Some(mut session)) = (person, sessions::live(tx, token.session()).await?) else {
+    let (Some(person), Some(mut session)) = (person, sessions::live(tx, token.session()).await?)
+    else {
         return Ok(Err(RefreshError::Invalid));
     };
     let (now, hashes) = (tx.now().await?, token.hashes());
@@ -114,7 +119,9 @@ async fn turn(
     });
     let is_over = state.session_life.end(session.authenticated_at, now) <= now;
     let next = match (presented, &session.salt) {
-        _ if is_over || person.status == Status::Suspended => return Ok(Err(RefreshError::Invalid)),
+        _ if is_over || person.status == Status::Suspended => {
+            return Ok(Err(RefreshError::Invalid));
+        }
         (Presented::Foreign, _) => return Ok(Err(RefreshError::Invalid)),
         (Presented::Again, Some(salt)) => token.next(salt),
         (Presented::Current, _) => {

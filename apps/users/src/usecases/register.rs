@@ -15,7 +15,8 @@ use crate::{
 pub struct Register {
     pub email: Email,
     pub name: String,
-    /// In PHC form. Hashing takes long, so it is done before the transaction; `None` for a retry, whose answer is known.
+    /// In PHC form. Hashing takes long, so it is done before the transaction; `None` for a retry,
+    /// whose answer is known.
     pub password_hash: Option<String>,
     pub role: Role,
     pub trail: Trail,
@@ -61,7 +62,8 @@ pub struct Asked {
     pub keep_hours: u32,
 }
 
-/// Whether this is no retry; an error if the address is taken. Cheaper than to hash a password first.
+/// Whether this is no retry; an error if the address is taken. Cheaper than to hash a password
+/// first.
 pub async fn is_new(tx: &mut Tx<'_>, _: &State, asked: &Asked) -> Result<bool, RegisterError> {
     if idempotency::is_used(tx, &asked.owner, &asked.key, asked.keep_hours).await? {
         return Ok(false);
@@ -72,7 +74,11 @@ pub async fn is_new(tx: &mut Tx<'_>, _: &State, asked: &Asked) -> Result<bool, R
     Ok(true)
 }
 
-pub async fn register(tx: &mut Tx<'_>, _: &State, new: &Register) -> Result<PersonView, RegisterError> {
+pub async fn register(
+    tx: &mut Tx<'_>,
+    _: &State,
+    new: &Register,
+) -> Result<PersonView, RegisterError> {
     add(tx, new).await
 }
 

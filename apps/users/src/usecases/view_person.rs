@@ -76,7 +76,11 @@ impl From<Person> for PersonView {
 }
 
 /// The caller.
-pub async fn view_me(tx: &mut Tx<'_>, _: &State, caller: &Caller) -> Result<PersonView, PersonNotThere> {
+pub async fn view_me(
+    tx: &mut Tx<'_>,
+    _: &State,
+    caller: &Caller,
+) -> Result<PersonView, PersonNotThere> {
     let person: Person = calling::<PersonNotThere>(tx, caller).await?;
     Ok(person.into())
 }

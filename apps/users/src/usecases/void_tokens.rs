@@ -12,6 +12,12 @@ where
     E: From<DbError> + From<PublishError>,
 {
     let generation = people::next_generation(tx, user_id).await?;
-    outbox::publish(tx, &TokensVoid { user_id, generation })?;
+    outbox::publish(
+        tx,
+        &TokensVoid {
+            user_id,
+            generation,
+        },
+    )?;
     Ok(())
 }

@@ -39,7 +39,8 @@ async fn a_first_password_is_used_once() {
     users.stop().await;
 }
 
-/// It stands in the settings of a store that has a manager: also in that of one who came from the version before.
+/// It stands in the settings of a store that has a manager: also in that of one who came from the
+/// version before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_password_that_was_seen_beside_a_manager_is_used_up() {
     let mut users = Fixture::new().await;
@@ -61,7 +62,9 @@ async fn a_first_password_must_be_one_that_a_person_may_choose() {
         ("password1", "one of the commonest"),
         (MANAGER, "one of the commonest, or your address"),
     ] {
-        let refused = users.try_set(&format!("--first-manager-password={wrong}")).await;
+        let refused = users
+            .try_set(&format!("--first-manager-password={wrong}"))
+            .await;
         let said = format!("{:#}", refused.unwrap_err());
         assert!(
             said.contains("FIRST_MANAGER_PASSWORD") && said.contains(why),
@@ -75,7 +78,8 @@ async fn a_first_password_must_be_one_that_a_person_may_choose() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passwords_that_everybody_guesses_are_refused_when_they_are_set_and_not_when_they_are_used() {
+async fn passwords_that_everybody_guesses_are_refused_when_they_are_set_and_not_when_they_are_used()
+{
     let users = Fixture::new().await;
     let ada = "ada.lovelace@example.org";
     let refusals = ["password", "12345678", "Iloveyou1", ada, "Ada.Lovelace"];
@@ -84,7 +88,10 @@ async fn passwords_that_everybody_guesses_are_refused_when_they_are_set_and_not_
         let answer = users.register(ada, common).await;
         assert_eq!((answer.status, answer.code()), refused, "{common}");
     }
-    assert_eq!(users.register(ada, PASSWORD).await.status, StatusCode::CREATED);
+    assert_eq!(
+        users.register(ada, PASSWORD).await.status,
+        StatusCode::CREATED
+    );
     let token = users.token(ada, PASSWORD).await;
     let change = async |body| {
         let answer = users

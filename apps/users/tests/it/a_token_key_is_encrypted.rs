@@ -19,20 +19,29 @@ async fn keys(users: &Fixture) -> Vec<(String, Vec<u8>, bool)> {
 }
 
 async fn shown(users: &Fixture) -> Vec<String> {
-    let jwks = users.send(Method::GET, "/.well-known/jwks.json", None, &[]).await;
+    let jwks = users
+        .send(Method::GET, "/.well-known/jwks.json", None, &[])
+        .await;
     let keys = jwks.body["keys"].as_array().unwrap().iter();
-    keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The name of the key that signed a token.
 fn signer(token: &str) -> String {
-    let header = token.trim_start_matches("Bearer ").split('.').next().unwrap();
+    let header = token
+        .trim_start_matches("Bearer ")
+        .split('.')
+        .next()
+        .unwrap();
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
     header["kid"].as_str().unwrap().to_owned()
 }
 
 async fn opens(users: &Fixture, token: &str) -> bool {
-    let me = users.send_as(token, Method::GET, "/api/users/me", None).await;
+    let me = users
+        .send_as(token, Method::GET, "/api/users/me", None)
+        .await;
     me.status == StatusCode::OK
 }
 
@@ -45,7 +54,8 @@ async fn as_of_the_version_before(users: &Fixture) -> String {
     let sql = users.sql().await;
     sql.batch_execute("DELETE FROM token_keys").await.unwrap();
     // All that the version before says.
-    let add = "INSERT INTO token_keys (kid, private, public, created_at) VALUES ($1, $2, $3, now())";
+    let add =
+        "INSERT INTO token_keys (kid, private, public, created_at) VALUES ($1, $2, $3, now())";
     let written = sql.execute(add, &[&kid, &private.as_ref(), &public]).await;
     assert_eq!(written.unwrap(), 1);
     kid
@@ -67,13 +77,22 @@ async fn a_key_lies_in_the_database_encrypted_only() {
 async fn with_a_wrong_secret_users_does_not_start_and_says_what_to_do() {
     let mut users = Fixture::new().await;
     let before = keys(&users).await;
-    let refused = users.try_set("--token-key-secret=another").await.unwrap_err();
+    let refused = users
+        .try_set("--token-key-secret=another")
+        .await
+        .unwrap_err();
     let said = format!("{refused:#}");
-    for part in ["TOKEN_KEY_SECRET_BEFORE", &before[0].0, "cargo tovar keys revoke"] {
+    for part in [
+        "TOKEN_KEY_SECRET_BEFORE",
+        &before[0].0,
+        "cargo tovar keys revoke",
+    ] {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(keys(&users).await, before, "nothing was changed");
-    users.set(&format!("--token-key-secret={TOKEN_KEY_SECRET}")).await;
+    users
+        .set(&format!("--token-key-secret={TOKEN_KEY_SECRET}"))
+        .await;
     users.stop().await;
 }
 
@@ -87,14 +106,18 @@ async fn the_secret_is_replaced_and_nobody_is_logged_out() {
         .unwrap();
     users.set("--token-key-secret=the next one").await;
     assert!(opens(&users, &token).await);
-    assert_eq!(signer(&users.token(MANAGER, PASSWORD).await), signer(&token));
+    assert_eq!(
+        signer(&users.token(MANAGER, PASSWORD).await),
+        signer(&token)
+    );
     // From then on the one before is of no use.
     users.set("--token-key-secret-before=forgotten").await;
     assert!(opens(&users, &token).await);
     users.stop().await;
 }
 
-/// Replicas of the version before know the key in plain only. It signs for as long as they may be there, and is over then.
+/// Replicas of the version before know the key in plain only. It signs for as long as they may be
+/// there, and is over then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_plain_is_followed_by_an_encrypted_one_and_nobody_is_logged_out() {
     let mut users = Fixture::new().await;

@@ -27,7 +27,12 @@ async fn spellings_of_an_address_are_one_account_in_every_locale() {
     {
         let users = Fixture::with(locale, &[]).await;
         let first = users.register("ÄDA@Example.org", PASSWORD).await;
-        assert_eq!(first.status, StatusCode::CREATED, "{locale}: {:?}", first.body);
+        assert_eq!(
+            first.status,
+            StatusCode::CREATED,
+            "{locale}: {:?}",
+            first.body
+        );
         assert_eq!(first.body["email"], "äda@example.org");
         for spelling in [
             "äda@example.org",
@@ -43,7 +48,12 @@ async fn spellings_of_an_address_are_one_account_in_every_locale() {
             users.token(spelling, PASSWORD).await;
         }
         let other = users.register("ada@example.org", PASSWORD).await;
-        assert_eq!(other.status, StatusCode::CREATED, "{locale}: {:?}", other.body);
+        assert_eq!(
+            other.status,
+            StatusCode::CREATED,
+            "{locale}: {:?}",
+            other.body
+        );
         for strange in [
             "İSTANBUL@example.org",
             "ΟΔΥΣΣΕΎΣ@example.org",
@@ -83,7 +93,9 @@ async fn who_registered_before_addresses_were_prepared_gets_in_as_before() {
             ("☺@Example.org", "☺@example.org"),
         ] {
             let token = users.token(typed, PASSWORD).await;
-            let me = users.send_as(&token, Method::GET, "/api/users/me", None).await;
+            let me = users
+                .send_as(&token, Method::GET, "/api/users/me", None)
+                .await;
             assert_eq!(me.body["email"], found, "{typed}");
         }
         users.restart().await;
@@ -118,7 +130,11 @@ async fn the_version_before_works_beside_this_one() {
         ("Äda@example.org", 1),
         ("bob@example.org", 0),
     ] {
-        assert_eq!(sql.execute(before, &[&email]).await.unwrap(), added, "{email}");
+        assert_eq!(
+            sql.execute(before, &[&email]).await.unwrap(),
+            added,
+            "{email}"
+        );
     }
     assert_eq!(
         users.register("Bob@example.org", PASSWORD).await.code(),
@@ -142,7 +158,9 @@ async fn the_version_before_works_beside_this_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_the_same_on_every_keyboard() {
     let users = Fixture::new().await;
-    users.register("ada@example.org", "correct ho\u{308}rse").await;
+    users
+        .register("ada@example.org", "correct ho\u{308}rse")
+        .await;
     for spelling in [
         "correct hörse",
         "correct\u{a0}hörse",
@@ -151,7 +169,10 @@ async fn a_password_is_the_same_on_every_keyboard() {
         users.token("ada@example.org", spelling).await;
     }
     assert_eq!(
-        users.log_in("ada@example.org", "Correct hörse").await.code(),
+        users
+            .log_in("ada@example.org", "Correct hörse")
+            .await
+            .code(),
         "wrong_credentials"
     );
     let controlled = users.register("bob@example.org", "correct\u{7}horse").await;
@@ -167,7 +188,10 @@ async fn a_password_that_was_hashed_as_it_was_typed_goes_on_working() {
     let sql = users.sql().await;
     users.has_password("ada@example.org", typed).await;
     assert_eq!(
-        users.log_in("ada@example.org", "correct hörse").await.code(),
+        users
+            .log_in("ada@example.org", "correct hörse")
+            .await
+            .code(),
         "wrong_credentials"
     );
     users.token("ada@example.org", typed).await;
@@ -175,7 +199,10 @@ async fn a_password_that_was_hashed_as_it_was_typed_goes_on_working() {
     users.token("ada@example.org", "correct hörse").await;
     users.token("ada@example.org", typed).await;
     let version = sql
-        .query_one("SELECT version FROM users WHERE email = 'ada@example.org'", &[])
+        .query_one(
+            "SELECT version FROM users WHERE email = 'ada@example.org'",
+            &[],
+        )
         .await
         .unwrap();
     assert_eq!(version.get::<_, i64>(0), 1, "what shows is as it was");

@@ -21,7 +21,8 @@ static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 
 /// The server that all tests share.
 pub async fn server() -> &'static Postgres {
-    let start = async || Postgres::start(Means::detect().await?, PostgresOptions::default(), &|_| {}).await;
+    let start =
+        async || Postgres::start(Means::detect().await?, PostgresOptions::default(), &|_| {}).await;
     SERVER.get_or_try_init(start).await.unwrap()
 }
 
@@ -81,7 +82,11 @@ impl Fixture {
     /// In a database of this locale, with these settings.
     pub async fn with(locale: &str, settings: &[&str]) -> Self {
         let name = format!("users-{}", Uuid::new_v4().simple());
-        let database = server().await.create_database_with(&name, locale).await.unwrap();
+        let database = server()
+            .await
+            .create_database_with(&name, locale)
+            .await
+            .unwrap();
         Self::on(database, settings).await
     }
 
@@ -147,7 +152,8 @@ impl Fixture {
     }
 
     pub async fn try_set(&mut self, setting: &str) -> anyhow::Result<()> {
-        self.settings.retain(|before| name_of(before) != name_of(setting));
+        self.settings
+            .retain(|before| name_of(before) != name_of(setting));
         self.settings.push(setting.to_owned());
         self.try_restart().await
     }
@@ -163,7 +169,11 @@ impl Fixture {
     pub async fn has_password(&self, email: &str, password: &str) {
         let set = "UPDATE users SET password_hash = $1 WHERE email = $2";
         let hash = argon2_of(password);
-        self.sql().await.execute(set, &[&hash, &email]).await.unwrap();
+        self.sql()
+            .await
+            .execute(set, &[&hash, &email])
+            .await
+            .unwrap();
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -177,7 +187,9 @@ impl Fixture {
     }
 
     pub async fn sql(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(&self.database, NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&self.database, NoTls)
+            .await
+            .unwrap();
         tokio::spawn(connection);
         client
     }
@@ -197,7 +209,8 @@ impl Fixture {
         if let Some(body) = body {
             request = request.json(body);
         }
-        // A flood may be more connections than the system takes at once, or than a busy machine reads in time.
+        // A flood may be more connections than the system takes at once, or than a busy machine
+        // reads in time.
         let mut tries = 0;
         let response = loop {
             match request.try_clone().unwrap().send().await {
@@ -256,7 +269,9 @@ impl Fixture {
 
     /// The id of one who is logged in.
     pub async fn id_of(&self, token: &str) -> String {
-        let me = self.send_as(token, Method::GET, "/api/users/me", None).await;
+        let me = self
+            .send_as(token, Method::GET, "/api/users/me", None)
+            .await;
         me.body["id"].as_str().unwrap().to_owned()
     }
 
@@ -276,8 +291,15 @@ impl Fixture {
     }
 
     /// As one who is logged in.
-    pub async fn send_as(&self, token: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        self.send(method, path, body, &[("Authorization", token)]).await
+    pub async fn send_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        self.send(method, path, body, &[("Authorization", token)])
+            .await
     }
 
     pub async fn stop(mut self) {

@@ -12,7 +12,10 @@ const BOB: &str = "bob@example.org";
 async fn people(settings: &[&str]) -> Fixture {
     let users = Fixture::with("", settings).await;
     for email in [ADA, BOB] {
-        assert_eq!(users.register(email, PASSWORD).await.status, StatusCode::CREATED);
+        assert_eq!(
+            users.register(email, PASSWORD).await.status,
+            StatusCode::CREATED
+        );
     }
     users
 }
@@ -38,7 +41,10 @@ async fn an_account_waits_longer_after_each_failure_whether_it_is_there_or_not()
     for email in [ADA, "unknown@example.org"] {
         let (failed, limited) = fail(&users, email).await;
         assert_eq!(limited.code(), "too_many_attempts");
-        assert!((1..=5).contains(&limited.retry_after.unwrap()), "{limited:?}");
+        assert!(
+            (1..=5).contains(&limited.retry_after.unwrap()),
+            "{limited:?}"
+        );
         told.push(failed);
     }
     assert_eq!(told[0], told[1], "it is not told who is a customer");
@@ -47,7 +53,9 @@ async fn an_account_waits_longer_after_each_failure_whether_it_is_there_or_not()
         .await
         .unwrap();
     // Also with the right password, in any spelling, from anywhere.
-    let right = users.log_in_from("10.2.0.1", "ADA@example.org", PASSWORD).await;
+    let right = users
+        .log_in_from("10.2.0.1", "ADA@example.org", PASSWORD)
+        .await;
     assert_eq!(right.code(), "too_many_attempts");
     users.token(BOB, PASSWORD).await;
 
@@ -55,7 +63,10 @@ async fn an_account_waits_longer_after_each_failure_whether_it_is_there_or_not()
         sql.batch_execute("UPDATE login_failures SET blocked_until = now()")
             .await
             .unwrap();
-        assert_eq!(users.log_in(ADA, "a guess").await.code(), "wrong_credentials");
+        assert_eq!(
+            users.log_in(ADA, "a guess").await.code(),
+            "wrong_credentials"
+        );
         let told = users.log_in(ADA, PASSWORD).await.retry_after.unwrap();
         assert!((wait - 5..=wait).contains(&told), "{told} of {wait}");
     }
@@ -71,7 +82,10 @@ async fn a_restart_forgets_no_failure_and_a_right_log_in_all() {
         .await
         .unwrap();
     users.restart().await;
-    assert_eq!(users.log_in(ADA, PASSWORD).await.code(), "too_many_attempts");
+    assert_eq!(
+        users.log_in(ADA, PASSWORD).await.code(),
+        "too_many_attempts"
+    );
     sql.batch_execute("UPDATE login_failures SET blocked_until = now()")
         .await
         .unwrap();
@@ -107,7 +121,10 @@ async fn who_guesses_the_current_password_is_limited_too() {
     );
     assert!(answer.retry_after.is_some());
     assert_eq!(change(PASSWORD).await.code(), "too_many_attempts");
-    assert_eq!(users.log_in(ADA, PASSWORD).await.code(), "too_many_attempts");
+    assert_eq!(
+        users.log_in(ADA, PASSWORD).await.code(),
+        "too_many_attempts"
+    );
     let name = users
         .send_as(
             &token,
@@ -116,7 +133,11 @@ async fn who_guesses_the_current_password_is_limited_too() {
             Some(&json!({ "name": "Ada L." })),
         )
         .await;
-    assert_eq!(name.status, StatusCode::OK, "what needs no password goes on");
+    assert_eq!(
+        name.status,
+        StatusCode::OK,
+        "what needs no password goes on"
+    );
     users.stop().await;
 }
 
@@ -151,7 +172,8 @@ async fn a_flood_of_wrong_log_ins_does_not_make_a_right_one_wait() {
     let floods: [&dyn Fn(usize) -> (String, String); 3] = [
         // To one account, from everywhere.
         &|n| (format!("10.{}.{}.1", n / 250, n % 250), ADA.to_owned()),
-        // To every account, from one address, and from a network that has more of them than it has accounts.
+        // To every account, from one address, and from a network that has more of them than it has
+        // accounts.
         &|n| ("10.3.0.1".to_owned(), format!("{n}@example.org")),
         &|n| (format!("2001:db8:1:2::{n:x}"), format!("{n}@example.com")),
     ];
@@ -165,7 +187,11 @@ async fn a_flood_of_wrong_log_ins_does_not_make_a_right_one_wait() {
         let (hashed, refused): (Vec<_>, Vec<_>) = flood
             .iter()
             .partition(|answer| answer.status == StatusCode::UNAUTHORIZED);
-        assert!(hashed.len() < 120, "flood {number}: {} hashed", hashed.len());
+        assert!(
+            hashed.len() < 120,
+            "flood {number}: {} hashed",
+            hashed.len()
+        );
         assert!(!refused.is_empty());
         for refused in refused {
             assert_eq!(
@@ -185,7 +211,11 @@ async fn who_finds_no_place_to_wait_is_told_so_at_once() {
         let users = &users;
         async move {
             users
-                .log_in_from(&format!("10.4.{n}.1"), &format!("{n}@example.org"), "a guess")
+                .log_in_from(
+                    &format!("10.4.{n}.1"),
+                    &format!("{n}@example.org"),
+                    "a guess",
+                )
                 .await
         }
     }))
@@ -196,7 +226,10 @@ async fn who_finds_no_place_to_wait_is_told_so_at_once() {
         .collect();
     assert!(busy.len() > 50, "{}", busy.len());
     for answer in busy {
-        assert_eq!((answer.code(), answer.retry_after), ("passwords_busy", Some(1)));
+        assert_eq!(
+            (answer.code(), answer.retry_after),
+            ("passwords_busy", Some(1))
+        );
     }
     users.stop().await;
 }
@@ -211,7 +244,9 @@ async fn what_is_cheap_is_checked_before_a_password_is_hashed() {
     let body = json!({ "email": "dan@example.org", "password": PASSWORD, "name": "Dan" });
     let under_way = "idempotency_key_in_progress";
     join_all((0..20).map(|_| async {
-        let without_key = users.send(Method::POST, "/api/users", Some(&body), &[]).await;
+        let without_key = users
+            .send(Method::POST, "/api/users", Some(&body), &[])
+            .await;
         assert_eq!(without_key.code(), "idempotency_key_missing");
         assert_eq!(users.register(ADA, PASSWORD).await.code(), "email_taken");
         let retry = users.register_with(cid, PASSWORD, "k1").await;

@@ -9,7 +9,9 @@ const ADA: &str = "ada@example.org";
 async fn log(users: &Fixture) -> Vec<Value> {
     let sql = "SELECT to_jsonb(log)::text FROM security_events AS log ORDER BY id";
     let rows = users.sql().await.query(sql, &[]).await.unwrap();
-    let entries = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap());
+    let entries = rows
+        .iter()
+        .map(|row| serde_json::from_str(row.get(0)).unwrap());
     entries.collect()
 }
 
@@ -64,11 +66,18 @@ async fn who_logs_in_and_who_fails_to_is_in_the_log_and_their_secrets_are_not() 
         .send_as(&token, Method::PATCH, "/api/users/me", Some(&change))
         .await;
     assert_eq!(change.code(), "wrong_password");
-    let wanted = json!({ "kind": "password", "who": id, "outcome": "denied", "reason": "wrong_password" });
+    let wanted =
+        json!({ "kind": "password", "who": id, "outcome": "denied", "reason": "wrong_password" });
     last_is(&users, &wanted).await;
 
     let text = Value::from(log(&users).await).to_string();
-    for secret in ["example.org", "a guess", PASSWORD, "a second password", "eyJ"] {
+    for secret in [
+        "example.org",
+        "a guess",
+        PASSWORD,
+        "a second password",
+        "eyJ",
+    ] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     users.stop().await;
@@ -103,7 +112,8 @@ async fn an_account_whose_password_may_be_guessed_is_told_of_once_in_ten_failure
         ];
         let mut lines = metrics.lines();
         let line = lines.find(|line| {
-            line.contains("security_events_total") && labels.iter().all(|label| line.contains(label))
+            line.contains("security_events_total")
+                && labels.iter().all(|label| line.contains(label))
         });
         line.unwrap().rsplit_once(' ').unwrap().1.to_owned()
     };

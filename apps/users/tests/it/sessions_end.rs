@@ -34,7 +34,11 @@ async fn another_password_ends_all_other_sessions() {
     users.sql().await.execute(old_log_in, &[]).await.unwrap();
     let wrong = change_password(&users, &bearer(&here), "a guess", "another password").await;
     assert_eq!(wrong.code(), "wrong_password");
-    assert_eq!(me(&users, &stolen).await, "", "a wrong password changes nothing");
+    assert_eq!(
+        me(&users, &stolen).await,
+        "",
+        "a wrong password changes nothing"
+    );
     let changed = change_password(&users, &bearer(&here), PASSWORD, "another password").await;
     assert_eq!(changed.status, StatusCode::OK, "{:?}", changed.body);
     assert_eq!(users.told(VOID, &person).await, 1);
@@ -47,7 +51,11 @@ async fn another_password_ends_all_other_sessions() {
     let goes_on = users.refresh(&refresh_token(&here)).await;
     assert_eq!(me(&users, &goes_on).await, "");
     let again = change_password(&users, &bearer(&goes_on), PASSWORD, "another password").await;
-    assert_eq!(again.status, StatusCode::OK, "a retry whose answer was lost");
+    assert_eq!(
+        again.status,
+        StatusCode::OK,
+        "a retry whose answer was lost"
+    );
     assert_eq!(users.told(VOID, &person).await, 1);
     let left = users
         .send_as(&bearer(&goes_on), Method::DELETE, "/api/users/me", None)
@@ -70,7 +78,8 @@ async fn a_log_in_with_the_password_before_leaves_no_session() {
     change.execute(to_bobs, &[&ADA]).await.unwrap();
     let commit = async {
         // By then the log-in has proved its password, and waits for her row.
-        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
+        let waits =
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
         while change.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
@@ -78,7 +87,11 @@ async fn a_log_in_with_the_password_before_leaves_no_session() {
     };
     let (late, ()) = join(users.log_in(ADA, PASSWORD), commit).await;
     assert_eq!(late.code(), "wrong_credentials", "{:?}", late.body);
-    let left = users.sql().await.query("SELECT id FROM sessions", &[]).await;
+    let left = users
+        .sql()
+        .await
+        .query("SELECT id FROM sessions", &[])
+        .await;
     assert_eq!(left.unwrap().len(), 0);
     users.log_in(ADA, "another password").await;
     users.stop().await;

@@ -87,7 +87,11 @@ async fn the_second_use_of_a_refresh_token_ends_its_session() {
             (void.status, void.code()),
             (StatusCode::UNAUTHORIZED, "token_outdated")
         );
-        assert_eq!(users.told(VOID, &person).await, told + 1, "the others are told");
+        assert_eq!(
+            users.told(VOID, &person).await,
+            told + 1,
+            "the others are told"
+        );
         // Another session is another family.
         let goes_on = users.refresh(&refresh_token(&elsewhere)).await;
         assert_eq!(users.id_of(&bearer(&goes_on)).await, person);
@@ -110,7 +114,12 @@ async fn an_account_has_so_many_sessions_and_the_one_ends_that_was_idle_for_long
     assert_eq!(ended.code(), "refresh_token_invalid");
     users.id_of(&bearer(&first)).await;
     let listed = users
-        .send_as(&bearer(&newest), Method::GET, "/api/sessions?limit=100", None)
+        .send_as(
+            &bearer(&newest),
+            Method::GET,
+            "/api/sessions?limit=100",
+            None,
+        )
         .await;
     assert_eq!(listed.body["items"].as_array().unwrap().len(), 20);
     users.stop().await;
@@ -141,7 +150,8 @@ async fn a_session_ends_so_many_days_after_its_password_was_typed() {
     let session = users.log_in(ADA, PASSWORD).await;
     assert_eq!(session.body["refresh_expires_in"], 2 * 24 * 3600);
     let sql = users.sql().await;
-    let typed_before = "UPDATE sessions SET authenticated_at = authenticated_at - interval '47 hours'";
+    let typed_before =
+        "UPDATE sessions SET authenticated_at = authenticated_at - interval '47 hours'";
     sql.execute(typed_before, &[]).await.unwrap();
     let session = users.refresh(&refresh_token(&session)).await;
     let left = session.body["refresh_expires_in"].as_i64().unwrap();

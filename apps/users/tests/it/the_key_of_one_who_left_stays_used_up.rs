@@ -8,7 +8,9 @@ async fn a_late_retry_does_not_register_again() {
     let first = users.register_with("ada@example.org", PASSWORD, "k1").await;
     assert_eq!(first.status, StatusCode::CREATED);
     let token = users.token("ada@example.org", PASSWORD).await;
-    let left = users.send_as(&token, Method::DELETE, "/api/users/me", None).await;
+    let left = users
+        .send_as(&token, Method::DELETE, "/api/users/me", None)
+        .await;
     assert_eq!(left.status, StatusCode::NO_CONTENT);
     for _ in 0..2 {
         let late = users.register_with("ada@example.org", PASSWORD, "k1").await;

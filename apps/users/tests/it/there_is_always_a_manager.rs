@@ -5,14 +5,21 @@ use serde_json::json;
 use crate::fixture::{Fixture, MANAGER, PASSWORD};
 
 async fn id_of(users: &Fixture, token: &str) -> String {
-    let me = users.send_as(token, Method::GET, "/api/users/me", None).await;
+    let me = users
+        .send_as(token, Method::GET, "/api/users/me", None)
+        .await;
     me.body["id"].as_str().unwrap().to_owned()
 }
 
 async fn give(users: &Fixture, token: &str, id: &str, role: &str) -> (StatusCode, String) {
     let body = json!({ "role": role });
     let answer = users
-        .send_as(token, Method::PUT, &format!("/api/users/{id}/role"), Some(&body))
+        .send_as(
+            token,
+            Method::PUT,
+            &format!("/api/users/{id}/role"),
+            Some(&body),
+        )
         .await;
     (answer.status, answer.code().to_owned())
 }
@@ -37,7 +44,9 @@ async fn the_last_manager_cannot_go() {
     for role in ["customer", "courier"] {
         assert_eq!(give(&users, &first, &first_id, role).await, refused());
     }
-    let leaves = users.send_as(&first, Method::DELETE, "/api/users/me", None).await;
+    let leaves = users
+        .send_as(&first, Method::DELETE, "/api/users/me", None)
+        .await;
     assert_eq!(
         (leaves.status, leaves.code()),
         (StatusCode::CONFLICT, "last_manager")
@@ -53,9 +62,14 @@ async fn the_last_manager_cannot_go() {
         give(&users, &second, &first_id, "customer").await.0,
         StatusCode::OK
     );
-    assert_eq!(give(&users, &second, &second_id, "customer").await, refused());
+    assert_eq!(
+        give(&users, &second, &second_id, "customer").await,
+        refused()
+    );
     let first = users.token(MANAGER, PASSWORD).await;
-    let leaves = users.send_as(&first, Method::DELETE, "/api/users/me", None).await;
+    let leaves = users
+        .send_as(&first, Method::DELETE, "/api/users/me", None)
+        .await;
     assert_eq!(
         leaves.status,
         StatusCode::NO_CONTENT,
@@ -73,7 +87,9 @@ async fn of_two_managers_who_go_at_the_same_time_one_stays() {
         let email = format!("manager-{round}@example.org");
         let (other_id, other) = another(&users, &one, &email).await;
         let leave = async |token: &str| {
-            let left = users.send_as(token, Method::DELETE, "/api/users/me", None).await;
+            let left = users
+                .send_as(token, Method::DELETE, "/api/users/me", None)
+                .await;
             (left.status, left.code().to_owned())
         };
         let (first, second) = if round % 2 == 0 {

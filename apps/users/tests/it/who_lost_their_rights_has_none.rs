@@ -29,7 +29,12 @@ async fn a_demoted_manager_cannot_promote_anyone() {
     let users = Fixture::new().await;
     let (manager, eve, id) = two_managers(&users).await;
     let seen = users
-        .send_as(&bearer(&eve), Method::GET, &format!("/api/users/{id}"), None)
+        .send_as(
+            &bearer(&eve),
+            Method::GET,
+            &format!("/api/users/{id}"),
+            None,
+        )
         .await;
     assert_eq!(seen.status, StatusCode::OK);
     let told = users.told(VOID, &id).await;
@@ -74,7 +79,11 @@ async fn a_manager_who_has_left_cannot_promote_anyone() {
             .status
     };
     assert_eq!(leave().await, StatusCode::NO_CONTENT);
-    assert_eq!(leave().await, StatusCode::NO_CONTENT, "once more changes nothing");
+    assert_eq!(
+        leave().await,
+        StatusCode::NO_CONTENT,
+        "once more changes nothing"
+    );
     let refused = users.give(&bearer(&eve), &second, "role", "manager").await;
     assert_eq!(refusal(&refused), outdated());
     let ended = users.refresh(&refresh_token(&eve)).await;
@@ -99,7 +108,10 @@ async fn who_is_suspended_is_told_so_by_the_right_password_only() {
         users.refresh(&refresh_token(&eve)).await.code(),
         "refresh_token_invalid"
     );
-    assert_eq!(users.log_in(EVE, "a guess").await.code(), "wrong_credentials");
+    assert_eq!(
+        users.log_in(EVE, "a guess").await.code(),
+        "wrong_credentials"
+    );
     let right = users.log_in(EVE, PASSWORD).await;
     assert_eq!(
         refusal(&right),
@@ -109,7 +121,10 @@ async fn who_is_suspended_is_told_so_by_the_right_password_only() {
     let manager_id = users.id_of(&manager).await;
     for (what, value) in [("status", "suspended"), ("role", "customer")] {
         let last = users.give(&manager, &manager_id, what, value).await;
-        assert_eq!(refusal(&last), (StatusCode::CONFLICT, "last_manager".to_owned()));
+        assert_eq!(
+            refusal(&last),
+            (StatusCode::CONFLICT, "last_manager".to_owned())
+        );
     }
     let back = users.give(&manager, &id, "status", "active").await;
     assert_eq!(back.body["status"], "active");

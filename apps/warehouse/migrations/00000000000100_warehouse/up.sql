@@ -1,4 +1,5 @@
--- Goods and their stock. What is reserved is the sum of the active reservations, what is on hand the sum of the movements.
+-- Goods and their stock. What is reserved is the sum of the active reservations, what is on hand
+-- the sum of the movements.
 CREATE TABLE goods (
   sku       text        PRIMARY KEY,
   name      text        NOT NULL,
@@ -20,7 +21,8 @@ CREATE TABLE movements (
 );
 CREATE INDEX ON movements (sku, id);
 
--- Where an order's goods are. 'released' is also the tombstone of a stop that came before the order.
+-- Where an order's goods are. 'released' is also the tombstone of a stop that came before the
+-- order.
 CREATE TABLE parcels (
   order_id   uuid        PRIMARY KEY,
   user_id    uuid        NOT NULL,

@@ -1,2 +1,3 @@
--- Counts the changes of name and price, so that one who changes them can say which ones they have seen.
+-- Counts the changes of name and price, so that one who changes them can say which ones they have
+-- seen.
 ALTER TABLE goods ADD COLUMN version bigint NOT NULL DEFAULT 1;

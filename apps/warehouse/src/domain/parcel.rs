@@ -73,8 +73,8 @@ impl Decision {
     }
 }
 
-/// A stop is granted once, and never after the goods have left, when each is refused. An input that no longer applies
-/// changes nothing.
+/// A stop is granted once, and never after the goods have left, when each is refused. An input that
+/// no longer applies changes nothing.
 pub fn decide(parcel: Option<Parcel>, input: Input) -> Decision {
     use Announcement as Say;
     match (parcel, input) {
@@ -100,7 +100,9 @@ pub fn decide(parcel: Option<Parcel>, input: Input) -> Decision {
         (Some(Parcel::Shipped), Input::DeliveryFailed) => Decision::to(Parcel::Returned)
             .moving(StockMove::PutBack)
             .saying(Say::Returned),
-        (Some(Parcel::Reserved), Input::Closed) => Decision::to(Parcel::Released).moving(StockMove::Release),
+        (Some(Parcel::Reserved), Input::Closed) => {
+            Decision::to(Parcel::Released).moving(StockMove::Release)
+        }
         _ => Decision::nothing(),
     }
 }

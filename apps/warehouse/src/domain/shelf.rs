@@ -79,7 +79,8 @@ impl Shelf {
     }
 }
 
-/// The first SKU, in the order of the lines, of which there is too little; one that nobody knows counts as none.
+/// The first SKU, in the order of the lines, of which there is too little; one that nobody knows
+/// counts as none.
 pub fn missing(lines: impl IntoIterator<Item = (Sku, i64, Option<Shelf>)>) -> Option<Sku> {
     let short = lines
         .into_iter()
@@ -101,7 +102,11 @@ mod tests {
             reserved: 2,
         });
         assert_eq!(
-            missing([(sku("a"), 3, full), (sku("b"), 4, full), (sku("c"), 1, None)]),
+            missing([
+                (sku("a"), 3, full),
+                (sku("b"), 4, full),
+                (sku("c"), 1, None)
+            ]),
             Some(sku("b"))
         );
         assert_eq!(

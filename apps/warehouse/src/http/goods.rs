@@ -49,8 +49,8 @@ struct NameAndPrice {
     price: Money,
 }
 
-/// List goods, or give them another name or price; for managers. With If-Match only if they were not changed
-/// meanwhile, with `If-None-Match: *` only if they are not listed yet.
+/// List goods, or give them another name or price; for managers. With If-Match only if they were
+/// not changed meanwhile, with `If-None-Match: *` only if they are not listed yet.
 #[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read"),
         ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = NameAndPrice, security(("token" = [])),
     responses((status = 200, body = GoodsView), (status = 201, body = GoodsView)))]
@@ -61,7 +61,8 @@ pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) ->
     let price = check_price(call.body.price)?;
     let answer = |put: &PutView| {
         if put.is_new {
-            Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods).etag(put.goods.version)
+            Answer::created(format!("/api/goods/{}", put.goods.sku), &put.goods)
+                .etag(put.goods.version)
         } else {
             Answer::ok(&put.goods).etag(put.goods.version)
         }
@@ -91,8 +92,9 @@ struct Quantity {
 pub async fn post_receipt(call: Call<State, Quantity>, sku: Path<Sku>) -> Responded {
     call.require(&[Role::Manager])?;
     let quantity = check_quantity(call.body.quantity)?;
-    let answer =
-        |receipt: &ReceiptView| Answer::created(format!("/api/goods/{}/movements", receipt.sku), receipt);
+    let answer = |receipt: &ReceiptView| {
+        Answer::created(format!("/api/goods/{}/movements", receipt.sku), receipt)
+    };
     call.map(|_| ReceiveGoods {
         sku: sku.into_inner(),
         quantity,

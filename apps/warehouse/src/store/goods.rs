@@ -44,7 +44,10 @@ pub async fn find(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Goods>, DbError> 
 
 /// The goods with their row locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Goods>, DbError> {
-    let locked = goods::table.find(sku).select(Goods::as_select()).for_update();
+    let locked = goods::table
+        .find(sku)
+        .select(Goods::as_select())
+        .for_update();
     Ok(locked.first(&mut **tx).await.optional()?)
 }
 
@@ -52,7 +55,10 @@ impl LockedRow for Shelf {
     type Key = Sku;
     const WHAT: &'static str = "saving shelves";
 
-    async fn lock(conn: &mut AsyncPgConnection, skus: Vec<Sku>) -> Result<Vec<(Sku, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        skus: Vec<Sku>,
+    ) -> Result<Vec<(Sku, Self)>, DbError> {
         let locked = goods::table
             .filter(goods::sku.eq_any(skus))
             .order(goods::sku)
@@ -65,7 +71,10 @@ impl LockedRow for Shelf {
             .collect())
     }
 
-    async fn update(conn: &mut AsyncPgConnection, shelves: Vec<(Sku, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        shelves: Vec<(Sku, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut skus, mut on_hand, mut reserved) = (Vec::new(), Vec::new(), Vec::new());
         for (sku, shelf) in shelves {
             skus.push(sku);
@@ -118,8 +127,17 @@ pub async fn after(tx: &mut Tx<'_>, after: Option<Sku>, limit: i64) -> Result<Ve
 }
 
 /// Lists goods under a name and price; `None` if they are listed already.
-pub async fn add(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Option<Goods>, DbError> {
-    let new = (goods::sku.eq(sku), goods::name.eq(name), goods::price.eq(price));
+pub async fn add(
+    tx: &mut Tx<'_>,
+    sku: &Sku,
+    name: &str,
+    price: Money,
+) -> Result<Option<Goods>, DbError> {
+    let new = (
+        goods::sku.eq(sku),
+        goods::name.eq(name),
+        goods::price.eq(price),
+    );
     let listed = diesel::insert_into(goods::table)
         .values(new)
         .on_conflict(goods::sku)
@@ -129,7 +147,12 @@ pub async fn add(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result
 }
 
 /// Gives goods that are listed another name and price.
-pub async fn change(tx: &mut Tx<'_>, sku: &Sku, name: &str, price: Money) -> Result<Goods, DbError> {
+pub async fn change(
+    tx: &mut Tx<'_>,
+    sku: &Sku,
+    name: &str,
+    price: Money,
+) -> Result<Goods, DbError> {
     let changed = diesel::update(goods::table.find(sku))
         .set((
             goods::name.eq(name),

@@ -51,7 +51,10 @@ impl LockedRow for Row {
     type Key = OrderId;
     const WHAT: &'static str = "saving parcels";
 
-    async fn lock(conn: &mut AsyncPgConnection, ids: Vec<OrderId>) -> Result<Vec<(OrderId, Self)>, DbError> {
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        ids: Vec<OrderId>,
+    ) -> Result<Vec<(OrderId, Self)>, DbError> {
         let locked = parcels::table
             .filter(parcels::order_id.eq_any(ids))
             .order(parcels::order_id)
@@ -70,20 +73,28 @@ impl LockedRow for Row {
         rows.collect()
     }
 
-    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn insert(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (mut ids, mut users, mut states) = (Vec::new(), Vec::new(), Vec::new());
         let mut all_lines = Vec::new();
         for (id, row) in rows {
             ids.push(id);
             users.push(row.user_id);
             states.push(to_text(row.parcel));
-            all_lines.extend(row.lines.into_iter().map(|(sku, quantity)| (id, sku, quantity)));
+            all_lines.extend(
+                row.lines
+                    .into_iter()
+                    .map(|(sku, quantity)| (id, sku, quantity)),
+            );
         }
-        let query =
-            sql_query("INSERT INTO parcels (order_id, user_id, state) SELECT * FROM unnest($1, $2, $3)")
-                .bind::<Array<Uuid>, _>(ids)
-                .bind::<Array<Uuid>, _>(users)
-                .bind::<Array<Text>, _>(states);
+        let query = sql_query(
+            "INSERT INTO parcels (order_id, user_id, state) SELECT * FROM unnest($1, $2, $3)",
+        )
+        .bind::<Array<Uuid>, _>(ids)
+        .bind::<Array<Uuid>, _>(users)
+        .bind::<Array<Text>, _>(states);
         let added = cached(query).execute(conn).await?;
         if !all_lines.is_empty() {
             add_lines(conn, all_lines).await?;
@@ -91,7 +102,10 @@ impl LockedRow for Row {
         Ok(added)
     }
 
-    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(OrderId, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(OrderId, Self)>,
+    ) -> Result<usize, DbError> {
         let (ids, states): (Vec<_>, Vec<_>) = rows
             .into_iter()
             .map(|(id, row)| (id, to_text(row.parcel)))
@@ -106,7 +120,10 @@ impl LockedRow for Row {
     }
 }
 
-async fn add_lines(conn: &mut AsyncPgConnection, lines: Vec<(OrderId, Sku, i64)>) -> Result<(), DbError> {
+async fn add_lines(
+    conn: &mut AsyncPgConnection,
+    lines: Vec<(OrderId, Sku, i64)>,
+) -> Result<(), DbError> {
     let expected = lines.len();
     let (mut ids, mut skus, mut quantities) = (Vec::new(), Vec::new(), Vec::new());
     for (id, sku, quantity) in lines {
@@ -114,11 +131,12 @@ async fn add_lines(conn: &mut AsyncPgConnection, lines: Vec<(OrderId, Sku, i64)>
         skus.push(sku);
         quantities.push(quantity);
     }
-    let query =
-        sql_query("INSERT INTO parcel_lines (order_id, sku, quantity) SELECT * FROM unnest($1, $2, $3)")
-            .bind::<Array<Uuid>, _>(ids)
-            .bind::<Array<Text>, _>(skus)
-            .bind::<Array<BigInt>, _>(quantities);
+    let query = sql_query(
+        "INSERT INTO parcel_lines (order_id, sku, quantity) SELECT * FROM unnest($1, $2, $3)",
+    )
+    .bind::<Array<Uuid>, _>(ids)
+    .bind::<Array<Text>, _>(skus)
+    .bind::<Array<BigInt>, _>(quantities);
     let added = cached(query).execute(conn).await?;
     DbError::expect_rows("adding lines of parcels", expected, added)
 }
@@ -133,7 +151,11 @@ async fn lines(
     }
     let found: Vec<(OrderId, Sku, i64)> = parcel_lines::table
         .filter(parcel_lines::order_id.eq_any(ids))
-        .select((parcel_lines::order_id, parcel_lines::sku, parcel_lines::quantity))
+        .select((
+            parcel_lines::order_id,
+            parcel_lines::sku,
+            parcel_lines::quantity,
+        ))
         .load(conn)
         .await?;
     let mut lines = BTreeMap::<OrderId, Lines>::new();
@@ -148,8 +170,8 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Row>, DbE
     tx.lock_row(&order_id).await
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if another event of the order was
-/// faster, the commit fails, and all is decided anew.
+/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
+/// another event of the order was faster, the commit fails, and all is decided anew.
 pub fn save(tx: &mut Tx<'_>, order_id: OrderId, row: Row) {
     tx.save_row(order_id, row);
 }

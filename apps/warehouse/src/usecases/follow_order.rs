@@ -22,10 +22,9 @@ pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), Warehouse
     // Locked in one order everywhere: what is the order's own, then what it shares with others.
     parcels::lock(tx, order.order_id).await?;
     let shelves = goods::lock_shelves(tx, order.lines.iter().map(|line| &line.sku)).await?;
-    let lines = order
-        .lines
-        .iter()
-        .map(|Line { sku, quantity, .. }| (sku.clone(), i64::from(*quantity), shelves.get(sku).copied()));
+    let lines = order.lines.iter().map(|Line { sku, quantity, .. }| {
+        (sku.clone(), i64::from(*quantity), shelves.get(sku).copied())
+    });
     let missing = shelf::missing(lines);
     apply(
         tx,
@@ -39,7 +38,14 @@ pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), Warehouse
 
 /// The money is taken: ship.
 pub async fn on_captured(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
-    apply(tx, order.order_id, order.user_id, Some(order), Input::Captured).await
+    apply(
+        tx,
+        order.order_id,
+        order.user_id,
+        Some(order),
+        Input::Captured,
+    )
+    .await
 }
 
 /// A stop, a verdict, or a parcel that nobody took.
@@ -131,7 +137,9 @@ fn tell(
             },
         )?,
         (Announcement::Released, _) => outbox::publish(tx, &Released { order_id, user_id })?,
-        (Announcement::ReleaseRefused, _) => outbox::publish(tx, &ReleaseRefused { order_id, user_id })?,
+        (Announcement::ReleaseRefused, _) => {
+            outbox::publish(tx, &ReleaseRefused { order_id, user_id })?
+        }
         (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id })?,
         (Announcement::Reserved | Announcement::Shipped, None) => {
             unreachable!("only events that carry the sheet lead to these")

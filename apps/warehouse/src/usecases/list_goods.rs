@@ -20,7 +20,13 @@ pub async fn list_goods(
     Ok(Page::cut(items, limit, |last: &GoodsView| last.sku.clone()))
 }
 
-pub async fn view_goods(tx: &mut Tx<'_>, state: &State, sku: &Sku) -> Result<GoodsView, WarehouseError> {
-    let goods = goods::find(tx, sku).await?.ok_or(WarehouseError::UnknownSku)?;
+pub async fn view_goods(
+    tx: &mut Tx<'_>,
+    state: &State,
+    sku: &Sku,
+) -> Result<GoodsView, WarehouseError> {
+    let goods = goods::find(tx, sku)
+        .await?
+        .ok_or(WarehouseError::UnknownSku)?;
     Ok(GoodsView::of(goods, state.currency))
 }

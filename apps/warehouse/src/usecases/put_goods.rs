@@ -54,7 +54,11 @@ pub struct PutView {
 }
 
 /// Lists goods, or gives them another name or price. Tells of it only if something changed.
-pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Result<PutView, WarehouseError> {
+pub async fn put_goods(
+    tx: &mut Tx<'_>,
+    state: &State,
+    wish: &PutGoods,
+) -> Result<PutView, WarehouseError> {
     let mut before = goods::lock(tx, &wish.sku).await?;
     if before.is_none() {
         wish.preconditions.check(None)?;
@@ -77,7 +81,12 @@ pub async fn put_goods(tx: &mut Tx<'_>, state: &State, wish: &PutGoods) -> Resul
     tell(tx, state, changed, false)
 }
 
-fn tell(tx: &mut Tx<'_>, state: &State, goods: Goods, is_new: bool) -> Result<PutView, WarehouseError> {
+fn tell(
+    tx: &mut Tx<'_>,
+    state: &State,
+    goods: Goods,
+    is_new: bool,
+) -> Result<PutView, WarehouseError> {
     outbox::publish(
         tx,
         &GoodsListed {

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::{Kafka, KafkaOptions, local::Member, topics};
 use crate::place::free_port;
 
-/// Brokers of one cluster, each of which can be killed for itself: local processes, also where there is a Docker engine.
+/// Brokers of one cluster, each of which can be killed for itself: local processes, also where
+/// there is a Docker engine.
 #[derive(Debug)]
 pub struct KafkaCluster {
     pub brokers: Vec<Kafka>,
@@ -29,7 +30,9 @@ impl KafkaCluster {
             let controllers = controllers.clone();
             Kafka::start_local(options.clone(), &Member { id, controllers }, &|_| {}).await
         });
-        let brokers = try_join_all(members).await.context("Kafka cannot be started")?;
+        let brokers = try_join_all(members)
+            .await
+            .context("Kafka cannot be started")?;
         let mut cluster = Self { brokers };
         for broker in &mut cluster.brokers {
             broker.until_ready().await?;

@@ -62,7 +62,8 @@ impl Member {
     }
 }
 
-/// Fetches the broker, formats its storage if that is new; how to start it, its ports and its version.
+/// Fetches the broker, formats its storage if that is new; how to start it, its ports and its
+/// version.
 pub async fn prepare(
     options: &KafkaOptions,
     member: &Member,
@@ -99,7 +100,14 @@ pub async fn prepare(
         format_storage(&classpath, &properties, user).await?;
     }
     let heap = format!("-Xmx{}m", options.heap);
-    let arguments = [&heap, "-XX:+UseG1GC", LOG_LEVEL, "-cp", &classpath, "kafka.Kafka"];
+    let arguments = [
+        &heap,
+        "-XX:+UseG1GC",
+        LOG_LEVEL,
+        "-cp",
+        &classpath,
+        "kafka.Kafka",
+    ];
     let launch = Launch {
         program: "java".into(),
         arguments: arguments
@@ -142,7 +150,11 @@ fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, member: &Memb
         voters.join(","),
         log.display()
     );
-    let of_several = if controllers.len() > 1 { OF_SEVERAL } else { &[] };
+    let of_several = if controllers.len() > 1 {
+        OF_SEVERAL
+    } else {
+        &[]
+    };
     for (name, value) in SINGLE_BROKER.iter().chain(of_several) {
         text.extend([name, "=", value, "\n"]);
     }

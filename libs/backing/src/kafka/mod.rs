@@ -27,7 +27,8 @@ pub struct KafkaOptions {
     pub image: String,
     /// Megabytes of the Java heap.
     pub heap: u32,
-    /// Port of 127.0.0.1 of a proxy, at which clients that come through it are told to find the broker. Local processes only.
+    /// Port of 127.0.0.1 of a proxy, at which clients that come through it are told to find the
+    /// broker. Local processes only.
     pub proxy: Option<u16>,
 }
 
@@ -78,7 +79,11 @@ const IN_A_CONTAINER: &[(&str, &str)] = &[
 const CLUSTER_ID: &str = "TovarTovarTovarTovarTw";
 
 impl Kafka {
-    pub async fn start(means: Means, options: KafkaOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
+    pub async fn start(
+        means: Means,
+        options: KafkaOptions,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<Self> {
         let kafka = match means {
             Means::Local => Self::start_local(options, &local::Member::alone()?, progress).await,
             Means::Docker => Self::start_docker(options, progress).await,
@@ -116,13 +121,19 @@ impl Kafka {
         let request = |port| {
             let request = docker::image(&options.image)
                 .with_env_var("CLUSTER_ID", CLUSTER_ID)
-                .with_env_var("KAFKA_HEAP_OPTS", format!("-Xmx{0}m -Xms{0}m", options.heap));
+                .with_env_var(
+                    "KAFKA_HEAP_OPTS",
+                    format!("-Xmx{0}m -Xms{0}m", options.heap),
+                );
             let advertised = format!("INTERNAL://localhost:29092,EXTERNAL://127.0.0.1:{port}");
             let settings = IN_A_CONTAINER.iter().chain(local::SINGLE_BROKER).copied();
             settings
                 .chain([("advertised.listeners", advertised.as_str())])
                 .fold(request, |request, (name, value)| {
-                    request.with_env_var(format!("KAFKA_{}", name.to_uppercase().replace('.', "_")), value)
+                    request.with_env_var(
+                        format!("KAFKA_{}", name.to_uppercase().replace('.', "_")),
+                        value,
+                    )
                 })
         };
         let (container, port) = Contained::start(9092, data, request).await?;
@@ -157,7 +168,9 @@ impl Kafka {
 
     /// Where a proxy of [`KafkaOptions::proxy`] hands on what comes to it.
     pub fn behind_proxy(&self) -> Option<String> {
-        self.ports.behind_proxy.map(|port| format!("127.0.0.1:{port}"))
+        self.ports
+            .behind_proxy
+            .map(|port| format!("127.0.0.1:{port}"))
     }
 
     /// Makes topics and waits until they can be used; existing ones must have as many partitions.

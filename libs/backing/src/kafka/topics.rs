@@ -17,8 +17,9 @@ pub async fn create(
     replicas: i32,
     settings: &[(&str, &str)],
 ) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()?;
     let wanted: Vec<NewTopic<'_>> = names
         .iter()
         .map(|name| {
@@ -53,13 +54,18 @@ async fn until_usable(
 ) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + WITHIN;
     loop {
-        let metadata = admin.inner().fetch_metadata(Some(name), Duration::from_secs(5))?;
+        let metadata = admin
+            .inner()
+            .fetch_metadata(Some(name), Duration::from_secs(5))?;
         let found = metadata
             .topics()
             .first()
             .map(rdkafka::metadata::MetadataTopic::partitions)
             .unwrap_or_default();
-        let led = found.iter().filter(|partition| partition.leader() >= 0).count();
+        let led = found
+            .iter()
+            .filter(|partition| partition.leader() >= 0)
+            .count();
         if i32::try_from(found.len())? > partitions
             || (found.len() == led && !found.is_empty() && i32::try_from(led)? < partitions)
         {
@@ -72,7 +78,10 @@ async fn until_usable(
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {
-            bail!("topic {name} could not be used within {} s", WITHIN.as_secs());
+            bail!(
+                "topic {name} could not be used within {} s",
+                WITHIN.as_secs()
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

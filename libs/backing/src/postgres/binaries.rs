@@ -12,8 +12,8 @@ use crate::{Progress, cache};
 const MAVEN_GROUP: &str = "io.zonky.test.postgres";
 const MAVEN_VERSION: &str = "17.11.0";
 
-/// The folder with `initdb` and `postgres`: `TOVAR_POSTGRES_BIN` (or `maven` for Maven's), the PATH, Debian's newest,
-/// or Maven's.
+/// The folder with `initdb` and `postgres`: `TOVAR_POSTGRES_BIN` (or `maven` for Maven's), the
+/// PATH, Debian's newest, or Maven's.
 pub async fn find(progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     if let Some(own) = env::var_os("TOVAR_POSTGRES_BIN") {
         if own == "maven" {
@@ -23,7 +23,10 @@ pub async fn find(progress: Progress<'_>) -> anyhow::Result<PathBuf> {
         return if is_complete(&own) {
             Ok(own)
         } else {
-            bail!("TOVAR_POSTGRES_BIN={} has no initdb and postgres", own.display())
+            bail!(
+                "TOVAR_POSTGRES_BIN={} has no initdb and postgres",
+                own.display()
+            )
         };
     }
     let path = env::var_os("PATH").unwrap_or_default();
@@ -54,7 +57,9 @@ fn version_of(folder: &Path) -> u32 {
         .parent()
         .and_then(Path::file_name)
         .and_then(|name| name.to_str());
-    version.and_then(|version| version.parse().ok()).unwrap_or(0)
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 fn is_complete(folder: &Path) -> bool {
@@ -68,16 +73,24 @@ async fn from_maven(progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     let arch = match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64v8",
-        other => bail!("no PostgreSQL for {other} in Maven; install PostgreSQL, or a Docker engine"),
+        other => {
+            bail!("no PostgreSQL for {other} in Maven; install PostgreSQL, or a Docker engine")
+        }
     };
     let name = format!("embedded-postgres-binaries-linux-{arch}");
     let tree = cache::folder(&format!("postgres-{MAVEN_VERSION}-{arch}"), async |draft| {
-        let jars = cache::jars(&[&format!("{MAVEN_GROUP}:{name}:{MAVEN_VERSION}")], progress).await?;
+        let jars = cache::jars(
+            &[&format!("{MAVEN_GROUP}:{name}:{MAVEN_VERSION}")],
+            progress,
+        )
+        .await?;
         let jar = jars.join(format!("{name}-{MAVEN_VERSION}.jar"));
         cache::run(Command::new("jar").current_dir(draft).arg("xf").arg(&jar))
             .await
             .context("the JDK's jar")?;
-        let inside = std::fs::read_dir(draft)?.flatten().map(|entry| entry.path());
+        let inside = std::fs::read_dir(draft)?
+            .flatten()
+            .map(|entry| entry.path());
         let archive = inside
             .into_iter()
             .find(|path| path.extension().is_some_and(|extension| extension == "txz"));

@@ -87,7 +87,8 @@ async fn initialise(
             "--encoding=UTF8",
             "--no-instructions",
         ])
-        // Which letters are which in small, as in the official image: by the C library, for all of Unicode.
+        // Which letters are which in small, as in the official image: by the C library, for all of
+        // Unicode.
         .arg(format!("--lc-ctype={}", ctype().await))
         .arg(format!("--pwfile={}", secret.display()))
         .arg("-D")
@@ -100,7 +101,10 @@ async fn initialise(
     let output = initdb.output().await.context("initdb cannot be run")?;
     fs::remove_file(&secret)?;
     if !output.status.success() {
-        bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "initdb failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     fs::rename(&draft, cluster)?;
     Ok(())

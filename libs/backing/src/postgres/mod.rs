@@ -28,7 +28,8 @@ pub struct PostgresOptions {
 }
 
 /// The image that is pulled where nothing else is said.
-const IMAGE: &str = "postgres:17.11@sha256:d74eeac9a635390a49bc21bd49fccd973de707e2a53a76ac49b552b8712ec46f";
+const IMAGE: &str =
+    "postgres:17.11@sha256:d74eeac9a635390a49bc21bd49fccd973de707e2a53a76ac49b552b8712ec46f";
 
 fn random_password() -> String {
     let letters = rand::rng().sample_iter(Alphanumeric);
@@ -110,7 +111,10 @@ impl Postgres {
         })
     }
 
-    async fn start_docker(options: PostgresOptions, progress: Progress<'_>) -> anyhow::Result<Self> {
+    async fn start_docker(
+        options: PostgresOptions,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<Self> {
         progress(&format!(
             "starting {} (a first start pulls the image)",
             options.image
@@ -119,7 +123,9 @@ impl Postgres {
             .settings
             .iter()
             .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]);
-        let command: Vec<String> = std::iter::once("postgres".to_owned()).chain(settings).collect();
+        let command: Vec<String> = std::iter::once("postgres".to_owned())
+            .chain(settings)
+            .collect();
         let data = Data {
             inside: "/var/lib/postgresql/data",
             of: options.data.as_deref(),
@@ -133,7 +139,10 @@ impl Postgres {
                 .with_cmd(command)
         };
         let (container, port) = Contained::start(5432, data, request).await?;
-        let description = format!("PostgreSQL on 127.0.0.1:{port} (container of {})", options.image);
+        let description = format!(
+            "PostgreSQL on 127.0.0.1:{port} (container of {})",
+            options.image
+        );
         Ok(Self {
             server: Server::Docker(container),
             port,
@@ -165,7 +174,10 @@ impl Postgres {
 
     fn address(&self, role: &str, password: &str, database: &str) -> String {
         let [role, password, database] = [role, password, database].map(encoded);
-        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://{role}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// A superuser's session.
@@ -182,7 +194,8 @@ impl Postgres {
         passwords: &OfRoles<String>,
     ) -> anyhow::Result<OfRoles<String>> {
         let client = self.connect("postgres").await?;
-        // Roles and grants are shared by all databases: two of us at once would trip over each other.
+        // Roles and grants are shared by all databases: two of us at once would trip over each
+        // other.
         client
             .execute("SELECT pg_advisory_lock(hashtext('tovar provision'))", &[])
             .await?;
@@ -220,12 +233,17 @@ impl Postgres {
 
     /// A new empty database for its superuser; its address.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<String> {
-        run(&self.connect("postgres").await?, "CREATE DATABASE %1$I", &[name]).await?;
+        run(
+            &self.connect("postgres").await?,
+            "CREATE DATABASE %1$I",
+            &[name],
+        )
+        .await?;
         Ok(self.url(name))
     }
 
-    /// A new empty database for its superuser whose text is read by this locale: options of CREATE DATABASE, such as
-    /// `LOCALE 'C'`; its address.
+    /// A new empty database for its superuser whose text is read by this locale: options of CREATE
+    /// DATABASE, such as `LOCALE 'C'`; its address.
     pub async fn create_database_with(&self, name: &str, locale: &str) -> anyhow::Result<String> {
         let statement = format!("CREATE DATABASE %1$I TEMPLATE template0 ENCODING 'UTF8' {locale}");
         run(&self.connect("postgres").await?, &statement, &[name]).await?;
@@ -291,7 +309,8 @@ async fn connect(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// Runs a statement that takes no parameters; the server itself quotes the names (%I) and literals (%L) in it.
+/// Runs a statement that takes no parameters; the server itself quotes the names (%I) and literals
+/// (%L) in it.
 async fn run(client: &Client, statement: &str, values: &[&str]) -> anyhow::Result<()> {
     let quoted = client
         .query_one(
@@ -305,7 +324,9 @@ async fn run(client: &Client, statement: &str, values: &[&str]) -> anyhow::Resul
 /// As a part of an address (RFC 3986, 2.1).
 fn encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
         other => format!("%{other:02X}"),
     };
     text.bytes().map(encode).collect()

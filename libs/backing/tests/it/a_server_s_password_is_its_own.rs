@@ -1,7 +1,8 @@
 use backing::PostgresOptions;
 use tokio_postgres::{Config, NoTls, error::SqlState};
 
-/// A superuser runs programs as who started the server, so that no other user of the machine may guess the password.
+/// A superuser runs programs as who started the server, so that no other user of the machine may
+/// guess the password.
 #[tokio::test]
 async fn a_superuser_s_password_is_random() {
     let first = PostgresOptions::default().password;
@@ -30,20 +31,34 @@ async fn the_servers_do_not_run_as_root() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    std::fs::set_permissions(
+        home.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o711),
+    )
+    .unwrap();
     let (postgres, kafka) = (home.path().join("postgres"), home.path().join("kafka"));
     let options = PostgresOptions {
         data: Some(postgres.clone()),
         ..PostgresOptions::default()
     };
-    let _postgres = Postgres::start(Means::Local, options, &|_| {}).await.unwrap();
+    let _postgres = Postgres::start(Means::Local, options, &|_| {})
+        .await
+        .unwrap();
     let options = KafkaOptions {
         data: Some(kafka.clone()),
         heap: 256,
         ..KafkaOptions::default()
     };
     let _kafka = Kafka::start(Means::Local, options, &|_| {}).await.unwrap();
-    for made in [postgres.join("cluster/base"), kafka.join("log/meta.properties")] {
-        assert_ne!(std::fs::metadata(&made).unwrap().uid(), 0, "{}", made.display());
+    for made in [
+        postgres.join("cluster/base"),
+        kafka.join("log/meta.properties"),
+    ] {
+        assert_ne!(
+            std::fs::metadata(&made).unwrap().uid(),
+            0,
+            "{}",
+            made.display()
+        );
     }
 }

@@ -13,7 +13,10 @@ pub async fn write(bootstrap: &str, topic: &str, payload: &str) {
         .create()
         .unwrap();
     let record = FutureRecord::<(), _>::to(topic).payload(payload);
-    producer.send(record, Duration::from_secs(20)).await.unwrap();
+    producer
+        .send(record, Duration::from_secs(20))
+        .await
+        .unwrap();
 }
 
 pub async fn read_first(bootstrap: &str, topic: &str) -> String {

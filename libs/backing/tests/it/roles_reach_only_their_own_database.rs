@@ -48,7 +48,10 @@ async fn roles_reach_only_their_own_database() {
     let (first, second) = (first.unwrap(), second.unwrap());
 
     let owner = connect(&second.owner).await.unwrap();
-    owner.batch_execute("CREATE TABLE mine (id int)").await.unwrap();
+    owner
+        .batch_execute("CREATE TABLE mine (id int)")
+        .await
+        .unwrap();
     for url in [&first.owner, &first.service, &first.relay, &first.reader] {
         connect(url).await.unwrap();
         for closed in ["second", "postgres", "template1"] {
@@ -64,7 +67,10 @@ async fn roles_reach_only_their_own_database() {
     }
 
     // Again, as at every start of a store: data stay, the new password is the valid one.
-    let again = postgres.provision("second", &passwords("new")).await.unwrap();
+    let again = postgres
+        .provision("second", &passwords("new"))
+        .await
+        .unwrap();
     let owner = connect(&again.owner).await.unwrap();
     owner.batch_execute("SELECT id FROM mine").await.unwrap();
     connect(&second.owner).await.unwrap_err();
@@ -164,10 +170,16 @@ async fn a_database_is_cloned_from_a_template() {
         .batch_execute("CREATE TABLE answers AS SELECT 42 AS answer")
         .await
         .unwrap();
-    // A database that somebody is connected to cannot be copied; the server learns a little later that we left.
+    // A database that somebody is connected to cannot be copied; the server learns a little later
+    // that we left.
     drop(client);
     let cloned = || async { postgres.clone_database("a template", "copy").await.is_ok() };
-    crate::wait::until("the copy is made", std::time::Duration::from_secs(10), cloned).await;
+    crate::wait::until(
+        "the copy is made",
+        std::time::Duration::from_secs(10),
+        cloned,
+    )
+    .await;
 
     let copy = postgres.connect("copy").await.unwrap();
     let answer: i32 = copy

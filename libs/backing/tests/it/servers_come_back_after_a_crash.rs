@@ -15,7 +15,10 @@ async fn postgresql_comes_back_with_what_was_committed() {
         before.simple_query("SELECT 1").await.is_err(),
         "the session ended with the server"
     );
-    assert!(postgres.connect("postgres").await.is_err(), "nobody listens");
+    assert!(
+        postgres.connect("postgres").await.is_err(),
+        "nobody listens"
+    );
 
     postgres.start_again().await.unwrap();
     assert_eq!(postgres.port(), port);
@@ -40,12 +43,19 @@ async fn kafka_comes_back_with_what_was_acknowledged() {
     let mut kafka = backing::own_kafka().await.unwrap();
     kafka.create_topics(&["kept"], 3).await.unwrap();
     kafka.create_topics(&["kept"], 3).await.unwrap();
-    let error = kafka.create_topics(&["kept"], 4).await.unwrap_err().to_string();
+    let error = kafka
+        .create_topics(&["kept"], 4)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("has 3 partitions instead of 4"), "{error}");
     records::write(&kafka.bootstrap(), "kept", "hello").await;
 
     kafka.kill().await.unwrap();
     kafka.start_again().await.unwrap();
-    assert_eq!(records::read_first(&kafka.bootstrap(), "kept").await, "hello");
+    assert_eq!(
+        records::read_first(&kafka.bootstrap(), "kept").await,
+        "hello"
+    );
     kafka.stop().await.unwrap();
 }

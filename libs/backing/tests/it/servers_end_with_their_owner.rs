@@ -15,7 +15,8 @@ const READY: &str = "ports:";
 #[tokio::test]
 #[ignore = "runs until it is killed"]
 async fn owner() {
-    let (postgres, kafka) = tokio::try_join!(backing::own_postgres(), backing::own_kafka()).unwrap();
+    let (postgres, kafka) =
+        tokio::try_join!(backing::own_postgres(), backing::own_kafka()).unwrap();
     let _session = postgres.connect("postgres").await.unwrap();
     if std::env::var_os("FREEZE").is_some() {
         postgres.freeze().await.unwrap();
@@ -60,7 +61,9 @@ async fn killed_owner(settings: &[(&str, &Path)]) -> Vec<u16> {
 }
 
 async fn answers(port: u16) -> bool {
-    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+    tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .is_ok()
 }
 
 async fn end_with_their_owner(settings: &[(&str, &Path)]) {
@@ -81,7 +84,12 @@ async fn end_with_their_owner(settings: &[(&str, &Path)]) {
         .await;
     }
     let empty = || async { left_in(&temporary).is_empty() };
-    until("throw-away data are removed", Duration::from_secs(30), empty).await;
+    until(
+        "throw-away data are removed",
+        Duration::from_secs(30),
+        empty,
+    )
+    .await;
 }
 
 fn open_to_all(folder: &Path) {
@@ -106,7 +114,8 @@ async fn frozen_servers_end_with_their_owner() {
     end_with_their_owner(&[("FREEZE", Path::new("1"))]).await;
 }
 
-/// Without the command `docker` nobody can remove a container when its owner is gone; the next start does.
+/// Without the command `docker` nobody can remove a container when its owner is gone; the next
+/// start does.
 #[tokio::test]
 async fn containers_of_dead_owners_are_swept_up() {
     if Means::detect().await.unwrap() == Means::Local {

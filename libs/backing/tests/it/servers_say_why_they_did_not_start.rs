@@ -30,7 +30,9 @@ async fn a_broken_data_folder_is_named_with_what_to_do() {
         data: Some(data.path().to_owned()),
         ..PostgresOptions::default()
     };
-    let error = Postgres::start(Means::Local, options, &|_| {}).await.unwrap_err();
+    let error = Postgres::start(Means::Local, options, &|_| {})
+        .await
+        .unwrap_err();
     let said = format!("{error:#}");
     assert!(
         said.contains(&broken.display().to_string()) && said.contains("--fresh"),

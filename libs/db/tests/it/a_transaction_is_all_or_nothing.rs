@@ -22,7 +22,11 @@ async fn what_succeeds_is_committed_and_what_fails_is_rolled_back() {
             Err(WorkError::Own(7))
         })
         .await;
-    assert_eq!(failed, Err(WorkError::Own(7)), "the error comes out unchanged");
+    assert_eq!(
+        failed,
+        Err(WorkError::Own(7)),
+        "the error comes out unchanged"
+    );
     assert_eq!(fixture.numbers().await, [1]);
 }
 
@@ -38,7 +42,10 @@ async fn an_error_that_was_passed_over_is_no_success() {
             Ok(())
         })
         .await;
-    assert!(outcome.is_err(), "nothing was committed, and nobody is told");
+    assert!(
+        outcome.is_err(),
+        "nothing was committed, and nobody is told"
+    );
     assert!(fixture.numbers().await.is_empty());
 }
 
@@ -90,7 +97,11 @@ async fn an_announcement_is_made_after_the_commit_and_only_then() {
         })
         .await;
     assert!(passed_over.is_err());
-    assert_eq!(told.lock().unwrap().len(), 2, "what did not happen is not told");
+    assert_eq!(
+        told.lock().unwrap().len(),
+        2,
+        "what did not happen is not told"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +144,10 @@ async fn a_future_that_is_dropped_rolls_back_and_frees_its_connection() {
         until("the rollback", async || fixture.in_transaction().await == 0).await;
     }
     assert!(fixture.numbers().await.is_empty());
-    fixture.work("INSERT INTO numbers VALUES (1)").await.unwrap();
+    fixture
+        .work("INSERT INTO numbers VALUES (1)")
+        .await
+        .unwrap();
     assert_eq!(fixture.numbers().await, [1]);
 }
 
@@ -166,5 +180,8 @@ async fn a_future_that_is_dropped_inside_a_statement_has_no_effect() {
     })
     .await;
     assert!(fixture.numbers().await.is_empty());
-    fixture.work("INSERT INTO numbers VALUES (3)").await.unwrap();
+    fixture
+        .work("INSERT INTO numbers VALUES (3)")
+        .await
+        .unwrap();
 }

@@ -15,7 +15,9 @@ async fn shown(url: &str, setting: &str) -> Result<String, String> {
             client
         }
     };
-    let row = client.query_one("SELECT current_setting($1)", &[&setting]).await;
+    let row = client
+        .query_one("SELECT current_setting($1)", &[&setting])
+        .await;
     Ok(row.map_err(|error| error.to_string())?.get(0))
 }
 

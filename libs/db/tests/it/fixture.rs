@@ -56,9 +56,12 @@ impl Fixture {
 
     /// The process of the one session of this database that has this name.
     pub async fn pid_of(&self, application: &str) -> i32 {
-        let sql =
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
-        self.sql.query_one(sql, &[&application]).await.unwrap().get(0)
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
+        self.sql
+            .query_one(sql, &[&application])
+            .await
+            .unwrap()
+            .get(0)
     }
 
     /// Carries out statements in a transaction.

@@ -48,7 +48,9 @@ async fn a_migration_waits_for_another_one_for_a_while_and_says_for_whom() {
     let fixture = Fixture::new().await;
     let (other, pid) = held_by(&fixture, "SELECT pg_advisory_lock(1, 0)").await;
     let began = Instant::now();
-    let error = migrate(&patient(&fixture, 2), SETS.into()).await.unwrap_err();
+    let error = migrate(&patient(&fixture, 2), SETS.into())
+        .await
+        .unwrap_err();
     assert!(
         (1..10).contains(&began.elapsed().as_secs()),
         "{:?}",
@@ -91,7 +93,11 @@ async fn a_migration_that_waits_for_a_table_keeps_it_from_no_others() {
         "{longest:?} for one of {served}"
     );
     assert!(served > 20, "{served}");
-    assert_eq!(altered(&fixture).await, (0, 0), "what was begun was taken back");
+    assert_eq!(
+        altered(&fixture).await,
+        (0, 0),
+        "what was begun was taken back"
+    );
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     until("the lock to go", async || fixture.number(locks).await == 0).await;

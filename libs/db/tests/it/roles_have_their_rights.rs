@@ -41,7 +41,9 @@ fn settings(roles: &OfRoles<String>) -> DbSettings {
 }
 
 async fn may(roles: &OfRoles<String>, role: DatabaseRole, statement: &str) -> bool {
-    let (client, connection) = tokio_postgres::connect(roles.of(role), NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(roles.of(role), NoTls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     is_done(&client, statement).await
 }
@@ -93,7 +95,10 @@ async fn a_reader_of_before_that_read_all_tables_reads_them_no_more() {
     migrate(&settings(&roles), SETS.into()).await.unwrap();
     assert!(!may(&roles, DatabaseRole::Reader, "SELECT FROM other").await);
     assert!(may(&roles, DatabaseRole::Reader, "SELECT at FROM notes").await);
-    owner.batch_execute("CREATE TABLE later (n int)").await.unwrap();
+    owner
+        .batch_execute("CREATE TABLE later (n int)")
+        .await
+        .unwrap();
     assert!(!may(&roles, DatabaseRole::Reader, "SELECT FROM later").await);
 }
 
@@ -113,7 +118,10 @@ async fn a_role_that_may_not_migrate_looks_whether_it_must() {
         .await
         .unwrap();
     migrate(&service, SETS.into()).await.unwrap();
-    let behind = migrate(&service, NEWER.into()).await.unwrap_err().to_string();
+    let behind = migrate(&service, NEWER.into())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(
         behind.contains("00000000000002") && !behind.contains("00000000000001"),
         "{behind}"

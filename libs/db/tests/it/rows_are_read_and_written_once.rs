@@ -22,25 +22,45 @@ impl LockedRow for Counted {
     type Key = i32;
     const WHAT: &'static str = "saving numbers";
 
-    async fn lock(conn: &mut AsyncPgConnection, keys: Vec<i32>) -> Result<Vec<(i32, Self)>, DbError> {
-        let query = sql_query("SELECT n, times FROM counted WHERE n = ANY($1) ORDER BY n FOR UPDATE")
-            .bind::<Array<Integer>, _>(keys);
+    async fn lock(
+        conn: &mut AsyncPgConnection,
+        keys: Vec<i32>,
+    ) -> Result<Vec<(i32, Self)>, DbError> {
+        let query =
+            sql_query("SELECT n, times FROM counted WHERE n = ANY($1) ORDER BY n FOR UPDATE")
+                .bind::<Array<Integer>, _>(keys);
         let rows: Vec<Self> = query.load(conn).await?;
         Ok(rows.into_iter().map(|row| (row.n, row)).collect())
     }
 
-    async fn insert(conn: &mut AsyncPgConnection, rows: Vec<(i32, Self)>) -> Result<usize, DbError> {
-        write(conn, "INSERT INTO counted SELECT * FROM unnest($1, $2)", rows).await
+    async fn insert(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(i32, Self)>,
+    ) -> Result<usize, DbError> {
+        write(
+            conn,
+            "INSERT INTO counted SELECT * FROM unnest($1, $2)",
+            rows,
+        )
+        .await
     }
 
-    async fn update(conn: &mut AsyncPgConnection, rows: Vec<(i32, Self)>) -> Result<usize, DbError> {
+    async fn update(
+        conn: &mut AsyncPgConnection,
+        rows: Vec<(i32, Self)>,
+    ) -> Result<usize, DbError> {
         let sql = "UPDATE counted SET times = new.times FROM unnest($1, $2) AS new (n, times) WHERE counted.n = new.n";
         write(conn, sql, rows).await
     }
 }
 
-async fn write(conn: &mut AsyncPgConnection, sql: &str, rows: Vec<(i32, Counted)>) -> Result<usize, DbError> {
-    let (keys, times): (Vec<i32>, Vec<i32>) = rows.into_iter().map(|(n, row)| (n, row.times)).unzip();
+async fn write(
+    conn: &mut AsyncPgConnection,
+    sql: &str,
+    rows: Vec<(i32, Counted)>,
+) -> Result<usize, DbError> {
+    let (keys, times): (Vec<i32>, Vec<i32>) =
+        rows.into_iter().map(|(n, row)| (n, row.times)).unzip();
     let query = sql_query(sql)
         .bind::<Array<Integer>, _>(keys)
         .bind::<Array<Integer>, _>(times);
@@ -70,7 +90,10 @@ async fn counted(fixture: &Fixture) -> Vec<(i32, i32)> {
         .sql
         .query("SELECT n, times FROM counted ORDER BY n", &[])
         .await;
-    rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
+    rows.unwrap()
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +129,11 @@ async fn a_row_that_somebody_else_added_meanwhile_is_a_reason_to_try_again() {
             .unwrap();
         Ok(())
     };
-    let failed = fixture.db.transaction("test.slower", work).await.unwrap_err();
+    let failed = fixture
+        .db
+        .transaction("test.slower", work)
+        .await
+        .unwrap_err();
     assert!(
         matches!(failed, WorkError::Db(Class::Unavailable, _)),
         "{failed:?}"
@@ -130,7 +157,11 @@ async fn what_a_savepoint_gave_up_is_not_written_and_what_it_changed_before_is()
         tx.savepoint(async |tx| count(tx, 1).await).await?;
         count(tx, 1).await
     };
-    fixture.db.transaction("test.savepoints", work).await.unwrap();
+    fixture
+        .db
+        .transaction("test.savepoints", work)
+        .await
+        .unwrap();
     assert_eq!(counted(&fixture).await, [(1, 13), (2, 20)]);
 }
 
@@ -155,7 +186,11 @@ async fn what_cannot_be_written_at_the_end_undoes_all() {
         tx.gather::<Refused>();
         Ok(())
     };
-    let failed = fixture.db.transaction("test.refused", work).await.unwrap_err();
+    let failed = fixture
+        .db
+        .transaction("test.refused", work)
+        .await
+        .unwrap_err();
     assert!(matches!(failed, WorkError::Db(Class::Bug, _)), "{failed:?}");
     assert_eq!(counted(&fixture).await, [(1, 10), (2, 20)]);
 }

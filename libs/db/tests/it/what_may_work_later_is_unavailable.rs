@@ -13,7 +13,10 @@ fn class(outcome: Result<(), WorkError>) -> (Class, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadlock_is() {
     let fixture = Fixture::new().await;
-    fixture.work("INSERT INTO numbers VALUES (1), (2)").await.unwrap();
+    fixture
+        .work("INSERT INTO numbers VALUES (1), (2)")
+        .await
+        .unwrap();
     let lock = |n| format!("SELECT FROM numbers WHERE n = {n} FOR UPDATE");
     let barrier = tokio::sync::Barrier::new(2);
     let both = async |first: i32, second: i32| {
@@ -61,7 +64,10 @@ async fn a_statement_that_takes_too_long_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_of_serializable_transactions_is() {
     let fixture = Fixture::new().await;
-    fixture.work("INSERT INTO numbers VALUES (1)").await.unwrap();
+    fixture
+        .work("INSERT INTO numbers VALUES (1)")
+        .await
+        .unwrap();
     let outcome = fixture
         .db
         .transaction("test.serializable", async |tx| -> Result<(), WorkError> {
@@ -102,7 +108,8 @@ async fn a_session_that_the_server_ends_is() {
                 }),
             async {
                 if statements != "SELECT 1" {
-                    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    let asleep =
+                        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                                   AND wait_event = 'PgSleep'";
                     until("it to sleep", async || fixture.number(asleep).await == 1).await;
                     fixture.sql.execute(end, &[]).await.unwrap();

@@ -1,5 +1,6 @@
--- Who asks for their data to be deleted has their answers forgotten, but a key that was used up stays so: a late request must not take
--- effect a second time. What is left says nothing of who had the key: only who knows both finds it.
+-- Who asks for their data to be deleted has their answers forgotten, but a key that was used up
+-- stays so: a late request must not take effect a second time. What is left says nothing of who had
+-- the key: only who knows both finds it.
 CREATE FUNCTION idempotency_forgotten_key(the_caller text, the_key text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN encode(sha256(convert_to(the_caller || ' ' || the_key, 'UTF8')), 'hex');

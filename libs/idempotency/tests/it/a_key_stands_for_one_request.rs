@@ -9,7 +9,10 @@ async fn the_same_request_gets_the_first_answer_to_the_letter() {
         panic!("a new key is no retry");
     };
     for _ in 0..3 {
-        let again = fixture.send(&request("ann", "\"k1\"", "tea")).await.unwrap();
+        let again = fixture
+            .send(&request("ann", "\"k1\"", "tea"))
+            .await
+            .unwrap();
         assert_eq!(again, Told::Again(first.clone()));
     }
     assert_eq!(fixture.effects().await, 1);
@@ -19,12 +22,18 @@ async fn the_same_request_gets_the_first_answer_to_the_letter() {
 async fn the_same_key_for_another_request_is_refused() {
     let fixture = Fixture::new().await;
     let first = fixture.send(&request("ann", "k1", "tea")).await.unwrap();
-    let refused = fixture.send(&request("ann", "k1", "coffee")).await.unwrap_err();
+    let refused = fixture
+        .send(&request("ann", "k1", "coffee"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.key_code(), Some("idempotency_key_reused"));
     let RequestError::Idempotency(refused) = refused else {
         panic!("{refused}");
     };
-    assert_eq!((refused.class(), refused.retry_after()), (Class::Invalid, None));
+    assert_eq!(
+        (refused.class(), refused.retry_after()),
+        (Class::Invalid, None)
+    );
     assert_eq!(fixture.effects().await, 1);
     // The refusal took nothing from the first request's key.
     let Told::First(answer) = first else {
@@ -61,7 +70,14 @@ async fn keys_of_two_callers_never_meet() {
 async fn keys_differ_in_case_and_may_be_long() {
     let fixture = Fixture::new().await;
     let long = "x".repeat(254);
-    for key in ["k1", "K1", &format!("{long}1"), &format!("{long}2"), "%", "a\\b"] {
+    for key in [
+        "k1",
+        "K1",
+        &format!("{long}1"),
+        &format!("{long}2"),
+        "%",
+        "a\\b",
+    ] {
         let told = fixture.send(&request("ann", key, "tea")).await.unwrap();
         assert!(matches!(told, Told::First(_)), "{key}");
     }

@@ -61,10 +61,20 @@ async fn a_purge_forgets_the_oldest_and_no_more_than_asked() {
         )
         .await;
     assert_eq!(purged(&fixture, 100).await, 100);
-    assert_eq!(fixture.number("idempotency_keys WHERE key::int > 930").await, 0);
+    assert_eq!(
+        fixture
+            .number("idempotency_keys WHERE key::int > 930")
+            .await,
+        0
+    );
     assert_eq!(purged(&fixture, 10_000).await, 1030 - 100 - 24);
     assert_eq!(purged(&fixture, 10_000).await, 0);
-    assert_eq!(fixture.number("idempotency_keys WHERE key::int <= 24").await, 24);
+    assert_eq!(
+        fixture
+            .number("idempotency_keys WHERE key::int <= 24")
+            .await,
+        24
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,13 +90,22 @@ async fn the_key_of_a_forgotten_answer_stays_used_up() {
         });
     assert_eq!(forgotten.await.unwrap(), 2);
     for _ in 0..2 {
-        let late = fixture.send(&request("ann", "k1", "tea")).await.unwrap_err();
+        let late = fixture
+            .send(&request("ann", "k1", "tea"))
+            .await
+            .unwrap_err();
         let RequestError::Idempotency(late) = late else {
             panic!("{late}");
         };
-        assert_eq!((late.class(), late.code()), (Class::Gone, "answer_forgotten"));
+        assert_eq!(
+            (late.class(), late.code()),
+            (Class::Gone, "answer_forgotten")
+        );
     }
-    let other = fixture.send(&request("ann", "k1", "coffee")).await.unwrap_err();
+    let other = fixture
+        .send(&request("ann", "k1", "coffee"))
+        .await
+        .unwrap_err();
     assert_eq!(other.key_code(), Some("idempotency_key_reused"));
     // Of the answer and of whose it was nothing is left; others keep theirs.
     let kept = "idempotency_keys WHERE caller = 'ann' OR key = 'k2' OR (caller = 'forgotten' AND body || headers::text <> '[]')";

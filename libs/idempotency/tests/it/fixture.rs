@@ -55,7 +55,9 @@ impl Fixture {
             .unwrap();
         let db = Db::open(&settings, "idempotency-test").await.unwrap();
         let fixture = Self { db };
-        fixture.run("CREATE TABLE effects (what text NOT NULL)").await;
+        fixture
+            .run("CREATE TABLE effects (what text NOT NULL)")
+            .await;
         fixture
     }
 
@@ -85,7 +87,9 @@ impl Fixture {
     /// Sends a request whose use case writes an effect and returns an answer of its own.
     pub async fn send(&self, request: &KeyedRequest) -> Result<Told, RequestError> {
         self.db
-            .transaction("test.send", async |tx| perform(tx, request, Ok(answer())).await)
+            .transaction("test.send", async |tx| {
+                perform(tx, request, Ok(answer())).await
+            })
             .await
     }
 

@@ -15,7 +15,11 @@ async fn of_a_hundred_at_once_one_has_the_effect() {
         let fixture = fixture.clone();
         tokio::spawn(async move { fixture.send(&request("ann", "k1", "tea")).await })
     });
-    let told: Vec<_> = join_all(sent).await.into_iter().map(Result::unwrap).collect();
+    let told: Vec<_> = join_all(sent)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     let first: Vec<_> = told
         .iter()
         .filter_map(|told| match told {
@@ -28,7 +32,11 @@ async fn of_a_hundred_at_once_one_has_the_effect() {
     for told in &told {
         match told {
             Ok(Told::First(answer) | Told::Again(answer)) => assert_eq!(answer, first[0]),
-            Err(error) => assert_eq!(error.key_code(), Some("idempotency_key_in_progress"), "{error}"),
+            Err(error) => assert_eq!(
+                error.key_code(),
+                Some("idempotency_key_in_progress"),
+                "{error}"
+            ),
         }
     }
     let again = fixture.send(&request("ann", "k1", "tea")).await.unwrap();
@@ -106,7 +114,10 @@ async fn a_request_that_is_cut_off_leaves_the_key_free() {
     let told = loop {
         match fixture.send(&request("ann", "k1", "tea")).await {
             Err(error) if error.key_code() == Some("idempotency_key_in_progress") => {
-                assert!(tokio::time::Instant::now() < deadline, "the key is never free");
+                assert!(
+                    tokio::time::Instant::now() < deadline,
+                    "the key is never free"
+                );
                 tokio::task::yield_now().await;
             }
             told => break told.unwrap(),

@@ -23,7 +23,10 @@ async fn an_answer_that_cannot_be_stored_takes_the_effect_with_it() {
     fixture
         .run("ALTER TABLE idempotency_keys ADD CONSTRAINT full_disk CHECK (status <> 201)")
         .await;
-    let failed = fixture.send(&request("ann", "k1", "tea")).await.unwrap_err();
+    let failed = fixture
+        .send(&request("ann", "k1", "tea"))
+        .await
+        .unwrap_err();
     assert!(failed.to_string().contains("did not carry out"), "{failed}");
     assert_eq!(fixture.effects().await, 0);
     fixture

@@ -1,5 +1,5 @@
--- What this service has applied. A row is written in the transaction of its handler, so an event is applied if and
--- only if its row is here.
+-- What this service has applied. A row is written in the transaction of its handler, so an event is
+-- applied if and only if its row is here.
 CREATE TABLE inbox (
   consumer   text        NOT NULL,
   event_id   uuid        NOT NULL,
@@ -9,7 +9,8 @@ CREATE TABLE inbox (
 );
 CREATE INDEX ON inbox USING brin (applied_at);
 
--- What could not be applied and no retry can mend, and the later events of its key, in the order of their arrival.
+-- What could not be applied and no retry can mend, and the later events of its key, in the order of
+-- their arrival.
 CREATE TABLE inbox_parked (
   seq         bigint      GENERATED ALWAYS AS IDENTITY,
   consumer    text        NOT NULL,
@@ -24,7 +25,8 @@ CREATE TABLE inbox_parked (
   code        text        NOT NULL,
   reason      text        NOT NULL,
   parked_at   timestamptz NOT NULL DEFAULT now(),
-  -- parked: waits for an operator; replay: is applied again; applied; discarded: can still be replayed
+  -- parked: waits for an operator; replay: is applied again; applied; discarded: can still be
+  -- replayed
   state       text        NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'replay', 'applied', 'discarded')),
   changed_at  timestamptz NOT NULL DEFAULT now(),
   changed_by  text,
@@ -64,8 +66,9 @@ CREATE TABLE inbox_operations (
   details   jsonb       NOT NULL
 );
 
--- Claims an event for this transaction, in one round trip: 'new', 'duplicate', 'known' (parked before), or 'behind' a
--- parked event of its key. Two transactions with one event take turns at its row.
+-- Claims an event for this transaction, in one round trip: 'new', 'duplicate', 'known' (parked
+-- before), or 'behind' a parked event of its key. Two transactions with one event take turns at its
+-- row.
 CREATE FUNCTION inbox_accept(
   the_consumer text, the_id uuid, the_type text, the_topic text, the_key text, lock_class int
 ) RETURNS text LANGUAGE plpgsql AS $$

@@ -1,5 +1,6 @@
--- Claims events for this transaction, all in one round trip; an answer for each, in their order: 'new', 'duplicate', 'known'
--- (parked before), or 'behind' a parked event of its key. Two transactions with one event take turns at its row.
+-- Claims events for this transaction, all in one round trip; an answer for each, in their order:
+-- 'new', 'duplicate', 'known' (parked before), or 'behind' a parked event of its key. Two
+-- transactions with one event take turns at its row.
 CREATE FUNCTION inbox_accept_all(
   the_consumer text, ids uuid[], types text[], topics text[], keys text[], lock_class int
 ) RETURNS text[] LANGUAGE plpgsql AS $$

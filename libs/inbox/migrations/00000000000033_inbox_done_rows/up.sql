@@ -1,11 +1,13 @@
--- Whether nothing that was parked matters to the events with these ids: nothing waits, and none of them is known.
+-- Whether nothing that was parked matters to the events with these ids: nothing waits, and none of
+-- them is known.
 CREATE FUNCTION inbox_is_clear(the_consumer text, ids uuid[]) RETURNS boolean LANGUAGE sql STABLE AS $$
   SELECT NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer)
     OR NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer AND state IN ('parked', 'replay'))
    AND NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer AND event_id = ANY(ids))
 $$;
 
--- As before, but a row that is done with, applied or discarded, makes no claim a slow one but that of its own event.
+-- As before, but a row that is done with, applied or discarded, makes no claim a slow one but that
+-- of its own event.
 CREATE OR REPLACE FUNCTION inbox_accept_all(
   the_consumer text, ids uuid[], types text[], topics text[], keys text[], lock_class int
 ) RETURNS text[] LANGUAGE plpgsql AS $$

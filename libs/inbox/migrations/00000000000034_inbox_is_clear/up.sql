@@ -1,4 +1,5 @@
--- As before. PostgreSQL plans a function in SQL anew in each transaction that calls it, and one in PL/pgSQL once a session.
+-- As before. PostgreSQL plans a function in SQL anew in each transaction that calls it, and one in
+-- PL/pgSQL once a session.
 CREATE OR REPLACE FUNCTION inbox_is_clear(the_consumer text, ids uuid[]) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN

@@ -15,7 +15,12 @@ async fn sent() -> Fixture {
 }
 
 async fn order(fixture: &Fixture) -> Vec<i32> {
-    fixture.effects().await.into_iter().map(|(_, n)| n).collect()
+    fixture
+        .effects()
+        .await
+        .into_iter()
+        .map(|(_, n)| n)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +34,8 @@ async fn events_that_wait_share_transactions() {
         .number("SELECT count(DISTINCT xmin::text) FROM effects")
         .await;
     assert!(transactions < 60, "{transactions} transactions");
-    let mixed = "SELECT count(*) FROM inbox i JOIN effects e USING (event_id) WHERE i.xmin <> e.xmin";
+    let mixed =
+        "SELECT count(*) FROM inbox i JOIN effects e USING (event_id) WHERE i.xmin <> e.xmin";
     assert_eq!(
         fixture.number(mixed).await,
         0,
@@ -66,7 +72,9 @@ async fn events_of_different_partitions_share_transactions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_waits_events_gather_between_transactions() {
     let fixture = Fixture::new(1).await;
-    let running = fixture.consume_with(subscriptions().unhurried(), "first").await;
+    let running = fixture
+        .consume_with(subscriptions().unhurried(), "first")
+        .await;
     for n in 0..EVENTS {
         fixture.send(0, "key", n).await;
     }
@@ -88,7 +96,10 @@ async fn one_that_fails_fails_alone() {
     fixture.make("k5", 40, Act::Fail(Class::Bug));
     let running = fixture.consume().await;
     // Of the first 40, 31 is refused and 38 is behind it.
-    until("all before the bug", async || order(&fixture).await.len() == 38).await;
+    until("all before the bug", async || {
+        order(&fixture).await.len() == 38
+    })
+    .await;
     fixture.mend();
     // Behind the refused one of their key are parked: 38, 45, …, 115.
     until("all", async || order(&fixture).await.len() == 120 - 13).await;

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use crate::fixture::{CONSUMER, Fixture, payload, until};
 
-/// A topic of two partitions on a broker whose files are at hand. The second message of the first one is damaged.
+/// A topic of two partitions on a broker whose files are at hand. The second message of the first
+/// one is damaged.
 struct Damaged {
     fixture: Fixture,
     data: PathBuf,
@@ -26,7 +27,8 @@ impl Damaged {
             eprintln!("skipped: the broker's files are in a container");
             return None;
         }
-        let data = std::env::temp_dir().join(format!("tovar-damaged-{}", uuid::Uuid::new_v4().simple()));
+        let data =
+            std::env::temp_dir().join(format!("tovar-damaged-{}", uuid::Uuid::new_v4().simple()));
         let options = KafkaOptions {
             heap: 256,
             data: Some(data.clone()),
@@ -47,7 +49,8 @@ impl Damaged {
         Some(damaged)
     }
 
-    /// Writes one text over another one of its length, in what the broker has of the first partition.
+    /// Writes one text over another one of its length, in what the broker has of the first
+    /// partition.
     fn change(&self, from: &str, to: &str) {
         let folder = self.data.join(format!("log/{}-0", self.fixture.topic()));
         let log = folder.join("00000000000000000000.log");
@@ -56,14 +59,20 @@ impl Damaged {
             .windows(from.len())
             .position(|found| found == from.as_bytes())
             .unwrap();
-        let log = OpenOptions::new().write(true).open(Path::new(&log)).unwrap();
+        let log = OpenOptions::new()
+            .write(true)
+            .open(Path::new(&log))
+            .unwrap();
         log.write_all_at(to.as_bytes(), u64::try_from(at).unwrap())
             .unwrap();
     }
 
     async fn until_shown(&self) {
         until("the note", async || {
-            self.fixture.number("SELECT count(*) FROM inbox_blocked").await == 1
+            self.fixture
+                .number("SELECT count(*) FROM inbox_blocked")
+                .await
+                == 1
         })
         .await;
         let [waits] = &blocked::list(&self.fixture.db, CONSUMER).await.unwrap()[..] else {
@@ -131,13 +140,17 @@ async fn its_partition_waits_alone_and_goes_on_when_it_is_whole_again() {
     assert_eq!(fixture.committed(0).await, 1);
 
     damaged.change(&payload("a", 7), &payload("a", 2));
-    until("all", async || fixture.effects_of("a").await == [1, 2, 3, 4]).await;
+    until("all", async || {
+        fixture.effects_of("a").await == [1, 2, 3, 4]
+    })
+    .await;
     damaged.until_it_goes_on().await;
     running.stop().await;
     damaged.end().await;
 }
 
-/// No copy is whole: what was read of it is deleted up to behind the damage, and that is a gap as any other.
+/// No copy is whole: what was read of it is deleted up to behind the damage, and that is a gap as
+/// any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_partition_goes_on_behind_it_when_it_is_deleted() {
     let Some(damaged) = Damaged::new().await else {

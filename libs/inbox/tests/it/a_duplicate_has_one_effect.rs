@@ -9,7 +9,10 @@ async fn an_event_that_kafka_delivers_three_times_is_applied_once() {
     let id = fixture.send(0, "a", 1).await;
     fixture.send_again(0, "a", 1, id).await;
     let running = fixture.consume().await;
-    until("the first two", async || fixture.counted("duplicate") == "1").await;
+    until("the first two", async || {
+        fixture.counted("duplicate") == "1"
+    })
+    .await;
     fixture.send_again(0, "a", 1, id).await;
     until("the third", async || fixture.counted("duplicate") == "2").await;
     running.stop().await;
@@ -18,7 +21,8 @@ async fn an_event_that_kafka_delivers_three_times_is_applied_once() {
     assert_eq!(fixture.committed(0).await, 3);
 }
 
-/// A crash between the commit and the offset: the transaction is there, and the group does not know.
+/// A crash between the commit and the offset: the transaction is there, and the group does not
+/// know.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_was_applied_before_a_crash_is_not_applied_after_it() {
     let fixture = Fixture::new(1).await;
@@ -40,23 +44,27 @@ async fn of_two_deliveries_at_once_one_has_the_effect() {
     let fixture = Fixture::new(1).await;
     fixture.make("a", 1, Act::Wait);
     let message = fixture.message("a", 1, EventId::now_v7());
-    let (one, other, ()) = tokio::join!(fixture.deliver(&message), fixture.deliver(&message), async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
+    let (one, other, ()) = tokio::join!(
+        fixture.deliver(&message),
+        fixture.deliver(&message),
+        async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        until("one to wait for the other", async || {
-            fixture.number(waiting).await == 1
-        })
-        .await;
-        fixture.open_gate();
-    });
+            until("one to wait for the other", async || {
+                fixture.number(waiting).await == 1
+            })
+            .await;
+            fixture.open_gate();
+        }
+    );
     let mut outcomes = [one.unwrap(), other.unwrap()];
     outcomes.sort_by_key(|outcome| *outcome == Outcome::Duplicate);
     assert_eq!(outcomes, [Outcome::Applied, Outcome::Duplicate]);
     assert_eq!(fixture.effects_of("a").await, [1]);
 }
 
-/// Two owners of a partition for a moment: the one that has lost it fails at an event that the other one applies, who comes at each
-/// await of the first.
+/// Two owners of a partition for a moment: the one that has lost it fails at an event that the
+/// other one applies, who comes at each await of the first.
 #[tokio::test]
 async fn an_event_is_applied_or_parked_and_never_both() {
     let fixture = Fixture::new(1).await;
@@ -98,5 +106,8 @@ async fn an_event_is_applied_or_parked_and_never_both() {
     let both = "SELECT count(*) FROM inbox JOIN inbox_parked USING (consumer, event_id)";
     assert_eq!(fixture.number(both).await, 0);
     let (applied, parked) = (fixture.effects().await.len(), fixture.parked().await.len());
-    assert!(applied > 0 && parked > 0, "{applied} applied, {parked} parked");
+    assert!(
+        applied > 0 && parked > 0,
+        "{applied} applied, {parked} parked"
+    );
 }

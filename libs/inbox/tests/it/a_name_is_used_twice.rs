@@ -10,10 +10,14 @@ async fn and_the_first_process_goes_on_when_the_second_is_gone() {
         inbox_instance: Some("replica-0".to_owned()),
         ..settings()
     };
-    let first = fixture.consume_set(subscriptions(), "first", &settings).await;
+    let first = fixture
+        .consume_set(subscriptions(), "first", &settings)
+        .await;
     fixture.send(0, "a", 0).await;
     until("the first", async || fixture.effects_of("a").await == [0]).await;
-    let second = fixture.consume_set(subscriptions(), "second", &settings).await;
+    let second = fixture
+        .consume_set(subscriptions(), "second", &settings)
+        .await;
     let mut sent = 1;
     let by_second = "SELECT count(*) FROM effects WHERE who = 'second'";
     while fixture.number(by_second).await == 0 {

@@ -35,14 +35,28 @@ async fn later_events_wait_behind_it_and_a_replay_applies_them_in_order() {
     let (fixture, running) = parked().await;
     fixture.mend();
     let (db, topic) = (&fixture.db, fixture.topic());
-    assert_eq!(parked::replay(db, CONSUMER, &topic, "a", "me").await.unwrap(), 3);
+    assert_eq!(
+        parked::replay(db, CONSUMER, &topic, "a", "me")
+            .await
+            .unwrap(),
+        3
+    );
     for n in 4..=20 {
         fixture.send(0, "a", n).await;
     }
-    until("the key", async || fixture.effects_of("a").await.len() == 20).await;
+    until("the key", async || {
+        fixture.effects_of("a").await.len() == 20
+    })
+    .await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, (1..=20).collect::<Vec<_>>());
-    assert!(fixture.parked().await.iter().all(|(_, state)| state == "applied"));
+    assert!(
+        fixture
+            .parked()
+            .await
+            .iter()
+            .all(|(_, state)| state == "applied")
+    );
     assert_eq!(fixture.number("SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'replay' AND details->>'events' = '3'").await, 1);
     assert_eq!(parked::list(db, CONSUMER).await.unwrap().len(), 0);
 }
@@ -73,14 +87,18 @@ async fn a_replay_that_fails_again_stays_with_its_new_reason() {
     fixture
         .run("UPDATE inbox_parked SET code = 'old', reason = 'old'")
         .await;
-    parked::replay(db, CONSUMER, &topic, "a", "me").await.unwrap();
+    parked::replay(db, CONSUMER, &topic, "a", "me")
+        .await
+        .unwrap();
     until("the first to fail", async || {
         fixture.parked().await == all("parked", &["wanted", "old", "old"])
     })
     .await;
     fixture.mend();
     fixture.make("a", 2, Act::Fail(Class::NotFound));
-    parked::replay(db, CONSUMER, &topic, "a", "me").await.unwrap();
+    parked::replay(db, CONSUMER, &topic, "a", "me")
+        .await
+        .unwrap();
     until("the second to fail", async || {
         let states = fixture.parked().await;
         states[0].1 == "applied" && states[1..] == all("parked", &["wanted", "old"])
@@ -98,14 +116,19 @@ async fn a_replay_that_cannot_be_done_now_is_done_later() {
     let (fixture, running) = parked().await;
     fixture.make("a", 1, Act::Fail(Class::Unavailable));
     let (db, topic) = (&fixture.db, fixture.topic());
-    parked::replay(db, CONSUMER, &topic, "a", "me").await.unwrap();
+    parked::replay(db, CONSUMER, &topic, "a", "me")
+        .await
+        .unwrap();
     fixture.send(0, "a", 4).await;
     until("the fourth behind them", async || {
         fixture.parked().await == all("replay", &["wanted", "behind", "behind", "behind"])
     })
     .await;
     fixture.mend();
-    until("the key", async || fixture.effects_of("a").await == [1, 2, 3, 4]).await;
+    until("the key", async || {
+        fixture.effects_of("a").await == [1, 2, 3, 4]
+    })
+    .await;
     running.stop().await;
 }
 
@@ -113,17 +136,28 @@ async fn a_replay_that_cannot_be_done_now_is_done_later() {
 async fn what_is_discarded_lets_later_events_go_on_and_can_still_be_replayed() {
     let (fixture, running) = parked().await;
     let (db, topic) = (&fixture.db, fixture.topic());
-    assert_eq!(parked::discard(db, CONSUMER, &topic, "a", "me").await.unwrap(), 3);
+    assert_eq!(
+        parked::discard(db, CONSUMER, &topic, "a", "me")
+            .await
+            .unwrap(),
+        3
+    );
     fixture.send(0, "a", 4).await;
     until("the fourth", async || fixture.effects_of("a").await == [4]).await;
     fixture.mend();
-    assert_eq!(parked::replay(db, CONSUMER, &topic, "a", "me").await.unwrap(), 3);
+    assert_eq!(
+        parked::replay(db, CONSUMER, &topic, "a", "me")
+            .await
+            .unwrap(),
+        3
+    );
     until("the others", async || {
         fixture.effects_of("a").await == [4, 1, 2, 3]
     })
     .await;
     running.stop().await;
-    let operations = "SELECT count(*) FROM inbox_operations WHERE operation IN ('discard', 'replay')";
+    let operations =
+        "SELECT count(*) FROM inbox_operations WHERE operation IN ('discard', 'replay')";
     assert_eq!(fixture.number(operations).await, 2);
 }
 

@@ -15,10 +15,11 @@ fn imitations(fixture: &Fixture, event: &Message) -> Vec<Message> {
         topic: "notes".to_owned(),
         ..event.clone()
     };
-    let sources = ["/test/other", "/test", "notes/", "othernotes", "", "\u{0}"].map(|source| Message {
-        source: Some(source.to_owned()),
-        ..event.clone()
-    });
+    let sources =
+        ["/test/other", "/test", "notes/", "othernotes", "", "\u{0}"].map(|source| Message {
+            source: Some(source.to_owned()),
+            ..event.clone()
+        });
     let all = topics.into_iter().chain([of_another_store]).chain(sources);
     all.zip(100..)
         .map(|(message, offset)| Message { offset, ..message })
@@ -36,7 +37,10 @@ async fn an_imitated_event_is_parked_under_an_id_of_its_own_and_the_true_one_is_
             Outcome::Parked,
             "{imitation:?}"
         );
-        assert_eq!(fixture.deliver(imitation).await.unwrap(), Outcome::Duplicate);
+        assert_eq!(
+            fixture.deliver(imitation).await.unwrap(),
+            Outcome::Duplicate
+        );
     }
     assert_eq!(fixture.effects().await, []);
     let parked = fixture.parked().await;
@@ -48,7 +52,8 @@ async fn an_imitated_event_is_parked_under_an_id_of_its_own_and_the_true_one_is_
         .text("SELECT reason FROM inbox_parked ORDER BY seq LIMIT 1")
         .await;
     assert!(
-        reason.contains("other, which is not that of notes") && reason.contains(&event.id.to_string()),
+        reason.contains("other, which is not that of notes")
+            && reason.contains(&event.id.to_string()),
         "{reason}"
     );
     // Under another key: those behind what is parked wait.

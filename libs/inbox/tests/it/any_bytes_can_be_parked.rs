@@ -1,5 +1,5 @@
-//! Others may write to a topic, too. Whatever bytes their messages have, each is applied, passed over or parked, and what comes
-//! after it goes on.
+//! Others may write to a topic, too. Whatever bytes their messages have, each is applied, passed
+//! over or parked, and what comes after it goes on.
 
 use std::collections::BTreeSet;
 
@@ -44,12 +44,14 @@ fn good_headers() -> Headers {
 }
 
 fn owned(headers: &Headers) -> OwnedHeaders {
-    headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
-        all.insert(Header {
-            key,
-            value: value.as_ref(),
+    headers
+        .iter()
+        .fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(Header {
+                key,
+                value: value.as_ref(),
+            })
         })
-    })
 }
 
 /// Headers of which one has this value.
@@ -71,7 +73,9 @@ async fn send_all(fixture: &Fixture) -> i64 {
     let mut send = async |key: Option<&[u8]>, payload: Option<&[u8]>, headers: &Headers| {
         fixture.send_bytes(0, key, payload, owned(headers)).await;
         count += 1;
-        fixture.send(0, "after", i32::try_from(count).unwrap()).await;
+        fixture
+            .send(0, "after", i32::try_from(count).unwrap())
+            .await;
     };
     for bytes in odd().iter().map(Some).chain([None]) {
         let value = bytes.map(Vec::as_slice);
@@ -108,7 +112,10 @@ async fn whatever_a_message_is_made_of_those_behind_it_are_applied() {
     })
     .await;
     running.stop().await;
-    assert_eq!(fixture.number("SELECT count(*) FROM inbox_blocked").await, 0);
+    assert_eq!(
+        fixture.number("SELECT count(*) FROM inbox_blocked").await,
+        0
+    );
     let all = parked::list(&fixture.db, CONSUMER).await.unwrap();
     assert!(all.len() > 40, "{}", all.len());
     for event in &all {
@@ -117,12 +124,17 @@ async fn whatever_a_message_is_made_of_those_behind_it_are_applied() {
             "a reason of {} bytes",
             event.reason.len()
         );
-        assert!(event.key.len() <= 1024, "a key of {} bytes", event.key.len());
+        assert!(
+            event.key.len() <= 1024,
+            "a key of {} bytes",
+            event.key.len()
+        );
         let shown = event.reason.chars().chain(event.key.chars());
         assert!(shown.filter(|c| c.is_control()).count() == 0, "{event:?}");
         serde_json::to_string(event).unwrap();
     }
-    // An operator asks for another attempt, which ends as the first one did, and then gives them up.
+    // An operator asks for another attempt, which ends as the first one did, and then gives them
+    // up.
     let running = fixture.consume().await;
     let keys: BTreeSet<_> = all.iter().map(|event| event.key.clone()).collect();
     for key in &keys {
@@ -164,24 +176,36 @@ async fn of_keys_that_are_hardly_text_each_keeps_its_order_and_waits_for_no_othe
         for n in 1..=2 {
             let payload = payload(&name, n);
             fixture
-                .send_bytes(0, Some(key), Some(payload.as_bytes()), owned(&good_headers()))
+                .send_bytes(
+                    0,
+                    Some(key),
+                    Some(payload.as_bytes()),
+                    owned(&good_headers()),
+                )
                 .await;
         }
     }
     fixture.send(0, "after", 1).await;
     let running = fixture.consume().await;
-    until("the last", async || fixture.effects_of("after").await == [1]).await;
+    until("the last", async || {
+        fixture.effects_of("after").await == [1]
+    })
+    .await;
     let parked: Vec<ParkedEvent> = parked::list(&fixture.db, CONSUMER).await.unwrap();
     let codes: Vec<&str> = parked.iter().map(|event| event.code.as_str()).collect();
     assert_eq!(codes, ["wanted", "behind"].repeat(readable.len()));
     fixture.mend();
     for event in parked.iter().filter(|event| event.code == "wanted") {
-        let replayed = parked::replay(&fixture.db, CONSUMER, &fixture.topic(), &event.key, "me").await;
+        let replayed =
+            parked::replay(&fixture.db, CONSUMER, &fixture.topic(), &event.key, "me").await;
         assert_eq!(replayed.unwrap(), 2);
     }
     for n in 0..readable.len() {
         let name = format!("odd{n}");
-        until("its key", async || fixture.effects_of(&name).await == [1, 2]).await;
+        until("its key", async || {
+            fixture.effects_of(&name).await == [1, 2]
+        })
+        .await;
     }
     running.stop().await;
 }

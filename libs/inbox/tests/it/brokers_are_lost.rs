@@ -1,7 +1,7 @@
 use crate::fixture::{Act, Fixture, until};
 
-/// A client that knows no broker any more stands still without an error. That cannot be brought about at will; what is done about
-/// it can.
+/// A client that knows no broker any more stands still without an error. That cannot be brought
+/// about at will; what is done about it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_goes_on_with_a_new_client() {
     let fixture = Fixture::new(2).await;
@@ -17,7 +17,10 @@ async fn a_consumer_goes_on_with_a_new_client() {
         fixture.send(0, "a", n).await;
     }
     until("all", async || fixture.effects_of("a").await.len() == 19).await;
-    until("the one in work", async || fixture.effects_of("b").await == [1]).await;
+    until("the one in work", async || {
+        fixture.effects_of("b").await == [1]
+    })
+    .await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, (1..20).collect::<Vec<_>>());
     assert_eq!(fixture.committed(0).await, 19);

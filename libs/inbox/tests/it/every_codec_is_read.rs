@@ -31,7 +31,10 @@ async fn that_another_producer_may_use() {
         for sent in futures_util::future::join_all((0..20).map(|_| send())).await {
             sent.unwrap();
         }
-        until(codec, async || fixture.effects_of(codec).await == vec![n; 20]).await;
+        until(codec, async || {
+            fixture.effects_of(codec).await == vec![n; 20]
+        })
+        .await;
     }
     running.stop().await;
 }

@@ -146,7 +146,9 @@ impl Fixture {
         let name = format!("inbox-{}", uuid::Uuid::new_v4().simple());
         let url = postgres.create_database(&name).await.unwrap();
         let settings = DbSettings::new(&url);
-        db::migrate(&settings, vec![inbox::MIGRATIONS]).await.unwrap();
+        db::migrate(&settings, vec![inbox::MIGRATIONS])
+            .await
+            .unwrap();
         let db = Db::open(&settings, "inbox-test").await.unwrap();
         db.transaction("test.effects", async |tx| -> Result<(), DbError> {
             let table =
@@ -212,7 +214,11 @@ impl Fixture {
     }
 
     /// Starts one that listens in a way of its own.
-    pub async fn consume_with(&self, subscriptions: Subscriptions<State>, who: &'static str) -> Running {
+    pub async fn consume_with(
+        &self,
+        subscriptions: Subscriptions<State>,
+        who: &'static str,
+    ) -> Running {
         self.consume_set(subscriptions, who, &settings()).await
     }
 
@@ -235,7 +241,8 @@ impl Fixture {
         subscriptions: Subscriptions<State>,
         settings: &InboxSettings,
     ) -> Result<Running, StartError> {
-        self.start(subscriptions, self.state.clone(), settings).await
+        self.start(subscriptions, self.state.clone(), settings)
+            .await
     }
 
     async fn start(
@@ -268,7 +275,13 @@ impl Fixture {
             .await;
     }
 
-    pub async fn send_raw(&self, partition: i32, key: Option<&str>, payload: &str, headers: OwnedHeaders) {
+    pub async fn send_raw(
+        &self,
+        partition: i32,
+        key: Option<&str>,
+        payload: &str,
+        headers: OwnedHeaders,
+    ) {
         let topic = self.topic();
         let mut record = FutureRecord::<str, str>::to(&topic)
             .partition(partition)
@@ -376,7 +389,8 @@ impl Fixture {
             .unwrap();
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&self.topic(), partition);
-        let committed = tokio::task::spawn_blocking(move || consumer.committed_offsets(wanted, WITHIN));
+        let committed =
+            tokio::task::spawn_blocking(move || consumer.committed_offsets(wanted, WITHIN));
         match committed.await.unwrap().unwrap().elements()[0].offset() {
             Offset::Offset(offset) => offset,
             _ => 0,
@@ -398,10 +412,14 @@ impl Fixture {
         deleted.elements()[0].error().unwrap();
     }
 
-    /// Has Kafka forget the group and what it committed, as it does by itself after a week without members.
+    /// Has Kafka forget the group and what it committed, as it does by itself after a week without
+    /// members.
     pub async fn forget_group(&self) {
         let group = self.kafka.topic(CONSUMER);
-        let forgotten = self.admin().delete_groups(&[&group], &AdminOptions::new()).await;
+        let forgotten = self
+            .admin()
+            .delete_groups(&[&group], &AdminOptions::new())
+            .await;
         forgotten.unwrap().remove(0).unwrap();
     }
 
@@ -416,7 +434,11 @@ impl Fixture {
         let group = self.kafka.topic(CONSUMER);
         let count = move || {
             let groups = consumer.fetch_group_list(Some(&group), WITHIN).unwrap();
-            groups.groups().iter().map(|group| group.members().len()).sum()
+            groups
+                .groups()
+                .iter()
+                .map(|group| group.members().len())
+                .sum()
         };
         tokio::task::spawn_blocking(count).await.unwrap()
     }
@@ -481,12 +503,13 @@ pub fn event_headers(id: EventId, event_type: &str) -> OwnedHeaders {
 }
 
 pub fn headers(all: &[(&str, String)]) -> OwnedHeaders {
-    all.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: Some(value),
+    all.iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
         })
-    })
 }
 
 /// Asks until the answer is yes.

@@ -17,12 +17,16 @@ async fn after_the_days_for_which_they_are_kept() {
         .await;
     let running = fixture.consume().await;
     let old = "SELECT count(*) FROM inbox WHERE consumer = 'clerk' AND type = 'old'";
-    until("the old ones to go", async || fixture.number(old).await == 0).await;
+    until("the old ones to go", async || {
+        fixture.number(old).await == 0
+    })
+    .await;
     running.stop().await;
     assert_eq!(fixture.number("SELECT count(*) FROM inbox").await, 110);
 }
 
-/// Of what was parked only what is done with, and later than what was applied at once: until then Kafka may deliver it again.
+/// Of what was parked only what is done with, and later than what was applied at once: until then
+/// Kafka may deliver it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_parked_too_once_it_is_done_with() {
     let fixture = Fixture::new(1).await;
@@ -38,13 +42,17 @@ async fn what_was_parked_too_once_it_is_done_with() {
                 .await;
         }
     }
-    // What is in replay is of another topic, which this consumer does not read; it would be replayed all the same.
+    // What is in replay is of another topic, which this consumer does not read; it would be
+    // replayed all the same.
     fixture
         .run("UPDATE inbox_parked SET state = 'parked' WHERE state = 'replay'")
         .await;
     let running = fixture.consume().await;
     let done = "SELECT count(*) FROM inbox_parked WHERE type = 'old' AND state IN ('applied', 'discarded')";
-    until("the old ones to go", async || fixture.number(done).await == 0).await;
+    until("the old ones to go", async || {
+        fixture.number(done).await == 0
+    })
+    .await;
     running.stop().await;
     assert_eq!(
         fixture.number("SELECT count(*) FROM inbox_parked").await,

@@ -85,7 +85,10 @@ async fn a_paused_partition_that_comes_back_goes_on() {
     let second = fixture.consume_as("second").await;
     until("the group to change", async || fixture.members().await == 2).await;
     second.stop().await;
-    until("the group to change back", async || fixture.members().await == 1).await;
+    until("the group to change back", async || {
+        fixture.members().await == 1
+    })
+    .await;
     fixture.mend();
     until("all", async || fixture.effects_of("a").await.len() == 1500).await;
     first.stop().await;

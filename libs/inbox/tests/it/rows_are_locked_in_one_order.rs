@@ -62,7 +62,9 @@ async fn each_transaction_locks_what_is_the_events_own_and_then_what_they_share(
     let running = fixture.consume_with(consumer, "first").await;
     until("all but one", async || fixture.effects().await.len() == 59).await;
     fixture.mend();
-    fixture.run("UPDATE inbox_parked SET state = 'replay'").await;
+    fixture
+        .run("UPDATE inbox_parked SET state = 'replay'")
+        .await;
     until("the one that was parked", async || {
         fixture.effects().await.len() == 60
     })

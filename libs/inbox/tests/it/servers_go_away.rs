@@ -39,7 +39,10 @@ async fn a_consumer_stops_and_starts_while_kafka_is_away() {
     let running = fixture.consume().await;
     kafka.start_again().await.unwrap();
     fixture.send(0, "a", 2).await;
-    until("the second", async || fixture.effects_of("a").await.contains(&2)).await;
+    until("the second", async || {
+        fixture.effects_of("a").await.contains(&2)
+    })
+    .await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, [1, 2]);
 }

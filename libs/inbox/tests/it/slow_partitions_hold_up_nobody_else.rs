@@ -23,10 +23,14 @@ async fn a_partition_with_many_events_waits_alone() {
     })
     .await;
     running.stop().await;
-    assert_eq!(fixture.effects_of("slow").await, (0..2500).collect::<Vec<_>>());
+    assert_eq!(
+        fixture.effects_of("slow").await,
+        (0..2500).collect::<Vec<_>>()
+    );
 }
 
-/// All is there before the consumer is, so that the slow event and the quick ones are taken together.
+/// All is there before the consumer is, so that the slow event and the quick ones are taken
+/// together.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_takes_long_holds_up_none_that_it_was_taken_with() {
     let fixture = Fixture::new(12).await;
@@ -42,6 +46,9 @@ async fn an_event_that_takes_long_holds_up_none_that_it_was_taken_with() {
     .await;
     assert!(fixture.effects_of("slow").await.is_empty());
     fixture.open_gate();
-    until("the slow one", async || fixture.effects_of("slow").await == [0]).await;
+    until("the slow one", async || {
+        fixture.effects_of("slow").await == [0]
+    })
+    .await;
     running.stop().await;
 }

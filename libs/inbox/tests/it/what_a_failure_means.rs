@@ -12,7 +12,9 @@ async fn the_class_decides_between_another_attempt_and_parking() {
     for class in Class::ALL {
         let key = class.label();
         fixture.make(key, 1, Act::Fail(class));
-        let outcome = fixture.deliver(&fixture.message(key, 1, EventId::now_v7())).await;
+        let outcome = fixture
+            .deliver(&fixture.message(key, 1, EventId::now_v7()))
+            .await;
         if let Class::Unavailable | Class::Bug = class {
             assert_eq!(outcome.unwrap_err().class, class);
         } else {
@@ -22,14 +24,17 @@ async fn the_class_decides_between_another_attempt_and_parking() {
     assert_eq!(fixture.effects().await, [], "what failed has no effect");
     assert_eq!(fixture.parked().await.len(), Class::ALL.len() - 2);
     assert_eq!(fixture.number("SELECT count(*) FROM inbox").await, 0);
-    let reasons =
-        "SELECT count(*) FROM inbox_parked WHERE code = 'wanted' AND reason = 'the test wants it so'";
+    let reasons = "SELECT count(*) FROM inbox_parked WHERE code = 'wanted' AND reason = 'the test wants it so'";
     assert_eq!(fixture.number(reasons).await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_work_later_holds_its_partition_until_it_does() {
-    for act in [Act::Fail(Class::Unavailable), Act::Fail(Class::Bug), Act::Panic] {
+    for act in [
+        Act::Fail(Class::Unavailable),
+        Act::Fail(Class::Bug),
+        Act::Panic,
+    ] {
         let fixture = Fixture::new(2).await;
         fixture.make("a", 1, act);
         fixture.send(0, "a", 1).await;
@@ -54,7 +59,10 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
         );
         assert_eq!(fixture.metric("inbox_blocked_partitions"), "1");
         fixture.mend();
-        until("the partition", async || fixture.effects_of("b").await == [1]).await;
+        until("the partition", async || {
+            fixture.effects_of("b").await == [1]
+        })
+        .await;
         until("the note to go", async || {
             fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
         })
@@ -66,7 +74,8 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
     }
 }
 
-/// A defect of a handler that meets one event is of that event alone: it holds up the others only for a time.
+/// A defect of a handler that meets one event is of that event alone: it holds up the others only
+/// for a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key() {
     for act in [Act::Fail(Class::Bug), Act::Panic] {
@@ -80,7 +89,9 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
             inbox_bug_seconds: 2,
             ..settings()
         };
-        let running = fixture.consume_set(subscriptions(), "first", &patient).await;
+        let running = fixture
+            .consume_set(subscriptions(), "first", &patient)
+            .await;
         until("some attempts", async || {
             fixture
                 .number("SELECT count(*) FROM inbox_blocked WHERE attempts > 4")
@@ -88,8 +99,15 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
                 == 1
         })
         .await;
-        assert_eq!(fixture.effects().await, [], "the next release may correct it");
-        until("the others", async || fixture.effects_of("b").await == [1, 2, 3]).await;
+        assert_eq!(
+            fixture.effects().await,
+            [],
+            "the next release may correct it"
+        );
+        until("the others", async || {
+            fixture.effects_of("b").await == [1, 2, 3]
+        })
+        .await;
         until("the note to go", async || {
             fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
         })
@@ -108,7 +126,10 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
         parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
             .await
             .unwrap();
-        until("its key", async || fixture.effects_of("a").await == [1, 2, 3]).await;
+        until("its key", async || {
+            fixture.effects_of("a").await == [1, 2, 3]
+        })
+        .await;
         running.stop().await;
     }
 }
@@ -123,7 +144,9 @@ async fn what_is_not_there_at_the_moment_is_waited_for_however_long_that_is() {
         inbox_bug_seconds: 1,
         ..settings()
     };
-    let running = fixture.consume_set(subscriptions(), "first", &impatient).await;
+    let running = fixture
+        .consume_set(subscriptions(), "first", &impatient)
+        .await;
     until("many attempts", async || {
         fixture
             .number("SELECT count(*) FROM inbox_blocked WHERE since < now() - interval '3 s'")
@@ -162,11 +185,23 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
         )
         .await;
     fixture
-        .send_raw(0, Some("d"), &good, headers(&[of_type(Noted::TYPE), source()]))
+        .send_raw(
+            0,
+            Some("d"),
+            &good,
+            headers(&[of_type(Noted::TYPE), source()]),
+        )
         .await;
-    fixture.send_raw(0, Some("e"), &good, headers(&[id()])).await;
     fixture
-        .send_raw(0, None, &good, headers(&[id(), of_type(Noted::TYPE), source()]))
+        .send_raw(0, Some("e"), &good, headers(&[id()]))
+        .await;
+    fixture
+        .send_raw(
+            0,
+            None,
+            &good,
+            headers(&[id(), of_type(Noted::TYPE), source()]),
+        )
         .await;
     fixture.send_raw(0, Some("f"), "", headers(&[])).await;
     fixture
@@ -174,7 +209,10 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
         .await;
     fixture.send(0, "a", 1).await;
     let running = fixture.consume().await;
-    until("the good one", async || fixture.effects_of("a").await == [1]).await;
+    until("the good one", async || {
+        fixture.effects_of("a").await == [1]
+    })
+    .await;
     running.stop().await;
     let parked = fixture.parked().await;
     assert!(
@@ -192,6 +230,9 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
     let mut unreadable = fixture.message("f", 0, EventId::now_v7());
     unreadable.id = fixture.first_parked("f").await;
     unreadable.unreadable = Some("again");
-    assert_eq!(fixture.deliver(&unreadable).await.unwrap(), Outcome::Duplicate);
+    assert_eq!(
+        fixture.deliver(&unreadable).await.unwrap(),
+        Outcome::Duplicate
+    );
     assert_eq!(fixture.parked().await.len(), 6);
 }

@@ -22,7 +22,10 @@ async fn done_with() -> (Fixture, Vec<EventId>) {
         .await
         .unwrap();
     let running = fixture.consume().await;
-    until("the replay", async || fixture.effects_of("applied").await == [1]).await;
+    until("the replay", async || {
+        fixture.effects_of("applied").await == [1]
+    })
+    .await;
     running.stop().await;
     (fixture, ids)
 }
@@ -42,7 +45,8 @@ async fn claim(fixture: &Fixture, ids: &[EventId]) -> String {
         .await
 }
 
-/// Rows of one statement have one number of a command; with a statement for each of them, each has its own.
+/// Rows of one statement have one number of a command; with a statement for each of them, each has
+/// its own.
 async fn statements(fixture: &Fixture) -> i64 {
     fixture
         .number("SELECT count(DISTINCT cmin::text) FROM inbox WHERE type = 'type'")
@@ -87,7 +91,8 @@ async fn while_an_event_waits_those_of_its_key_are_behind_it() {
     assert_eq!(claim(&fixture, &[EventId::now_v7()]).await, "behind");
 }
 
-/// PostgreSQL plans a function in SQL anew in each transaction that calls it: that made a claim six times as dear as its work.
+/// PostgreSQL plans a function in SQL anew in each transaction that calls it: that made a claim six
+/// times as dear as its work.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_each_transaction_calls_is_planned_once_in_a_session() {
     let fixture = Fixture::new(1).await;

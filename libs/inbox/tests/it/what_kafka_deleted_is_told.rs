@@ -19,7 +19,8 @@ async fn gaps(fixture: &Fixture) -> Vec<(i32, i64, i64)> {
     gaps
 }
 
-/// Three events in each of two partitions, which are applied; then the consumer is away while more of them come.
+/// Three events in each of two partitions, which are applied; then the consumer is away while more
+/// of them come.
 async fn away() -> Fixture {
     let fixture = Fixture::new(2).await;
     let running = fixture.consume().await;
@@ -68,7 +69,8 @@ async fn when_a_consumer_was_away_for_too_long_until_an_operator_acknowledges_it
             .unwrap()
     );
     assert_eq!(gaps(&fixture).await.len(), 1);
-    let audit = "SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'acknowledge'";
+    let audit =
+        "SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'acknowledge'";
     assert_eq!(fixture.number(audit).await, 1);
     fixture.read_metrics().await;
     assert_eq!(fixture.metric("inbox_gaps"), "1");
@@ -99,7 +101,10 @@ async fn also_when_the_offsets_of_its_group_are_forgotten() {
     fixture.forget_group().await;
     let running = fixture.consume().await;
     until("the gap", async || gaps(&fixture).await == [(0, 3, 5)]).await;
-    until("the rest", async || fixture.effects_of("b").await.len() == 6).await;
+    until("the rest", async || {
+        fixture.effects_of("b").await.len() == 6
+    })
+    .await;
     running.stop().await;
     // All of the other partition was there, and came again.
     assert_eq!(gaps(&fixture).await, [(0, 3, 5)]);

@@ -1,8 +1,10 @@
--- The outbox: what this service tells the others, written in the transaction of the change that it tells of.
--- Rows are only ever added, and removed by the truncation of whole buckets: no update, no dead rows, no bloat.
+-- The outbox: what this service tells the others, written in the transaction of the change that it
+-- tells of. Rows are only ever added, and removed by the truncation of whole buckets: no update, no
+-- dead rows, no bloat.
 CREATE TABLE outbox (
   xid         xid8        NOT NULL DEFAULT pg_current_xact_id(),
-  -- The order of one key's events. The sequence must keep CACHE 1, or positions of one key could step back.
+  -- The order of one key's events. The sequence must keep CACHE 1, or positions of one key could
+  -- step back.
   position    bigint      GENERATED ALWAYS AS IDENTITY,
   bucket      smallint    NOT NULL DEFAULT (floor(extract(epoch FROM clock_timestamp()) / 21600)::bigint % 6),
   id          uuid        NOT NULL,
@@ -25,8 +27,8 @@ CREATE TABLE outbox_5 PARTITION OF outbox FOR VALUES IN (5);
 CREATE INDEX ON outbox (position);
 CREATE INDEX ON outbox (xid);
 
--- An event of a transaction that does not commit synchronously could be seen by consumers and then be lost in a
--- crash. Checked when the transaction ends, whatever it set in between.
+-- An event of a transaction that does not commit synchronously could be seen by consumers and then
+-- be lost in a crash. Checked when the transaction ends, whatever it set in between.
 CREATE FUNCTION outbox_commit_is_synchronous() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
@@ -41,10 +43,11 @@ CREATE CONSTRAINT TRIGGER commit_is_synchronous AFTER INSERT ON outbox
 -- The topics that this service may publish to.
 CREATE TABLE outbox_topics (name text PRIMARY KEY);
 
--- Adds an event; false if nobody declared its topic. One round trip.
---   sleep_class: while the relay sleeps it holds this lock, and only then it must be woken. A relay that wants
+-- Adds an event; false if nobody declared its topic. One round trip. sleep_class: while the relay
+-- sleeps it holds this lock, and only then it must be woken. A relay that wants
 --     to sleep cannot get it while a publisher is under way, so no event is left behind.
---   key_class: two transactions that publish for one key take turns until they have committed, so the later
+--   key_class: two transactions that publish for one key take turns until they have committed, so
+--   the later
 --     one's position is greater and it becomes visible later. Taken before the position is drawn.
 CREATE FUNCTION outbox_publish(
   the_id uuid, the_topic text, the_key text, the_type text, the_payload text, the_headers text,
@@ -64,8 +67,9 @@ BEGIN
 END
 $$;
 
--- How far the relay is: everything that this snapshot sees is acknowledged by Kafka. Inside a large difference also
--- the snapshot that it reads towards, and the last acknowledged position in between.
+-- How far the relay is: everything that this snapshot sees is acknowledged by Kafka. Inside a large
+-- difference also the snapshot that it reads towards, and the last acknowledged position in
+-- between.
 CREATE TABLE outbox_cursor (
   singleton         boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
   acknowledged      pg_snapshot NOT NULL,
@@ -91,7 +95,8 @@ CREATE TABLE outbox_parked (
   recorded_at timestamptz NOT NULL,
   reason      text        NOT NULL,
   parked_at   timestamptz NOT NULL DEFAULT now(),
-  -- parked: waits for an operator; replay: the relay sends it again; sent; discarded: can still be replayed
+  -- parked: waits for an operator; replay: the relay sends it again; sent; discarded: can still be
+  -- replayed
   state       text        NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'replay', 'sent', 'discarded')),
   changed_at  timestamptz NOT NULL DEFAULT now(),
   changed_by  text
@@ -107,8 +112,9 @@ CREATE TABLE outbox_operations (
   details   jsonb       NOT NULL
 );
 
--- Empties a bucket whose rows are all acknowledged and older than the retention; false if there is nothing to do yet.
--- Under the exclusive lock no writer has an uncommitted row in it. Fails after 50 ms rather than make writers wait.
+-- Empties a bucket whose rows are all acknowledged and older than the retention; false if there is
+-- nothing to do yet. Under the exclusive lock no writer has an uncommitted row in it. Fails after
+-- 50 ms rather than make writers wait.
 CREATE FUNCTION outbox_empty_bucket(the_bucket int, retention interval) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE

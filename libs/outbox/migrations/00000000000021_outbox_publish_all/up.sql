@@ -1,7 +1,9 @@
--- Adds all events of a transaction, in their order, in one round trip; fails if nobody declared a topic.
---   sleep_class: while the relay sleeps it holds this lock, and only then it must be woken. A relay that wants
+-- Adds all events of a transaction, in their order, in one round trip; fails if nobody declared a
+-- topic. sleep_class: while the relay sleeps it holds this lock, and only then it must be woken. A
+-- relay that wants
 --     to sleep cannot get it while a publisher is under way, so no event is left behind.
---   key_class: two transactions that publish for one key take turns until they have committed, so the later
+--   key_class: two transactions that publish for one key take turns until they have committed, so
+--   the later
 --     one's position is greater and it becomes visible later. Taken before a position is drawn, and by everybody in one
 --     order, so that nobody waits for each other.
 CREATE FUNCTION outbox_publish_all(

@@ -4,8 +4,9 @@ use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::session::{LogError, Session};
 
-/// How far a relay is. Everything that `acknowledged` sees is sent; inside a large difference also everything that
-/// the target sees up to a position. A snapshot is a `pg_snapshot` as text, which only PostgreSQL looks into.
+/// How far a relay is. Everything that `acknowledged` sees is sent; inside a large difference also
+/// everything that the target sees up to a position. A snapshot is a `pg_snapshot` as text, which
+/// only PostgreSQL looks into.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cursor<S = String> {
     pub acknowledged: S,
@@ -20,12 +21,14 @@ impl<S> Cursor<S> {
         self.towards = None;
     }
 
-    /// What `target` sees is too much for one look: it is read page by page, from after `before` on.
+    /// What `target` sees is too much for one look: it is read page by page, from after `before`
+    /// on.
     pub fn begins(&mut self, target: S, before: i64) {
         self.towards = Some((target, before));
     }
 
-    /// A page was read up to its `last` position. A page without any means that the target is reached.
+    /// A page was read up to its `last` position. A page without any means that the target is
+    /// reached.
     pub fn paged(&mut self, last: Option<i64>) {
         match (self.towards.take(), last) {
             (Some((target, _)), Some(last)) => self.towards = Some((target, last)),
@@ -54,13 +57,14 @@ pub enum Restart {
 pub(crate) const SAVE_SQL: &str = "UPDATE outbox_cursor SET acknowledged = $1::text::pg_snapshot,
     target = $2::text::pg_snapshot, position = $3, saved_at = now(), saved_by = pg_current_xact_id()";
 
-const SAVE_ORIGIN_SQL: &str =
-    "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2, saved_by = pg_current_xact_id()";
+const SAVE_ORIGIN_SQL: &str = "UPDATE outbox_cursor SET system_identifier = $1, timeline = $2, saved_by = pg_current_xact_id()";
 
 /// The timeline is the first part of the current WAL file's name.
 const TIMELINE_SQL: &str = "('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
-/// The cursor's row names the transaction that wrote it: in a copy by a dump it is another one that did.
-const IS_FROM_HERE_SQL: &str = "saved_by::text::numeric % 4294967296 = outbox_cursor.xmin::text::numeric";
+/// The cursor's row names the transaction that wrote it: in a copy by a dump it is another one that
+/// did.
+const IS_FROM_HERE_SQL: &str =
+    "saved_by::text::numeric % 4294967296 = outbox_cursor.xmin::text::numeric";
 
 impl Session {
     /// The saved cursor, and the cluster that it is from (`None` before the first relay).
@@ -71,7 +75,9 @@ impl Session {
         );
         let row = row.await?;
         let towards = row.get::<_, Option<String>>(1).zip(row.get(2));
-        let origin = row.get::<_, Option<i64>>(3).zip(row.get::<_, Option<i32>>(4));
+        let origin = row
+            .get::<_, Option<i64>>(3)
+            .zip(row.get::<_, Option<i32>>(4));
         let origin = origin.map(|(system_identifier, timeline)| Origin {
             system_identifier,
             timeline,
@@ -85,8 +91,8 @@ impl Session {
         ))
     }
 
-    /// The cluster that this session is on. Where it may not be asked for its identifier, 0 or 1 stand for it, and the
-    /// cursor's row tells whether it was written here.
+    /// The cluster that this session is on. Where it may not be asked for its identifier, 0 or 1
+    /// stand for it, and the cursor's row tells whether it was written here.
     pub async fn origin(&self) -> Result<Origin, LogError> {
         let asked = format!(
             "SELECT CASE WHEN c.system_identifier IN (0, 1) AND c.is_from_here THEN c.system_identifier ELSE s.system_identifier END,
@@ -114,7 +120,10 @@ impl Session {
     /// Notes which cluster the cursor is from.
     pub async fn save_origin(&self, origin: Origin) -> Result<(), LogError> {
         self.client
-            .execute(SAVE_ORIGIN_SQL, &[&origin.system_identifier, &origin.timeline])
+            .execute(
+                SAVE_ORIGIN_SQL,
+                &[&origin.system_identifier, &origin.timeline],
+            )
             .await?;
         Ok(())
     }
@@ -123,19 +132,23 @@ impl Session {
     pub async fn save_cursor(&self, cursor: &Cursor) -> Result<(), LogError> {
         let (target, position) = cursor.towards.clone().unzip();
         self.client
-            .execute(&self.statements.save, &[&cursor.acknowledged, &target, &position])
+            .execute(
+                &self.statements.save,
+                &[&cursor.acknowledged, &target, &position],
+            )
             .await?;
         Ok(())
     }
 
-    /// Starts over in a cluster that the cursor is not from, see [`Restart`], and notes that it is from here now. It
-    /// waits until no other transaction uses the outbox, and says for which.
+    /// Starts over in a cluster that the cursor is not from, see [`Restart`], and notes that it is
+    /// from here now. It waits until no other transaction uses the outbox, and says for which.
     pub async fn restart(&mut self, from: Restart, here: Origin) -> Result<(), LogError> {
         loop {
             match self.try_restart(from, here).await {
                 Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                     self.tell_who_uses_the_outbox().await?;
-                    // Publishers wait behind a lock on all of the table that is waited for: they have a turn.
+                    // Publishers wait behind a lock on all of the table that is waited for: they
+                    // have a turn.
                     tokio::time::sleep(RESTART_WAITS).await;
                 }
                 outcome => return Ok(outcome?),
@@ -143,7 +156,11 @@ impl Session {
         }
     }
 
-    async fn try_restart(&mut self, from: Restart, here: Origin) -> Result<(), tokio_postgres::Error> {
+    async fn try_restart(
+        &mut self,
+        from: Restart,
+        here: Origin,
+    ) -> Result<(), tokio_postgres::Error> {
         let transaction = self.client.transaction().await?;
         let limits = format!(
             "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {}",
@@ -177,7 +194,8 @@ impl Session {
 /// How long publishers wait behind a restart that waits for others, at a time.
 const RESTART_WAITS: Duration = Duration::from_secs(1);
 
-/// Whose transactions hold locks on the outbox, and for how many seconds they have been open; the oldest first.
+/// Whose transactions hold locks on the outbox, and for how many seconds they have been open; the
+/// oldest first.
 const USERS_SQL: &str = "SELECT pid, coalesce(application_name, ''), state, extract(epoch FROM clock_timestamp() - xact_start)::bigint
     FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND pid IN (
       SELECT pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE granted AND datname = current_database()

@@ -10,19 +10,26 @@ pub const BUCKETS: i32 = 6;
 /// How long a bucket is written to.
 pub const BUCKET_SECONDS: i64 = 21_600;
 
-/// Empties a bucket if all of it is acknowledged and older than `retention`; whether it did. A bucket that is in
-/// use is left for the next time.
-pub async fn empty_bucket(client: &Client, bucket: i32, retention: Duration) -> Result<bool, LogError> {
+/// Empties a bucket if all of it is acknowledged and older than `retention`; whether it did. A
+/// bucket that is in use is left for the next time.
+pub async fn empty_bucket(
+    client: &Client,
+    bucket: i32,
+    retention: Duration,
+) -> Result<bool, LogError> {
     let sql = "SELECT outbox_empty_bucket($1, make_interval(secs => $2))";
-    match client.query_one(sql, &[&bucket, &retention.as_secs_f64()]).await {
+    match client
+        .query_one(sql, &[&bucket, &retention.as_secs_f64()])
+        .await
+    {
         Ok(row) => Ok(row.get(0)),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Publishes a retained event once more, under its own id, so that consumers know it; whether it was there.
-/// `who` did it is recorded.
+/// Publishes a retained event once more, under its own id, so that consumers know it; whether it
+/// was there. `who` did it is recorded.
 pub async fn publish_again(client: &mut Client, id: Uuid, who: &str) -> Result<bool, LogError> {
     let transaction = client.transaction().await?;
     let sql =

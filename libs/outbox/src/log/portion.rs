@@ -1,8 +1,9 @@
 /// How much is read at a time: at most so many rows, and so many bytes.
 ///
-/// PostgreSQL can be told of rows only; to have it add up their sizes costs a tenth of all that a backlog takes. So it is
-/// asked for as many rows as would fit if they were as large as the last ones, and at most for twice as many as the time
-/// before. Where they turn out larger, those that fit are kept and the rest is let go as it comes in.
+/// PostgreSQL can be told of rows only; to have it add up their sizes costs a tenth of all that a
+/// backlog takes. So it is asked for as many rows as would fit if they were as large as the last
+/// ones, and at most for twice as many as the time before. Where they turn out larger, those that
+/// fit are kept and the rest is let go as it comes in.
 #[derive(Clone, Debug)]
 pub struct Portion {
     most_rows: i64,

@@ -17,8 +17,8 @@ pub enum Difference {
     Large { now: String, before: i64 },
 }
 
-/// $1 acknowledged snapshot, $2 rows wanted. Rows at or past the old xmax, and rows of transactions that were open
-/// then and are visible now.
+/// $1 acknowledged snapshot, $2 rows wanted. Rows at or past the old xmax, and rows of transactions
+/// that were open then and are visible now.
 pub(crate) fn tick_sql() -> String {
     let d_columns = COLUMNS
         .split(", ")
@@ -44,8 +44,8 @@ pub(crate) fn tick_sql() -> String {
     )
 }
 
-/// $1 acknowledged, $2 target: the position before the first row of the difference. `position + 0` keeps the
-/// planner from walking the whole history along the index of positions.
+/// $1 acknowledged, $2 target: the position before the first row of the difference. `position + 0`
+/// keeps the planner from walking the whole history along the index of positions.
 pub(crate) const LOWEST_SQL: &str = "SELECT coalesce(least(
     (SELECT min(position + 0) FROM outbox
      WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot) AND xid < pg_snapshot_xmax($2::text::pg_snapshot)),
@@ -53,8 +53,9 @@ pub(crate) const LOWEST_SQL: &str = "SELECT coalesce(least(
      WHERE xid = ANY(ARRAY(SELECT x FROM pg_snapshot_xip($1::text::pg_snapshot) x
                            WHERE pg_visible_in_snapshot(x, $2::text::pg_snapshot))))), 1) - 1";
 
-/// $1 acknowledged, $2 target, $3 last position, $4 rows. The open transactions of the old snapshot are cut to those
-/// that the target sees, or a large uncommitted one would be scanned at every page.
+/// $1 acknowledged, $2 target, $3 last position, $4 rows. The open transactions of the old snapshot
+/// are cut to those that the target sees, or a large uncommitted one would be scanned at every
+/// page.
 pub(crate) fn page_sql() -> String {
     format!(
         "WITH s AS MATERIALIZED (SELECT $1::text::pg_snapshot a, $2::text::pg_snapshot t)
@@ -68,8 +69,13 @@ pub(crate) fn page_sql() -> String {
 }
 
 impl Session {
-    /// Takes a new snapshot and reads what it sees beyond `acknowledged`, if that is at most a `portion`.
-    pub async fn tick(&self, acknowledged: &str, portion: &mut Portion) -> Result<Difference, LogError> {
+    /// Takes a new snapshot and reads what it sees beyond `acknowledged`, if that is at most a
+    /// `portion`.
+    pub async fn tick(
+        &self,
+        acknowledged: &str,
+        portion: &mut Portion,
+    ) -> Result<Difference, LogError> {
         let wanted = portion.rows();
         let Answer { rows, is_whole } = self
             .read(&self.statements.tick, &[&acknowledged, &wanted], portion)

@@ -37,7 +37,8 @@ impl Record {
     pub fn payload(&self) -> &str {
         self.0.get(5)
     }
-    /// The same as [`Record::payload`]; it is not looked at whether it is UTF-8, which the database has done.
+    /// The same as [`Record::payload`]; it is not looked at whether it is UTF-8, which the database
+    /// has done.
     pub fn payload_bytes(&self) -> &[u8] {
         let Bytes(payload) = self.0.get(5);
         payload

@@ -7,8 +7,9 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Statement, error::DbError
 
 use super::read;
 
-/// A relay's connection to the log. Whatever it knows of snapshots ends with it: a new connection starts from the
-/// saved cursor, because a crash of PostgreSQL gives the ids of unflushed transactions to others.
+/// A relay's connection to the log. Whatever it knows of snapshots ends with it: a new connection
+/// starts from the saved cursor, because a crash of PostgreSQL gives the ids of unflushed
+/// transactions to others.
 pub struct Session {
     pub(crate) client: Client,
     pub(crate) statements: Statements,
@@ -48,17 +49,19 @@ pub enum LogError {
     Promoted { saved: i32, found: i32 },
 }
 
-/// Without these an unanalysed table is scanned from end to end. Commits need not wait for the disk: a cursor that a
-/// crash takes back only sends again. What is read may be a backlog of any size, so nothing is ended for taking long,
-/// whatever the role has by default; what waits for a lock gives up after a minute and says so.
+/// Without these an unanalysed table is scanned from end to end. Commits need not wait for the
+/// disk: a cursor that a crash takes back only sends again. What is read may be a backlog of any
+/// size, so nothing is ended for taking long, whatever the role has by default; what waits for a
+/// lock gives up after a minute and says so.
 const SETUP: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
     SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;
     SET statement_timeout = 0; SET lock_timeout = '60s'; LISTEN outbox;";
 
-/// A relay that is frozen, or whose host is gone, loses its session and with it the lock, wherever that happens:
-/// between two statements, inside a transaction, or in the middle of an answer that it does not take. For the last of
-/// these only the server's system can tell (`tcp_user_timeout`); the look at the connection ends a statement whose
-/// relay is gone. A server that does not have one of these is told so in the log, and is used without.
+/// A relay that is frozen, or whose host is gone, loses its session and with it the lock, wherever
+/// that happens: between two statements, inside a transaction, or in the middle of an answer that
+/// it does not take. For the last of these only the server's system can tell (`tcp_user_timeout`);
+/// the look at the connection ends a statement whose relay is gone. A server that does not have one
+/// of these is told so in the log, and is used without.
 const LOSE_THE_LEAD: [&str; 7] = [
     "SET idle_session_timeout = '15s'",
     "SET idle_in_transaction_session_timeout = '15s'",
@@ -75,7 +78,11 @@ impl Session {
         let client = open(settings, application, &woken).await?;
         refuse_a_pooler(&client, settings, application).await?;
         client.batch_execute(SETUP).await?;
-        if client.batch_execute(&LOSE_THE_LEAD.join("; ")).await.is_err() {
+        if client
+            .batch_execute(&LOSE_THE_LEAD.join("; "))
+            .await
+            .is_err()
+        {
             set_what_is_there(&client).await?;
         }
         let statements = Statements {
@@ -93,7 +100,8 @@ impl Session {
         })
     }
 
-    /// Becomes the one relay of this database, until the session ends; `false` while another one is.
+    /// Becomes the one relay of this database, until the session ends; `false` while another one
+    /// is.
     pub async fn try_lead(&self) -> Result<bool, LogError> {
         let class = lock_class::OUTBOX_RELAY;
         Ok(self
@@ -103,8 +111,8 @@ impl Session {
             .get(0))
     }
 
-    /// Begins to sleep: from now on publishers wake this session. `false` while a publisher is under way, whose
-    /// event would be missed. After it succeeds, look once more before sleeping.
+    /// Begins to sleep: from now on publishers wake this session. `false` while a publisher is
+    /// under way, whose event would be missed. After it succeeds, look once more before sleeping.
     pub async fn try_sleep(&self) -> Result<bool, LogError> {
         let class = lock_class::OUTBOX_SLEEP;
         Ok(self
@@ -117,7 +125,9 @@ impl Session {
     /// Ends the sleep: publishers no longer notify.
     pub async fn wake(&self) -> Result<(), LogError> {
         let class = lock_class::OUTBOX_SLEEP;
-        self.client.query_one(&self.statements.wake, &[&class]).await?;
+        self.client
+            .query_one(&self.statements.wake, &[&class])
+            .await?;
         Ok(())
     }
 
@@ -160,8 +170,8 @@ async fn set_what_is_there(client: &Client) -> Result<(), LogError> {
     Ok(())
 }
 
-/// A pooler that lends a server's session for one transaction at a time gives it to the next who asks. The lock that makes
-/// a relay the only one would be anyone's.
+/// A pooler that lends a server's session for one transaction at a time gives it to the next who
+/// asks. The lock that makes a relay the only one would be anyone's.
 async fn refuse_a_pooler(
     client: &Client,
     settings: &PostgresSettings,
@@ -169,7 +179,10 @@ async fn refuse_a_pooler(
 ) -> Result<(), LogError> {
     let other = open(settings, application, &Arc::default()).await?;
     let of = async |client: &Client| -> Result<i32, tokio_postgres::Error> {
-        Ok(client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0))
+        Ok(client
+            .query_one("SELECT pg_backend_pid()", &[])
+            .await?
+            .get(0))
     };
     let (ours, others) = (of(client).await?, of(&other).await?);
     if ours == others || ours != of(client).await? {

@@ -35,7 +35,9 @@ const STATUS: &str = "SELECT
        count(*) FILTER (WHERE state = 'discarded') discarded FROM outbox_parked) p";
 
 pub async fn status(client: &Client) -> Result<OutboxStatus, LogError> {
-    let row = client.query_one(STATUS, &[&lock_class::OUTBOX_RELAY]).await?;
+    let row = client
+        .query_one(STATUS, &[&lock_class::OUTBOX_RELAY])
+        .await?;
     Ok(OutboxStatus {
         has_relay: row.get(0),
         saved_at: row.get(1),

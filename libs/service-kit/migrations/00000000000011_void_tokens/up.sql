@@ -1,4 +1,5 @@
--- From which generation on the access tokens of a person count, as users told. Kept for as long as an older one could live.
+-- From which generation on the access tokens of a person count, as users told. Kept for as long as
+-- an older one could live.
 CREATE TABLE void_tokens (
   user_id    uuid        PRIMARY KEY,
   generation bigint      NOT NULL,

@@ -1,5 +1,5 @@
--- Who did what, and who was refused when they proved who they are: a row in the transaction of the act.
--- Never a password, a token, an e-mail address, or what a request's body held.
+-- Who did what, and who was refused when they proved who they are: a row in the transaction of the
+-- act. Never a password, a token, an e-mail address, or what a request's body held.
 CREATE TABLE security_events (
   id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at       timestamptz NOT NULL DEFAULT now(),
@@ -21,8 +21,9 @@ CREATE TABLE security_events (
 CREATE INDEX ON security_events (at);
 CREATE INDEX ON security_events (who, at);
 
--- Forgets up to `batch` rows that are older than `days`; says how many. The service's role need not have the right to delete rows:
--- it may call this, which forgets nothing that is younger than thirty days.
+-- Forgets up to `batch` rows that are older than `days`; says how many. The service's role need not
+-- have the right to delete rows: it may call this, which forgets nothing that is younger than
+-- thirty days.
 CREATE FUNCTION security_events_forget(days int, batch int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
   WITH forgotten AS (

@@ -121,7 +121,9 @@ pub enum AuthError {
 impl Classify for AuthError {
     fn class(&self) -> Class {
         match self {
-            Self::Missing | Self::Invalid | Self::Outdated | Self::WithoutSession => Class::Unauthenticated,
+            Self::Missing | Self::Invalid | Self::Outdated | Self::WithoutSession => {
+                Class::Unauthenticated
+            }
             Self::NotFresh { .. } | Self::Denied { .. } => Class::Denied,
             Self::NoKeys => Class::Unavailable,
         }

@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::VoidTokens;
 use crate::{AuthError, Caller, Claims, TokenSettings};
 
-/// A token with a key that is not known makes us ask for the keys again, but not more often than this.
+/// A token with a key that is not known makes us ask for the keys again, but not more often than
+/// this.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of a key set at most: of a few hundred keys.
@@ -38,7 +39,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// The token keys of the service that makes them, as a JSON Web Key Set.
 pub type OwnKeys = Arc<dyn Fn() -> Arc<serde_json::Value> + Send + Sync>;
 
-/// Checks access tokens. It keeps the public keys, so that it works while users is down, for as long as they are believed.
+/// Checks access tokens. It keeps the public keys, so that it works while users is down, for as
+/// long as they are believed.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 
@@ -72,7 +74,9 @@ pub enum TokenSettingsError {
     UrlMissing,
     #[error("JWKS_URL is {0}: it begins with https:// or http://")]
     Scheme(Url),
-    #[error("JWKS_URL is {0}: set JWKS_CA to a PEM file of the authorities that may vouch for this host")]
+    #[error(
+        "JWKS_URL is {0}: set JWKS_CA to a PEM file of the authorities that may vouch for this host"
+    )]
     CaMissing(Url),
     #[error("JWKS_CA is set, but JWKS_URL asks for no TLS: {0} should begin with https://")]
     CaUnused(Url),
@@ -108,7 +112,8 @@ struct Cached {
 }
 
 impl Tokens {
-    /// With the keys of the service itself, or with those that [`TokenSettings`] lead to. `age` shows how old they are.
+    /// With the keys of the service itself, or with those that [`TokenSettings`] lead to. `age`
+    /// shows how old they are.
     pub fn new(
         settings: &TokenSettings,
         own: Option<OwnKeys>,
@@ -148,10 +153,17 @@ impl Tokens {
     /// Takes the keys of the last run, then keeps them fresh until `stop`.
     pub async fn keep_fresh(self, stop: CancellationToken) {
         if let Err(error) = self.load_cached().await {
-            tracing::warn!(error = cause_chain(&error), "no token keys from the last run");
+            tracing::warn!(
+                error = cause_chain(&error),
+                "no token keys from the last run"
+            );
         }
         let mut wait = Duration::ZERO;
-        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await
+            .is_some()
+        {
             wait = match self.fetch().await {
                 Ok(()) => self.0.refresh_every,
                 Err(error) => {
@@ -202,8 +214,8 @@ impl Tokens {
         self.0.void.has(caller.user_id, caller.generation)
     }
 
-    /// Refuses what no key of ours would sign: a token from the future, or one that is good for longer than any is. So a stolen
-    /// key is of no use once it is revoked.
+    /// Refuses what no key of ours would sign: a token from the future, or one that is good for
+    /// longer than any is. So a stolen key is of no use once it is revoked.
     fn is_of_its_time(&self, claims: &Claims, now: i64) -> Result<(), AuthError> {
         let latest = now.saturating_add(CLOCKS_DIFFER);
         let longest = self.0.most_seconds.saturating_add(CLOCKS_DIFFER);
@@ -262,7 +274,9 @@ impl Tokens {
 
     async fn fetch(&self) -> Result<(), FetchError> {
         let (url, http) = match &self.0.source {
-            Source::Own(own) => return self.take(&serde_json::from_value((*own()).clone())?, Duration::ZERO),
+            Source::Own(own) => {
+                return self.take(&serde_json::from_value((*own()).clone())?, Duration::ZERO);
+            }
             Source::Users { url, http } => (url, http),
         };
         let mut response = http.get(url.clone()).send().await?;
@@ -282,7 +296,9 @@ impl Tokens {
         let kept = self
             .0
             .db
-            .transaction("kit.cache_token_keys", async move |tx| store(tx, json).await)
+            .transaction("kit.cache_token_keys", async move |tx| {
+                store(tx, json).await
+            })
             .await;
         Ok(kept?)
     }
@@ -356,12 +372,12 @@ impl fmt::Display for Source {
 }
 
 async fn load(tx: &mut Tx<'_>) -> Result<Option<Cached>, DbError> {
-    Ok(
-        sql_query("SELECT jwks, extract(epoch FROM now() - fetched_at)::float8 AS age FROM token_key_cache")
-            .get_result(&mut **tx)
-            .await
-            .optional()?,
+    Ok(sql_query(
+        "SELECT jwks, extract(epoch FROM now() - fetched_at)::float8 AS age FROM token_key_cache",
     )
+    .get_result(&mut **tx)
+    .await
+    .optional()?)
 }
 
 async fn store(tx: &mut Tx<'_>, jwks: serde_json::Value) -> Result<(), DbError> {

@@ -55,8 +55,14 @@ impl VoidTokens {
 
     /// Whether a token of this person and generation does not count any more.
     pub fn has(&self, user_id: UserId, generation: i64) -> bool {
-        let generations = self.0.generations.read().unwrap_or_else(PoisonError::into_inner);
-        generations.get(&user_id).is_some_and(|first| generation < *first)
+        let generations = self
+            .0
+            .generations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        generations
+            .get(&user_id)
+            .is_some_and(|first| generation < *first)
     }
 
     /// Learns what any replica hears, until `stop`.
@@ -96,15 +102,24 @@ impl VoidTokens {
         let heard = self
             .0
             .db
-            .transaction("kit.void_tokens", async |tx| -> Result<Vec<Heard>, DbError> {
-                forget(tx).await?;
-                Ok(sql_query("SELECT user_id, generation FROM void_tokens")
-                    .load(&mut **tx)
-                    .await?)
-            })
+            .transaction(
+                "kit.void_tokens",
+                async |tx| -> Result<Vec<Heard>, DbError> {
+                    forget(tx).await?;
+                    Ok(sql_query("SELECT user_id, generation FROM void_tokens")
+                        .load(&mut **tx)
+                        .await?)
+                },
+            )
             .await?;
-        let heard = heard.into_iter().map(|heard| (heard.user_id, heard.generation));
-        *self.0.generations.write().unwrap_or_else(PoisonError::into_inner) = heard.collect();
+        let heard = heard
+            .into_iter()
+            .map(|heard| (heard.user_id, heard.generation));
+        *self
+            .0
+            .generations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = heard.collect();
         Ok(())
     }
 
@@ -121,8 +136,16 @@ impl VoidTokens {
             })
             .await?;
         if !heard.is_empty() {
-            let mut known = self.0.generations.write().unwrap_or_else(PoisonError::into_inner);
-            known.extend(heard.into_iter().map(|heard| (heard.user_id, heard.generation)));
+            let mut known = self
+                .0
+                .generations
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            known.extend(
+                heard
+                    .into_iter()
+                    .map(|heard| (heard.user_id, heard.generation)),
+            );
         }
         Ok(())
     }
@@ -138,8 +161,15 @@ async fn forget(tx: &mut Tx<'_>) -> Result<(), DbError> {
 
 /// Hears that tokens of a person do not count any more. The one handler of all services: the
 /// greatest generation is right, in whatever order they are told, and however often.
-pub async fn tokens_void<S: Sync>(tx: &mut Tx<'_>, _: &S, void: Delivery<TokensVoid>) -> Result<(), DbError> {
-    let TokensVoid { user_id, generation } = void.event;
+pub async fn tokens_void<S: Sync>(
+    tx: &mut Tx<'_>,
+    _: &S,
+    void: Delivery<TokensVoid>,
+) -> Result<(), DbError> {
+    let TokensVoid {
+        user_id,
+        generation,
+    } = void.event;
     let query = sql_query(
         "INSERT INTO void_tokens AS known (user_id, generation) VALUES ($1, $2)
          ON CONFLICT (user_id) DO UPDATE SET generation = excluded.generation, heard_at = excluded.heard_at

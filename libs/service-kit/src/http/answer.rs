@@ -42,7 +42,10 @@ impl Answer {
     }
 
     /// The same to a read that depends on what its caller has already: 304 if that is all.
-    pub(crate) fn for_reader(self, preconditions: &Preconditions) -> Result<Self, PreconditionFailed> {
+    pub(crate) fn for_reader(
+        self,
+        preconditions: &Preconditions,
+    ) -> Result<Self, PreconditionFailed> {
         let etag = self
             .0
             .headers
@@ -78,7 +81,8 @@ impl Answer {
     }
 
     fn with_body(status: StatusCode, view: &impl Serialize) -> Self {
-        let body = serde_json::to_string(view).expect("views are plain structs, which are always JSON");
+        let body =
+            serde_json::to_string(view).expect("views are plain structs, which are always JSON");
         Self(StoredAnswer {
             status: status.as_u16(),
             headers: Vec::new(),
@@ -87,7 +91,8 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> HttpResponse {
-        let status = StatusCode::from_u16(self.0.status).expect("stored statuses came from StatusCode");
+        let status =
+            StatusCode::from_u16(self.0.status).expect("stored statuses came from StatusCode");
         let mut response = HttpResponse::build(status);
         for (name, value) in self.0.headers {
             response.insert_header((name, value));

@@ -32,7 +32,9 @@ pub enum BodyError {
 impl Classify for BodyError {
     fn class(&self) -> Class {
         match self {
-            Self::Malformed(_) | Self::ContentType | Self::BrokeOff | Self::TooSlow => Class::Malformed,
+            Self::Malformed(_) | Self::ContentType | Self::BrokeOff | Self::TooSlow => {
+                Class::Malformed
+            }
             Self::Invalid(_) | Self::Nul => Class::Invalid,
             Self::TooLarge { .. } => Class::TooLarge,
         }

@@ -11,7 +11,9 @@ use futures_util::{
     FutureExt, TryFutureExt,
     future::{BoxFuture, LocalBoxFuture},
 };
-use idempotency::{Begun, Claim, Claims, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest};
+use idempotency::{
+    Begun, Claim, Claims, Fingerprint, FingerprintKey, IdempotencyKey, KeyedRequest,
+};
 use kernel::{Class, Classify, TraceParent};
 use limits::{Caller as Counted, Limits};
 use serde::de::DeserializeOwned;
@@ -46,8 +48,8 @@ pub struct Kit<S> {
     pub body_limit: usize,
     pub body_timeout: Duration,
     pub limits: Arc<Limits>,
-    /// The runtime on which requests are carried out: actix drops a handler whose client went away, but a
-    /// transaction must not be cut in two.
+    /// The runtime on which requests are carried out: actix drops a handler whose client went away,
+    /// but a transaction must not be cut in two.
     pub runtime: Handle,
 }
 
@@ -81,7 +83,8 @@ enum Form {
     Change,
 }
 
-/// One operation of a service: any `async fn(&mut Tx, &State, &Input) -> Result<View, impl Classify>`.
+/// One operation of a service: any `async fn(&mut Tx, &State, &Input) -> Result<View, impl
+/// Classify>`.
 pub trait UseCase<S, B, V>: Send + Sync + 'static {
     fn call<'t>(
         &'t self,
@@ -111,7 +114,9 @@ where
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 enum KeyError {
-    #[error("send an Idempotency-Key: a new one for each intent, the same one for each retry of it")]
+    #[error(
+        "send an Idempotency-Key: a new one for each intent, the same one for each retry of it"
+    )]
     Missing,
     #[error(transparent)]
     Invalid(#[from] idempotency::InvalidKey),
@@ -187,7 +192,9 @@ async fn who(request: &HttpRequest, tokens: &Tokens) -> Result<Caller, AuthError
     };
     let header = header.to_str().map_err(|_| AuthError::Invalid)?;
     match header.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => tokens.verify(token.trim()).await,
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+            tokens.verify(token.trim()).await
+        }
         _ => Err(AuthError::Invalid),
     }
 }
@@ -212,7 +219,8 @@ impl<S, B> Call<S, B> {
         self.caller.clone()
     }
 
-    /// Who calls; 403 for everybody whose role is not one of `roles`. The security log tells of what they do.
+    /// Who calls; 403 for everybody whose role is not one of `roles`. The security log tells of
+    /// what they do.
     pub fn require(&self, roles: &[Role]) -> Result<Caller, AuthError> {
         let caller = self.caller()?.require(roles)?;
         if let Some(kind) = Kind::of_role(caller.role) {
@@ -242,7 +250,8 @@ impl<S, B> Call<S, B> {
     /// `fresh log-in` on its API page.
     pub fn fresh(&self) -> Result<Caller, AuthError> {
         let kit = &self.kit;
-        self.caller()?.fresh(kit.fresh_login_seconds, kit.tokens.now())
+        self.caller()?
+            .fresh(kit.fresh_login_seconds, kit.tokens.now())
     }
 
     /// Waits until the caller's token has expired or does not count any more: for an answer that
@@ -313,12 +322,16 @@ impl<S, B> Call<S, B> {
         }
     }
 
-    /// For a request that has no caller yet: whose its Idempotency-Key is. It is in work from here on, so that what is done
-    /// before the transaction is done once; 409 while another request has it in work.
+    /// For a request that has no caller yet: whose its Idempotency-Key is. It is in work from here
+    /// on, so that what is done before the transaction is done once; 409 while another request has
+    /// it in work.
     pub fn keyed_by(self, owner: String) -> Result<Self, ApiError> {
         let claim = self.kit.claims.take(owner.clone(), self.key.clone()?)?;
         Ok(Self {
-            owned: Some(Owned { owner, _claim: claim }),
+            owned: Some(Owned {
+                owner,
+                _claim: claim,
+            }),
             ..self
         })
     }
@@ -329,9 +342,14 @@ where
     S: Clone + Send + Sync + 'static,
     B: Send + Sync + 'static,
 {
-    /// Carries out `work` once for the caller's Idempotency-Key, in the transaction `name`; a retry gets the
-    /// first answer.
-    pub async fn once<V, A>(self, name: &'static str, work: impl UseCase<S, B, V>, answer: A) -> Responded
+    /// Carries out `work` once for the caller's Idempotency-Key, in the transaction `name`; a retry
+    /// gets the first answer.
+    pub async fn once<V, A>(
+        self,
+        name: &'static str,
+        work: impl UseCase<S, B, V>,
+        answer: A,
+    ) -> Responded
     where
         V: Send + Sync + 'static,
         A: Fn(&V) -> Answer + Send + Sync + 'static,
@@ -349,8 +367,14 @@ where
         self.perform(Some(request), name, work, answer).await
     }
 
-    /// Carries out `work` in the transaction `name`: for reads, and for what has the same effect when repeated.
-    pub async fn run<V, A>(self, name: &'static str, work: impl UseCase<S, B, V>, answer: A) -> Responded
+    /// Carries out `work` in the transaction `name`: for reads, and for what has the same effect
+    /// when repeated.
+    pub async fn run<V, A>(
+        self,
+        name: &'static str,
+        work: impl UseCase<S, B, V>,
+        answer: A,
+    ) -> Responded
     where
         V: Send + Sync + 'static,
         A: Fn(&V) -> Answer + Send + Sync + 'static,
@@ -358,8 +382,8 @@ where
         self.perform(None, name, work, answer).await
     }
 
-    /// Carries out `work` with transactions of its own: for what must not hold a connection all the time. What the security log
-    /// is to tell of it, `work` does by a [`Call::trail`].
+    /// Carries out `work` with transactions of its own: for what must not hold a connection all the
+    /// time. What the security log is to tell of it, `work` does by a [`Call::trail`].
     pub async fn apart<V, E, F, Fut, A>(self, work: F, answer: A) -> Responded
     where
         F: FnOnce(S, Db, B) -> Fut + Send + 'static,
@@ -374,7 +398,8 @@ where
             .map(Answer::into_response)
     }
 
-    /// Carries out `work` in the transaction `name` before the call itself: for what is cheaper to look at first.
+    /// Carries out `work` in the transaction `name` before the call itself: for what is cheaper to
+    /// look at first.
     pub async fn before<I, V>(
         &self,
         name: &'static str,
@@ -395,8 +420,13 @@ where
         in_own_task(&runtime, job).await
     }
 
-    /// Carries out `work` in the transaction `name`, for a route that makes its own answer of what it finds.
-    pub async fn read<V>(self, name: &'static str, work: impl UseCase<S, B, V>) -> Result<V, ApiError>
+    /// Carries out `work` in the transaction `name`, for a route that makes its own answer of what
+    /// it finds.
+    pub async fn read<V>(
+        self,
+        name: &'static str,
+        work: impl UseCase<S, B, V>,
+    ) -> Result<V, ApiError>
     where
         V: Send + 'static,
     {
@@ -435,7 +465,8 @@ where
         let (preconditions, form) = (self.preconditions, self.form);
         let job = async move {
             let mut attempts = 0;
-            // An attempt of which it is not known what became of it. Another that fails as well says nothing of it.
+            // An attempt of which it is not known what became of it. Another that fails as well
+            // says nothing of it.
             let mut unknown = None;
             loop {
                 let outcome = kit
@@ -482,7 +513,9 @@ where
                         unknown = Some(error).filter(|error| error.code() == db::OUTCOME_UNKNOWN);
                         tokio::time::sleep(BETWEEN_ATTEMPTS * attempts).await;
                     }
-                    Ok(answer) if form != Form::Change => return Ok(answer.for_reader(&preconditions)?),
+                    Ok(answer) if form != Form::Change => {
+                        return Ok(answer.for_reader(&preconditions)?);
+                    }
                     outcome => return outcome,
                 }
             }

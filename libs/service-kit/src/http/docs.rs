@@ -10,13 +10,17 @@ use utoipa::openapi::{
 use super::problem::{COMMON_PROBLEMS, Problem, ProblemDoc};
 use crate::Service;
 
-/// The service's API page with what all operations have in common: how a caller proves who they are, the
-/// Idempotency-Key, and the shape of every answer that is no success.
+/// The service's API page with what all operations have in common: how a caller proves who they
+/// are, the Idempotency-Key, and the shape of every answer that is no success.
 pub fn openapi<S: Service>() -> OpenApi {
     let mut api = S::openapi();
     S::NAME.clone_into(&mut api.info.title);
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
-    api.info.description = Some(format!("{}\n\n{}", S::ABOUT, describe_problems(S::PROBLEMS)));
+    api.info.description = Some(format!(
+        "{}\n\n{}",
+        S::ABOUT,
+        describe_problems(S::PROBLEMS)
+    ));
     let components = api.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -76,9 +80,10 @@ fn complete(path: &str, item: &mut PathItem) {
 }
 
 fn describe_problems(own: &[ProblemDoc]) -> String {
-    let mut text = "Answers that are no success are `application/problem+json` with one of these codes:\n\n\
+    let mut text =
+        "Answers that are no success are `application/problem+json` with one of these codes:\n\n\
                     | code | status | meaning |\n|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     for problem in own.iter().chain(COMMON_PROBLEMS) {
         text += &format!(
             "| `{}` | {} | {} |\n",
@@ -95,7 +100,11 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
         let json = json.clone();
         get(config, path, move || {
             let json = json.clone();
-            async move { HttpResponse::Ok().content_type("application/json").body(json) }
+            async move {
+                HttpResponse::Ok()
+                    .content_type("application/json")
+                    .body(json)
+            }
         });
     }
     get(config, PROBLEMS, move || async move {
@@ -125,7 +134,10 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
 /// Where all this is.
 pub fn paths() -> impl Iterator<Item = String> {
     let files = FILES.iter().map(|(path, ..)| *path);
-    let all = OPENAPI.into_iter().chain([PROBLEMS, SCRIPT, DOCS]).chain(files);
+    let all = OPENAPI
+        .into_iter()
+        .chain([PROBLEMS, SCRIPT, DOCS])
+        .chain(files);
     all.map(ToOwned::to_owned)
 }
 

@@ -63,8 +63,14 @@ impl EventStream {
     }
 
     /// Sends an event; a client that resumes names the last `id` that it saw.
-    pub async fn send(&self, id: impl Display, event: &str, data: &impl Serialize) -> Result<(), Gone> {
-        let data = serde_json::to_string(data).expect("views are plain structs, which are always JSON");
+    pub async fn send(
+        &self,
+        id: impl Display,
+        event: &str,
+        data: &impl Serialize,
+    ) -> Result<(), Gone> {
+        let data =
+            serde_json::to_string(data).expect("views are plain structs, which are always JSON");
         self.frame(format!("id: {id}\nevent: {event}\ndata: {data}\n\n"))
             .await
     }

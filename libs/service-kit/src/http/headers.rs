@@ -55,7 +55,9 @@ pub async fn complete(
             .match_pattern()
             .is_some_and(|path| public.0.contains(&path));
     let mut answered = next.call(request).await?;
-    let keeping = if is_public && !answered.status().is_client_error() && !answered.status().is_server_error()
+    let keeping = if is_public
+        && !answered.status().is_client_error()
+        && !answered.status().is_server_error()
     {
         HeaderValue::from_static("no-cache")
     } else {

@@ -65,7 +65,8 @@ pub fn is_head(request: &HttpRequest) -> bool {
     request.extensions().get::<WasHead>().is_some()
 }
 
-/// Lets a HEAD be answered as the GET of the same address; the server sends the head of the answer only.
+/// Lets a HEAD be answered as the GET of the same address; the server sends the head of the answer
+/// only.
 pub async fn head_as_get(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -77,7 +78,8 @@ pub async fn head_as_get(
     next.call(request).await
 }
 
-/// Answers what no route takes: the method is another one than the address has, or there is nothing at the address.
+/// Answers what no route takes: the method is another one than the address has, or there is nothing
+/// at the address.
 pub async fn no_route(request: HttpRequest, methods: Data<Methods>) -> Responded {
     let allowed = match request.path() {
         // The server as a whole.

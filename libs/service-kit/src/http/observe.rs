@@ -61,7 +61,10 @@ impl HttpMetrics {
                 ("PATCH", &item.patch),
                 ("DELETE", &item.delete),
             ];
-            for (method, _) in methods.into_iter().filter(|(_, operation)| operation.is_some()) {
+            for (method, _) in methods
+                .into_iter()
+                .filter(|(_, operation)| operation.is_some())
+            {
                 for status in ["2xx", "3xx", "4xx", "5xx"] {
                     metrics.requests.get_or_create_owned(&Answered {
                         method,
@@ -117,7 +120,8 @@ pub async fn observe(
     let parent = parent.and_then(|text| text.parse::<TraceParent>().ok());
     let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
     let method = methods::label(request.method());
-    // What anyone can invent without end must not make labels: addresses that no route has, and methods.
+    // What anyone can invent without end must not make labels: addresses that no route has, and
+    // methods.
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let step = Span::begin(observer.service, Kind::Server, trace, parent, || {
         format!("{method} {route}")
@@ -130,7 +134,9 @@ pub async fn observe(
         trace_id = trace.trace_id()
     );
     let started = Instant::now();
-    let answered = trace.scope(next.call(request).instrument(span.clone())).await;
+    let answered = trace
+        .scope(next.call(request).instrument(span.clone()))
+        .await;
     let status = answered.as_ref().map_or_else(
         |error| error.as_response_error().status_code(),
         ServiceResponse::status,
@@ -155,6 +161,8 @@ pub async fn observe(
     } else {
         step.end();
     }
-    observer.metrics.observe(method, route, status.as_u16(), seconds);
+    observer
+        .metrics
+        .observe(method, route, status.as_u16(), seconds);
     answered
 }

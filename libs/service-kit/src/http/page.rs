@@ -4,8 +4,8 @@ use kernel::{Class, Classify, Id, Sku, Timestamp, Zone};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-/// Which part of a collection is wanted. Pages are cut by key, not by number, so that rows which come or go
-/// meanwhile are neither shown twice nor skipped.
+/// Which part of a collection is wanted. Pages are cut by key, not by number, so that rows which
+/// come or go meanwhile are neither shown twice nor skipped.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -17,8 +17,8 @@ pub struct PageQuery {
     pub cursor: Option<String>,
 }
 
-/// The key of a row, as a cursor brings it back. Anyone can make a cursor, so it is read as something that comes from
-/// outside: it holds only what the database has as well.
+/// The key of a row, as a cursor brings it back. Anyone can make a cursor, so it is read as
+/// something that comes from outside: it holds only what the database has as well.
 pub trait CursorKey: Sized {
     /// What is read in its place.
     type Sent: DeserializeOwned;
@@ -83,7 +83,8 @@ impl Classify for InvalidCursor {
 }
 
 impl PageQuery {
-    /// Items on the page; a query asks the database for one more, to know whether there is another page.
+    /// Items on the page; a query asks the database for one more, to know whether there is another
+    /// page.
     pub fn limit(&self) -> Result<i64, InvalidCursor> {
         match self.limit.unwrap_or(50) {
             limit @ 1..=100 => Ok(i64::from(limit)),
@@ -119,7 +120,8 @@ impl<T> Page<T> {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(|last| {
-            let json = serde_json::to_vec(&key(last)).expect("keys are plain values, which are always JSON");
+            let json = serde_json::to_vec(&key(last))
+                .expect("keys are plain values, which are always JSON");
             URL_SAFE_NO_PAD.encode(json)
         });
         Self { items: rows, next }
@@ -147,12 +149,19 @@ mod tests {
     fn a_cursor_holds_only_what_the_database_has() {
         let read = |key: &str| {
             let cursor = Some(URL_SAFE_NO_PAD.encode(key));
-            let query = PageQuery { limit: None, cursor };
+            let query = PageQuery {
+                limit: None,
+                cursor,
+            };
             query.after::<(DateTime<Utc>, Uuid)>()
         };
         let id = Uuid::nil();
         assert!(read(&format!("[\"2030-01-01T00:00:00Z\",\"{id}\"]")).is_ok());
-        for time in ["-9999-01-01T00:00:00Z", "+262142-01-01T00:00:00Z", "\\u0000"] {
+        for time in [
+            "-9999-01-01T00:00:00Z",
+            "+262142-01-01T00:00:00Z",
+            "\\u0000",
+        ] {
             assert!(read(&format!("[\"{time}\",\"{id}\"]")).is_err(), "{time}");
         }
     }

@@ -80,14 +80,22 @@ const fn doc(code: &'static str, status: u16, meaning: &'static str) -> ProblemD
 
 /// The codes that every service may answer with.
 pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
-    doc("malformed_json", 400, "The body is not JSON. Nothing was stored."),
+    doc(
+        "malformed_json",
+        400,
+        "The body is not JSON. Nothing was stored.",
+    ),
     doc(
         "invalid_body",
         422,
         "A field is missing, unknown or of the wrong kind; the detail names it.",
     ),
     doc("content_type", 400, "Send bodies as application/json."),
-    doc("body_too_large", 413, "The body exceeds the service's limit."),
+    doc(
+        "body_too_large",
+        413,
+        "The body exceeds the service's limit.",
+    ),
     doc(
         "body_too_slow",
         400,
@@ -238,7 +246,9 @@ impl ResponseError for ApiError {
         let cause = cause_chain(&*self.0);
         match class {
             Class::Bug => tracing::error!(code = self.0.code(), cause, "request failed"),
-            Class::Unavailable => tracing::warn!(code = self.0.code(), cause, "request cannot be served now"),
+            Class::Unavailable => {
+                tracing::warn!(code = self.0.code(), cause, "request cannot be served now");
+            }
             _ => tracing::debug!(code = self.0.code(), cause, "request refused"),
         }
         let status = status_of(class);

@@ -19,8 +19,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a caller makes a request depend on: `If-Match` and `If-None-Match` (RFC 9110, section 13). Nothing here has a date
-/// of its last change, so the conditions on one are passed over, as the section wants.
+/// What a caller makes a request depend on: `If-Match` and `If-None-Match` (RFC 9110, section 13).
+/// Nothing here has a date of its last change, so the conditions on one are passed over, as the
+/// section wants.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Preconditions {
     if_match: Option<Tags>,
@@ -44,7 +45,9 @@ struct Tag {
 /// Somebody else was faster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PreconditionFailed {
-    #[error("it was changed meanwhile; read it again, and send the change with its new ETag as If-Match")]
+    #[error(
+        "it was changed meanwhile; read it again, and send the change with its new ETag as If-Match"
+    )]
     Changed,
     #[error("it is not there, and If-Match is for what is")]
     Missing,
@@ -77,7 +80,8 @@ impl Classify for InvalidPrecondition {
 }
 
 impl Preconditions {
-    /// Fails unless the thing as it is now, `None` if there is none, is as the caller wants it before they change it.
+    /// Fails unless the thing as it is now, `None` if there is none, is as the caller wants it
+    /// before they change it.
     pub fn check(&self, current: Option<i64>) -> Result<(), PreconditionFailed> {
         let etag = current.map(etag);
         self.check_match(current.is_some(), etag.as_deref())?;
@@ -90,13 +94,14 @@ impl Preconditions {
         self.check_none_match(exists, None)
     }
 
-    /// The same where what the caller wants is so already. `If-Match` then says nothing, since this may be the same request
-    /// once more, whose first answer was lost (RFC 9110, section 13.1.1).
+    /// The same where what the caller wants is so already. `If-Match` then says nothing, since this
+    /// may be the same request once more, whose first answer was lost (RFC 9110, section 13.1.1).
     pub fn check_unchanged(&self, current: i64) -> Result<(), PreconditionFailed> {
         self.check_none_match(true, Some(&etag(current)))
     }
 
-    /// Whether the request must not be made again when it is not known what became of it: it would meet what it has made.
+    /// Whether the request must not be made again when it is not known what became of it: it would
+    /// meet what it has made.
     pub(crate) fn forbid_repetition(&self) -> bool {
         self.if_none_match.is_some()
     }
@@ -109,7 +114,9 @@ impl Preconditions {
             _ if !exists => Err(PreconditionFailed::Missing),
             Tags::Any => Ok(()),
             Tags::Listed(tags) => {
-                let fits = tags.iter().any(|tag| !tag.is_weak && Some(&*tag.text) == etag);
+                let fits = tags
+                    .iter()
+                    .any(|tag| !tag.is_weak && Some(&*tag.text) == etag);
                 fits.then_some(()).ok_or(PreconditionFailed::Changed)
             }
         }
@@ -176,7 +183,8 @@ fn tags(
     Ok(Some(Tags::Listed(listed)))
 }
 
-/// `entity-tag = [ W/ ] DQUOTE *etagc DQUOTE`, with commas between them, and empty elements passed over.
+/// `entity-tag = [ W/ ] DQUOTE *etagc DQUOTE`, with commas between them, and empty elements passed
+/// over.
 fn list(text: &str) -> Option<Vec<Tag>> {
     let mut tags = Vec::new();
     let mut rest = text.trim();
@@ -209,7 +217,10 @@ mod tests {
 
     use super::*;
 
-    fn sent(name: &HeaderName, lines: &[&'static str]) -> Result<Preconditions, InvalidPrecondition> {
+    fn sent(
+        name: &HeaderName,
+        lines: &[&'static str],
+    ) -> Result<Preconditions, InvalidPrecondition> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(name.clone(), HeaderValue::from_static(line));
@@ -219,7 +230,9 @@ mod tests {
 
     #[test]
     fn if_match_fits_by_the_strong_comparison() {
-        let check = |lines: &[&'static str], current| sent(&header::IF_MATCH, lines).unwrap().check(current);
+        let check = |lines: &[&'static str], current| {
+            sent(&header::IF_MATCH, lines).unwrap().check(current)
+        };
         for fitting in [
             &["\"3\""][..],
             &["*"],
@@ -253,8 +266,9 @@ mod tests {
 
     #[test]
     fn if_none_match_fits_by_the_weak_comparison() {
-        let check =
-            |lines: &[&'static str], current| sent(&header::IF_NONE_MATCH, lines).unwrap().check(current);
+        let check = |lines: &[&'static str], current| {
+            sent(&header::IF_NONE_MATCH, lines).unwrap().check(current)
+        };
         for naming in [&["*"][..], &["\"3\""], &["W/\"3\""], &["\"1\"", "W/\"3\""]] {
             assert_eq!(
                 check(naming, Some(3)),
@@ -278,10 +292,14 @@ mod tests {
         }
         assert_eq!(read(&header::IF_MATCH, "\"3\""), Ok(Read::Whole));
         assert_eq!(read(&header::IF_MATCH, "*"), Ok(Read::Whole));
-        assert_eq!(read(&header::IF_MATCH, "\"4\""), Err(PreconditionFailed::Changed));
+        assert_eq!(
+            read(&header::IF_MATCH, "\"4\""),
+            Err(PreconditionFailed::Changed)
+        );
     }
 
-    /// It would otherwise be no condition at all, and something be overwritten that was to be spared.
+    /// It would otherwise be no condition at all, and something be overwritten that was to be
+    /// spared.
     #[test]
     fn what_is_no_etag_is_refused() {
         for line in [

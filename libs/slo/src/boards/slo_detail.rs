@@ -37,8 +37,9 @@ pub fn board() -> Board {
                         "What the objective counts: requests, events or orders. One about time has none.",
                         &[("slo:events:rate5m{slo=~\"$slo\"}", "{{slo}}")],
                     ),
-                    // An order that is under way at the end of a window is bad in that one and made good in the next, which the sums over
-                    // both need. A single window is then below zero.
+                    // An order that is under way at the end of a window is bad in that one and made
+                    // good in the next, which the sums over both need. A single window is then
+                    // below zero.
                     panel("Bad ones a second", "ops", "Those of them that were too late or failed.", &[("clamp_min(slo:errors:rate5m{slo=~\"$slo\"}, 0)", "{{slo}}")]),
                     panel("Share that is bad, five minutes", "percentunit", "Bad ones of all.", &[("clamp_min(slo:error_ratio:rate5m{slo=~\"$slo\"}, 0)", "{{slo}}")]),
                 ],
@@ -93,7 +94,8 @@ pub fn board() -> Board {
 
 const FAILED: &str = "{status=~\"5xx|unreachable\"}";
 
-/// How many requests the range has, by series. `increase` would stretch what it saw to the whole range.
+/// How many requests the range has, by series. `increase` would stretch what it saw to the whole
+/// range.
 fn counted(labels: &str) -> String {
     let series = format!("tovar_gateway_requests_total{labels}[$__range]");
     format!("max_over_time({series}) - min_over_time({series})")
@@ -112,7 +114,10 @@ fn burn(short: &str, long: &str, limit: f64) -> Panel {
     };
     let description = format!("Both windows above {limit} {what}.");
     let (short_rate, long_rate) = (rate(short), rate(long));
-    let (short_legend, long_legend) = (format!("{{{{slo}}}} {short}"), format!("{{{{slo}}}} {long}"));
+    let (short_legend, long_legend) = (
+        format!("{{{{slo}}}} {short}"),
+        format!("{{{{slo}}}} {long}"),
+    );
     panel(
         &format!("{long} and {short}"),
         "x",

@@ -1,5 +1,5 @@
-//! The promtool tests of the burn-rate alerts: for each objective a fast burn that pages, a slow one that only makes a
-//! ticket, and a share of bad ones within the budget, which tells nobody.
+//! The promtool tests of the burn-rate alerts: for each objective a fast burn that pages, a slow
+//! one that only makes a ticket, and a share of bad ones within the budget, which tells nobody.
 
 use serde::Serialize;
 
@@ -42,7 +42,8 @@ struct Alert {
     exp_annotations: Annotations,
 }
 
-/// How much of the budget burns: far more than 14.4 times, between 1 and 6 times, and half of what is allowed.
+/// How much of the budget burns: far more than 14.4 times, between 1 and 6 times, and half of what
+/// is allowed.
 const FAST: f64 = 20.0;
 const SLOW: f64 = 4.0;
 const QUIET: f64 = 0.5;
@@ -51,7 +52,12 @@ const QUIET: f64 = 0.5;
 pub fn file(objectives: &[Objective]) -> String {
     let tests = objectives.iter().flat_map(|objective| {
         [
-            test(objective, FAST, "burns fast", &["SloBurnsFast", "SloBurnsSlowly"]),
+            test(
+                objective,
+                FAST,
+                "burns fast",
+                &["SloBurnsFast", "SloBurnsSlowly"],
+            ),
             test(objective, SLOW, "burns slowly", &["SloBurnsSlowly"]),
             test(objective, QUIET, "does not burn", &[]),
         ]
@@ -90,7 +96,8 @@ fn test(objective: &Objective, times: f64, what: &str, firing: &[&str]) -> Test 
     }
 }
 
-/// What the store would show if so large a share of its events were bad. A test fails for an objective without.
+/// What the store would show if so large a share of its events were bad. A test fails for an
+/// objective without.
 fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
     const EVENTS: f64 = 10_000.0;
     let counter = |selector: &str, a_minute: f64| Series {
@@ -126,14 +133,22 @@ fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
         ],
         "reads" => histogram("tovar_gateway_request_duration_seconds", requests, "0.25"),
         "placing" => histogram("tovar_gateway_request_duration_seconds", order, "1.0"),
-        "outbox-latency" => histogram("tovar_relay_insert_to_ack_seconds", "service=\"orders\"", "2.0"),
+        "outbox-latency" => histogram(
+            "tovar_relay_insert_to_ack_seconds",
+            "service=\"orders\"",
+            "2.0",
+        ),
         "event-age" => histogram(
             "tovar_inbox_event_age_seconds",
             "service=\"orders\",type=\"t\"",
             "10.0",
         ),
         "orders-30s" | "orders-5m" => {
-            let edge = if objective == "orders-5m" { "300.0" } else { "30.0" };
+            let edge = if objective == "orders-5m" {
+                "300.0"
+            } else {
+                "30.0"
+            };
             vec![
                 counter("tovar_orders_placed_total{service=\"orders\"}", EVENTS),
                 counter(

@@ -66,7 +66,11 @@ fn every_alert_has_a_test_that_makes_it_fire_and_one_that_does_not() {
             let about = text(one, "name").split(' ').next().unwrap();
             for expected in list(one, "alert_rule_test") {
                 let alert = text(expected, "alertname");
-                let slo = if alert.starts_with("SloBurns") { about } else { "" };
+                let slo = if alert.starts_with("SloBurns") {
+                    about
+                } else {
+                    ""
+                };
                 let set = if list(expected, "exp_alerts").is_empty() {
                     &mut silent
                 } else {
@@ -94,7 +98,10 @@ fn every_alert_says_how_urgent_it_is_what_it_follows_from_and_what_to_do() {
     for rule in rules(&files) {
         let alert = text(rule, "alert");
         let (labels, told) = (&rule["labels"], &rule["annotations"]);
-        assert!(["page", "ticket"].contains(&text(labels, "severity")), "{alert}");
+        assert!(
+            ["page", "ticket"].contains(&text(labels, "severity")),
+            "{alert}"
+        );
         let layers = [
             "infrastructure",
             "pipeline",
@@ -116,7 +123,8 @@ fn every_alert_says_how_urgent_it_is_what_it_follows_from_and_what_to_do() {
         let headings = page
             .lines()
             .filter_map(|line| line.strip_prefix("## ").or(line.strip_prefix("### ")));
-        let mut links = headings.map(|heading| heading.to_lowercase().replace(": ", "-").replace(' ', "-"));
+        let mut links =
+            headings.map(|heading| heading.to_lowercase().replace(": ", "-").replace(' ', "-"));
         assert!(
             links.any(|link| link == section),
             "{alert} has no runbook: {section}"

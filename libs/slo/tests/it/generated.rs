@@ -14,7 +14,10 @@ fn what_is_checked_in_follows_from_the_objectives() {
         );
     }
     let boards = fs::read_dir(folder.join("boards")).unwrap().count();
-    let known = generated.keys().filter(|path| path.starts_with("boards")).count();
+    let known = generated
+        .keys()
+        .filter(|path| path.starts_with("boards"))
+        .count();
     assert_eq!(boards, known, "a board that nobody makes");
 }
 

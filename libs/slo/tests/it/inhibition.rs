@@ -1,4 +1,5 @@
-//! Alerts as an outage raises them, sent to a real Alertmanager with `grafana/alertmanager.yml`: one page per cause is left.
+//! Alerts as an outage raises them, sent to a real Alertmanager with `grafana/alertmanager.yml`:
+//! one page per cause is left.
 
 use std::{
     fs,
@@ -93,7 +94,10 @@ impl Alertmanager {
     /// Labels by line, or by word.
     fn raise(&self, labels: &str) {
         let by = if labels.contains('\n') { '\n' } else { ' ' };
-        let labels: Vec<&str> = ["alert", "add"].into_iter().chain(labels.split(by)).collect();
+        let labels: Vec<&str> = ["alert", "add"]
+            .into_iter()
+            .chain(labels.split(by))
+            .collect();
         assert!(self.amtool(&labels), "{labels:?}");
     }
 
@@ -135,7 +139,10 @@ fn receiver() -> (String, mpsc::Receiver<(String, String)>) {
             stream.read_exact(&mut body).unwrap();
             let message: Value = serde_json::from_slice(&body).unwrap();
             let path = lines[0].split(' ').nth(1).unwrap().to_owned();
-            let alert = message["commonLabels"]["alertname"].as_str().unwrap().to_owned();
+            let alert = message["commonLabels"]["alertname"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             stream.get_mut().write_all(answer).unwrap();
             if sender.send((path, alert)).is_err() {
@@ -146,7 +153,8 @@ fn receiver() -> (String, mpsc::Receiver<(String, String)>) {
     (address, notified)
 }
 
-const SLO_PAGE: &str = "alertname=SloBurnsFast slo=orders-30s service=orders severity=page layer=symptom";
+const SLO_PAGE: &str =
+    "alertname=SloBurnsFast slo=orders-30s service=orders severity=page layer=symptom";
 const STAND_STILL: &str = "alertname=OrdersStandStill severity=page layer=symptom";
 const STUCK: &str = "alertname=OutboxStuck service=orders severity=page layer=symptom";
 const RELAY: &str = "alertname=RelayStopped service=orders severity=page layer=pipeline";
@@ -160,7 +168,8 @@ fn left_of(name: &str, alerts: &[&str]) -> Option<Vec<(String, String)>> {
     for alert in alerts {
         alertmanager.raise(alert);
     }
-    // Its group waits as long as the others' did, so whatever they had to say is said when it is heard.
+    // Its group waits as long as the others' did, so whatever they had to say is said when it is
+    // heard.
     alertmanager.raise("alertname=Last severity=page layer=fact");
     Some(alertmanager.notifications_until("Last"))
 }
@@ -189,8 +198,9 @@ fn a_stopped_kafka_is_one_page() {
 #[test]
 fn a_database_that_is_away_is_one_page_for_all_services_on_it() {
     let slow = "alertname=DatabaseSlow service=billing severity=page layer=infrastructure";
-    let away =
-        |service| format!("alertname=DatabaseAway service={service} severity=page layer=infrastructure");
+    let away = |service| {
+        format!("alertname=DatabaseAway service={service} severity=page layer=infrastructure")
+    };
     let (orders, billing) = (away("orders"), away("billing"));
     let pool = "alertname=PoolExhausted service=orders severity=ticket layer=symptom";
     leaves_one_page(
@@ -202,21 +212,33 @@ fn a_database_that_is_away_is_one_page_for_all_services_on_it() {
 
 #[test]
 fn a_stopped_relay_is_one_page() {
-    leaves_one_page("relay", "RelayStopped", &[STUCK, STAND_STILL, SLO_PAGE, RELAY]);
+    leaves_one_page(
+        "relay",
+        "RelayStopped",
+        &[STUCK, STAND_STILL, SLO_PAGE, RELAY],
+    );
 }
 
 #[test]
 fn a_refused_event_is_one_page_with_the_orders_that_stand_still_for_it() {
     let attention = "alertname=OrderNeedsAttention reason=stop_overdue severity=page layer=symptom";
     let refused = "alertname=EventRefused service=orders severity=page layer=parked";
-    leaves_one_page("refused", "EventRefused", &[attention, STAND_STILL, refused]);
+    leaves_one_page(
+        "refused",
+        "EventRefused",
+        &[attention, STAND_STILL, refused],
+    );
 }
 
 #[test]
 fn a_slow_database_is_one_page() {
     let slow = "alertname=DatabaseSlow service=billing severity=page layer=infrastructure";
     let placing = "alertname=SloBurnsFast slo=placing service=gateway severity=page layer=symptom";
-    leaves_one_page("slow", "DatabaseSlow", &[placing, SLO_PAGE, STAND_STILL, slow]);
+    leaves_one_page(
+        "slow",
+        "DatabaseSlow",
+        &[placing, SLO_PAGE, STAND_STILL, slow],
+    );
 }
 
 #[test]
@@ -232,7 +254,8 @@ fn a_stuck_saga_without_another_cause_is_one_page() {
 
 #[test]
 fn a_budget_that_burns_fast_makes_no_ticket_as_well() {
-    let slowly = "alertname=SloBurnsSlowly slo=orders-30s service=orders severity=ticket layer=symptom";
+    let slowly =
+        "alertname=SloBurnsSlowly slo=orders-30s service=orders severity=ticket layer=symptom";
     leaves_one_page("slo", "SloBurnsFast", &[slowly, SLO_PAGE]);
 }
 

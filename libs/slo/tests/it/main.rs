@@ -1,5 +1,5 @@
-//! What is checked in under `grafana` is what the objectives say, and does what it is there for: with Prometheus' own
-//! promtool and a real Alertmanager, where they are installed.
+//! What is checked in under `grafana` is what the objectives say, and does what it is there for:
+//! with Prometheus' own promtool and a real Alertmanager, where they are installed.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod alerts;

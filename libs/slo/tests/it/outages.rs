@@ -1,5 +1,5 @@
-//! What a store showed in real outages, recorded and stretched in time: each raises its alert, and Alertmanager leaves one
-//! page of all that fire.
+//! What a store showed in real outages, recorded and stretched in time: each raises its alert, and
+//! Alertmanager leaves one page of all that fire.
 
 use std::{fs, process::Command};
 

@@ -6,14 +6,21 @@ use serde_json::Value;
 #[test]
 fn every_panel_says_what_it_shows_and_asks_the_chosen_data_source() {
     for file in fs::read_dir(slo::folder().join("boards")).unwrap() {
-        let board: Value = serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap();
+        let board: Value =
+            serde_json::from_slice(&fs::read(file.unwrap().path()).unwrap()).unwrap();
         let title = &board["title"];
-        assert_eq!(board["templating"]["list"][0]["type"], "datasource", "{title}");
+        assert_eq!(
+            board["templating"]["list"][0]["type"], "datasource",
+            "{title}"
+        );
         let mut ids = BTreeSet::new();
         let mut places = BTreeSet::new();
         for panel in board["panels"].as_array().unwrap() {
             let name = format!("{title} / {}", panel["title"]);
-            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{name}: an id twice");
+            assert!(
+                ids.insert(panel["id"].as_u64().unwrap()),
+                "{name}: an id twice"
+            );
             let place = &panel["gridPos"];
             let at = |part: &str| place[part].as_u64().unwrap();
             assert!(at("x") + at("w") <= 24, "{name} is outside");
@@ -38,7 +45,8 @@ fn every_panel_says_what_it_shows_and_asks_the_chosen_data_source() {
                 let windows = query.matches('[').count();
                 assert_eq!(
                     windows,
-                    query.matches("[$__rate_interval]").count() + query.matches("[$__range]").count(),
+                    query.matches("[$__rate_interval]").count()
+                        + query.matches("[$__range]").count(),
                     "{name} has a window of its own: {query}"
                 );
             }

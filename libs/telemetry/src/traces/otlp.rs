@@ -99,7 +99,10 @@ async fn send(
 fn message(spans: &[Box<Finished>]) -> Value {
     let mut by_service = BTreeMap::<&str, Vec<Value>>::new();
     for span in spans {
-        by_service.entry(&span.service).or_default().push(written(span));
+        by_service
+            .entry(&span.service)
+            .or_default()
+            .push(written(span));
     }
     let resources: Vec<Value> = by_service
         .into_iter()

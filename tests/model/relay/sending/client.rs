@@ -12,7 +12,8 @@ pub const PARTITIONS: usize = 2;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Client {
     pub producer: Producer,
-    /// A request was refused since one before it was: when nothing is in flight, the sequences begin anew.
+    /// A request was refused since one before it was: when nothing is in flight, the sequences
+    /// begin anew.
     is_bumping: bool,
     pub queues: [Queue; PARTITIONS],
 }
@@ -50,7 +51,8 @@ pub struct Message {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     Taken,
-    /// Not the leader, too few replicas, or there was no answer: the request may also have been taken.
+    /// Not the leader, too few replicas, or there was no answer: the request may also have been
+    /// taken.
     NotNow,
     OutOfOrder,
     /// One of its events will never do.
@@ -180,13 +182,18 @@ impl Queue {
 
     /// The first request in flight.
     pub fn first(&self) -> Option<(u8, &Request)> {
-        self.in_flight.front().map(|request| (request.first, request))
+        self.in_flight
+            .front()
+            .map(|request| (request.first, request))
     }
 
     /// A request that was taken is taken to say that all before it were.
     fn taken(&mut self, request: Request) -> Vec<Message> {
         let mut delivered = Vec::new();
-        while let Some(before) = self.waiting.pop_front_if(|before| before.first < request.first) {
+        while let Some(before) = self
+            .waiting
+            .pop_front_if(|before| before.first < request.first)
+        {
             delivered.extend(before.messages);
         }
         delivered.extend(request.messages);
@@ -200,8 +207,12 @@ impl Queue {
     }
 
     fn put_back(&mut self, request: Request) {
-        let at = self.waiting.iter().position(|other| other.first > request.first);
-        self.waiting.insert(at.unwrap_or(self.waiting.len()), request);
+        let at = self
+            .waiting
+            .iter()
+            .position(|other| other.first > request.first);
+        self.waiting
+            .insert(at.unwrap_or(self.waiting.len()), request);
         self.is_draining = true;
     }
 

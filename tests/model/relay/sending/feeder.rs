@@ -72,7 +72,9 @@ impl Feeder {
     }
 
     fn acknowledged(&mut self, messages: &[Message]) {
-        let Some(opening) = &mut self.opening else { return };
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
         for place in messages.iter().filter_map(|message| message.place) {
             opening.acknowledged(place, self.now);
         }

@@ -7,7 +7,8 @@ pub struct Producer {
     pub epoch: u8,
 }
 
-/// What the leader of a partition knows of producers. All replicas know it: it is read from what they have.
+/// What the leader of a partition knows of producers. All replicas know it: it is read from what
+/// they have.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Leader {
     known: Vec<Known>,
@@ -26,8 +27,8 @@ impl Leader {
         Self { known: Vec::new() }
     }
 
-    /// Whether a request with so many events from the sequence number `first` on is taken, or was before. Of a producer that
-    /// it does not know the leader takes any first number.
+    /// Whether a request with so many events from the sequence number `first` on is taken, or was
+    /// before. Of a producer that it does not know the leader takes any first number.
     pub fn takes(&mut self, producer: Producer, first: u8, events: u8) -> bool {
         let next = first + events;
         let begins = Known {

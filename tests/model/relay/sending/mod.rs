@@ -1,5 +1,5 @@
-//! Every way that events can be sent: a Kafka that looks at sequence numbers, a client with several requests in flight, events
-//! that Kafka refuses, and operators. See docs/relay-model.md.
+//! Every way that events can be sent: a Kafka that looks at sequence numbers, a client with several
+//! requests in flight, events that Kafka refuses, and operators. See docs/relay-model.md.
 
 mod client;
 mod feeder;
@@ -38,7 +38,8 @@ pub struct Sending {
 /// Each can be left out, to see what it is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// The first event of each partition goes alone, and is acknowledged before a second one is sent.
+    /// The first event of each partition goes alone, and is acknowledged before a second one is
+    /// sent.
     OpenPartitions,
     /// What was discarded is skipped when it is read again.
     SkipDiscarded,
@@ -61,8 +62,8 @@ fn three() -> Vec<Vec<Key>> {
     vec![vec![A, A, A], vec![A, A, B], vec![A, B, A], vec![B, A, A]]
 }
 
-/// The first one is of a topic whose partitions are unknown, the second one opens its partition: only of four events two may be in
-/// flight together.
+/// The first one is of a topic whose partitions are unknown, the second one opens its partition:
+/// only of four events two may be in flight together.
 fn four() -> Vec<Vec<Key>> {
     let four = |keys: Vec<Key>| [keys, vec![A]].concat();
     three().into_iter().map(four).collect()
@@ -113,7 +114,10 @@ fn nothing_is_lost_or_overtaken_when_kafka_refuses_for_the_moment() {
 
 #[test]
 fn nothing_is_lost_or_overtaken_when_a_relay_is_lost_and_kafka_refuses_for_the_moment() {
-    let left = Left { losses: 1, ..REFUSAL };
+    let left = Left {
+        losses: 1,
+        ..REFUSAL
+    };
     let bounds = Sending {
         stores: vec![vec![A; 4]],
         left,
@@ -139,7 +143,10 @@ fn nothing_is_lost_or_overtaken_while_the_partitions_are_unknown() {
     let bounds = Sending {
         apart: true,
         is_counted: false,
-        left: Left { losses: 1, ..REFUSAL },
+        left: Left {
+            losses: 1,
+            ..REFUSAL
+        },
         ..sending()
     };
     check(
@@ -241,7 +248,10 @@ fn three_events_are_sent_when_more_goes_wrong() {
         left,
         ..parking()
     };
-    check("parking: three events, two partitions, one of each", &bounds);
+    check(
+        "parking: three events, two partitions, one of each",
+        &bounds,
+    );
     let left = Left {
         refusals: 2,
         losses: 1,
@@ -252,7 +262,10 @@ fn three_events_are_sent_when_more_goes_wrong() {
         left,
         ..sending()
     };
-    check("sending: four events, two refusals, a relay is lost", &bounds);
+    check(
+        "sending: four events, two refusals, a relay is lost",
+        &bounds,
+    );
 }
 
 /// Two events of a key.
@@ -292,7 +305,11 @@ fn what_was_discarded_is_sent_when_it_is_not_skipped() {
     let mut bounds = pair(OPERATION);
     bounds.has_too_large = true;
     bounds.without = Some(Rule::SkipDiscarded);
-    check_finds("parking: what was discarded is read again", &bounds, DISCARDED);
+    check_finds(
+        "parking: what was discarded is read again",
+        &bounds,
+        DISCARDED,
+    );
 }
 
 #[test]
@@ -303,7 +320,11 @@ fn a_replay_that_is_put_back_in_two_steps_loses_its_order() {
     });
     bounds.has_too_large = true;
     bounds.without = Some(Rule::PutBackAtOnce);
-    check_finds("parking: a replay is put back in two steps", &bounds, OVERTAKEN);
+    check_finds(
+        "parking: a replay is put back in two steps",
+        &bounds,
+        OVERTAKEN,
+    );
 }
 
 #[test]
@@ -314,5 +335,9 @@ fn what_is_discarded_in_the_middle_of_its_replay_is_sent() {
     });
     bounds.has_too_large = true;
     bounds.without = Some(Rule::AskBeforeEach);
-    check_finds("parking: a replay is not looked at again", &bounds, DISCARDED);
+    check_finds(
+        "parking: a replay is not looked at again",
+        &bounds,
+        DISCARDED,
+    );
 }

@@ -85,7 +85,9 @@ impl Model for Sending {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         let all = &world.postgres.transactions;
-        let next = all.iter().position(|one| one.state == postgres::State::NotBegun);
+        let next = all
+            .iter()
+            .position(|one| one.state == postgres::State::NotBegun);
         actions.extend(next.map(Action::Commit));
         if let Some(relay) = &world.relay {
             if relay.is_reading() {

@@ -1,4 +1,5 @@
-//! The table of parked events, and what the SQL of `libs/outbox/src/parked.rs` does with it, a function for each statement.
+//! The table of parked events, and what the SQL of `libs/outbox/src/parked.rs` does with it, a
+//! function for each statement.
 
 use crate::relay::postgres::{Key, Row};
 
@@ -18,7 +19,10 @@ pub struct Parked {
 
 impl Parked {
     pub fn state(&self, row: &Row) -> Option<State> {
-        let found = self.rows.iter().find(|(other, _)| other.position == row.position);
+        let found = self
+            .rows
+            .iter()
+            .find(|(other, _)| other.position == row.position);
         found.map(|(_, state)| *state)
     }
 

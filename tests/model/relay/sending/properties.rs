@@ -15,9 +15,12 @@ pub const DISCARDED: &str = "what was discarded is not sent";
 pub fn all(sending: &Sending) -> Vec<Property<Sending>> {
     let mut all = vec![
         Property::always(LOST, |_, world: &World| is_true(world)),
-        Property::always("at rest no committed event is missing", |_, world: &World| {
-            !world.is_at_rest() || world.postgres.committed().all(|row| is_kept(world, row))
-        }),
+        Property::always(
+            "at rest no committed event is missing",
+            |_, world: &World| {
+                !world.is_at_rest() || world.postgres.committed().all(|row| is_kept(world, row))
+            },
+        ),
         Property::always(
             "a relay that cannot go on is done",
             |sending: &Sending, world: &World| world.can_go_on(sending) || world.is_at_rest(),
@@ -46,7 +49,11 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
     if sending.keeps(Rule::OpenPartitions) {
         ways.push(Property::sometimes(
             "an event waits until the first one of its partition is acknowledged",
-            |_, world: &World| world.senders().any(|(_, feeder)| feeder.held().next().is_some()),
+            |_, world: &World| {
+                world
+                    .senders()
+                    .any(|(_, feeder)| feeder.held().next().is_some())
+            },
         ));
     }
     if sending.left.refusals > 0 && sending.stores.iter().any(|store| store.len() > 3) {
@@ -64,7 +71,10 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
             "two relays' requests are under way",
             |_, world: &World| {
                 let mut all = world.senders();
-                all.by_ref().filter(|(_, feeder)| !feeder.has_nothing()).count() > 1
+                all.by_ref()
+                    .filter(|(_, feeder)| !feeder.has_nothing())
+                    .count()
+                    > 1
             },
         ));
     }
@@ -78,7 +88,10 @@ fn ways_of_parking(sending: &Sending) -> Vec<Property<Sending>> {
     let mut ways = vec![
         Property::sometimes("events are sent one by one", |_, world: &World| {
             let is_careful = |style| matches!(style, Style::OneByOne { .. });
-            world.relay.as_ref().is_some_and(|relay| is_careful(relay.style))
+            world
+                .relay
+                .as_ref()
+                .is_some_and(|relay| is_careful(relay.style))
         }),
         Property::sometimes("an event is parked behind another", |_, world: &World| {
             world.parked.of_state(State::Parked).count() > 1
@@ -130,7 +143,8 @@ fn is_committed(world: &World) -> bool {
     world.topic.iter().flatten().chain(sent).all(is_committed)
 }
 
-/// Whether the topic has the first so many of each key, in their order. What was ever discarded is free to come late or never.
+/// Whether the topic has the first so many of each key, in their order. What was ever discarded is
+/// free to come late or never.
 fn is_in_order(world: &World) -> bool {
     Key::ALL.into_iter().all(|key| {
         let mut rows: Vec<&Row> = world
@@ -140,11 +154,16 @@ fn is_in_order(world: &World) -> bool {
             .collect();
         rows.sort_unstable_by_key(|row| row.position);
         let is_kept = |event: &Event| {
-            let mut given_up = rows.iter().filter(|row| world.given_up.contains(&row.position));
+            let mut given_up = rows
+                .iter()
+                .filter(|row| world.given_up.contains(&row.position));
             !given_up.any(|row| row.event == *event)
         };
         let wanted = rows.iter().map(|row| row.event).filter(is_kept);
         let mut found = world.topic[key as usize].iter().copied().filter(is_kept);
-        found.by_ref().zip(wanted).all(|(found, wanted)| found == wanted)
+        found
+            .by_ref()
+            .zip(wanted)
+            .all(|(found, wanted)| found == wanted)
     })
 }

@@ -1,4 +1,5 @@
-//! A relay that parks what Kafka refuses: what the reader does between two queries, and `Progress` and `Acks` as they are.
+//! A relay that parks what Kafka refuses: what the reader does between two queries, and `Progress`
+//! and `Acks` as they are.
 
 use std::collections::VecDeque;
 
@@ -28,7 +29,8 @@ pub struct Relay {
     acks: Acks<Event>,
     pub feeder: Feeder,
     pub style: Style,
-    /// What it knows of parked events: the keys that have some, and the positions of those that were discarded.
+    /// What it knows of parked events: the keys that have some, and the positions of those that
+    /// were discarded.
     parked: Vec<Key>,
     discarded: Vec<i64>,
     /// What was read and is still to be sent or put aside.
@@ -48,7 +50,8 @@ pub enum Task {
     Settling(Key),
     /// Sends these again, the first of them now.
     Replaying(VecDeque<Row>),
-    /// Where that takes two steps: what follows an event that was refused again is still to be put back.
+    /// Where that takes two steps: what follows an event that was refused again is still to be put
+    /// back.
     PuttingBack(Key),
 }
 
@@ -63,7 +66,13 @@ pub enum Trouble {
 }
 
 impl Relay {
-    pub fn lead(id: u8, saved: &Cursor<Snapshot>, style: Style, parked: &Parked, bounds: &Sending) -> Self {
+    pub fn lead(
+        id: u8,
+        saved: &Cursor<Snapshot>,
+        style: Style,
+        parked: &Parked,
+        bounds: &Sending,
+    ) -> Self {
         let mut relay = Self {
             progress: Progress::new(saved.clone()),
             acks: Acks::default(),
@@ -97,7 +106,13 @@ impl Relay {
         self.task == Task::Reading && self.page.is_empty()
     }
 
-    pub fn look(&mut self, postgres: &Postgres, wanted: usize, parked: &mut Parked, bounds: &Sending) {
+    pub fn look(
+        &mut self,
+        postgres: &Postgres,
+        wanted: usize,
+        parked: &mut Parked,
+        bounds: &Sending,
+    ) {
         let rows = next(&mut self.progress, self.acks.prefix(), postgres, wanted);
         self.page.extend(rows);
         self.go_on(parked, bounds);
@@ -117,7 +132,9 @@ impl Relay {
         while self.task == Task::Reading || self.is_settled() {
             match self.task.clone() {
                 Task::Reading => {
-                    let Some(row) = self.page.pop_front() else { return };
+                    let Some(row) = self.page.pop_front() else {
+                        return;
+                    };
                     self.send(row, parked, bounds);
                     self.end_page();
                 }
@@ -172,7 +189,11 @@ impl Relay {
     }
 
     fn was_handled(&mut self, row: &Row) {
-        if self.style == (Style::OneByOne { until: row.position }) {
+        if self.style
+            == (Style::OneByOne {
+                until: row.position,
+            })
+        {
             self.style = Style::Pipelined;
         }
     }
@@ -224,7 +245,9 @@ impl Relay {
         parked: &mut Parked,
         bounds: &Sending,
     ) -> Option<Trouble> {
-        let refused = self.acks.refused(first.number, last.number, String::new())?;
+        let refused = self
+            .acks
+            .refused(first.number, last.number, String::new())?;
         match &self.task {
             Task::Reading | Task::Settling(_) => {}
             Task::Alone(row) => parked.park(*row),
@@ -241,7 +264,9 @@ impl Relay {
             }
             Task::PuttingBack(_) => return None,
         }
-        Some(Trouble::Refused { until: refused.until })
+        Some(Trouble::Refused {
+            until: refused.until,
+        })
     }
 
     /// Where nothing is in flight and all that was read is acknowledged, the numbers begin anew.
@@ -259,6 +284,9 @@ impl Relay {
     pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
         let read = self.progress.read();
         let is_up_to_date = read.towards.is_none() && read.acknowledged == postgres.snapshot();
-        is_up_to_date && self.is_reading() && self.feeder.has_nothing() && self.progress.is_settled()
+        is_up_to_date
+            && self.is_reading()
+            && self.feeder.has_nothing()
+            && self.progress.is_settled()
     }
 }

@@ -19,7 +19,8 @@ pub struct World {
     /// What relays have left behind that no longer lead.
     pub ghosts: Vec<Ghost>,
     pub leaders: [Leader; PARTITIONS],
-    /// Of each key the first occurrences in the topic. What comes again has no effect: the inbox drops it.
+    /// Of each key the first occurrences in the topic. What comes again has no effect: the inbox
+    /// drops it.
     pub topic: [Vec<Event>; 2],
     /// Kafka refuses these for good, until the topic's limit is raised.
     pub too_large: Vec<Event>,
@@ -47,7 +48,8 @@ pub struct Left {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ghost {
     pub feeder: Feeder,
-    /// Its client is gone, and only what it had in flight is left. Otherwise it was frozen, and goes on.
+    /// Its client is gone, and only what it had in flight is left. Otherwise it was frozen, and
+    /// goes on.
     pub is_gone: bool,
 }
 
@@ -65,7 +67,9 @@ impl World {
 
     /// Whether it waits for an operator, or was given up by one.
     pub fn is_put_aside(&self, row: &Row) -> bool {
-        self.parked.state(row).is_some_and(|state| state != State::Sent)
+        self.parked
+            .state(row)
+            .is_some_and(|state| state != State::Sent)
     }
 
     pub fn feeder(&self, sender: Sender) -> Option<&Feeder> {
@@ -76,7 +80,10 @@ impl World {
     }
 
     pub fn senders(&self) -> impl Iterator<Item = (Sender, &Feeder)> {
-        let active = self.relay.iter().map(|relay| (Sender::Active, &relay.feeder));
+        let active = self
+            .relay
+            .iter()
+            .map(|relay| (Sender::Active, &relay.feeder));
         let ghosts = self.ghosts.iter().enumerate();
         active.chain(ghosts.map(|(at, ghost)| (Sender::Ghost(at), &ghost.feeder)))
     }
@@ -97,8 +104,8 @@ impl World {
         ));
     }
 
-    /// Killed, or frozen until PostgreSQL gives its lock to others: a client that was frozen may do what one that was killed
-    /// had done already.
+    /// Killed, or frozen until PostgreSQL gives its lock to others: a client that was frozen may do
+    /// what one that was killed had done already.
     pub fn lose_the_relay(&mut self) {
         if let Some(relay) = self.relay.take() {
             self.leave_behind(relay.feeder, false);
@@ -134,7 +141,11 @@ impl World {
         let client = &self.feeder(sender)?.client;
         let producer = client.producer;
         let (first, request) = client.queues[partition].first()?;
-        let events: Vec<Event> = request.messages.iter().map(|message| message.event).collect();
+        let events: Vec<Event> = request
+            .messages
+            .iter()
+            .map(|message| message.event)
+            .collect();
         let answer = match outcome {
             Outcome::Refused => Answer::Refused,
             Outcome::NotNow => Answer::NotNow,
@@ -156,10 +167,10 @@ impl World {
         };
         match sender {
             Sender::Active => {
-                let trouble = self
-                    .relay
-                    .as_mut()?
-                    .answered(partition, answer, &mut self.parked, bounds);
+                let trouble =
+                    self.relay
+                        .as_mut()?
+                        .answered(partition, answer, &mut self.parked, bounds);
                 if let Some(trouble) = trouble {
                     self.start_again(trouble);
                 }
@@ -186,7 +197,9 @@ impl World {
     fn start_again(&mut self, trouble: Trouble) {
         self.save();
         self.style = match trouble {
-            Trouble::Refused { until } if self.style == Style::Pipelined => Style::OneByOne { until },
+            Trouble::Refused { until } if self.style == Style::Pipelined => {
+                Style::OneByOne { until }
+            }
             Trouble::Refused { .. } | Trouble::Broken => Style::Pipelined,
         };
         if let Some(relay) = self.relay.take() {
@@ -213,7 +226,10 @@ impl World {
     /// An operator gives the parked events of a key up.
     pub fn discard(&mut self, key: Key) {
         self.parked.discard(key);
-        let discarded = self.parked.of_state(State::Discarded).map(|row| row.position);
+        let discarded = self
+            .parked
+            .of_state(State::Discarded)
+            .map(|row| row.position);
         self.given_up.extend(discarded);
         self.given_up.sort_unstable();
         self.given_up.dedup();
@@ -255,16 +271,19 @@ impl World {
 
     pub fn is_at_rest(&self) -> bool {
         let is_done = |relay: &Relay| relay.is_at_rest(&self.postgres);
-        self.relay.as_ref().is_some_and(is_done) && self.parked.of_state(State::Replay).next().is_none()
+        self.relay.as_ref().is_some_and(is_done)
+            && self.parked.of_state(State::Replay).next().is_none()
     }
 
     /// Whether the active relay has something to do, or Kafka to say to it.
     pub fn can_go_on(&self, bounds: &Sending) -> bool {
-        let Some(relay) = &self.relay else { return true };
+        let Some(relay) = &self.relay else {
+            return true;
+        };
         if !relay.is_reading() || !relay.feeder.has_nothing() {
             let mut queues = relay.feeder.client.queues.iter().enumerate();
-            let is_busy =
-                queues.any(|(at, queue)| queue.first().is_some() || relay.feeder.client.may_send(at));
+            let is_busy = queues
+                .any(|(at, queue)| queue.first().is_some() || relay.feeder.client.may_send(at));
             return is_busy || matches!(relay.task, Task::PuttingBack(_));
         }
         let (mut looked, mut asked) = (self.clone(), self.clone());

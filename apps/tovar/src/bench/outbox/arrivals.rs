@@ -27,7 +27,8 @@ pub fn total(ends: &[i64]) -> anyhow::Result<u64> {
     Ok(u64::try_from(ends.iter().sum::<i64>())?)
 }
 
-/// Looks at a run's topic without reading what is in it, which would cost the broker what the relay may need.
+/// Looks at a run's topic without reading what is in it, which would cost the broker what the relay
+/// may need.
 pub struct Arrivals {
     consumer: BaseConsumer,
     topic: String,
@@ -52,7 +53,9 @@ impl Arrivals {
     pub fn ends(&self) -> anyhow::Result<Vec<i64>> {
         (0..self.partitions)
             .map(|partition| {
-                let (_, high) = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE)?;
+                let (_, high) = self
+                    .consumer
+                    .fetch_watermarks(&self.topic, partition, PATIENCE)?;
                 Ok(high)
             })
             .collect()
@@ -64,7 +67,12 @@ impl Arrivals {
     }
 
     /// Waits until the topic holds so many messages.
-    pub async fn until(&self, count: u64, relay: &mut Relay, within: Duration) -> anyhow::Result<()> {
+    pub async fn until(
+        &self,
+        count: u64,
+        relay: &mut Relay,
+        within: Duration,
+    ) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.count()? < count {
             relay.check()?;

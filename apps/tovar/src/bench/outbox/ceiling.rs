@@ -1,4 +1,5 @@
-//! What no relay can exceed here: Kafka's producer without a database, and PostgreSQL's reading without Kafka.
+//! What no relay can exceed here: Kafka's producer without a database, and PostgreSQL's reading
+//! without Kafka.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -52,7 +53,8 @@ async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
     let settings = settings(run);
     let began = Instant::now();
     let mut portion = settings.portion();
-    let Difference::Large { now, mut before } = session.tick(&cursor.acknowledged, &mut portion).await?
+    let Difference::Large { now, mut before } =
+        session.tick(&cursor.acknowledged, &mut portion).await?
     else {
         anyhow::bail!("the backlog is smaller than a page");
     };
@@ -93,8 +95,10 @@ fn produce(run: &Run, events: usize) -> anyhow::Result<f64> {
     let mut random = StdRng::seed_from_u64(3);
     let payloads: Vec<String> = (0..5_000).map(|_| payload(&mut random)).collect();
     let topic = full_topic(run);
-    let producer: BaseProducer<Delivered> =
-        BaseProducer::from_config_and_context(&producer_config(&settings(run)), Delivered::default())?;
+    let producer: BaseProducer<Delivered> = BaseProducer::from_config_and_context(
+        &producer_config(&settings(run)),
+        Delivered::default(),
+    )?;
     producer
         .client()
         .fetch_metadata(Some(&topic), Duration::from_secs(10))?;
@@ -115,7 +119,10 @@ fn produce(run: &Run, events: usize) -> anyhow::Result<f64> {
             .insert(header("ce_time", "2026-01-01T00:00:00.000000Z"))
             .insert(header("content-type", "application/json"));
         let payload = &payloads[random.random_range(0..payloads.len())];
-        let mut next = BaseRecord::to(&topic).key(&key).payload(payload).headers(headers);
+        let mut next = BaseRecord::to(&topic)
+            .key(&key)
+            .payload(payload)
+            .headers(headers);
         loop {
             match producer.send(next) {
                 Ok(()) => break,

@@ -23,7 +23,12 @@ pub async fn command(run: &Run) -> anyhow::Result<Command> {
         [Host::Tcp(host), ..] => host.clone(),
         _ => "127.0.0.1".to_owned(),
     };
-    let port = database.get_ports().first().copied().unwrap_or(5432).to_string();
+    let port = database
+        .get_ports()
+        .first()
+        .copied()
+        .unwrap_or(5432)
+        .to_string();
     let password = database
         .get_password()
         .map(String::from_utf8_lossy)
@@ -34,7 +39,12 @@ pub async fn command(run: &Run) -> anyhow::Result<Command> {
         .args(["-Xmx1g", "-cp"])
         .arg(format!("{}/*", jars.display()))
         .arg(source)
-        .args([&host, &port, database.get_user().context("a user")?, &run.name])
+        .args([
+            &host,
+            &port,
+            database.get_user().context("a user")?,
+            &run.name,
+        ])
         .envs([("PGPASSWORD", &password)])
         .args([&run.kafka.kafka_brokers, &run.kafka.kafka_prefix])
         .arg(&run.folder);

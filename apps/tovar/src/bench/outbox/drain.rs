@@ -16,7 +16,12 @@ use crate::bench::{
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// (1) and (6): rate of the drain, and what it costs.
-pub async fn measure(rig: &Rig, kind: Kind, events: usize, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(
+    rig: &Rig,
+    kind: Kind,
+    events: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let part = format!("drain of {events} events by {}", kind.name());
     let run = rig.run().await?;
     kind.prepare(&run).await?;
@@ -44,7 +49,12 @@ impl Drained {
     pub fn say(&self, part: &str, report: &mut Report) {
         let per = 100_000.0 / self.events;
         report.number(part, "rate", "events/s", self.events / self.seconds);
-        report.number(part, "seconds until all have arrived", "s", self.until_arrived);
+        report.number(
+            part,
+            "seconds until all have arrived",
+            "s",
+            self.until_arrived,
+        );
         report.number(
             part,
             "CPU of the relay per 100,000 events",
@@ -57,7 +67,12 @@ impl Drained {
             "s",
             self.postgres_cpu * per,
         );
-        report.number(part, "CPU of Kafka per 100,000 events", "s", self.kafka_cpu * per);
+        report.number(
+            part,
+            "CPU of Kafka per 100,000 events",
+            "s",
+            self.kafka_cpu * per,
+        );
         report.number(part, "most memory of the relay", "MB", self.resident);
         report.number(part, "sent more than once", "events", self.duplicates);
     }
@@ -72,7 +87,8 @@ pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drain
     Ok(drained)
 }
 
-/// Holds a relay up while a backlog comes, and waits until all of it has arrived: what a drain costs without a start.
+/// Holds a relay up while a backlog comes, and waits until all of it has arrived: what a drain
+/// costs without a start.
 pub async fn catch_up(run: &Run, relay: &mut Relay, events: usize) -> anyhow::Result<Drained> {
     relay.hold()?;
     fill(run, relay.kind(), events).await?;

@@ -12,15 +12,17 @@ use super::{
     rig::{Run, TOPIC},
 };
 
-/// Rows of a transaction, and sessions that write at the same time, so that positions and transactions interleave.
+/// Rows of a transaction, and sessions that write at the same time, so that positions and
+/// transactions interleave.
 const TRANSACTION: usize = 100;
 const SESSIONS: u64 = 3;
 const KEYS: u32 = 20_000;
 /// Payloads are drawn once: a million of them would cost more than the rows.
 const PAYLOADS: usize = 5_000;
 
-/// Puts `rows` events into the log of `kind`'s relay, as committed transactions of a hundred each, and vacuums it: autovacuum
-/// would soon, on the cores of whoever is measured. The disk has caught up, too.
+/// Puts `rows` events into the log of `kind`'s relay, as committed transactions of a hundred each,
+/// and vacuums it: autovacuum would soon, on the cores of whoever is measured. The disk has caught
+/// up, too.
 pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(7);
     let payloads: Vec<String> = (0..PAYLOADS).map(|_| payload(&mut random)).collect();
@@ -40,7 +42,10 @@ pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
                     let id = Uuid::now_v7();
                     let payload = &payloads[random.random_range(0..PAYLOADS)];
                     let key = random.random_range(0..KEYS);
-                    writeln!(text, "{id}\t{TOPIC}\torder-{key}\tbench.event.v1\t{payload}")?;
+                    writeln!(
+                        text,
+                        "{id}\t{TOPIC}\torder-{key}\tbench.event.v1\t{payload}"
+                    )?;
                 }
                 let sink = session.copy_in(sql).await?;
                 let mut sink = std::pin::pin!(sink);

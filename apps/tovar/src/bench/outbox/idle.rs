@@ -31,7 +31,12 @@ pub async fn measure(rig: &Rig, time: Duration, report: &mut Report) -> anyhow::
     );
     for (relay, id) in relays.iter_mut().zip(ids) {
         relay.check()?;
-        report.number(part, "memory of a relay", "MB", resident(id) as f64 / 1024.0);
+        report.number(
+            part,
+            "memory of a relay",
+            "MB",
+            resident(id) as f64 / 1024.0,
+        );
     }
     for relay in relays {
         relay.stop().await?;

@@ -11,9 +11,11 @@ use crate::bench::report::Report;
 
 const PLAIN: &str = "CREATE TABLE plain (position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL, topic text NOT NULL,
     key text NOT NULL, type text NOT NULL, payload text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp())";
-const INSERT: &str = "INSERT INTO plain (id, topic, key, type, payload) VALUES ($1, $2, $3, $4, $5)";
+const INSERT: &str =
+    "INSERT INTO plain (id, topic, key, type, payload) VALUES ($1, $2, $3, $4, $5)";
 
-/// (8): transactions a second, and how long one takes, both ways in turn, with a relay that sends what is published.
+/// (8): transactions a second, and how long one takes, both ways in turn, with a relay that sends
+/// what is published.
 pub async fn measure(rig: &Rig, time: Duration, report: &mut Report) -> anyhow::Result<()> {
     let run = rig.run().await?;
     run.client.batch_execute(PLAIN).await?;

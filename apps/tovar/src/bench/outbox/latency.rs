@@ -9,7 +9,8 @@ use crate::bench::{
     report::Report,
 };
 
-/// (2): both times, each in a run of its own, so that the consumer's work does not count as the relay's.
+/// (2): both times, each in a run of its own, so that the consumer's work does not count as the
+/// relay's.
 pub async fn measure(
     rig: &Rig,
     kind: Kind,
@@ -46,7 +47,8 @@ async fn to_kafka(
         )
         .await?;
     let times = arrivals.times()?;
-    // The broker's clock shows whole milliseconds, cut off: a whole one is added, so that this is never too little.
+    // The broker's clock shows whole milliseconds, cut off: a whole one is added, so that this is
+    // never too little.
     let took = committed
         .iter()
         .filter_map(|(id, at)| Some((times.get(id)? * 1000 + 1000 - at) as f64 / 1e3));
@@ -92,7 +94,9 @@ async fn to_consumer(
     let (run, mut relay) = kind.at_work(rig).await?;
     let consumption = Consumption::start(&run, applied()).await?;
     let warm = paced(kind, &run, rate, Duration::from_secs(5)).await?;
-    consumption.until(warm.len(), Duration::from_secs(120)).await?;
+    consumption
+        .until(warm.len(), Duration::from_secs(120))
+        .await?;
     relay.check()?;
     let committed = paced(kind, &run, rate, time).await?;
     consumption

@@ -1,4 +1,5 @@
-//! `cargo tovar bench outbox`: how fast events get from a database to Kafka, by this project's relay or by a peer.
+//! `cargo tovar bench outbox`: how fast events get from a database to Kafka, by this project's
+//! relay or by a peer.
 
 mod arrivals;
 mod ceiling;
@@ -73,8 +74,8 @@ enum Part {
 
 const RATE: u32 = 600;
 const WRITERS: u64 = 8;
-/// By so many messages and so long a latency, none of which counts, the broker's JVM has compiled most of what it needs; until then it
-/// takes two to three times the CPU.
+/// By so many messages and so long a latency, none of which counts, the broker's JVM has compiled
+/// most of what it needs; until then it takes two to three times the CPU.
 const WARMING: (usize, Duration) = (1_000_000, Duration::from_secs(20));
 
 pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<()> {
@@ -138,7 +139,10 @@ async fn warm(rig: &Rig, events: usize, report: &mut Report) -> anyhow::Result<(
     let mut uncounted = Report::new();
     drain::measure(rig, Kind::Tovar, events, &mut uncounted).await?;
     latency::measure(rig, Kind::Tovar, RATE, time, &mut uncounted).await?;
-    let by = format!("{messages} messages, a drain and {} s of latency", time.as_secs());
+    let by = format!(
+        "{messages} messages, a drain and {} s of latency",
+        time.as_secs()
+    );
     report.setting("broker", format!("warmed by {by} that do not count"));
     Ok(())
 }

@@ -40,7 +40,9 @@ pub async fn relay(args: NaiveArgs) -> anyhow::Result<()> {
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("compression.type", "lz4");
-    config.set("linger.ms", "5").set("partitioner", "murmur2_random");
+    config
+        .set("linger.ms", "5")
+        .set("partitioner", "murmur2_random");
     let producer: FutureProducer = config.create()?;
     loop {
         let transaction = client.transaction().await?;

@@ -4,8 +4,8 @@ use uuid::Uuid;
 /// Bytes of an event's JSON, near enough.
 pub const BYTES: usize = 1024;
 
-/// An order as a store would tell of it: names repeat from event to event and compress well, what they stand for is random
-/// and does not.
+/// An order as a store would tell of it: names repeat from event to event and compress well, what
+/// they stand for is random and does not.
 pub fn payload(random: &mut StdRng) -> String {
     let word = |random: &mut StdRng, length: usize| -> String {
         random

@@ -43,8 +43,8 @@ impl Kind {
         }
     }
 
-    /// How a writer publishes: id, topic, key, type, payload. Ours as a service does, by the same function of the database. Peers
-    /// are spared what only our relay needs.
+    /// How a writer publishes: id, topic, key, type, payload. Ours as a service does, by the same
+    /// function of the database. Peers are spared what only our relay needs.
     pub fn publish_sql(self) -> String {
         match self {
             Self::Tovar => format!(

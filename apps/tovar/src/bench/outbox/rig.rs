@@ -19,8 +19,8 @@ pub const TOPIC: &str = "bench.events";
 pub const SOURCE: &str = "/tovar/bench.events";
 pub const PARTITIONS: i32 = 12;
 
-/// Settings beyond PostgreSQL's defaults. fsync and synchronous_commit are on by default and stay so; `logical` is what
-/// Debezium needs, and all relays are measured on the same server.
+/// Settings beyond PostgreSQL's defaults. fsync and synchronous_commit are on by default and stay
+/// so; `logical` is what Debezium needs, and all relays are measured on the same server.
 const POSTGRES: &[(&str, &str)] = &[
     ("max_connections", "200"),
     ("shared_buffers", "1GB"),
@@ -28,7 +28,8 @@ const POSTGRES: &[(&str, &str)] = &[
     ("wal_level", "logical"),
 ];
 
-/// PostgreSQL and Kafka of the benchmark alone, as local processes: what they cost can be read of the kernel.
+/// PostgreSQL and Kafka of the benchmark alone, as local processes: what they cost can be read of
+/// the kernel.
 pub struct Rig {
     postgres: Postgres,
     kafka: Kafka,
@@ -92,7 +93,8 @@ impl Rig {
         )
     }
 
-    /// A new database with an outbox and an inbox, and a new topic. Its messages carry the time at which the broker wrote them.
+    /// A new database with an outbox and an inbox, and a new topic. Its messages carry the time at
+    /// which the broker wrote them.
     pub async fn run(&self) -> anyhow::Result<Run> {
         self.run_with(PARTITIONS).await
     }
@@ -143,8 +145,8 @@ impl Run {
         database::open(&self.url).await
     }
 
-    /// Has all written to the disk that was left for later: it would hold up what is measured next, and with commits the writers, who
-    /// would come in bursts.
+    /// Has all written to the disk that was left for later: it would hold up what is measured next,
+    /// and with commits the writers, who would come in bursts.
     pub async fn settle(&self) -> anyhow::Result<()> {
         self.client.batch_execute("CHECKPOINT").await?;
         let folder = fs::File::open(&self.folder)?;

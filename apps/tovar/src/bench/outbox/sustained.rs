@@ -23,7 +23,9 @@ pub async fn measure(
     let arrivals = Arrivals::of(&run)?;
     let mut writers = Writer::several(&run, &kind.publish_sql(), writers).await?;
     let warm = flat_out(&mut writers, Duration::from_secs(3)).await?.len() as u64;
-    arrivals.until(warm, &mut relay, Duration::from_secs(300)).await?;
+    arrivals
+        .until(warm, &mut relay, Duration::from_secs(300))
+        .await?;
     let written = flat_out(&mut writers, time).await?.len() as u64;
     let (ended, arrived) = (Instant::now(), arrivals.count()?);
     let behind = (warm + written).saturating_sub(arrived);
@@ -31,8 +33,18 @@ pub async fn measure(
         .until(warm + written, &mut relay, Duration::from_secs(600))
         .await?;
     let caught_up = ended.elapsed().as_secs_f64();
-    report.number(&part, "written", "events/s", written as f64 / time.as_secs_f64());
-    report.number(&part, "behind when the writers stop", "events", behind as f64);
+    report.number(
+        &part,
+        "written",
+        "events/s",
+        written as f64 / time.as_secs_f64(),
+    );
+    report.number(
+        &part,
+        "behind when the writers stop",
+        "events",
+        behind as f64,
+    );
     report.number(&part, "and then, until all have arrived", "s", caught_up);
     report.number(
         &part,

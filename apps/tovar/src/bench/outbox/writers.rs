@@ -34,7 +34,11 @@ impl Writer {
     /// Writers that publish by `publish_sql`: id, topic, key, type, payload.
     pub async fn several(run: &Run, publish_sql: &str, count: u64) -> anyhow::Result<Vec<Self>> {
         let mut random = StdRng::seed_from_u64(11);
-        let payloads = Arc::new((0..PAYLOADS).map(|_| payload(&mut random)).collect::<Vec<_>>());
+        let payloads = Arc::new(
+            (0..PAYLOADS)
+                .map(|_| payload(&mut random))
+                .collect::<Vec<_>>(),
+        );
         let writers = (0..count).map(async |number| {
             let client = run.session().await?;
             anyhow::Ok(Self {
@@ -58,14 +62,18 @@ impl Writer {
         let transaction = self.client.transaction().await?;
         transaction.execute(&self.order, &[&key, &1_i64]).await?;
         transaction
-            .execute(&self.publish, &[&id, &TOPIC, &key, &"bench.event.v1", payload])
+            .execute(
+                &self.publish,
+                &[&id, &TOPIC, &key, &"bench.event.v1", payload],
+            )
             .await?;
         transaction.commit().await?;
         Ok(id)
     }
 }
 
-/// Every writer as fast as it can, for so long; how many transactions were committed, and how long each took, in milliseconds.
+/// Every writer as fast as it can, for so long; how many transactions were committed, and how long
+/// each took, in milliseconds.
 pub async fn flat_out(writers: &mut [Writer], time: Duration) -> anyhow::Result<Vec<f64>> {
     let end = Instant::now() + time;
     let all = writers.iter_mut().map(async |writer| {
@@ -80,26 +88,36 @@ pub async fn flat_out(writers: &mut [Writer], time: Duration) -> anyhow::Result<
     Ok(try_join_all(all).await?.concat())
 }
 
-/// All together `rate` transactions a second, each at its time; when each event was committed, in microseconds of the clock.
-pub async fn paced(kind: Kind, run: &Run, rate: u32, time: Duration) -> anyhow::Result<HashMap<Uuid, i64>> {
+/// All together `rate` transactions a second, each at its time; when each event was committed, in
+/// microseconds of the clock.
+pub async fn paced(
+    kind: Kind,
+    run: &Run,
+    rate: u32,
+    time: Duration,
+) -> anyhow::Result<HashMap<Uuid, i64>> {
     const WRITERS: u32 = 12;
     let writers = Writer::several(run, &kind.publish_sql(), WRITERS.into()).await?;
     let clock = Clock::system();
     let between = Duration::from_secs(1) * WRITERS / rate;
     let began = tokio::time::Instant::now() + Duration::from_millis(100);
-    let tasks = writers.into_iter().zip(0_u32..).map(|(mut writer, number)| {
-        let clock = clock.clone();
-        tokio::spawn(async move {
-            let mut committed = Vec::new();
-            let mut pace = tokio::time::interval_at(began + between * number / WRITERS, between);
-            while began.elapsed() < time {
-                pace.tick().await;
-                let id = writer.write().await?;
-                committed.push((id, clock.now().timestamp_micros()));
-            }
-            anyhow::Ok(committed)
-        })
-    });
+    let tasks = writers
+        .into_iter()
+        .zip(0_u32..)
+        .map(|(mut writer, number)| {
+            let clock = clock.clone();
+            tokio::spawn(async move {
+                let mut committed = Vec::new();
+                let mut pace =
+                    tokio::time::interval_at(began + between * number / WRITERS, between);
+                while began.elapsed() < time {
+                    pace.tick().await;
+                    let id = writer.write().await?;
+                    committed.push((id, clock.now().timestamp_micros()));
+                }
+                anyhow::Ok(committed)
+            })
+        });
     let mut all = HashMap::new();
     for task in tasks.collect::<Vec<_>>() {
         all.extend(task.await??);

@@ -15,7 +15,9 @@ pub const INVARIANT: Invariant = Invariant {
         },
         rule(STANDS_STILL, |order| {
             order.status.is_some()
-                && !(order.is_terminal() || order.has_status(&BEFORE_SHIPMENT) || waits_for_courier(order))
+                && !(order.is_terminal()
+                    || order.has_status(&BEFORE_SHIPMENT)
+                    || waits_for_courier(order))
         }),
         rule(
             "money, goods, a slot or a notification of an order that orders does not know",

@@ -21,7 +21,8 @@ pub struct Invariant {
     pub statement: &'static str,
     /// What contradicts it inside one database. One snapshot of it is proof.
     pub checks: &'static [Check],
-    /// What contradicts it in an order as all databases have it. That is proof where nothing of the order is under way.
+    /// What contradicts it in an order as all databases have it. That is proof where nothing of the
+    /// order is under way.
     pub rules: &'static [Rule],
 }
 

@@ -6,11 +6,14 @@ pub const INVARIANT: Invariant = Invariant {
     statement: "shipped implies captured; delivered implies shipped",
     checks: &[],
     rules: &[
-        rule("a parcel that was shipped and not paid for in full", |order| {
-            order.has_parcel(&["shipped", "returned"])
-                && !(order.total.is_some_and(|total| total == order.captured)
-                    && order.has_money(&["captured", "refunded"]))
-        }),
+        rule(
+            "a parcel that was shipped and not paid for in full",
+            |order| {
+                order.has_parcel(&["shipped", "returned"])
+                    && !(order.total.is_some_and(|total| total == order.captured)
+                        && order.has_money(&["captured", "refunded"]))
+            },
+        ),
         rule("a delivery of a parcel that was not shipped", |order| {
             order.has_booking(&["out_for_delivery", "delivered", "failed"])
                 && !order.has_parcel(&["shipped", "returned"])

@@ -6,11 +6,13 @@ pub const INVARIANT: Invariant = Invariant {
     statement: "one notification per terminal outcome",
     checks: ::invariants::told::CHECKS,
     rules: &[
-        rule("an order that is over and whose end was not told", |order| {
-            order.is_terminal() && order.told.is_none()
-        }),
-        rule("an order of which another end was told than it has", |order| {
-            order.told.is_some() && order.status.is_some() && order.told != order.status
-        }),
+        rule(
+            "an order that is over and whose end was not told",
+            |order| order.is_terminal() && order.told.is_none(),
+        ),
+        rule(
+            "an order of which another end was told than it has",
+            |order| order.told.is_some() && order.status.is_some() && order.told != order.status,
+        ),
     ],
 };

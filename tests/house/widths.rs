@@ -1,0 +1,30 @@
+use crate::{files, none, read};
+
+fn wider(files: Vec<String>, most: usize, may: fn(&str) -> bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for file in files {
+        let mut in_code = false;
+        for (number, line) in read(&file).lines().enumerate() {
+            in_code ^= line.trim_start().starts_with("```");
+            if line.chars().count() > most && !may(line) && !(in_code && file.ends_with(".md")) {
+                faults.push(format!("{file}:{}", number + 1));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn code_and_its_comments_are_at_most_100_columns_wide() {
+    let faults = wider(files("", &[".rs", ".sql"]), 100, |_| false);
+    none("wider than 100 columns", &faults);
+}
+
+/// A table's row, an address and a block of code cannot be wrapped.
+#[test]
+fn pages_are_at_most_120_columns_wide() {
+    let faults = wider(files("", &[".md"]), 120, |line| {
+        line.starts_with('|') || !line.trim().contains(' ')
+    });
+    none("wider than 120 columns", &faults);
+}

@@ -1,0 +1,106 @@
+use crate::{files, none, read};
+
+/// Words of comments and pages that leave a reader without a subject, or that few learn at school.
+const UNPLAIN: [&str; 8] = [
+    "whoever", "nobody", "somebody", "nor", "heed", "mend", "mends", "for ever",
+];
+
+/// Identifiers that meant something in this house alone; the glossary has the words in their place.
+const DIALECT: [&str; 30] = [
+    "Boot",
+    "Carrier",
+    "Ground",
+    "Hand",
+    "Hands",
+    "LONGEST_REST",
+    "Learnt",
+    "PATIENCE",
+    "SAFETY_NET",
+    "Style",
+    "TICK",
+    "Together",
+    "UNHURRIED_REST",
+    "Ways",
+    "Whose",
+    "go_on",
+    "hand_over",
+    "hands",
+    "note_progress",
+    "quiet",
+    "see_to_parked",
+    "somebody",
+    "take_turns",
+    "tether",
+    "together",
+    "unhurried",
+    "unhurried_rest",
+    "way",
+    "whose",
+    "wish",
+];
+
+/// The words of a line, with `_` as a letter.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+fn unplain(line: &str) -> Option<&'static str> {
+    let line = line.to_lowercase();
+    UNPLAIN.into_iter().find(|unplain| {
+        let mut from = 0;
+        while let Some(at) = line[from..].find(unplain).map(|at| from + at) {
+            let end = at + unplain.len();
+            let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            if !is_part(line[..at].chars().next_back()) && !is_part(line[end..].chars().next()) {
+                return true;
+            }
+            from = end;
+        }
+        false
+    })
+}
+
+#[test]
+fn comments_are_in_plain_english() {
+    let mut faults = Vec::new();
+    for file in files("", &[".rs", ".sql"]) {
+        if file == "tests/house/words.rs" {
+            continue;
+        }
+        for (number, line) in read(&file).lines().enumerate() {
+            let mark = if file.ends_with(".sql") { "--" } else { "//" };
+            let comment = line.split_once(mark).map_or("", |(_, comment)| comment);
+            if let Some(word) = unplain(comment) {
+                faults.push(format!("{file}:{}: {word}", number + 1));
+            }
+        }
+    }
+    none("say it in plain English", &faults);
+}
+
+#[test]
+fn the_private_dialect_does_not_come_back() {
+    let mut faults = Vec::new();
+    for file in files("", &[".rs"]) {
+        if file == "tests/house/words.rs" {
+            continue;
+        }
+        for (number, line) in read(&file).lines().enumerate() {
+            let code = line.split_once("//").map_or(line, |(code, _)| code);
+            // What is between quotes is text.
+            let code: String = code.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+            if let Some(word) = words(&code).find(|word| DIALECT.contains(word)) {
+                faults.push(format!("{file}:{}: {word}", number + 1));
+            }
+        }
+    }
+    none("see docs/glossary.md for the word", &faults);
+}
+
+#[test]
+fn words_are_found_whole() {
+    assert_eq!(unplain("It is nobody's business."), Some("nobody"));
+    assert_eq!(unplain("Nor is it"), Some("nor"));
+    assert_eq!(unplain("kept for ever"), Some("for ever"));
+    assert_eq!(unplain("a normal recommendation"), None);
+}
