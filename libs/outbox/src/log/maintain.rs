@@ -51,3 +51,17 @@ pub async fn publish_again(
     transaction.commit().await?;
     Ok(published)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_buckets_are_those_of_the_migration() {
+        let migration = include_str!("../../migrations/00000000000020_outbox/up.sql");
+        let bucket = format!("/ {BUCKET_SECONDS})::bigint % {BUCKETS})");
+        assert!(migration.contains(&bucket), "no {bucket} in the migration");
+        let last = format!("PARTITION OF outbox FOR VALUES IN ({});", BUCKETS - 1);
+        assert!(migration.contains(&last), "no {last} in the migration");
+    }
+}
