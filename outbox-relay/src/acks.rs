@@ -1,29 +1,29 @@
 use std::collections::VecDeque;
 
-/// What Kafka said about what was sent: the contiguous prefix counts, because the cursor can only
-/// say "up to here". Of each event the sender notes something, which it gets back with the
-/// acknowledgement.
+/// Which of the sent events Kafka has acknowledged. Only the contiguous prefix counts, because the
+/// cursor can only say "up to here". With each event the sender stores a note, which it gets back
+/// when the event is acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Acks<N> {
-    /// How many from the first on are all acknowledged.
+    /// The number of events, from the first on, that are all acknowledged.
     done: u64,
-    /// Those after it, in the order of sending.
+    /// The events behind the prefix, in the order of sending.
     open: VecDeque<Open<N>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Open<N> {
     position: i64,
-    /// Until the acknowledgement.
+    /// `None` once the event is acknowledged.
     note: Option<N>,
 }
 
-/// What Kafka refused: it refuses a whole batch for the sake of one event in it.
+/// The events that Kafka refused together: it refuses a whole batch because of one event in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {
-    /// Of the first event in it.
+    /// The position of the first event.
     pub position: i64,
-    /// Of the last.
+    /// The position of the last event.
     pub until: i64,
     pub reason: String,
 }
@@ -38,8 +38,8 @@ impl<N> Default for Acks<N> {
 }
 
 impl<N> Acks<N> {
-    /// Notes an event that is about to be sent; its number.
-    pub fn sent(&mut self, position: i64, note: N) -> u64 {
+    /// Adds an event that is about to be sent; returns its number.
+    pub fn add(&mut self, position: i64, note: N) -> u64 {
         self.open.push_back(Open {
             position,
             note: Some(note),
@@ -47,8 +47,9 @@ impl<N> Acks<N> {
         self.done + self.open.len() as u64 - 1
     }
 
-    /// An acknowledgement; what was noted of the event, if it is the first one for it.
-    pub fn acknowledged(&mut self, number: u64) -> Option<N> {
+    /// Marks an event as acknowledged. Returns its note, and `None` if the event was acknowledged
+    /// before.
+    pub fn acknowledge(&mut self, number: u64) -> Option<N> {
         let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
         let note = self.open.get_mut(index)?.note.take();
         while self
@@ -61,13 +62,13 @@ impl<N> Acks<N> {
         note
     }
 
-    /// What was noted of an event that is not acknowledged yet.
-    pub fn note(&mut self, number: u64) -> Option<&mut N> {
+    /// The note of an event that is not acknowledged yet.
+    pub fn note_mut(&mut self, number: u64) -> Option<&mut N> {
         let index = usize::try_from(number.checked_sub(self.done)?).ok()?;
         self.open.get_mut(index)?.note.as_mut()
     }
 
-    /// The events from `first` to `last` were refused.
+    /// Says where the refused events from number `first` to number `last` are in the log.
     pub fn refused(&self, first: u64, last: u64, reason: String) -> Option<Refused> {
         Some(Refused {
             position: self.position(first)?,
@@ -81,12 +82,13 @@ impl<N> Acks<N> {
         Some(self.open.get(index)?.position)
     }
 
-    /// How many, from the first on, are all acknowledged.
+    /// The number of events, from the first on, that are all acknowledged.
     pub fn prefix(&self) -> u64 {
         self.done
     }
 
-    pub fn waiting(&self) -> usize {
+    /// The number of events behind the prefix.
+    pub fn in_flight(&self) -> usize {
         self.open.len()
     }
 }
@@ -99,22 +101,22 @@ mod tests {
     fn only_the_contiguous_prefix_counts() {
         let mut acks = Acks::default();
         let numbers: Vec<u64> = (0..4)
-            .map(|position| acks.sent(position, position))
+            .map(|position| acks.add(position, position))
             .collect();
         for (number, prefix) in [(1, 0), (3, 0), (0, 2), (2, 4)] {
-            let note = acks.acknowledged(numbers[number]);
+            let note = acks.acknowledge(numbers[number]);
             assert_eq!(note, i64::try_from(number).ok());
             assert_eq!(acks.prefix(), prefix);
         }
-        assert_eq!(acks.waiting(), 0);
+        assert_eq!(acks.in_flight(), 0);
     }
 
     #[test]
     fn numbers_go_on_after_the_window_moved() {
         let mut acks = Acks::default();
-        let first = acks.sent(7, ());
-        acks.acknowledged(first);
-        let second = acks.sent(8, ());
+        let first = acks.add(7, ());
+        acks.acknowledge(first);
+        let second = acks.add(8, ());
         assert_eq!((first, second), (0, 1));
         assert_eq!(
             acks.refused(second, second, "no".into()),
@@ -125,7 +127,7 @@ mod tests {
             })
         );
         assert_eq!(
-            acks.acknowledged(first),
+            acks.acknowledge(first),
             None,
             "an acknowledgement that came twice"
         );

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     }
 }
 
-// One thread reads the database; Kafka has its own.
+// One thread reads the database; Kafka's client has threads of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn run(settings: RelaySettings) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen(&settings.shutdown)?;

@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::RelaySettings;
 
-const EVERY: Duration = Duration::from_secs(60);
+/// Between looks for buckets to empty. A bucket holds six hours, so a minute is soon enough.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Empties the log's old buckets now and then, on a connection of its own.
+/// Empties the log's old buckets every minute, on a connection of its own.
 pub async fn run(settings: RelaySettings, stop: CancellationToken) {
     while stop
-        .run_until_cancelled(tokio::time::sleep(EVERY))
+        .run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL))
         .await
         .is_some()
     {

@@ -1,18 +1,18 @@
 use std::collections::HashMap;
 
 use chrono::SecondsFormat;
-use outbox::log::Record;
+use outbox::log::OutboxEvent;
 use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::BaseRecord,
 };
 use uuid::Uuid;
 
-/// Makes events Kafka's messages: CloudEvents 1.0, Kafka binding, binary mode.
+/// Turns events into Kafka's messages: CloudEvents 1.0, Kafka binding, binary mode.
 pub struct Messages {
     source: String,
-    /// The headers that all events of a type have in common: it is cheaper to copy them than to
-    /// make them.
+    /// The headers that all events of a type have in common, by type: copying them is cheaper than
+    /// making them.
     common: HashMap<String, OwnedHeaders>,
 }
 
@@ -26,32 +26,32 @@ impl Messages {
 
     pub fn message<'r>(
         &mut self,
-        record: &'r Record,
+        event: &'r OutboxEvent,
         topic: &'r str,
         number: usize,
     ) -> BaseRecord<'r, str, [u8], usize> {
         BaseRecord::with_opaque_to(topic, number)
-            .key(record.key())
-            .payload(record.payload_bytes())
-            .headers(self.headers(record))
+            .key(event.key())
+            .payload(event.payload_bytes())
+            .headers(self.headers(event))
     }
 
-    fn headers(&mut self, record: &Record) -> OwnedHeaders {
-        let time = record
+    fn headers(&mut self, event: &OutboxEvent) -> OwnedHeaders {
+        let time = event
             .recorded_at()
             .to_rfc3339_opts(SecondsFormat::Micros, true);
         let headers = self
-            .common(record.event_type())
+            .common(event.event_type())
             .insert(text(
                 "ce_id",
-                record
+                event
                     .id()
                     .as_hyphenated()
                     .encode_lower(&mut Uuid::encode_buffer()),
             ))
-            .insert(text("ce_subject", record.key()))
+            .insert(text("ce_subject", event.key()))
             .insert(text("ce_time", &time));
-        match record.traceparent() {
+        match event.traceparent() {
             Some(trace) => headers.insert(text("traceparent", trace)),
             None => headers,
         }

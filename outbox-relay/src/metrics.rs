@@ -17,8 +17,8 @@ use prometheus_client::{
     },
 };
 
-/// Edges of the time from insert to acknowledgement in seconds; that of the service level objective
-/// is among them.
+/// Bucket edges of the time from insert to acknowledgement, in seconds. The limit of the service
+/// level objective is one of them.
 const ACK_EDGES: [f64; 14] = [
     0.001, 0.002, 0.004, 0.006, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0,
 ];
@@ -37,7 +37,7 @@ telemetry::metrics! {
         waiting: Gauge = "waiting";
         /// Keys whose events are parked
         parked: Gauge = "parked_keys";
-        /// 1 while this is the active relay of its database
+        /// 1 while this relay leads on its database
         leader: Gauge = "leader";
         /// 1 while no broker can be reached, or brokers have not taken the oldest event in flight
         /// for 10 s
@@ -50,8 +50,8 @@ telemetry::metrics! {
 }
 
 /// When the oldest event that is read and not acknowledged was recorded, in microseconds since
-/// 1970; 0 for none. Its age grows also while the relay is stuck, because it is reckoned when it is
-/// asked for.
+/// 1970; 0 if there is none. The age is computed at each scrape, so that it grows also while the
+/// relay is stuck.
 #[derive(Clone, Debug)]
 pub struct Oldest {
     recorded_at: Arc<AtomicI64>,
@@ -95,8 +95,8 @@ impl EncodeMetric for Oldest {
 }
 
 impl RelayMetrics {
-    /// What only the active relay knows.
-    pub fn lost_the_lead(&self) {
+    /// Clears the metrics that only the leader knows.
+    pub fn clear_leader(&self) {
         self.leader.set(0);
         self.waiting.set(0);
         self.parked.set(0);

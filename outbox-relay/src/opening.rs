@@ -6,13 +6,13 @@ use std::{
 
 use crate::partitioner;
 
-/// After so long without an acknowledgement a partition is opened anew. Its leader forgets a
-/// producer after a day (`producer.id.expiration.ms`).
-const TRUSTED: Duration = Duration::from_secs(3600);
-/// A topic may get more partitions.
-const COUNT_AGAIN: Duration = Duration::from_secs(300);
+/// A partition without an acknowledgement for this long is opened anew. Its leader forgets a
+/// producer after a day (`producer.id.expiration.ms`), so an hour is safely below.
+const SILENCE_MAX: Duration = Duration::from_secs(3600);
+/// Between counts of a topic's partitions: a topic may get more.
+const COUNT_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Which events a producer may hand to its client now, and which are held back.
+/// Decides which events the producer may give to Kafka's client now, and which it holds back.
 ///
 /// A leader that has no state of a producer takes any first sequence number of it. If the first
 /// request were refused for the moment and the second were under way, the second would be taken,
@@ -27,46 +27,46 @@ pub struct Opening<E> {
     prefix: String,
     by_name: BTreeMap<String, usize>,
     topics: Vec<Topic<E>>,
-    /// Lanes that held something back when an event of theirs was acknowledged.
-    ready: Vec<Place>,
+    /// Lanes that hold events back and had one acknowledged: the next one may go.
+    ready: Vec<Destination>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Topic<E> {
-    /// With the prefix.
+    /// The name in Kafka, with the prefix.
     name: Arc<str>,
-    /// While the partitions are not known.
+    /// For events that were sent while the partitions are not known.
     unplaced: Lane<E>,
-    /// How many of the partitions exist; never 0 once they are known.
+    /// The number of partitions; 0 while it is not known.
     count: u32,
     partitions: Vec<Lane<E>>,
     /// When the partitions are to be counted.
-    due: Option<Instant>,
+    count_due: Option<Instant>,
 }
 
-/// A partition, or a topic whose partitions are not known: what is on its way, and what waits
-/// behind it.
+/// The events of a partition, or of a topic whose partitions are not known: those in flight, and
+/// those that are held back behind them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Lane<E> {
-    /// Whether an event of this producer was acknowledged, so that the leader knows which one is
-    /// next.
+    /// Whether an event of this producer was acknowledged, so that the leader knows the next
+    /// sequence number.
     is_open: bool,
     in_flight: usize,
-    /// When the last acknowledgement came, or when the first of what is in flight was sent.
+    /// When the last acknowledgement came, or when the first event in flight was sent.
     since: Option<Instant>,
-    held: VecDeque<(Place, E)>,
+    held: VecDeque<(Destination, E)>,
 }
 
-/// Where an event goes.
+/// The topic and partition that an event goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Place {
+pub struct Destination {
     topic: usize,
     hash: u32,
     partition: Option<u32>,
 }
 
-impl Place {
-    /// `None` if the client is to choose it.
+impl Destination {
+    /// The partition's number; `None` if Kafka's client is to choose it.
     pub fn partition(self) -> Option<i32> {
         self.partition
             .and_then(|partition| i32::try_from(partition).ok())
@@ -84,13 +84,13 @@ impl<E> Opening<E> {
         }
     }
 
-    /// Where an event of this topic and key goes.
-    pub fn place(&mut self, topic: &str, key: &str) -> Place {
+    /// The destination of an event with this topic and key.
+    pub fn destination(&mut self, topic: &str, key: &str) -> Destination {
         let topic = match self.by_name.get(topic) {
             Some(topic) => *topic,
             None => self.add(topic),
         };
-        self.topics[topic].place(topic, partitioner::hash(key))
+        self.topics[topic].destination(topic, partitioner::hash(key))
     }
 
     fn add(&mut self, topic: &str) -> usize {
@@ -99,47 +99,47 @@ impl<E> Opening<E> {
             unplaced: Lane::new(),
             count: 0,
             partitions: Vec::new(),
-            due: None,
+            count_due: None,
         });
         self.by_name.insert(topic.to_owned(), self.topics.len() - 1);
         self.topics.len() - 1
     }
 
     /// The topic's name in Kafka.
-    pub fn topic(&self, place: Place) -> Arc<str> {
-        self.topics[place.topic].name.clone()
+    pub fn topic(&self, destination: Destination) -> Arc<str> {
+        self.topics[destination.topic].name.clone()
     }
 
-    /// Whether an event may go now; then it counts as sent. Otherwise it is to be held.
-    pub fn may_go(&mut self, place: Place, now: Instant) -> bool {
-        let lane = self.lane(place);
+    /// Whether an event may go now; then it counts as sent. Otherwise the caller must hold it.
+    pub fn may_go(&mut self, destination: Destination, now: Instant) -> bool {
+        let lane = self.lane(destination);
         lane.held.is_empty() && lane.may_go(now)
     }
 
     /// Holds an event back behind those that are on their way.
-    pub fn hold(&mut self, place: Place, event: E) {
-        self.lane(place).held.push_back((place, event));
+    pub fn hold(&mut self, destination: Destination, event: E) {
+        self.lane(destination).held.push_back((destination, event));
     }
 
-    /// An event that went there is acknowledged.
-    pub fn acknowledged(&mut self, place: Place, now: Instant) {
-        let lane = self.lane(place);
+    /// Notes that an event to this destination is acknowledged.
+    pub fn acknowledged(&mut self, destination: Destination, now: Instant) {
+        let lane = self.lane(destination);
         lane.acknowledged(now);
-        lane.is_open = place.partition.is_some();
+        lane.is_open = destination.partition.is_some();
         let holds = !lane.held.is_empty();
-        if place.partition.is_none() {
-            // Its partitions can be counted now.
-            self.topics[place.topic].due = Some(now);
+        if destination.partition.is_none() {
+            // The topic exists, so its partitions can be counted now.
+            self.topics[destination.topic].count_due = Some(now);
         }
         if holds {
-            self.ready.push(place);
+            self.ready.push(destination);
         }
     }
 
-    /// The next one of those that were held back and may go now; it counts as sent.
-    pub fn released(&mut self, now: Instant) -> Option<(Place, E)> {
-        while let Some(place) = self.ready.last().copied() {
-            let lane = self.lane(place);
+    /// The next event that was held back and may go now; it counts as sent.
+    pub fn released(&mut self, now: Instant) -> Option<(Destination, E)> {
+        while let Some(destination) = self.ready.last().copied() {
+            let lane = self.lane(destination);
             if !lane.held.is_empty() && lane.may_go(now) {
                 return lane.held.pop_front();
             }
@@ -148,44 +148,45 @@ impl<E> Opening<E> {
         None
     }
 
-    /// A topic whose partitions are to be counted. They are not asked for again before the next
-    /// acknowledgement, or for a while.
+    /// A topic whose partitions are to be counted. It comes again after the next acknowledgement,
+    /// or when it is known already, after `COUNT_INTERVAL`.
     pub fn next_to_count(&mut self, now: Instant) -> Option<Arc<str>> {
         let topic = self
             .topics
             .iter_mut()
-            .find(|topic| topic.due.is_some_and(|due| due <= now))?;
-        topic.due = (topic.count > 0).then(|| now + COUNT_AGAIN);
+            .find(|topic| topic.count_due.is_some_and(|due| due <= now))?;
+        topic.count_due = (topic.count > 0).then(|| now + COUNT_INTERVAL);
         Some(topic.name.clone())
     }
 
-    /// A topic has so many partitions. What was held back for want of them gets its place.
+    /// Sets the number of a topic's partitions. Events that were held back because it was not known
+    /// get their partitions.
     pub fn counted(&mut self, name: &str, count: u32, now: Instant) {
         let Some(index) = self.topics.iter().position(|topic| &*topic.name == name) else {
             return;
         };
         let topic = &mut self.topics[index];
-        // A topic that was made anew with fewer is the client's matter: it says that there is no
-        // such partition.
+        // A topic may have been made anew with fewer partitions. Then the client reports that there
+        // is no such partition.
         if count <= topic.count {
             return;
         }
         topic.count = count;
-        topic.due = Some(now + COUNT_AGAIN);
+        topic.count_due = Some(now + COUNT_INTERVAL);
         topic
             .partitions
             .resize_with(usize::try_from(count).unwrap_or_default(), Lane::new);
-        for (place, event) in std::mem::take(&mut topic.unplaced.held) {
-            let place = self.topics[index].place(index, place.hash);
-            self.hold(place, event);
-            if !self.ready.contains(&place) {
-                self.ready.push(place);
+        for (destination, event) in std::mem::take(&mut topic.unplaced.held) {
+            let destination = self.topics[index].destination(index, destination.hash);
+            self.hold(destination, event);
+            if !self.ready.contains(&destination) {
+                self.ready.push(destination);
             }
         }
     }
 
-    /// A partition that has left for so long unanswered what was sent to it that its leader may
-    /// forget the producer. Only a new producer may go on.
+    /// A partition that has not answered for so long that its leader may forget the producer. Only
+    /// a new producer may go on.
     pub fn silent(&self, now: Instant) -> Option<String> {
         self.topics.iter().find_map(|topic| {
             let partition = topic
@@ -195,12 +196,12 @@ impl<E> Opening<E> {
             Some(format!(
                 "partition {partition} of {} has not acknowledged anything for {} min",
                 topic.name,
-                TRUSTED.as_secs() / 60
+                SILENCE_MAX.as_secs() / 60
             ))
         })
     }
 
-    /// All that is held back.
+    /// All events that are held back.
     pub fn held(&self) -> impl Iterator<Item = &E> {
         let lanes = self
             .topics
@@ -209,9 +210,9 @@ impl<E> Opening<E> {
         lanes.flat_map(|lane| lane.held.iter().map(|(_, event)| event))
     }
 
-    fn lane(&mut self, place: Place) -> &mut Lane<E> {
-        let topic = &mut self.topics[place.topic];
-        match place.partition {
+    fn lane(&mut self, destination: Destination) -> &mut Lane<E> {
+        let topic = &mut self.topics[destination.topic];
+        match destination.partition {
             Some(partition) => &mut topic.partitions[partition as usize],
             None => &mut topic.unplaced,
         }
@@ -219,8 +220,8 @@ impl<E> Opening<E> {
 }
 
 impl<E> Topic<E> {
-    fn place(&self, topic: usize, hash: u32) -> Place {
-        Place {
+    fn destination(&self, topic: usize, hash: u32) -> Destination {
+        Destination {
             topic,
             hash,
             partition: hash.checked_rem(self.count),
@@ -254,14 +255,14 @@ impl<E> Lane<E> {
         self.since = Some(now);
     }
 
-    /// One event alone may wait as long as it must: nothing is behind it.
+    /// One event alone may wait without a limit: nothing is behind it.
     fn is_silent(&self, now: Instant) -> bool {
         self.is_open && self.in_flight > 0 && self.is_old(now)
     }
 
     fn is_old(&self, now: Instant) -> bool {
         self.since
-            .is_some_and(|since| now.saturating_duration_since(since) >= TRUSTED)
+            .is_some_and(|since| now.saturating_duration_since(since) >= SILENCE_MAX)
     }
 }
 
@@ -286,7 +287,7 @@ mod tests {
             }
         }
 
-        /// One that knows the partitions of `orders`.
+        /// A producer that knows the partitions of `orders`.
         fn knowing() -> Self {
             let mut producer = Self::new();
             let first = producer.send("first", 0);
@@ -295,18 +296,18 @@ mod tests {
             producer
         }
 
-        fn send(&mut self, key: &str, event: u32) -> Place {
-            let place = self.opening.place("orders", key);
-            if self.opening.may_go(place, self.now) {
+        fn send(&mut self, key: &str, event: u32) -> Destination {
+            let destination = self.opening.destination("orders", key);
+            if self.opening.may_go(destination, self.now) {
                 self.sent.push(event);
             } else {
-                self.opening.hold(place, event);
+                self.opening.hold(destination, event);
             }
-            place
+            destination
         }
 
-        fn acknowledged(&mut self, place: Place) {
-            self.opening.acknowledged(place, self.now);
+        fn acknowledged(&mut self, destination: Destination) {
+            self.opening.acknowledged(destination, self.now);
             while let Some(topic) = self.opening.next_to_count(self.now) {
                 self.opening.counted(&topic, PARTITIONS, self.now);
             }
@@ -320,7 +321,9 @@ mod tests {
             [0, 1, 2].map(|partition| {
                 (0..1000)
                     .map(|number| format!("key {number}"))
-                    .find(|key| self.opening.place("orders", key).partition == Some(partition))
+                    .find(|key| {
+                        self.opening.destination("orders", key).partition == Some(partition)
+                    })
                     .unwrap()
             })
         }
@@ -397,9 +400,9 @@ mod tests {
         }
         producer.acknowledged(first);
         assert_eq!(producer.sent, [1, 2]);
-        let place = producer.opening.place("orders", "a");
+        let destination = producer.opening.destination("orders", "a");
         producer.send("a", 10);
-        producer.acknowledged(place);
+        producer.acknowledged(destination);
         assert_eq!(producer.sent, (1..=10).collect::<Vec<_>>());
     }
 
@@ -407,13 +410,13 @@ mod tests {
     fn a_partition_that_was_not_written_to_for_long_is_opened_anew() {
         let mut producer = Producer::knowing();
         let [a, ..] = producer.keys();
-        let place = producer.send(&a, 1);
-        producer.acknowledged(place);
-        producer.now += TRUSTED;
+        let destination = producer.send(&a, 1);
+        producer.acknowledged(destination);
+        producer.now += SILENCE_MAX;
         producer.send(&a, 2);
         producer.send(&a, 3);
         assert_eq!(producer.sent, [1, 2]);
-        producer.acknowledged(place);
+        producer.acknowledged(destination);
         assert_eq!(producer.sent, [1, 2, 3]);
     }
 
@@ -423,14 +426,14 @@ mod tests {
         let [a, b, _] = producer.keys();
         // The only one on its way may wait as long as it must.
         producer.send(&b, 1);
-        let place = producer.send(&a, 2);
-        producer.acknowledged(place);
-        producer.now += TRUSTED / 2;
+        let destination = producer.send(&a, 2);
+        producer.acknowledged(destination);
+        producer.now += SILENCE_MAX / 2;
         producer.send(&a, 3);
         producer.send(&a, 4);
-        producer.now += TRUSTED / 2;
+        producer.now += SILENCE_MAX / 2;
         assert_eq!(producer.opening.silent(producer.now), None);
-        producer.now += TRUSTED / 2;
+        producer.now += SILENCE_MAX / 2;
         let silent = producer.opening.silent(producer.now);
         assert!(silent.is_some_and(|silent| silent.contains("partition 0 of store.orders")));
     }
@@ -439,14 +442,14 @@ mod tests {
     fn partitions_that_are_added_are_opened() {
         let mut producer = Producer::knowing();
         assert!(producer.opening.next_to_count(producer.now).is_none());
-        producer.now += COUNT_AGAIN;
+        producer.now += COUNT_INTERVAL;
         let topic = producer.opening.next_to_count(producer.now).unwrap();
         producer
             .opening
             .counted(&topic, 2 * PARTITIONS, producer.now);
         let key = (0..1000)
             .map(|number| format!("key {number}"))
-            .find(|key| producer.opening.place("orders", key).partition() == Some(5))
+            .find(|key| producer.opening.destination("orders", key).partition() == Some(5))
             .unwrap();
         producer.send(&key, 1);
         producer.send(&key, 2);

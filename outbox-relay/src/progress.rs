@@ -2,28 +2,28 @@ use std::collections::VecDeque;
 
 use outbox::log::Cursor;
 
-/// How far the relay is: what it has read, what it has sent, and how much of that it may save. A
-/// cursor for each stretch of what was sent becomes true when Kafka has acknowledged all of the
-/// stretch.
+/// How far the relay is: what it has read, what it has sent, and how much of that it may save. The
+/// sent events form stretches, each with a cursor that becomes true when Kafka has acknowledged the
+/// whole stretch.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Progress<S = String> {
-    /// Up to where the log was read: the acknowledged point is behind it.
+    /// Up to where the log was read; the acknowledged cursor is behind it.
     read: Cursor<S>,
-    /// How many events were sent in all.
+    /// The number of events that were sent in all.
     sent: u64,
     acknowledged: Cursor<S>,
     ahead: VecDeque<Stretch<S>>,
-    /// How many events are acknowledged in all.
+    /// The number of events, from the first on, that are all acknowledged.
     prefix: u64,
     saved: Cursor<S>,
-    /// Whether events were acknowledged since the cursor was saved. A snapshot that moves by itself
-    /// need not be saved each time: saving moves it.
+    /// Whether events were acknowledged since the cursor was saved. A snapshot that moves without
+    /// events need not be saved each time, because saving moves it again.
     events_since_save: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Stretch<S> {
-    /// How many events must be acknowledged in all.
+    /// The number of acknowledged events from which `then` is true.
     until: u64,
     then: Cursor<S>,
     has_events: bool,
@@ -42,31 +42,34 @@ impl<S: Clone + PartialEq> Progress<S> {
         }
     }
 
-    /// From where to read on.
+    /// The cursor from which to read on.
     pub fn read(&self) -> &Cursor<S> {
         &self.read
     }
 
-    /// To be moved by what was read.
-    pub fn reading(&mut self) -> &mut Cursor<S> {
+    /// The same cursor, for the reader to move.
+    pub fn read_mut(&mut self) -> &mut Cursor<S> {
         &mut self.read
     }
 
+    /// The number of events that were sent in all.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// So many more events are sent.
-    pub fn send(&mut self, events: u64) {
+    /// Counts events that are being sent.
+    pub fn add_sent(&mut self, events: u64) {
         self.sent += events;
     }
 
-    /// What was read is sent or put aside, or nothing was found: when all that is sent by now is
-    /// acknowledged, it is true how far the log was read.
-    pub fn expect(&mut self, has_events: bool) {
+    /// Marks the log as read up to the read cursor: all that was found is sent, parked or
+    /// discarded. The cursor becomes true when every event that is sent by now is acknowledged.
+    /// `has_events` says whether the reader found any events.
+    pub fn mark_read_up_to(&mut self, has_events: bool) {
         let (until, then) = (self.sent, self.read.clone());
         match self.ahead.back_mut() {
-            // A later cursor for the same events. An outage would gather one at every look.
+            // A later cursor for the same events: it replaces the earlier one, or an outage would
+            // pile up one cursor for each poll.
             Some(last) if last.until == until => {
                 last.then = then;
                 last.has_events |= has_events;
@@ -77,11 +80,11 @@ impl<S: Clone + PartialEq> Progress<S> {
                 has_events,
             }),
         }
-        self.acknowledged(self.prefix);
+        self.set_acknowledged(self.prefix);
     }
 
-    /// Takes note of how many events are acknowledged in all.
-    pub fn acknowledged(&mut self, prefix: u64) {
+    /// Sets how many events, from the first on, are all acknowledged.
+    pub fn set_acknowledged(&mut self, prefix: u64) {
         self.prefix = prefix;
         while let Some(stretch) = self.ahead.pop_front_if(|stretch| stretch.until <= prefix) {
             self.acknowledged = stretch.then;
@@ -89,22 +92,24 @@ impl<S: Clone + PartialEq> Progress<S> {
         }
     }
 
+    /// Whether all that was read is acknowledged.
     pub fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
 
-    /// The cursor, if saving it is due.
+    /// The acknowledged cursor, if events were acknowledged since the last save.
     pub fn to_save(&self) -> Option<&Cursor<S>> {
         (self.events_since_save && self.saved != self.acknowledged).then_some(&self.acknowledged)
     }
 
-    /// The cursor, if it is not the saved one: for the end, and for now and then when nothing
-    /// happens.
+    /// The acknowledged cursor, if it differs from the saved one in any way. The relay saves it at
+    /// its end, and from time to time while no events come.
     pub fn unsaved(&self) -> Option<&Cursor<S>> {
         (self.saved != self.acknowledged).then_some(&self.acknowledged)
     }
 
-    pub fn saved(&mut self, cursor: Cursor<S>) {
+    /// Sets the cursor that is saved in the database now.
+    pub fn set_saved(&mut self, cursor: Cursor<S>) {
         self.events_since_save = self.acknowledged != cursor && self.events_since_save;
         self.saved = cursor;
     }
@@ -117,15 +122,15 @@ mod tests {
     fn cursor(snapshot: &str) -> Cursor {
         Cursor {
             acknowledged: snapshot.to_owned(),
-            towards: None,
+            target: None,
         }
     }
 
     /// Reads up to `snapshot` and sends what was found.
     fn reads(progress: &mut Progress, snapshot: &str, events: u64) {
-        progress.reading().reached(snapshot.to_owned());
-        progress.send(events);
-        progress.expect(events > 0);
+        progress.read_mut().advance_to(snapshot.to_owned());
+        progress.add_sent(events);
+        progress.mark_read_up_to(events > 0);
     }
 
     #[test]
@@ -133,14 +138,14 @@ mod tests {
         let mut progress = Progress::new(cursor("1:1:"));
         reads(&mut progress, "2:2:", 3);
         reads(&mut progress, "3:3:", 2);
-        progress.acknowledged(2);
+        progress.set_acknowledged(2);
         assert_eq!(progress.to_save(), None);
-        progress.acknowledged(4);
+        progress.set_acknowledged(4);
         assert_eq!(progress.to_save(), Some(&cursor("2:2:")));
         assert!(!progress.is_settled());
-        progress.saved(cursor("2:2:"));
+        progress.set_saved(cursor("2:2:"));
         assert_eq!(progress.to_save(), None);
-        progress.acknowledged(5);
+        progress.set_acknowledged(5);
         assert_eq!(progress.to_save(), Some(&cursor("3:3:")));
         assert!(progress.is_settled());
     }
@@ -148,25 +153,25 @@ mod tests {
     #[test]
     fn inside_a_large_difference_a_cursor_says_which_page_is_done() {
         let mut progress = Progress::new(cursor("1:1:"));
-        progress.reading().begins("9:9:".to_owned(), 6);
+        progress.read_mut().start_target("9:9:".to_owned(), 6);
         for last in [7, 8] {
-            progress.reading().paged(Some(last));
-            progress.send(1);
-            progress.expect(true);
+            progress.read_mut().finish_page(Some(last));
+            progress.add_sent(1);
+            progress.mark_read_up_to(true);
         }
-        progress.acknowledged(1);
-        let towards = |position| Some(("9:9:".to_owned(), position));
+        progress.set_acknowledged(1);
+        let target = |position| Some(("9:9:".to_owned(), position));
         assert_eq!(
-            progress.to_save().map(|cursor| cursor.towards.clone()),
-            Some(towards(7))
+            progress.to_save().map(|cursor| cursor.target.clone()),
+            Some(target(7))
         );
-        progress.acknowledged(2);
+        progress.set_acknowledged(2);
         assert_eq!(
-            progress.to_save().map(|cursor| cursor.towards.clone()),
-            Some(towards(8))
+            progress.to_save().map(|cursor| cursor.target.clone()),
+            Some(target(8))
         );
-        progress.reading().paged(None);
-        progress.expect(false);
+        progress.read_mut().finish_page(None);
+        progress.mark_read_up_to(false);
         assert_eq!(progress.to_save(), Some(&cursor("9:9:")));
     }
 
@@ -178,7 +183,7 @@ mod tests {
             reads(&mut progress, "3:3:", 0);
         }
         assert_eq!(progress.ahead.len(), 1);
-        progress.acknowledged(3);
+        progress.set_acknowledged(3);
         assert_eq!(progress.to_save(), Some(&cursor("3:3:")));
     }
 
@@ -186,7 +191,7 @@ mod tests {
     fn a_snapshot_that_moves_without_events_is_not_saved_each_time() {
         let mut progress = Progress::new(cursor("1:1:"));
         reads(&mut progress, "2:2:", 0);
-        assert!(progress.is_settled(), "nothing is waited for");
+        assert!(progress.is_settled(), "nothing is in flight");
         assert_eq!(progress.to_save(), None);
         assert_eq!(progress.unsaved(), Some(&cursor("2:2:")));
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use outbox::{
-    log::{Cursor, Difference, Portion, Record, Session},
+    log::{Cursor, Difference, OutboxEvent, PageSize, Session},
     parked::TopicKey,
 };
 use tokio::time::Instant;
@@ -15,64 +15,73 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RelaySettings,
+    error::RelayError,
     metrics::RelayMetrics,
-    producer::{Producer, Trouble},
+    producer::{Producer, shared::ProducerError},
     progress::Progress,
-    relay::RelayError,
 };
 
 /// How events are sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Style {
+pub enum SendMode {
     /// Many in flight.
     Pipelined,
     /// One in flight, up to the event at this position: to find out which one Kafka refuses.
     OneByOne { until: i64 },
 }
 
-/// Between looks while there is work.
-const TICK: Duration = Duration::from_millis(1);
-/// The next look waits for the acknowledgement of what the last one sent, but no more times as long
-/// as that one took, and no longer than the longest rest. What comes meanwhile is taken together:
-/// the busier all are, the fewer looks and requests there are.
-const REST_OF_LOOK: u32 = 4;
-const LONGEST_REST: Duration = Duration::from_millis(10);
-/// Between looks whether Kafka has taken something.
-const WAIT: Duration = Duration::from_millis(2);
-const SAVE_EVERY: Duration = Duration::from_millis(60);
-/// The next save waits so many times as long as the last one took: it goes through all versions of
-/// the cursor that an old snapshot keeps, and makes one more.
-const REST_OF_SAVE: u32 = 50;
-const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(2);
-/// A snapshot that moved without events is saved now and then, or old buckets would never be proven
-/// empty.
-const SAVE_IDLE_EVERY: Duration = Duration::from_secs(60);
-/// The session would be ended if it were idle for long.
-const PING_EVERY: Duration = Duration::from_secs(2);
-const SAFETY_NET: Duration = Duration::from_millis(500);
-/// After so many looks that each found something and were hardly waited for, it is cheaper to look
-/// than to be woken for each.
-const BUSY: u32 = 8;
+/// Between two polls of the log while there is work: it bounds what a poll adds to the time until
+/// an event is sent.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// After a poll the reader waits until Kafka has acknowledged what the poll sent. It waits at most
+/// this many times as long as the poll took, and at most `ACK_WAIT_MAX`. Events that are committed
+/// meanwhile are read together: the busier the store, the fewer polls and requests.
+const ACK_WAIT_FACTOR: u32 = 4;
+const ACK_WAIT_MAX: Duration = Duration::from_millis(10);
+/// Between checks whether Kafka has acknowledged something, while the reader waits for that alone.
+const ACK_POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// Between saves of the cursor while events flow. What is not saved is sent again after a crash.
+const SAVE_INTERVAL: Duration = Duration::from_millis(60);
+/// The next save waits this many times as long as the last one took, so that saving takes at most a
+/// fiftieth of the time. Each save goes through all versions of the cursor's row that an old
+/// snapshot keeps, and adds one.
+const SAVE_DELAY_FACTOR: u32 = 50;
+/// The longest time between saves, however long one takes.
+const SAVE_INTERVAL_MAX: Duration = Duration::from_secs(2);
+/// Between saves of a snapshot that moved without events. Without them old buckets would never be
+/// proven empty.
+const IDLE_SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Between pings of the database while the reader waits for Kafka. PostgreSQL ends the session when
+/// it is idle for 15 s.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two polls while the relay sleeps and no publisher wakes it: a notification that was lost
+/// delays an event by at most this.
+const SLEEP_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The relay stops sleeping after this many polls in a row that each found events within
+/// `RELAY_QUIET_MS`. From then on polling costs less than a notification for each event.
+const BUSY_POLLS_BEFORE_WAKE: u32 = 8;
 
-/// Reads the log and keeps the cursor.
+/// Reads the log, enqueues its events for the producer, and keeps the cursor.
 pub struct Reader<'s> {
     session: Session,
     producer: Producer,
     settings: &'s RelaySettings,
     metrics: &'s RelayMetrics,
     progress: Progress,
-    portion: Portion,
-    /// When the first event of each stretch that is in flight was recorded.
-    recorded: VecDeque<(u64, i64)>,
+    page_size: PageSize,
+    /// For each page that is in flight: how many events were sent before it, and when its first
+    /// event was recorded, in microseconds since 1970.
+    recorded_at: VecDeque<(u64, i64)>,
     saved_at: Instant,
-    /// Until it is saved again.
-    save_pause: Duration,
+    /// How long after the last save the next one is due.
+    save_delay: Duration,
+    /// The keys that have parked events, and whether an operator wants them replayed.
     parked: HashMap<TopicKey, bool>,
-    /// Up to which position events were discarded.
+    parked_read_at: Instant,
+    /// The highest position of a discarded event.
     last_discarded: Option<i64>,
-    parked_at: Instant,
-    pinged: Instant,
-    style: Style,
+    pinged_at: Instant,
+    send_mode: SendMode,
 }
 
 impl<'s> Reader<'s> {
@@ -82,7 +91,7 @@ impl<'s> Reader<'s> {
         settings: &'s RelaySettings,
         metrics: &'s RelayMetrics,
         cursor: Cursor,
-        style: Style,
+        send_mode: SendMode,
     ) -> Result<Self, RelayError> {
         let now = Instant::now();
         let mut reader = Self {
@@ -91,297 +100,329 @@ impl<'s> Reader<'s> {
             settings,
             metrics,
             progress: Progress::new(cursor),
-            portion: settings.portion(),
-            recorded: VecDeque::new(),
+            page_size: settings.page_size(),
+            recorded_at: VecDeque::new(),
             saved_at: now,
-            save_pause: SAVE_EVERY,
+            save_delay: SAVE_INTERVAL,
             parked: HashMap::new(),
+            parked_read_at: now,
             last_discarded: None,
-            parked_at: now,
-            pinged: now,
-            style,
+            pinged_at: now,
+            send_mode,
         };
         reader.load_parked().await?;
         Ok(reader)
     }
 
-    /// Relays until stopped; then drains.
+    /// Relays until it is told to stop; then drains.
     pub async fn run(mut self, stop: &CancellationToken) -> Result<(), RelayError> {
-        let mut quiet_since = Instant::now();
+        let mut idle_since = Instant::now();
         loop {
             let began = Instant::now();
-            let found = self.step().await?;
+            let found = self.poll_once().await?;
             let took = began.elapsed();
             if stop.is_cancelled() {
                 return self.drain().await;
             }
             if found {
-                quiet_since = Instant::now();
+                idle_since = Instant::now();
             }
-            // What comes a moment later is cheaper to take together; a backlog need not be waited
-            // for.
+            // A backlog is read without a pause. Otherwise the reader waits a moment, because
+            // events that come meanwhile are cheaper to send together.
             if self.is_inside_a_difference() {
                 continue;
             }
-            if quiet_since.elapsed() >= self.quiet() {
+            if idle_since.elapsed() >= self.idle_before_sleep() {
                 self.sleep(stop).await?;
-                quiet_since = Instant::now();
+                idle_since = Instant::now();
             } else {
-                tokio::time::sleep(TICK).await;
-                let rest = (took * REST_OF_LOOK).min(LONGEST_REST);
-                self.producer.acknowledged(self.progress.sent(), rest).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
+                let timeout = (took * ACK_WAIT_FACTOR).min(ACK_WAIT_MAX);
+                self.producer
+                    .wait_for_acks(self.progress.sent(), timeout)
+                    .await;
             }
         }
     }
 
-    /// After so long without events they are rare.
-    fn quiet(&self) -> Duration {
+    /// The time without events after which the relay sleeps.
+    fn idle_before_sleep(&self) -> Duration {
         Duration::from_millis(self.settings.quiet_ms)
     }
 
-    /// One look at the log; whether there was anything, or may be more.
-    async fn step(&mut self) -> Result<bool, RelayError> {
-        self.note_progress().await?;
-        self.see_to_parked().await?;
+    /// Polls the log once, and sends what it finds; whether it found events, or there may be more.
+    async fn poll_once(&mut self) -> Result<bool, RelayError> {
+        self.apply_acks().await?;
+        self.process_parked().await?;
         let is_inside = self.is_inside_a_difference();
-        let records = self.next().await?;
-        if records.is_empty() {
+        let events = self.read_page().await?;
+        if events.is_empty() {
             return Ok(is_inside);
         }
         self.metrics.batches.inc();
-        self.send(records).await?;
+        self.send(events).await?;
         Ok(true)
     }
 
-    /// Everything that was committed before it was told to stop, acknowledged and saved. What
-    /// others publish meanwhile is left for the next start: they may be faster than this one.
+    /// Sends everything that was committed before the relay was told to stop, waits for its
+    /// acknowledgement and saves the cursor. Events that are published meanwhile are left for the
+    /// next start, because publishers may be faster than the relay.
     async fn drain(mut self) -> Result<(), RelayError> {
-        self.reach_the_target().await?;
-        self.step().await?;
-        self.reach_the_target().await?;
-        self.settle().await?;
-        self.note_progress().await?;
-        self.save_unsaved().await
+        self.read_to_target().await?;
+        self.poll_once().await?;
+        self.read_to_target().await?;
+        self.wait_for_acks().await?;
+        self.apply_acks().await?;
+        self.save_cursor().await
     }
 
-    async fn reach_the_target(&mut self) -> Result<(), RelayError> {
+    async fn read_to_target(&mut self) -> Result<(), RelayError> {
         while self.is_inside_a_difference() {
-            self.step().await?;
+            self.poll_once().await?;
         }
         Ok(())
     }
 
-    /// Whether a difference that is too large for one look is being read.
+    /// Whether a difference that is larger than a page is being read.
     fn is_inside_a_difference(&self) -> bool {
-        self.progress.read().towards.is_some()
+        self.progress.read().target.is_some()
     }
 
-    /// Reads on: all there is at the moment, or a page of it. The page behind the last one is
-    /// empty.
-    async fn next(&mut self) -> Result<Vec<Record>, RelayError> {
+    /// Reads the next page: all new events, or the next part of a large difference. The page behind
+    /// the last part is empty.
+    async fn read_page(&mut self) -> Result<Vec<OutboxEvent>, RelayError> {
         let acknowledged = self.progress.read().acknowledged.clone();
         if !self.is_inside_a_difference() {
-            match self.session.tick(&acknowledged, &mut self.portion).await? {
-                Difference::Whole { now, records } => {
-                    self.progress.reading().reached(now);
-                    return Ok(self.or_settled(records));
+            let difference = self
+                .session
+                .read_difference(&acknowledged, &mut self.page_size);
+            match difference.await? {
+                Difference::Whole { now, events } => {
+                    self.progress.read_mut().advance_to(now);
+                    return Ok(self.mark_if_empty(events));
                 }
-                Difference::Large { now, before } => self.progress.reading().begins(now, before),
+                Difference::Large { now, before } => {
+                    self.progress.read_mut().start_target(now, before);
+                }
             }
         }
-        let Some((target, after)) = self.progress.read().towards.clone() else {
+        let Some((target, after)) = self.progress.read().target.clone() else {
             return Ok(Vec::new());
         };
-        let records = self
+        let events = self
             .session
-            .page(&acknowledged, &target, after, &mut self.portion)
+            .read_page(&acknowledged, &target, after, &mut self.page_size)
             .await?;
         self.progress
-            .reading()
-            .paged(records.last().map(Record::position));
-        Ok(self.or_settled(records))
+            .read_mut()
+            .finish_page(events.last().map(OutboxEvent::position));
+        Ok(self.mark_if_empty(events))
     }
 
-    /// A look that found nothing still moves the cursor, behind all that is in flight.
-    fn or_settled(&mut self, records: Vec<Record>) -> Vec<Record> {
-        if records.is_empty() {
-            self.progress.expect(false);
-            // With nothing in flight it is true at once.
-            self.progress.acknowledged(self.producer.prefix());
+    /// Moves the cursor also when a poll found nothing. It becomes true behind all that is in
+    /// flight.
+    fn mark_if_empty(&mut self, events: Vec<OutboxEvent>) -> Vec<OutboxEvent> {
+        if events.is_empty() {
+            self.progress.mark_read_up_to(false);
+            // With nothing in flight the cursor is true at once.
+            self.progress.set_acknowledged(self.producer.prefix());
         }
-        records
+        events
     }
 
-    async fn send(&mut self, records: Vec<Record>) -> Result<(), RelayError> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+    /// Sends the events of a page, except those that are parked or discarded.
+    async fn send(&mut self, events: Vec<OutboxEvent>) -> Result<(), RelayError> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return Ok(());
         };
         let positions = first.position()..=last.position();
-        let mut discarded = self.discarded(positions.clone()).await?;
-        let mut page = Vec::with_capacity(records.len());
-        for record in records {
-            let position = record.position();
-            if self.is_parked(&record) {
-                if self.session.park_behind(&record).await? {
-                    self.was_handled(position);
+        let mut discarded = self.discarded_among(positions.clone()).await?;
+        let mut page = Vec::with_capacity(events.len());
+        for event in events {
+            let position = event.position();
+            if self.is_parked(&event) {
+                if self.session.park_behind(&event).await? {
+                    self.finish_event(position);
                     continue;
                 }
-                // An operator may have discarded what was before it, and it as well.
+                // The key's events do not wait any more: an operator may have discarded them, and
+                // this event as well.
                 self.load_parked().await?;
-                discarded = self.discarded(positions.clone()).await?;
+                discarded = self.discarded_among(positions.clone()).await?;
             }
             if discarded.contains(&position) {
-                self.was_handled(position);
+                self.finish_event(position);
                 continue;
             }
-            match self.style {
-                Style::Pipelined => page.push(record),
-                Style::OneByOne { .. } => {
-                    self.send_alone(record).await?;
-                    self.was_handled(position);
+            match self.send_mode {
+                SendMode::Pipelined => page.push(event),
+                SendMode::OneByOne { .. } => {
+                    self.send_alone(event).await?;
+                    self.finish_event(position);
                 }
             }
         }
         if let Some(first) = page.first() {
-            self.recorded
+            self.recorded_at
                 .push_back((self.progress.sent(), first.recorded_at().timestamp_micros()));
-            self.hand_over(Arc::new(page)).await?;
+            self.enqueue(Arc::new(page)).await?;
         }
-        self.progress.expect(true);
+        self.progress.mark_read_up_to(true);
         Ok(())
     }
 
-    fn was_handled(&mut self, position: i64) {
-        if self.style == (Style::OneByOne { until: position }) {
-            self.style = Style::Pipelined;
+    /// Sends pipelined again behind the last event that is to be sent alone.
+    fn finish_event(&mut self, position: i64) {
+        if self.send_mode == (SendMode::OneByOne { until: position }) {
+            self.send_mode = SendMode::Pipelined;
         }
     }
 
-    /// Waits for room.
-    async fn hand_over(&mut self, page: Arc<Vec<Record>>) -> Result<(), RelayError> {
-        self.progress.send(page.len() as u64);
-        while !self.producer.try_send(&page)? {
-            self.wait().await?;
+    /// Gives a page to the producer, and waits while its queue is full.
+    async fn enqueue(&mut self, page: Arc<Vec<OutboxEvent>>) -> Result<(), RelayError> {
+        self.progress.add_sent(page.len() as u64);
+        while !self.producer.try_enqueue(&page)? {
+            self.wait_for_kafka().await?;
         }
         Ok(())
     }
 
     /// Waits until nothing is in flight.
-    async fn settle(&mut self) -> Result<(), RelayError> {
+    async fn wait_for_acks(&mut self) -> Result<(), RelayError> {
         while self.producer.prefix() < self.progress.sent() {
-            self.wait().await?;
+            self.wait_for_kafka().await?;
         }
         Ok(())
     }
 
-    /// Waits for Kafka for a moment. Meanwhile the session must not fall asleep, nor trouble go
-    /// unseen.
-    async fn wait(&mut self) -> Result<(), RelayError> {
-        self.note_progress().await?;
-        tokio::time::sleep(WAIT).await;
-        if self.pinged.elapsed() > PING_EVERY {
+    /// Waits for Kafka for a moment. It keeps the session alive, and returns the producer's error
+    /// if there is one.
+    async fn wait_for_kafka(&mut self) -> Result<(), RelayError> {
+        self.apply_acks().await?;
+        tokio::time::sleep(ACK_POLL_INTERVAL).await;
+        if self.pinged_at.elapsed() > PING_INTERVAL {
             self.session.ping().await?;
-            self.pinged = Instant::now();
+            self.pinged_at = Instant::now();
         }
         Ok(())
     }
 
-    /// Sends one event with nothing else in flight. If Kafka refuses it now, it is this one: it is
-    /// parked.
-    async fn send_alone(&mut self, record: Record) -> Result<(), RelayError> {
-        if self.session.is_put_aside(record.position()).await? {
+    /// Sends one event with nothing else in flight, and parks it if Kafka refuses it: now it is
+    /// certain that Kafka refuses this very event.
+    async fn send_alone(&mut self, event: OutboxEvent) -> Result<(), RelayError> {
+        if self
+            .session
+            .is_parked_or_discarded(event.position())
+            .await?
+        {
             return Ok(());
         }
-        self.settle().await?;
-        let alone = Arc::new(vec![record]);
+        self.wait_for_acks().await?;
+        let alone = Arc::new(vec![event]);
         match self.send_and_wait(alone.clone()).await {
-            Err(RelayError::Trouble(Trouble::Refused(refused))) => {
-                let record = &alone[0];
-                self.session.park(record, &refused.reason).await?;
-                let (event_id, event_type, key) = (record.id(), record.event_type(), record.key());
-                tracing::error!(%event_id, event_type, key, reason = refused.reason, "event is parked");
-                Err(Trouble::Refused(refused).into())
+            Err(RelayError::Producer(ProducerError::Refused(refused))) => {
+                let event = &alone[0];
+                self.session.park(event, &refused.reason).await?;
+                tracing::error!(
+                    event_id = %event.id(),
+                    event_type = event.event_type(),
+                    key = event.key(),
+                    reason = refused.reason,
+                    "event is parked"
+                );
+                Err(ProducerError::Refused(refused).into())
             }
             outcome => outcome,
         }
     }
 
-    /// Sends one event and waits for what Kafka says about it.
-    async fn send_and_wait(&mut self, alone: Arc<Vec<Record>>) -> Result<(), RelayError> {
-        self.hand_over(alone).await?;
-        self.settle().await
+    /// Sends one event and waits until Kafka acknowledges or refuses it.
+    async fn send_and_wait(&mut self, alone: Arc<Vec<OutboxEvent>>) -> Result<(), RelayError> {
+        self.enqueue(alone).await?;
+        self.wait_for_acks().await
     }
 
-    async fn note_progress(&mut self) -> Result<(), RelayError> {
+    /// Applies what Kafka has acknowledged: moves and saves the cursor and sets the metrics.
+    /// Returns the producer's error if there is one.
+    async fn apply_acks(&mut self) -> Result<(), RelayError> {
         let prefix = self.producer.prefix();
-        self.progress.acknowledged(prefix);
+        self.progress.set_acknowledged(prefix);
         while self
-            .recorded
+            .recorded_at
             .get(1)
             .is_some_and(|(from, _)| *from <= prefix)
         {
-            self.recorded.pop_front();
+            self.recorded_at.pop_front();
         }
         if prefix == self.progress.sent() {
-            self.recorded.clear();
+            self.recorded_at.clear();
         }
         self.metrics.oldest.set(
-            self.recorded
+            self.recorded_at
                 .front()
                 .map_or(0, |(_, recorded_at)| *recorded_at),
         );
         self.metrics
             .waiting
             .set(i64::try_from(self.progress.sent() - prefix).unwrap_or(i64::MAX));
-        if let Some(trouble) = self.producer.trouble() {
-            // What is acknowledged need not be sent again.
-            self.save_unsaved().await?;
-            return Err(trouble.into());
+        if let Some(error) = self.producer.error() {
+            // Acknowledged events need not be sent again.
+            self.save_cursor().await?;
+            return Err(error.into());
         }
         let since = self.saved_at.elapsed();
-        if (since >= self.save_pause && self.progress.to_save().is_some())
-            || since >= SAVE_IDLE_EVERY
+        if (since >= self.save_delay && self.progress.to_save().is_some())
+            || since >= IDLE_SAVE_INTERVAL
         {
-            self.save_unsaved().await?;
+            self.save_cursor().await?;
         }
         Ok(())
     }
 
-    async fn save_unsaved(&mut self) -> Result<(), RelayError> {
+    /// Saves the acknowledged cursor, if it is not saved yet.
+    async fn save_cursor(&mut self) -> Result<(), RelayError> {
         self.saved_at = Instant::now();
         if let Some(cursor) = self.progress.unsaved().cloned() {
             self.session.save_cursor(&cursor).await?;
-            self.progress.saved(cursor);
+            self.progress.set_saved(cursor);
             let took = self.saved_at.elapsed();
-            self.save_pause = (took * REST_OF_SAVE).clamp(SAVE_EVERY, LONGEST_SAVE_PAUSE);
+            self.save_delay = (took * SAVE_DELAY_FACTOR).clamp(SAVE_INTERVAL, SAVE_INTERVAL_MAX);
         }
         Ok(())
     }
 
-    /// Sleeps between looks, and is woken by publishers or by the safety net, until events come
-    /// close together.
+    /// Sleeps between polls until events come close together. Publishers wake it by a notification;
+    /// without one it polls every `SLEEP_POLL_INTERVAL`.
     async fn sleep(&mut self, stop: &CancellationToken) -> Result<(), RelayError> {
         if !self.session.try_sleep().await? {
             return Ok(());
         }
-        let mut in_a_row = 0;
+        let mut busy_polls = 0;
         let mut waited = Duration::MAX;
         loop {
-            // The first time: what was committed before publishers knew that we sleep.
-            if self.step().await? {
-                in_a_row = if waited < self.quiet() {
-                    in_a_row + 1
+            // The first poll finds what was committed before publishers knew that the relay sleeps.
+            if self.poll_once().await? {
+                busy_polls = if waited < self.idle_before_sleep() {
+                    busy_polls + 1
                 } else {
                     0
                 };
             }
-            if in_a_row >= BUSY || stop.is_cancelled() || self.is_inside_a_difference() {
+            if busy_polls >= BUSY_POLLS_BEFORE_WAKE
+                || stop.is_cancelled()
+                || self.is_inside_a_difference()
+            {
                 return Ok(self.session.wake().await?);
             }
             let all_is_saved = self.progress.is_settled() && self.progress.to_save().is_none();
+            let timeout = if all_is_saved {
+                SLEEP_POLL_INTERVAL
+            } else {
+                SAVE_INTERVAL
+            };
             let began = Instant::now();
             tokio::select! {
-                () = self.session.notified(if all_is_saved { SAFETY_NET } else { SAVE_EVERY }) => {}
+                () = self.session.notified(timeout) => {}
                 () = stop.cancelled() => {}
             }
             waited = began.elapsed();

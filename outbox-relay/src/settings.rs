@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use connect::{KafkaSettings, PostgresSettings};
-use outbox::log::{BUCKET_SECONDS, BUCKETS, Portion};
+use outbox::log::{BUCKET_SECONDS, BUCKETS, PageSize};
 use telemetry::{LogSettings, OpsSettings, ShutdownSettings, traces::TraceSettings};
 
 /// Sends a service's outbox to Kafka: every committed event, in the order of its key, at least
@@ -17,25 +17,50 @@ pub struct RelaySettings {
 
     /// Hours for which acknowledged events can be republished: at most 29, after which a bucket of
     /// the log has an hour to be emptied
-    #[arg(long, env = "RELAY_RETENTION_HOURS", default_value_t = 24, value_parser = retention_hours)]
+    #[arg(
+        long,
+        env = "RELAY_RETENTION_HOURS",
+        default_value_t = 24,
+        value_parser = retention_hours
+    )]
     pub retention_hours: u64,
 
     /// Rows that are read at a time
-    #[arg(long, env = "RELAY_PAGE", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+    #[arg(
+        long,
+        env = "RELAY_PAGE",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(i64).range(1..=100_000)
+    )]
     pub page: i64,
 
     /// KiB of rows that are read at a time, if there are fewer of them than a page has; a larger
     /// event goes alone
-    #[arg(long, env = "RELAY_PAGE_KIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    #[arg(
+        long,
+        env = "RELAY_PAGE_KIB",
+        default_value_t = 2048,
+        value_parser = clap::value_parser!(u32).range(64..=65_536)
+    )]
     pub page_kib: u32,
 
     /// KiB of events that may wait for Kafka's acknowledgement
-    #[arg(long, env = "RELAY_BUFFER_KIB", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1024..=2_000_000))]
+    #[arg(
+        long,
+        env = "RELAY_BUFFER_KIB",
+        default_value_t = 8_192,
+        value_parser = clap::value_parser!(u32).range(1024..=2_000_000)
+    )]
     pub buffer_kib: u32,
 
     /// Milliseconds that Kafka's client gathers events before it sends; under load it gathers by
     /// itself
-    #[arg(long, env = "RELAY_LINGER_MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(
+        long,
+        env = "RELAY_LINGER_MS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(0..=1000)
+    )]
     pub linger_ms: u32,
 
     /// Milliseconds without events after which the relay sleeps: publishers then wake it for each,
@@ -86,21 +111,22 @@ pub enum GoOnFrom {
     All,
 }
 
-/// A bucket is written to for 6 hours, and again 30 hours after these have ended: emptied it can be
-/// in between.
-const MOST_RETENTION_HOURS: u64 = (BUCKETS as u64 - 1) * BUCKET_SECONDS as u64 / 3600 - 1;
+/// The longest retention. A bucket is written to for 6 hours, and again 30 hours after these have
+/// ended. It can be emptied only in between, and gets the last of these hours for it.
+const RETENTION_HOURS_MAX: u64 = (BUCKETS as u64 - 1) * BUCKET_SECONDS as u64 / 3600 - 1;
 
 fn retention_hours(text: &str) -> Result<u64, String> {
     let hours = text
         .parse()
         .map_err(|_| "not a number of hours".to_owned())?;
-    if hours <= MOST_RETENTION_HOURS {
+    if hours <= RETENTION_HOURS_MAX {
         return Ok(hours);
     }
     Err(format!(
-        "at most {MOST_RETENTION_HOURS} hours: events lie in {BUCKETS} buckets by the time of day, and each is written to anew {} hours after it \
-         was full; it must be old enough to be emptied an hour before that, or the outbox grows without end",
-        MOST_RETENTION_HOURS + 1
+        "at most {RETENTION_HOURS_MAX} hours: events lie in {BUCKETS} buckets by the time of day, \
+         and each is written to anew {} hours after it was full; it must be old enough to be \
+         emptied an hour before that, or the outbox grows without end",
+        RETENTION_HOURS_MAX + 1
     ))
 }
 
@@ -122,9 +148,9 @@ impl RelaySettings {
         self.source.rsplit('/').next().unwrap_or_default()
     }
 
-    /// How much is read at a time.
-    pub fn portion(&self) -> Portion {
-        Portion::new(self.page, self.page_kib as usize * 1024)
+    /// How much the relay reads at a time.
+    pub fn page_size(&self) -> PageSize {
+        PageSize::new(self.page, self.page_kib as usize * 1024)
     }
 
     pub(crate) fn retention(&self) -> Duration {

@@ -6,16 +6,22 @@ const UNPLAIN: [&str; 8] = [
 ];
 
 /// Identifiers that meant something in this house alone; the glossary has the words in their place.
-const DIALECT: [&str; 30] = [
+const DIALECT: [&str; 39] = [
     "Boot",
     "Carrier",
+    "Gathered",
     "Ground",
     "Hand",
     "Hands",
     "LONGEST_REST",
     "Learnt",
     "PATIENCE",
+    "Portion",
+    "Pulse",
+    "REST_OF_LOOK",
+    "REST_OF_SAVE",
     "SAFETY_NET",
+    "STAND_BY",
     "Style",
     "TICK",
     "Together",
@@ -25,8 +31,11 @@ const DIALECT: [&str; 30] = [
     "go_on",
     "hand_over",
     "hands",
+    "impatient_transaction",
+    "lost_the_lead",
     "note_progress",
     "quiet",
+    "refused_again",
     "see_to_parked",
     "somebody",
     "take_turns",

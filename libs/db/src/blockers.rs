@@ -7,7 +7,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::pool::connect;
+use crate::connection::connect;
 
 /// A session that another one waits for.
 #[derive(Clone, Debug, QueryableByName)]
@@ -20,35 +20,39 @@ pub struct Blocker {
     role: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     state: Option<String>,
-    /// Since its transaction began, or since it last did something.
+    /// How long its transaction has been open, or how long it has been idle.
     #[diesel(sql_type = Nullable<Double>)]
     seconds: Option<f64>,
     #[diesel(sql_type = Nullable<Text>)]
     query: Option<String>,
 }
 
-/// All that one session waits for.
+/// All sessions that one session waits for.
 #[derive(Debug)]
 pub struct Blockers(pub Vec<Blocker>);
 
-const BLOCKERS: &str = "SELECT blocking.pid, application_name AS application, usename::text AS role, state,
-        extract(epoch FROM clock_timestamp() - coalesce(xact_start, state_change))::float8 AS seconds, query
-    FROM unnest(pg_blocking_pids($1)) AS blocking (pid) LEFT JOIN pg_stat_activity AS activity USING (pid)";
+/// Reads the sessions that the session of process $1 waits for.
+const BLOCKERS: &str = "SELECT blocking.pid, application_name AS application,
+      usename::text AS role, state,
+      extract(epoch FROM clock_timestamp() - coalesce(xact_start, state_change))::float8 AS seconds,
+      query
+    FROM unnest(pg_blocking_pids($1)) AS blocking (pid)
+      LEFT JOIN pg_stat_activity AS activity USING (pid)";
 
-/// How soon it is asked for whom a session waits, and how often then.
-const LOOK: Duration = Duration::from_millis(100);
-/// Characters of a query that are shown.
-const WORDS: usize = 60;
+/// Between two questions which sessions block the watched one; also before the first.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The most characters of a query that are shown.
+const QUERY_CHARACTERS_MAX: usize = 60;
 
-/// A session that sees for whom another one waits.
-pub struct Watcher<'s> {
+/// A session that reads which sessions block another one.
+pub struct BlockerWatcher<'s> {
     postgres: &'s PostgresSettings,
     conn: Option<AsyncPgConnection>,
-    /// What was seen last.
+    /// The sessions that blocked the watched one when it was last blocked.
     seen: Vec<Blocker>,
 }
 
-impl<'s> Watcher<'s> {
+impl<'s> BlockerWatcher<'s> {
     pub fn new(postgres: &'s PostgresSettings) -> Self {
         Self {
             postgres,
@@ -57,28 +61,29 @@ impl<'s> Watcher<'s> {
         }
     }
 
-    /// What comes of `work`, which the session `pid` does. What cannot be seen is not missed: the
-    /// work itself tells what is wrong.
+    /// Does `work`, which runs in the session `pid`, and reads meanwhile what blocks it. A failed
+    /// read is no error: the work returns its own.
     pub async fn watch<W: Future>(&mut self, pid: i32, work: W) -> W::Output {
-        let look = async {
+        let reading = async {
             loop {
-                tokio::time::sleep(LOOK).await;
-                if let Err(error) = self.look(pid).await {
-                    tracing::debug!(error, "who blocks cannot be asked");
+                tokio::time::sleep(INTERVAL).await;
+                if let Err(error) = self.read(pid).await {
+                    tracing::debug!(error, "the blocking sessions cannot be read");
                 }
             }
         };
         tokio::select! {
             done = work => done,
-            () = look => unreachable!("it looks until the work is done"),
+            () = reading => unreachable!("it reads until the work is done"),
         }
     }
 
-    /// For whom the session waited when that was last seen. It is seen better from now on: work may
-    /// end while a line is opened.
+    /// The sessions that blocked the watched one when it was last blocked. It also opens the
+    /// watching connection: short work may have ended before that was open, and the next work is
+    /// then watched from its beginning.
     pub async fn blockers(&mut self) -> Blockers {
         if let Err(error) = self.open().await {
-            tracing::debug!(error, "who blocks cannot be asked");
+            tracing::debug!(error, "the blocking sessions cannot be read");
         }
         Blockers(self.seen.clone())
     }
@@ -91,17 +96,18 @@ impl<'s> Watcher<'s> {
         Ok(())
     }
 
-    async fn look(&mut self, pid: i32) -> Result<(), String> {
+    async fn read(&mut self, pid: i32) -> Result<(), String> {
         self.open().await?;
-        // A line whose question is dropped goes with it.
+        // The connection is taken, so that it is closed when this future is dropped during the
+        // query.
         let Some(mut conn) = self.conn.take() else {
             return Ok(());
         };
-        let asked = sql_query(BLOCKERS)
+        let loaded = sql_query(BLOCKERS)
             .bind::<Integer, _>(pid)
             .load(&mut conn)
             .await;
-        let found: Vec<Blocker> = asked.map_err(|error| error.to_string())?;
+        let found: Vec<Blocker> = loaded.map_err(|error| error.to_string())?;
         if !found.is_empty() {
             self.seen = found;
         }
@@ -127,7 +133,7 @@ impl fmt::Display for Blockers {
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pid, role, .. } = self;
-        // It has no session.
+        // A prepared transaction has no session.
         if *pid == 0 {
             return f.write_str("a prepared transaction (see pg_prepared_xacts)");
         }
@@ -142,15 +148,19 @@ impl fmt::Display for Blocker {
         if let Some(seconds) = self.seconds {
             write!(f, " for {seconds:.0} s")?;
         }
-        write!(f, "): {}", words(self.query.as_deref().unwrap_or_default()))
+        write!(
+            f,
+            "): {}",
+            shortened(self.query.as_deref().unwrap_or_default())
+        )
     }
 }
 
-/// The first words of a query, up to the first value in it: that may be a secret.
-fn words(query: &str) -> String {
+/// The beginning of a query, up to the first value in it, which may be a secret.
+fn shortened(query: &str) -> String {
     let shown = query.split(['\'', '$']).next().unwrap_or_default();
     let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut shown: String = shown.chars().take(WORDS).collect();
+    let mut shown: String = shown.chars().take(QUERY_CHARACTERS_MAX).collect();
     if shown.len() < query.len() {
         shown += "…";
     }
@@ -163,13 +173,16 @@ mod tests {
 
     #[test]
     fn a_query_is_shown_without_its_values_and_shortened() {
-        assert_eq!(words("SELECT  *\n FROM numbers"), "SELECT * FROM numbers…");
-        assert_eq!(words("SELECT 1"), "SELECT 1");
         assert_eq!(
-            words("ALTER ROLE shop PASSWORD 'hunter2'"),
+            shortened("SELECT  *\n FROM numbers"),
+            "SELECT * FROM numbers…"
+        );
+        assert_eq!(shortened("SELECT 1"), "SELECT 1");
+        assert_eq!(
+            shortened("ALTER ROLE shop PASSWORD 'hunter2'"),
             "ALTER ROLE shop PASSWORD…"
         );
-        assert_eq!(words("SELECT $$hunter2$$"), "SELECT…");
-        assert_eq!(words(&"x".repeat(100)).chars().count(), 61);
+        assert_eq!(shortened("SELECT $$hunter2$$"), "SELECT…");
+        assert_eq!(shortened(&"x".repeat(100)).chars().count(), 61);
     }
 }

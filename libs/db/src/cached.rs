@@ -5,13 +5,13 @@ use diesel::{
     sql_types::Untyped,
 };
 
-/// See [`cached`].
+/// A query that each connection prepares once; see [`cached`].
 #[must_use = "a query does nothing until it is executed"]
 pub struct Cached<Q>(Q);
 
-/// A query whose text never changes: each connection prepares it once. Diesel does that by itself
-/// where it can tell, which is not so for SQL, updates, and inserts of several rows: these the
-/// server parses and plans anew each time, and each time the driver waits for that.
+/// Marks a query whose text never changes: each connection prepares it once. Diesel does that by
+/// itself only where it can tell. It cannot for SQL, updates, and inserts of several rows: without
+/// this mark the server parses and plans them each time, and the driver waits for that.
 pub fn cached<Q>(query: Q) -> Cached<Q> {
     Cached(query)
 }
@@ -30,7 +30,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Cached<Q> {
     }
 }
 
-/// Found in the cache by its text.
+/// Diesel finds the prepared query by its text, not by its type.
 impl<Q> QueryId for Cached<Q> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

@@ -10,11 +10,12 @@ pub enum DbError {
     Query(#[source] QueryError),
     /// The connection broke between COMMIT and its answer.
     #[error(
-        "the database was lost while the change was being stored; it may have been stored: send it again, with the same key if it had one"
+        "the database was lost while the change was being stored; it may have been stored: send it \
+         again, with the same key if it had one"
     )]
     OutcomeUnknown(#[source] QueryError),
-    /// A newer release wrote it, before this one was rolled back to: what waits is right again with
-    /// that release.
+    /// A newer release wrote it, before the service was rolled back to this one. It is readable
+    /// again with that release.
     #[error("the database holds something that this release does not know")]
     OfNewerRelease(#[from] UnknownValue),
     #[error(
@@ -30,8 +31,8 @@ pub enum DbError {
     },
 }
 
-/// A value of the database, such as the state of an order, that this release cannot tell from
-/// others and must not take for one.
+/// A value of the database, such as the state of an order, that this release does not know, and
+/// must not take for one that it knows.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} is {value:?}; run the release that wrote it")]
 pub struct UnknownValue {
@@ -40,7 +41,7 @@ pub struct UnknownValue {
 }
 
 impl UnknownValue {
-    /// What `value` stands for, if this release knows it; `what` says whose value it is.
+    /// Returns `known`, or an error that says that `what` has the unknown `value`.
     pub fn or<T>(
         known: Option<T>,
         what: &'static str,
@@ -64,11 +65,13 @@ impl From<QueryError> for DbError {
         }
     }
 }
+
 /// The code of an error after which it is not known whether the transaction was committed.
 pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 
 impl DbError {
-    /// Why a COMMIT failed. Only what PostgreSQL itself has refused was certainly not stored.
+    /// The error of a failed COMMIT. Only a change that PostgreSQL itself refused is certainly not
+    /// stored.
     pub(crate) fn of_commit(error: QueryError) -> Self {
         if is_lost(&error) {
             Self::OutcomeUnknown(error)
@@ -77,7 +80,7 @@ impl DbError {
         }
     }
 
-    /// Checks that a write changed what it was meant to.
+    /// Returns an error if a write changed another number of rows than expected.
     pub fn expect_rows(what: &'static str, expected: usize, changed: usize) -> Result<(), Self> {
         if changed == expected {
             Ok(())
@@ -112,15 +115,14 @@ impl Classify for DbError {
 
 /// Whether the same transaction may succeed when it is tried again.
 ///
-/// The driver hands on no SQLSTATE for most of these, so the server's own words decide. They are
-/// constant in the C and English locales; [`crate::Db::open`] refuses a server that speaks another
-/// language.
+/// The driver gives no SQLSTATE for most of these, so the server's message decides. The messages
+/// are constant in the C and English locales; `Db::open` fails with a server of another language.
 fn is_transient(error: &QueryError) -> bool {
     let QueryError::DatabaseError(kind, info) = error else {
         return matches!(error, QueryError::BrokenTransactionManager);
     };
     match kind {
-        // Somebody else added the same row first; the next attempt finds it.
+        // Another transaction added the same row first; the next attempt finds it.
         DatabaseErrorKind::UniqueViolation
         | DatabaseErrorKind::ClosedConnection
         | DatabaseErrorKind::UnableToSendCommand
@@ -136,7 +138,7 @@ fn is_transient(error: &QueryError) -> bool {
     }
 }
 
-/// Whether the connection ended before the server's answer, or with it.
+/// Whether the connection ended before the server's answer, or by it.
 fn is_lost(error: &QueryError) -> bool {
     match error {
         QueryError::DatabaseError(
@@ -154,10 +156,11 @@ fn is_lost(error: &QueryError) -> bool {
     }
 }
 
-/// With these the server ends a connection, also one whose transaction it has committed a moment
-/// ago.
+/// The messages by which the server ends a connection, also one whose transaction it has committed
+/// a moment ago.
 const ENDING_MESSAGES: [&str; 2] = ["terminating connection", "the database system is"];
 
+/// The beginnings of messages after which the same transaction may succeed.
 const TRANSIENT_MESSAGES: [&str; 9] = [
     "deadlock detected",               // 40P01
     "terminating connection",          // 57P01, 57P02, 57P05, 25P03

@@ -11,7 +11,7 @@ use prometheus_client::{
 };
 use telemetry::show;
 
-/// Edges of a transaction's duration in seconds; that of the alert is among them.
+/// Bucket edges of a transaction's duration, in seconds. The limit of the alert is one of them.
 const TRANSACTION_EDGES: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
 ];
@@ -28,7 +28,8 @@ telemetry::metrics! {
     #[derive(Clone)]
     pub(crate) struct DbMetrics {
         /// Time from a transaction's begin to its end, by how it ended
-        durations: Durations = "db_transaction_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(TRANSACTION_EDGES));
+        durations: Durations = "db_transaction_duration" in Seconds,
+            Durations::new_with_constructor(|| Histogram::new(TRANSACTION_EDGES));
     }
 }
 
@@ -53,7 +54,7 @@ impl DbMetrics {
     }
 }
 
-/// What the pool knows of itself, when it is asked.
+/// The pool's statistics, read at each scrape.
 pub(crate) struct PoolMetrics(pub Pool<AsyncPgConnection>);
 
 impl fmt::Debug for PoolMetrics {
@@ -65,7 +66,7 @@ impl fmt::Debug for PoolMetrics {
 impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let state = self.pool_state();
-        let help = "Connections of the pool, by whether somebody uses them";
+        let help = "Connections of the pool, by whether they are in use";
         let connections = [("used", state.used), ("idle", state.idle)];
         by(
             &mut encoder,
@@ -74,15 +75,16 @@ impl Collector for PoolMetrics {
             "state",
             &connections.map(|(name, n)| (name, ConstGauge::new(n))),
         )?;
-        let most = ConstGauge::new(i64::from(state.most));
+        let limit = ConstGauge::new(i64::from(state.limit));
         show(
             &mut encoder,
             "db_pool_limit",
             "Connections that the pool may have",
             None,
-            &most,
+            &limit,
         )?;
-        let help = "Connections that were asked for, by whether they came at once, after a wait, or not in time";
+        let help = "Connections that were asked for, by whether they came at once, after a wait, \
+                    or not in time";
         by(
             &mut encoder,
             "db_pool_gets",
@@ -105,7 +107,7 @@ impl Collector for PoolMetrics {
 struct PoolState {
     used: i64,
     idle: i64,
-    most: u32,
+    limit: u32,
     gets: [(&'static str, u64); 3],
     waited: Duration,
 }
@@ -117,7 +119,7 @@ impl PoolMetrics {
         PoolState {
             used: i64::from(state.connections - state.idle_connections.min(state.connections)),
             idle: i64::from(state.idle_connections),
-            most: self.0.config().max_size,
+            limit: self.0.config().max_size,
             gets: [
                 ("direct", statistics.get_direct),
                 ("waited", statistics.get_waited),

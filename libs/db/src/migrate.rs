@@ -16,14 +16,14 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 
 use crate::{
     DbSettings,
-    blockers::{Blockers, Watcher},
+    blockers::{BlockerWatcher, Blockers},
+    connection::connect,
     lock_class,
-    pool::connect,
     rights::{self, OF_MIGRATIONS, Rights},
 };
 
-/// One part of a service's database, the service's own or that of a library: how its tables come
-/// about, and who may do what with them.
+/// The migrations of one part of a service's database, the service's own or that of a library, and
+/// the rights of each role on its tables.
 pub struct Migrations {
     embedded: EmbeddedMigrations,
     rights: &'static [Rights],
@@ -43,6 +43,7 @@ impl Migrations {
     }
 }
 
+/// Why the database was not migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error(transparent)]
@@ -57,16 +58,17 @@ pub enum MigrateError {
     Versions(#[source] diesel::result::Error),
     #[error("the roles cannot be given their rights on the tables")]
     Rights(#[source] diesel::result::Error),
-    /// The role may not make tables, and some are missing.
+    /// The role may not create tables, and some migrations are missing.
     #[error(
-        "the database lacks migrations ({missing}) and the role {role} may not run them; run this program once with MIGRATE_ONLY=true, \
-         and with the address for the database's owner as MIGRATION_DATABASE_URL"
+        "the database lacks migrations ({missing}) and the role {role} may not run them; run this \
+         program once with MIGRATE_ONLY=true, and with the address for the database's owner as \
+         MIGRATION_DATABASE_URL"
     )]
     Behind { missing: String, role: String },
-    /// Another session's lock was in the way for too long. What was begun is taken back.
+    /// Another session held a lock for too long. The attempt is rolled back.
     #[error(
-        "{what} was waited for during {seconds} s (MIGRATION_PATIENCE) and not had, held by {blockers}; start again when that has \
-         ended, or end it with pg_terminate_backend"
+        "{what} was waited for during {seconds} s (MIGRATION_PATIENCE) and not had, held by \
+         {blockers}; start again when that has ended, or end it with pg_terminate_backend"
     )]
     Blocked {
         what: String,
@@ -75,52 +77,54 @@ pub enum MigrateError {
     },
 }
 
-/// For how long one attempt waits for a lock on a table. All who want the table wait behind it for
-/// as long.
-const TABLE_LOCK: Duration = Duration::from_millis(500);
-/// Between two attempts the table is free for all others.
-const PAUSE: Duration = Duration::from_millis(1500);
-/// Behind the lock for migrations only other migrations wait.
-const MIGRATION_LOCK: Duration = Duration::from_secs(3);
+/// How long one attempt waits for a lock on a table. All sessions that use the table wait behind it
+/// for as long.
+const TABLE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between two attempts. Meanwhile other sessions can use the table.
+const RETRY_DELAY: Duration = Duration::from_millis(1500);
+/// How long one attempt waits for the lock for migrations. It may be longer, because only other
+/// migrations wait behind it; each further attempt logs a warning.
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Brings the database up to date, under a lock, so that several replicas may start at once.
 ///
-/// Locks that others hold are waited for at most as long as the settings say, and each attempt at
-/// one on a table only briefly: it is rolled back, and those who were queued behind it go on.
+/// It waits for locks of other sessions at most as long as the settings say. Each attempt waits for
+/// a table only briefly, and is then rolled back, so that sessions that wait behind it go on.
 ///
 /// It runs as the database's owner, and gives the other roles their rights. A role that may not
-/// make tables only looks whether all are there.
+/// create tables only checks that no migration is missing.
 pub async fn migrate(settings: &DbSettings, sets: Vec<Migrations>) -> Result<(), MigrateError> {
     let postgres = settings.for_migrations();
     postgres.check()?;
     let mut conn = connect(&postgres, "migration")
         .await
         .map_err(MigrateError::Connect)?;
-    let standing = Standing::read(&mut conn).await?;
-    if !standing.may_migrate {
-        return standing.refuse_if_behind(&mut conn, &sets).await;
+    let role = CurrentRole::read(&mut conn).await?;
+    if !role.may_migrate {
+        return role.refuse_if_behind(&mut conn, &sets).await;
     }
     let pid = select(diesel::dsl::sql::<Integer>("pg_backend_pid()"))
         .get_result(&mut conn)
         .await
         .map_err(MigrateError::Lock)?;
-    let patience = Patience::new(settings);
-    let mut watcher = Watcher::new(&postgres);
+    let deadline = LockDeadline::new(settings);
+    let mut watcher = BlockerWatcher::new(&postgres);
     loop {
-        limit_lock_waits(&mut conn, patience.left().min(MIGRATION_LOCK)).await?;
+        limit_lock_waits(&mut conn, deadline.left().min(MIGRATION_LOCK_TIMEOUT)).await?;
         let lock = format!("SELECT pg_advisory_lock({}, 0)", lock_class::MIGRATION);
         match watcher.watch(pid, conn.batch_execute(&lock)).await {
             Ok(()) => break,
             Err(error) if is_lock_timeout(&error.to_string()) => {
-                patience.wait("the lock for migrations", watcher.blockers().await)?;
+                deadline.check("the lock for migrations", watcher.blockers().await)?;
             }
             Err(error) => return Err(MigrateError::Lock(error)),
         }
     }
     let sets = Arc::new(sets);
     loop {
-        limit_lock_waits(&mut conn, TABLE_LOCK).await?;
-        // Migrations block. The lock ends with the session, and the session with the connection.
+        limit_lock_waits(&mut conn, TABLE_LOCK_TIMEOUT).await?;
+        // Migrations block the thread. The lock ends with the session, which ends with the
+        // connection.
         let attempt = tokio::task::spawn_blocking({
             let sets = sets.clone();
             move || run(conn, &sets)
@@ -130,24 +134,24 @@ pub async fn migrate(settings: &DbSettings, sets: Vec<Migrations>) -> Result<(),
             (mut conn, Ok(())) => return give_rights(&mut conn, &sets).await,
             (same, Err(error)) if is_lock_timeout(&error) => {
                 conn = same;
-                patience.wait(&format!("a lock ({error})"), watcher.blockers().await)?;
-                tokio::time::sleep(PAUSE).await;
+                deadline.check(&format!("a lock ({error})"), watcher.blockers().await)?;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
             (_, Err(error)) => return Err(MigrateError::Run(error)),
         }
     }
 }
 
-/// Who it is that would migrate.
+/// The role that this program connects as.
 #[derive(QueryableByName)]
-struct Standing {
+struct CurrentRole {
     #[diesel(sql_type = Text)]
     role: String,
     #[diesel(sql_type = Bool)]
     may_migrate: bool,
 }
 
-impl Standing {
+impl CurrentRole {
     async fn read(conn: &mut AsyncPgConnection) -> Result<Self, MigrateError> {
         let sql = "SELECT current_user::text AS role,
             coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_migrate";
@@ -162,9 +166,9 @@ impl Standing {
         conn: &mut AsyncPgConnection,
         sets: &[Migrations],
     ) -> Result<(), MigrateError> {
-        let there = versions_there(conn).await?;
+        let applied = applied_versions(conn).await?;
         let mut missing = known_versions(sets)?;
-        missing.retain(|version| !there.contains(version));
+        missing.retain(|version| !applied.contains(version));
         if missing.is_empty() {
             return Ok(());
         }
@@ -182,7 +186,7 @@ struct Version {
     version: String,
 }
 
-async fn versions_there(conn: &mut AsyncPgConnection) -> Result<HashSet<String>, MigrateError> {
+async fn applied_versions(conn: &mut AsyncPgConnection) -> Result<HashSet<String>, MigrateError> {
     let exists =
         "SELECT 'x' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL";
     let load =
@@ -210,15 +214,15 @@ fn known_versions(sets: &[Migrations]) -> Result<Vec<String>, MigrateError> {
     Ok(known)
 }
 
-/// A release that finds migrations of a later one was rolled back to: the rights are that one's,
-/// whose processes may still run.
+/// Gives the roles their rights, unless the database has migrations of a later release. Then the
+/// service was rolled back, and processes of the later release may still need its rights.
 async fn give_rights(
     conn: &mut AsyncPgConnection,
     sets: &[Migrations],
 ) -> Result<(), MigrateError> {
     let known: HashSet<String> = known_versions(sets)?.into_iter().collect();
-    let there = versions_there(conn).await?;
-    if !there.is_subset(&known) {
+    let applied = applied_versions(conn).await?;
+    if !applied.is_subset(&known) {
         tracing::info!("the database is of a later release, which gave the roles their rights");
         return Ok(());
     }
@@ -238,35 +242,35 @@ async fn limit_lock_waits(
     conn.batch_execute(&set).await.map_err(MigrateError::Lock)
 }
 
-/// The driver hands on no SQLSTATE; see [`crate::DbError`].
+/// The driver gives no SQLSTATE; see [`crate::DbError`].
 fn is_lock_timeout(error: &str) -> bool {
     error.contains("canceling statement due to lock timeout")
 }
 
-/// How long locks have been waited for.
-struct Patience {
+/// Bounds how long a migration waits for locks of other sessions.
+struct LockDeadline {
     began: Instant,
-    most: Duration,
+    limit: Duration,
 }
 
-impl Patience {
+impl LockDeadline {
     fn new(settings: &DbSettings) -> Self {
         Self {
             began: Instant::now(),
-            most: Duration::from_secs(settings.migration_patience),
+            limit: Duration::from_secs(settings.migration_patience),
         }
     }
 
     fn left(&self) -> Duration {
-        self.most.saturating_sub(self.began.elapsed())
+        self.limit.saturating_sub(self.began.elapsed())
     }
 
-    /// Says who is waited for; an error when that has been long enough.
-    fn wait(&self, what: &str, blockers: Blockers) -> Result<(), MigrateError> {
+    /// Logs which sessions the migration waits for; an error when the limit is reached.
+    fn check(&self, what: &str, blockers: Blockers) -> Result<(), MigrateError> {
         if self.left().is_zero() {
             return Err(MigrateError::Blocked {
                 what: what.to_owned(),
-                seconds: self.most.as_secs(),
+                seconds: self.limit.as_secs(),
                 blockers,
             });
         }
@@ -276,11 +280,11 @@ impl Patience {
     }
 }
 
-/// The connection comes back, whatever came of it.
+/// Runs the missing migrations. Returns the connection also after an error.
 fn run(conn: AsyncPgConnection, sets: &[Migrations]) -> (AsyncPgConnection, Result<(), String>) {
     let mut harness = AsyncMigrationHarness::new(conn);
     let done = sets.iter().try_for_each(|set| {
-        let done = harness.run_pending_migrations(Lent(set));
+        let done = harness.run_pending_migrations(Borrowed(set));
         for version in done.map_err(|error| error.to_string())? {
             tracing::info!(%version, "migrated");
         }
@@ -289,10 +293,10 @@ fn run(conn: AsyncPgConnection, sets: &[Migrations]) -> (AsyncPgConnection, Resu
     (harness.into_inner(), done)
 }
 
-/// A set that is still there for another attempt.
-struct Lent<'s>(&'s Migrations);
+/// A set that stays available for another attempt.
+struct Borrowed<'s>(&'s Migrations);
 
-impl MigrationSource<Pg> for Lent<'_> {
+impl MigrationSource<Pg> for Borrowed<'_> {
     fn migrations(
         &self,
     ) -> diesel::migration::Result<Vec<Box<dyn diesel::migration::Migration<Pg>>>> {

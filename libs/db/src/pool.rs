@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use connect::{ConnectError, Line, PostgresSettings, Secret};
-use diesel::{ConnectionError, ConnectionResult};
+use connect::{ConnectError, PostgresSettings, Secret};
+use diesel::ConnectionError;
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     pooled_connection::{
@@ -14,8 +14,9 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     DbError,
+    connection::connect,
+    heartbeat::Heartbeat,
     metrics::{DbMetrics, PoolMetrics},
-    pulse::Pulse,
 };
 
 /// Where a service's database is, and how many connections it may have.
@@ -35,7 +36,13 @@ pub struct DbSettings {
     pub migration_database_url: Option<Secret>,
 
     /// Connections that the service keeps at most
-    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=500), help_heading = "PostgreSQL")]
+    #[arg(
+        long,
+        env = "DATABASE_POOL_SIZE",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(2..=500),
+        help_heading = "PostgreSQL"
+    )]
     pub database_pool_size: u32,
 
     /// Seconds that a request waits for a free connection before it is answered with 503
@@ -48,7 +55,13 @@ pub struct DbSettings {
     pub database_pool_timeout: u64,
 
     /// Seconds that migrations wait for locks of others before they fail
-    #[arg(long, env = "MIGRATION_PATIENCE", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "PostgreSQL")]
+    #[arg(
+        long,
+        env = "MIGRATION_PATIENCE",
+        default_value_t = 120,
+        value_parser = clap::value_parser!(u64).range(1..=86_400),
+        help_heading = "PostgreSQL"
+    )]
     pub migration_patience: u64,
 }
 
@@ -63,13 +76,13 @@ impl DbSettings {
         }
     }
 
-    /// Refuses what no attempt could connect with. Nothing is sent.
+    /// Returns an error for settings that can never connect. Sends nothing.
     pub fn check(&self) -> Result<(), ConnectError> {
         self.postgres.check()?;
         self.for_migrations().check()
     }
 
-    /// The database for who runs migrations.
+    /// The database for the role that runs migrations.
     pub(crate) fn for_migrations(&self) -> PostgresSettings {
         let owner = self.migration_database_url.as_ref();
         PostgresSettings {
@@ -85,12 +98,12 @@ pub struct Db {
     pool: Pool<AsyncPgConnection>,
     pub(crate) application: &'static str,
     pub(crate) metrics: Option<DbMetrics>,
-    pub(crate) pulse: Pulse,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 impl Db {
-    /// Opens the pool. The first connection is made here, so that wrong settings show at once; the
-    /// driver's tasks live on the runtime that calls this.
+    /// Opens the pool. The first connection is made here, so that wrong settings show at once. The
+    /// driver's tasks run on the runtime that calls this.
     pub async fn open(settings: &DbSettings, application: &'static str) -> Result<Self, DbError> {
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
@@ -120,13 +133,14 @@ impl Db {
             pool,
             application,
             metrics: None,
-            pulse: Pulse::new(),
+            heartbeat: Heartbeat::new(),
         };
         db.check_language().await?;
         Ok(db)
     }
 
-    /// Errors are told apart by the server's words; see [`DbError`].
+    /// Returns an error if the server's messages are not in English: errors are told apart by them,
+    /// see [`DbError`].
     async fn check_language(&self) -> Result<(), DbError> {
         let mut conn = self.connection().await?;
         let language: String = diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(
@@ -150,12 +164,12 @@ impl Db {
         self.pool.get().await.map_err(DbError::Pool)
     }
 
-    /// When the database last gave a sign of life.
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    /// Says when the database last answered.
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
-    /// The same database, whose pool and transactions `registry` shows from now on.
+    /// The same database, with metrics of its pool and transactions in `registry`.
     #[must_use]
     pub fn observed(mut self, registry: &mut Registry) -> Self {
         registry.register_collector(Box::new(PoolMetrics(self.pool.clone())));
@@ -164,30 +178,14 @@ impl Db {
     }
 }
 
-/// Nothing that a service does takes this long; what does is stuck and must give its locks back.
+/// The settings of each of the pool's sessions.
 ///
-/// And each statement is planned once. Left to itself PostgreSQL plans one that takes arrays anew
-/// each time, which costs more than to carry it out. A plan must then suit a table of any size, so
-/// it finds rows by an index also where there are few.
-const SETUP: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+/// The first three bound a statement to 30 s, a wait for a lock to 10 s and an idle transaction to
+/// 60 s. A service needs far less; whatever takes longer is stuck, and must release its locks.
+///
+/// The others have PostgreSQL plan each statement once. By default it plans a statement that takes
+/// arrays each time, which costs more than to execute it. One plan must suit a table of any size,
+/// so it finds rows by an index also where there are few.
+const SETUP: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '60s';
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
-
-/// One connection outside of any pool.
-pub(crate) async fn connect(
-    postgres: &PostgresSettings,
-    application: &str,
-) -> ConnectionResult<AsyncPgConnection> {
-    let failed = |error: connect::ConnectError| {
-        ConnectionError::CouldntSetupConfiguration(diesel::result::Error::QueryBuilderError(
-            Box::new(error),
-        ))
-    };
-    match postgres.open(application).await.map_err(failed)? {
-        Line::Plain(client, connection) => {
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
-        }
-        Line::Tls(client, connection) => {
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
-        }
-    }
-}

@@ -19,12 +19,12 @@ use telemetry::show;
 
 use crate::{Db, DbError, metrics::by};
 
-/// What PostgreSQL counts of a service's own database, as the service read it last. It needs no
-/// exporter and no right beyond the service's own.
+/// PostgreSQL's statistics of a service's database, as the service last read them. They need no
+/// exporter, and no right beyond the service's own.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresMetrics(Arc<Mutex<Reading>>);
 
-/// Values by name, and for those of tables by table.
+/// The values by name, and those of tables also by table.
 #[derive(Debug, Default)]
 struct Reading {
     whole: BTreeMap<String, f64>,
@@ -32,7 +32,7 @@ struct Reading {
 }
 
 #[derive(QueryableByName)]
-struct Row {
+struct Statistic {
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -42,14 +42,14 @@ struct Row {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum Kind {
     Counter,
     Gauge,
 }
-use Sort::{Counter, Gauge};
+use Kind::{Counter, Gauge};
 
-/// What is shown of the whole database: column, name, unit, sort, help.
-const WHOLE: [(&str, &str, Option<Unit>, Sort, &str); 16] = [
+/// The metrics of the whole database: column, name, unit, kind, help.
+const WHOLE: [(&str, &str, Option<Unit>, Kind, &str); 16] = [
     (
         "xact_commit",
         "postgres_commits",
@@ -164,8 +164,8 @@ const WHOLE: [(&str, &str, Option<Unit>, Sort, &str); 16] = [
     ),
 ];
 
-/// What is shown of each table.
-const TABLES: [(&str, &str, Sort, &str); 4] = [
+/// The metrics of each table: column, name, kind, help.
+const TABLES: [(&str, &str, Kind, &str); 4] = [
     (
         "live",
         "postgres_table_live_rows",
@@ -193,35 +193,41 @@ const TABLES: [(&str, &str, Sort, &str); 4] = [
 ];
 
 const SQL: &str = "
-    SELECT v.name, NULL AS of_table, v.value::float8 AS value FROM pg_stat_database d, LATERAL (VALUES
-      ('xact_commit', xact_commit), ('xact_rollback', xact_rollback), ('numbackends', numbackends), ('blks_hit', blks_hit),
-      ('blks_read', blks_read), ('tup_returned', tup_returned), ('tup_fetched', tup_fetched),
+    SELECT v.name, NULL AS of_table, v.value::float8 AS value
+      FROM pg_stat_database d, LATERAL (VALUES
+      ('xact_commit', xact_commit), ('xact_rollback', xact_rollback), ('numbackends', numbackends),
+      ('blks_hit', blks_hit), ('blks_read', blks_read),
+      ('tup_returned', tup_returned), ('tup_fetched', tup_fetched),
       ('tup_inserted', tup_inserted), ('tup_updated', tup_updated), ('tup_deleted', tup_deleted),
-      ('deadlocks', deadlocks), ('temp_bytes', temp_bytes)) v (name, value) WHERE d.datname = current_database()
+      ('deadlocks', deadlocks), ('temp_bytes', temp_bytes)) v (name, value)
+      WHERE d.datname = current_database()
     UNION ALL SELECT 'wal_bytes', NULL, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8
     UNION ALL SELECT 'size', NULL, pg_database_size(current_database())::float8
-    UNION ALL SELECT 'oldest', NULL, coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8
+    UNION ALL SELECT 'oldest', NULL,
+        coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8
       FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-    UNION ALL SELECT 'waiting', NULL, count(*)::float8 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    UNION ALL SELECT 'waiting', NULL, count(*)::float8
+      FROM pg_locks l JOIN pg_database d ON d.oid = l.database
       WHERE NOT granted AND datname = current_database()
     UNION ALL SELECT v.name, relname, v.value::float8 FROM pg_stat_user_tables t, LATERAL (VALUES
-      ('live', n_live_tup), ('dead', n_dead_tup), ('bytes', pg_total_relation_size(relid)), ('scans', seq_scan)) v (name, value)
+      ('live', n_live_tup), ('dead', n_dead_tup), ('bytes', pg_total_relation_size(relid)),
+      ('scans', seq_scan)) v (name, value)
     ORDER BY 1, 2";
 
 impl PostgresMetrics {
-    /// Shows nothing until the first reading.
+    /// Registers the metrics. They show nothing until the first reading.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register_collector(Box::new(metrics.clone()));
         metrics
     }
 
-    /// Reads what PostgreSQL counts at the moment.
+    /// Reads PostgreSQL's statistics.
     pub async fn read(&self, db: &Db) -> Result<(), DbError> {
-        let rows: Vec<Row> = db
+        let rows: Vec<Statistic> = db
             .transaction(
                 "db.read_statistics",
-                async |tx| -> Result<Vec<Row>, DbError> {
+                async |tx| -> Result<Vec<Statistic>, DbError> {
                     Ok(sql_query(SQL).load(&mut **tx).await?)
                 },
             )
@@ -247,11 +253,11 @@ impl PostgresMetrics {
 impl Collector for PostgresMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (column, name, unit, sort, help) in &WHOLE {
+        for (column, name, unit, kind, help) in &WHOLE {
             let Some(value) = reading.whole.get(*column) else {
                 continue;
             };
-            match sort {
+            match kind {
                 Counter => show(
                     &mut encoder,
                     name,
@@ -268,12 +274,12 @@ impl Collector for PostgresMetrics {
                 )?,
             }
         }
-        for (column, name, sort, help) in &TABLES {
+        for (column, name, kind, help) in &TABLES {
             let Some(values) = reading.tables.get(*column) else {
                 continue;
             };
             let values = values.iter().map(|(table, value)| (table.as_str(), *value));
-            if *sort == Counter {
+            if *kind == Counter {
                 let values: Vec<_> = values
                     .map(|(table, value)| (table, ConstCounter::new(value)))
                     .collect();

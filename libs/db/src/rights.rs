@@ -7,8 +7,8 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
-/// What each role may do with a table or a function, in PostgreSQL's words: `SELECT, INSERT`, or
-/// `SELECT (id, state)` for some columns. What is not said is not allowed; the owner may do all.
+/// The rights of each role on a table or a function, in PostgreSQL's words: `SELECT, INSERT`, or
+/// `SELECT (id, state)` for some columns. A role has no other rights; the owner has all.
 #[derive(Clone, Copy, Debug)]
 pub struct Rights {
     kind: &'static str,
@@ -18,18 +18,18 @@ pub struct Rights {
     reader: &'static str,
 }
 
-/// Each program looks whether its database is of its version.
+/// Each program reads which migrations its database has.
 pub(crate) const OF_MIGRATIONS: [Rights; 1] = [Rights::of_table("__diesel_schema_migrations")
     .service("SELECT")
     .reader("SELECT")];
 
 impl Rights {
-    /// Rights on a table of the part's own.
+    /// Rights on a table that the same migrations create.
     pub const fn of_table(name: &'static str) -> Self {
         Self::of("TABLE", name)
     }
 
-    /// Rights on a function of the part's own, of which there is only one by this name.
+    /// Rights on a function that the same migrations create. Its name must not be overloaded.
     pub const fn of_function(name: &'static str) -> Self {
         Self::of("FUNCTION", name)
     }
@@ -71,12 +71,12 @@ impl Rights {
     }
 }
 
-/// A role that there is.
+/// A role that exists.
 #[derive(QueryableByName)]
-struct Known {
+struct ExistingRole {
     #[diesel(sql_type = Text)]
     suffix: String,
-    /// These names are quoted.
+    /// This name and those below are quoted.
     #[diesel(sql_type = Text)]
     role: String,
     #[diesel(sql_type = Text)]
@@ -85,24 +85,24 @@ struct Known {
     schema: String,
 }
 
-const KNOWN: &str =
+const EXISTING_ROLES: &str =
     "SELECT suffix, quote_ident(rolname) AS role, quote_ident(current_database()) AS database,
       quote_ident(current_schema()) AS schema
     FROM unnest($1) AS suffix JOIN pg_roles ON rolname = current_database() || suffix";
 
-/// Gives the roles that there are these rights and no others on these tables and functions, all at
-/// once. Where there are no such roles the owner does everything, and nothing is changed.
+/// Gives the existing roles these rights and no others on these tables and functions, in one
+/// transaction. Where there are no such roles the owner does everything, and nothing is changed.
 pub(crate) async fn give(
     conn: &mut AsyncPgConnection,
     rights: impl Iterator<Item = &'static Rights>,
 ) -> QueryResult<()> {
     let suffixes = DatabaseRole::ALL.map(DatabaseRole::suffix);
-    let known: Vec<Known> = sql_query(KNOWN)
+    let known: Vec<ExistingRole> = sql_query(EXISTING_ROLES)
         .bind::<Array<Text>, _>(&suffixes[..])
         .load(conn)
         .await?;
     let [
-        Known {
+        ExistingRole {
             database, schema, ..
         },
         ..,
@@ -112,14 +112,15 @@ pub(crate) async fn give(
     };
     let all = known.iter().map(|known| known.role.as_str());
     let all = all.collect::<Vec<_>>().join(", ");
-    // An earlier version's reader read all tables, also those to come.
+    // The reader of an earlier version had default rights on all tables, also on future ones.
     let mut sql = format!(
-        "BEGIN; GRANT CONNECT ON DATABASE {database} TO {all}; GRANT USAGE ON SCHEMA {schema} TO {all};
+        "BEGIN; GRANT CONNECT ON DATABASE {database} TO {all};
+         GRANT USAGE ON SCHEMA {schema} TO {all};
          ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM {all};"
     );
     for right in rights {
         let object = format!("{} {schema}.{}", right.kind, right.name);
-        // Functions are everybody's at first.
+        // PostgreSQL lets every role execute a new function.
         let _ = write!(sql, "REVOKE ALL ON {object} FROM PUBLIC, {all};");
         for role in DatabaseRole::ALL {
             let privileges = right.role(role);

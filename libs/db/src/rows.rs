@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, future::Future};
 use diesel_async::AsyncPgConnection;
 use futures_util::{FutureExt, future::BoxFuture};
 
-use crate::{DbError, Gathered, Tx};
+use crate::{DbError, DeferredWrite, Tx};
 
 /// A row that use cases lock, decide about and save. In a transaction each is read once and written
 /// once, and all of a kind in one statement, however many events share the transaction (unit of
@@ -11,18 +11,19 @@ use crate::{DbError, Gathered, Tx};
 pub trait LockedRow: Clone + Send + Sync + 'static {
     type Key: Ord + Clone + Send + Sync;
 
-    /// What it is, for an error.
+    /// The name of such a row, for an error.
     const WHAT: &'static str;
 
-    /// Reads those that there are, and locks them until the transaction ends, in the order of their
+    /// Reads the rows that exist, and locks them until the transaction ends, in the order of their
     /// keys, so that two transactions never wait for each other.
     fn lock(
         conn: &mut AsyncPgConnection,
         keys: Vec<Self::Key>,
     ) -> impl Future<Output = Result<Vec<(Self::Key, Self)>, DbError>> + Send;
 
-    /// Adds rows; how many. What is not there cannot be locked: if another transaction was faster,
-    /// this must fail. Without an implementation, none is added in this way.
+    /// Adds rows; returns how many. A missing row cannot be locked, so this must fail if another
+    /// transaction has added it first. Without an implementation it adds none, and saving a new row
+    /// fails.
     fn insert(
         _: &mut AsyncPgConnection,
         _: Vec<(Self::Key, Self)>,
@@ -30,7 +31,7 @@ pub trait LockedRow: Clone + Send + Sync + 'static {
         std::future::ready(Ok(0))
     }
 
-    /// Changes rows; how many.
+    /// Changes rows; returns how many.
     fn update(
         conn: &mut AsyncPgConnection,
         rows: Vec<(Self::Key, Self)>,
@@ -38,15 +39,15 @@ pub trait LockedRow: Clone + Send + Sync + 'static {
 }
 
 /// A row as its transaction knows it.
-struct Known<R> {
+struct TrackedRow<R> {
     row: Option<R>,
-    /// Whether the table has it; otherwise it is to be added.
+    /// Whether the table has it; otherwise saving adds it.
     is_there: bool,
     is_saved: bool,
 }
 
 /// The rows of a kind that a transaction has locked.
-struct Rows<R: LockedRow>(BTreeMap<R::Key, Known<R>>);
+struct Rows<R: LockedRow>(BTreeMap<R::Key, TrackedRow<R>>);
 
 impl<R: LockedRow> Default for Rows<R> {
     fn default() -> Self {
@@ -54,7 +55,7 @@ impl<R: LockedRow> Default for Rows<R> {
     }
 }
 
-impl<R: LockedRow> Gathered for Rows<R> {
+impl<R: LockedRow> DeferredWrite for Rows<R> {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         for (key, known) in self.0 {
@@ -83,12 +84,12 @@ impl<R: LockedRow> Gathered for Rows<R> {
 }
 
 impl Tx<'_> {
-    /// Locks and reads rows, but for those that this transaction has locked already.
+    /// Locks and reads rows, except those that this transaction has locked already.
     pub async fn lock_rows<R: LockedRow>(
         &mut self,
         keys: impl IntoIterator<Item = R::Key>,
     ) -> Result<(), DbError> {
-        let rows: &mut Rows<R> = self.gather();
+        let rows: &mut Rows<R> = self.deferred();
         let mut keys: Vec<R::Key> = keys
             .into_iter()
             .filter(|key| !rows.0.contains_key(key))
@@ -102,10 +103,10 @@ impl Tx<'_> {
             .await?
             .into_iter()
             .collect();
-        let rows: &mut Rows<R> = self.gather();
+        let rows: &mut Rows<R> = self.deferred();
         for key in keys {
             let row = found.remove(&key);
-            let known = Known {
+            let known = TrackedRow {
                 is_there: row.is_some(),
                 is_saved: false,
                 row,
@@ -123,15 +124,15 @@ impl Tx<'_> {
 
     /// The row of a key, if this transaction has locked it.
     pub fn locked_row<R: LockedRow>(&mut self, key: &R::Key) -> Option<&R> {
-        self.gather::<Rows<R>>().0.get(key)?.row.as_ref()
+        self.deferred::<Rows<R>>().0.get(key)?.row.as_ref()
     }
 
-    /// Saves a row that was locked, or looked for in vain. It is written when the transaction
-    /// commits.
+    /// Saves a row that was locked, or adds one that was looked for and did not exist. It is
+    /// written when the transaction commits.
     pub fn save_row<R: LockedRow>(&mut self, key: R::Key, row: R) {
-        let rows: &mut Rows<R> = self.gather();
+        let rows: &mut Rows<R> = self.deferred();
         let is_there = rows.0.get(&key).is_some_and(|known| known.is_there);
-        let known = Known {
+        let known = TrackedRow {
             row: Some(row),
             is_there,
             is_saved: true,

@@ -20,19 +20,19 @@ use futures_util::future::BoxFuture;
 
 use crate::{Db, DbError};
 
-/// An open transaction. It has no public constructor, so what takes `&mut Tx` cannot run outside of
-/// one.
+/// An open transaction. It has no public constructor, so a function that takes `&mut Tx` cannot run
+/// outside of a transaction.
 pub struct Tx<'c> {
     conn: &'c mut AsyncPgConnection,
     application: &'static str,
     when_committed: Vec<Announcement>,
-    gathered: Vec<Box<dyn Gathered>>,
+    deferred: Vec<Box<dyn DeferredWrite>>,
     began_at: Option<DateTime<Utc>>,
 }
 
-/// What is gathered in a transaction and written in one go before it commits: in one round trip,
-/// however much it is, and with its locks held for as short as can be.
-pub trait Gathered: Any + Send {
+/// Rows that a transaction collects, and writes right before it commits: all of a kind in one round
+/// trip, and with their locks held only for a short time.
+pub trait DeferredWrite: Any + Send {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>>;
 }
 
@@ -108,12 +108,12 @@ impl Db {
         self.transaction_after(name, "BEGIN", work).await
     }
 
-    /// As [`Db::transaction`], but fails, as unavailable, rather than wait longer than `patience`
+    /// As [`Db::transaction`], but fails, as unavailable, if it waits longer than `lock_timeout`
     /// for a lock.
-    pub async fn impatient_transaction<R, E, F>(
+    pub async fn transaction_with_lock_timeout<R, E, F>(
         &self,
         name: &'static str,
-        patience: Duration,
+        lock_timeout: Duration,
         work: F,
     ) -> Result<R, E>
     where
@@ -123,7 +123,7 @@ impl Db {
     {
         let opening = format!(
             "BEGIN; SET LOCAL lock_timeout = {}",
-            patience.as_millis().max(1)
+            lock_timeout.as_millis().max(1)
         );
         self.transaction_after(name, &opening, work).await
     }
@@ -145,12 +145,12 @@ impl Db {
         AnsiTransactionManager::begin_transaction_sql(&mut *conn, opening)
             .await
             .map_err(|error| E::from(DbError::Query(error)))?;
-        self.pulse.beat();
+        self.heartbeat.beat();
         let mut tx = self.tx(&mut conn);
         let failed = match work(&mut tx).await {
             Ok(value) => match tx.commit().await {
                 Ok(when_committed) => {
-                    self.pulse.beat();
+                    self.heartbeat.beat();
                     self.observe(true, began.elapsed());
                     for announce in when_committed {
                         announce();
@@ -161,7 +161,7 @@ impl Db {
             },
             Err(error) => error,
         };
-        // What cannot be rolled back has lost its connection: the pool closes one whose transaction
+        // If the rollback fails, the connection is lost, and the pool closes one whose transaction
         // is open.
         if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
             tracing::debug!(transaction = name, %error, "not rolled back");
@@ -175,7 +175,7 @@ impl Db {
             conn,
             application: self.application,
             when_committed: Vec::new(),
-            gathered: Vec::new(),
+            deferred: Vec::new(),
             began_at: None,
         }
     }
@@ -187,9 +187,9 @@ impl Db {
     }
 }
 
-/// Commits, or fails. To the COMMIT of a transaction in which a statement has failed, PostgreSQL
-/// answers with a ROLLBACK that the driver takes for success, so another statement goes ahead of
-/// it, in the same message.
+/// Commits, or fails. PostgreSQL answers the COMMIT of a transaction in which a statement has
+/// failed with ROLLBACK, which the driver takes for success. So an empty statement precedes the
+/// COMMIT in the same message: it fails in such a transaction.
 async fn commit(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     conn.batch_execute("SELECT; COMMIT").await?;
     match AnsiTransactionManager::transaction_manager_status_mut(conn) {
@@ -206,9 +206,9 @@ impl Tx<'_> {
         self.application
     }
 
-    /// The database's time when this transaction began: `now()` of its statements. What one replica
-    /// stores another judges, and their clocks differ, so each time that is stored or compared with
-    /// a stored one is the database's.
+    /// The database's time when this transaction began: `now()` of its statements. Each time that
+    /// is stored, or compared with a stored one, is the database's, because the clocks of replicas
+    /// differ.
     pub async fn now(&mut self) -> Result<DateTime<Utc>, DbError> {
         if let Some(began_at) = self.began_at {
             return Ok(began_at);
@@ -219,36 +219,37 @@ impl Tx<'_> {
         Ok(began_at)
     }
 
-    /// Takes the `now()` that a statement of this transaction has answered, so that it need not be
-    /// asked for.
+    /// Sets the `now()` that a statement of this transaction has answered, so that [`Tx::now`] need
+    /// not ask for it.
     pub fn began_at(&mut self, now: DateTime<Utc>) {
         self.began_at = Some(now);
     }
 
-    /// Runs `announce` once this transaction has committed, and never if it does not: what is
-    /// counted or told to the world must have happened.
+    /// Runs `announce` once this transaction has committed, and never if it does not. Use it for
+    /// metrics and for effects outside of the database.
     pub fn when_committed(&mut self, announce: impl FnOnce() + Send + 'static) {
         self.when_committed.push(Box::new(announce));
     }
 
-    /// What is gathered of a kind so far.
-    pub fn gather<G: Gathered + Default>(&mut self) -> &mut G {
+    /// The deferred rows of a kind so far.
+    pub fn deferred<D: DeferredWrite + Default>(&mut self) -> &mut D {
         let known = self
-            .gathered
+            .deferred
             .iter()
-            .position(|one| (&**one as &dyn Any).is::<G>());
-        let place = known.unwrap_or_else(|| {
-            self.gathered.push(Box::<G>::default());
-            self.gathered.len() - 1
+            .position(|one| (&**one as &dyn Any).is::<D>());
+        let index = known.unwrap_or_else(|| {
+            self.deferred.push(Box::<D>::default());
+            self.deferred.len() - 1
         });
-        let found: &mut dyn Any = &mut *self.gathered[place];
+        let found: &mut dyn Any = &mut *self.deferred[index];
         found.downcast_mut().expect("it was looked for by its type")
     }
 
-    /// Writes what is gathered so far, for who must not wait for the commit.
+    /// Writes all deferred rows now, for a caller that cannot wait for the commit. The commit calls
+    /// it, too.
     pub async fn flush(&mut self) -> Result<(), DbError> {
-        for gathered in std::mem::take(&mut self.gathered) {
-            gathered.write(self.conn).await?;
+        for deferred in std::mem::take(&mut self.deferred) {
+            deferred.write(self.conn).await?;
         }
         Ok(())
     }
@@ -268,7 +269,7 @@ impl Tx<'_> {
         E: From<DbError> + Send,
     {
         let (application, began_at) = (self.application, self.began_at);
-        // What is written inside comes after it.
+        // Rows that were deferred before are written before those of the savepoint.
         self.flush().await?;
         let outcome: Result<(R, Vec<Announcement>), Abort<E>> = self
             .conn
@@ -277,11 +278,11 @@ impl Tx<'_> {
                     conn,
                     application,
                     when_committed: Vec::new(),
-                    gathered: Vec::new(),
+                    deferred: Vec::new(),
                     began_at,
                 };
                 let value = work(&mut tx).await.map_err(Abort::Work)?;
-                // It belongs to the savepoint, and goes with it.
+                // The deferred rows belong to the savepoint, and are rolled back with it.
                 tx.flush().await.map_err(E::from).map_err(Abort::Work)?;
                 Ok((value, tx.when_committed))
             })

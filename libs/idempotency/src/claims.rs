@@ -5,16 +5,16 @@ use std::{
 
 use crate::{IdempotencyError, IdempotencyKey};
 
-/// The keys whose requests this process has in work, for work that is done before the transaction
-/// of the request: of several requests with one key only one does it. Two processes may do it each;
-/// the transaction of one of them is refused.
+/// The keys whose requests this process works on. It serves work that is done before the request's
+/// transaction: of several requests with one key only one does it. Two processes may both do it;
+/// then the transaction of one of them is refused.
 #[derive(Clone, Default)]
 pub struct Claims(Arc<Mutex<HashSet<Claimed>>>);
 
-/// A caller and their key.
+/// A caller and a key of this caller.
 type Claimed = (String, IdempotencyKey);
 
-/// A key's request is in work until this is dropped.
+/// A claim on a key, until it is dropped.
 #[must_use]
 pub struct Claim {
     claims: Claims,

@@ -2,7 +2,7 @@ use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// What a request was, without keeping what it said: a body can hold a password.
+/// Identifies a request's content without storing it: a body can hold a password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
@@ -21,8 +21,8 @@ impl FingerprintKey {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
     }
 
-    /// Two requests have one fingerprint if method, path, query and JSON body say the same. The
-    /// order of an object's fields and white space do not count.
+    /// Two requests have the same fingerprint if their method, path, query and JSON body are the
+    /// same. The order of an object's fields and white space do not count.
     pub fn fingerprint(&self, method: &str, path: &str, query: &str, body: &Value) -> Fingerprint {
         let mut canonical = String::new();
         write_canonical(body, &mut canonical);
@@ -36,7 +36,7 @@ impl FingerprintKey {
     }
 }
 
-/// JSON with the fields of every object in the order of their names.
+/// Writes JSON with the fields of every object in the order of their names.
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(fields) => {

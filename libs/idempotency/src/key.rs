@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-/// What a client calls its request: 1 to 255 visible ASCII characters.
+/// The name that a client gives its request: 1 to 255 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct IdempotencyKey(String);
 

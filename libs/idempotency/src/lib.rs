@@ -1,9 +1,9 @@
 //! `Idempotency-Key`: a request that changes something takes effect once, however often it is sent.
 //!
-//! Follows draft-ietf-httpapi-idempotency-key-header-07, and Stripe where the draft is silent. All
-//! of it happens in the transaction of the change itself, so there is no moment at which the change
-//! is there and the answer is not. Only what took effect is stored: a refusal rolls everything back
-//! and leaves the key free.
+//! It follows draft-ietf-httpapi-idempotency-key-header-07, and Stripe where the draft is silent.
+//! The answer is stored in the transaction of the change itself, so the change never exists without
+//! it. Only the answer of a request that took effect is stored: a refusal rolls everything back and
+//! leaves the key free.
 
 mod claims;
 mod fingerprint;
@@ -23,7 +23,7 @@ use diesel_migrations::embed_migrations;
 /// The table of keys; part of each service's database.
 pub const MIGRATIONS: db::Migrations = db::Migrations::new(embed_migrations!(), &RIGHTS);
 
-/// Kept answers may show names and addresses: only the service sees them.
+/// Only the service has rights: stored answers may have names and addresses in them.
 const RIGHTS: [Rights; 4] = [
     Rights::of_table("idempotency_keys").service("SELECT, INSERT, UPDATE, DELETE"),
     Rights::of_function("idempotency_begin").service("EXECUTE"),
@@ -31,6 +31,7 @@ const RIGHTS: [Rights; 4] = [
     Rights::of_function("idempotency_forgotten_key").service("EXECUTE"),
 ];
 
+/// How long answers are kept, and the secret of their fingerprints.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Idempotency")]
 pub struct IdempotencySettings {
@@ -40,6 +41,11 @@ pub struct IdempotencySettings {
     pub idempotency_secret: connect::Secret,
 
     /// Hours for which a key's answer is kept
-    #[arg(long, env = "IDEMPOTENCY_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=720))]
+    #[arg(
+        long,
+        env = "IDEMPOTENCY_HOURS",
+        default_value_t = 24,
+        value_parser = clap::value_parser!(u32).range(1..=720)
+    )]
     pub idempotency_hours: u32,
 }

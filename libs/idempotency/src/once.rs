@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fingerprint, IdempotencyKey};
 
-/// A request under its caller's key.
+/// A request with its caller's idempotency key.
 pub struct KeyedRequest {
-    /// Whose key it is: keys of different callers never meet.
+    /// The owner of the key: the same key of two callers is two keys.
     pub caller: String,
     pub key: IdempotencyKey,
     pub fingerprint: Fingerprint,
     pub keep_hours: u32,
 }
 
-/// The answer of the request that took effect.
+/// The answer to the request that took effect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StoredAnswer {
     pub status: u16,
@@ -35,7 +35,8 @@ pub enum IdempotencyError {
     #[error("a request with this Idempotency-Key is still in work; try again for its answer")]
     InProgress,
     #[error(
-        "the request with this Idempotency-Key took effect, and its answer was forgotten; use a new key for a new request"
+        "the request with this Idempotency-Key took effect, and its answer was forgotten; use a \
+         new key for a new request"
     )]
     Forgotten,
     #[error(transparent)]
@@ -70,11 +71,11 @@ impl Classify for IdempotencyError {
     }
 }
 
-/// What to do with a request.
+/// What the caller of [`begin`] does with a request.
 pub enum Begun<'r> {
-    /// It took effect before: this was its answer.
+    /// The request took effect before, with this answer.
     Replay(StoredAnswer),
-    /// Do the work, then [`Reservation::complete`] in the same transaction.
+    /// The request is new: do the work, then [`Reservation::complete`] in the same transaction.
     New(Reservation<'r>),
 }
 
@@ -83,7 +84,7 @@ pub enum Begun<'r> {
 pub struct Reservation<'r>(&'r KeyedRequest);
 
 #[derive(QueryableByName)]
-struct Known {
+struct KeyRow {
     #[diesel(sql_type = Text)]
     state: String,
     #[diesel(sql_type = Nullable<SmallInt>)]
@@ -96,20 +97,21 @@ struct Known {
     began_at: DateTime<Utc>,
 }
 
-/// Takes the key's lock for this transaction and looks whether the request was done before.
+/// Takes the key's lock for this transaction, and reads whether the request took effect before.
 pub async fn begin<'r>(
     tx: &mut Tx<'_>,
     request: &'r KeyedRequest,
 ) -> Result<Begun<'r>, IdempotencyError> {
     let query = sql_query(
-        "SELECT state, status, headers, body, now() AS began_at FROM idempotency_begin($1, $2, $3, $4, $5)",
+        "SELECT state, status, headers, body, now() AS began_at
+         FROM idempotency_begin($1, $2, $3, $4, $5)",
     )
     .bind::<Text, _>(&request.caller)
     .bind::<Text, _>(request.key.as_str())
     .bind::<Binary, _>(request.fingerprint.as_bytes())
     .bind::<Double, _>(f64::from(request.keep_hours) * 3600.0)
     .bind::<Integer, _>(lock_class::IDEMPOTENCY_KEY);
-    let known: Known = cached(query)
+    let known: KeyRow = cached(query)
         .get_result(&mut **tx)
         .await
         .map_err(DbError::from)?;
@@ -123,11 +125,11 @@ pub async fn begin<'r>(
     }
 }
 
-/// The status of an answer that was forgotten, which no request that took effect is answered with.
-/// A version that does not know of it answers with it as it stands.
+/// The status that marks a forgotten answer. No request that took effect has it. A version that
+/// does not know the mark answers with this status, 410 Gone, which is right as well.
 const FORGOTTEN: i16 = 410;
 
-impl Known {
+impl KeyRow {
     fn into_answer(self) -> Result<StoredAnswer, DbError> {
         let unreadable = |error| DbError::Query(diesel::result::Error::DeserializationError(error));
         let headers = serde_json::from_value(self.headers.unwrap_or_default())
@@ -143,7 +145,7 @@ impl Known {
 }
 
 impl Reservation<'_> {
-    /// Stores the answer beside the change that it reports.
+    /// Stores the answer in the transaction of the change that it reports.
     pub async fn complete(
         self,
         tx: &mut Tx<'_>,
@@ -153,7 +155,8 @@ impl Reservation<'_> {
             serde_json::to_value(&answer.headers).expect("pairs of strings are always JSON");
         let status = i16::try_from(answer.status).expect("an HTTP status has three digits");
         let query = sql_query(
-            "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body)
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind::<Text, _>(&self.0.caller)
         .bind::<Text, _>(self.0.key.as_str())
@@ -170,11 +173,12 @@ impl Reservation<'_> {
     }
 }
 
-/// Forgets every answer that a caller got, and who they are; says how many. Their keys stay used
-/// up: a request that is late is told that it took effect.
+/// Forgets all answers to a caller, and the caller's name; returns how many. The keys stay used: a
+/// late retry is answered that the request took effect.
 pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
     let forgotten = sql_query(
-        "UPDATE idempotency_keys SET caller = 'forgotten', key = idempotency_forgotten_key(caller, key),
+        "UPDATE idempotency_keys
+         SET caller = 'forgotten', key = idempotency_forgotten_key(caller, key),
            status = $2, headers = '[]', body = ''
          WHERE caller = $1",
     )
@@ -185,7 +189,7 @@ pub async fn forget(tx: &mut Tx<'_>, caller: &str) -> Result<usize, DbError> {
     Ok(forgotten)
 }
 
-/// Whether a caller's key was used up, by any request.
+/// Whether a caller's key was used, by any request.
 pub async fn is_used(
     tx: &mut Tx<'_>,
     caller: &str,
@@ -206,12 +210,14 @@ struct Used {
     is_used: bool,
 }
 
-/// Forgets up to `limit` answers that are older than `keep_hours`; says how many.
+/// Deletes up to `limit` keys, with their answers, that are older than `keep_hours`; returns how
+/// many. A deleted key is free again.
 pub async fn purge(tx: &mut Tx<'_>, keep_hours: u32, limit: i32) -> Result<usize, DbError> {
     let purged = sql_query(
         "DELETE FROM idempotency_keys WHERE (caller, key) IN (
            SELECT caller, key FROM idempotency_keys
-           WHERE created_at < now() - make_interval(secs => $1) ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+           WHERE created_at < now() - make_interval(secs => $1)
+           ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<Double, _>(f64::from(keep_hours) * 3600.0)
     .bind::<Integer, _>(limit)

@@ -80,7 +80,7 @@ pub(crate) async fn apply_together<S: Send + Sync + 'static>(
     messages: &[&Message],
     patience: Duration,
 ) -> Result<Vec<Outcome>, Failure> {
-    db.impatient_transaction("inbox.apply_together", patience, async |tx| {
+    db.transaction_with_lock_timeout("inbox.apply_together", patience, async |tx| {
         apply(tx, subscriptions, state, messages).await
     })
     .await

@@ -17,7 +17,7 @@ pub use publish::{PublishError, declare_topics, publish};
 /// The outbox's tables; part of each service's database.
 pub const MIGRATIONS: db::Migrations = db::Migrations::new(embed_migrations!(), &RIGHTS);
 
-/// What operators did is written and changed by the owner only, as whom they act.
+/// Only the owner writes `outbox_operations`: operators act as the database's owner.
 const RIGHTS: [Rights; 10] = [
     Rights::of_table("outbox")
         .service("SELECT, INSERT")
@@ -42,6 +42,6 @@ const RIGHTS: [Rights; 10] = [
     Rights::of_function("outbox_go_on_from").relay("EXECUTE"),
 ];
 
-/// Bytes that an event's JSON may have: Kafka's default limit for a message, less room for key and
-/// headers.
-pub const MAX_PAYLOAD: usize = 1_000_000;
+/// The most bytes that an event's JSON may have: Kafka's default limit for a message (1 MiB), less
+/// some for the key and headers.
+pub const MAX_PAYLOAD_BYTES: usize = 1_000_000;

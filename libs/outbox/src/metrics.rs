@@ -9,8 +9,8 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use prometheus_client::metrics::gauge::Gauge;
 
 telemetry::metrics! {
-    /// Where an outbox stands, as its service reads it: true also while no relay runs and while
-    /// nothing is published.
+    /// The state of an outbox, as its service reads it. It is true also while no relay runs and no
+    /// event is published.
     #[derive(Clone)]
     pub struct OutboxMetrics {
         /// Age of the oldest event that Kafka is not known to have acknowledged; 0 if there is none
@@ -20,13 +20,13 @@ telemetry::metrics! {
         /// Events that Kafka refused or that wait behind one, until an operator replays or discards
         /// them
         parked: Gauge = "outbox_parked";
-        /// 1 while a relay is active on this outbox
+        /// 1 while a relay leads on this outbox
         led: Gauge = "outbox_led";
     }
 }
 
 #[derive(QueryableByName)]
-struct Standing {
+struct OutboxState {
     #[diesel(sql_type = Double)]
     oldest: f64,
     #[diesel(sql_type = BigInt)]
@@ -37,35 +37,41 @@ struct Standing {
     led: bool,
 }
 
-/// $1: the relays' lock.
-const STANDING: &str = "SELECT w.*, led, parked FROM
-    (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8 AS oldest, count(*) AS waiting FROM (
+/// Reads the state of the outbox; $1 is the class of the leader's lock.
+const STATE_SQL: &str = "SELECT w.*, led, parked FROM
+    (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8 AS oldest,
+       count(*) AS waiting FROM (
        SELECT recorded_at FROM outbox, outbox_cursor
-       WHERE xid >= pg_snapshot_xmin(acknowledged) AND NOT pg_visible_in_snapshot(xid, acknowledged)
+       WHERE xid >= pg_snapshot_xmin(acknowledged)
+         AND NOT pg_visible_in_snapshot(xid, acknowledged)
        ORDER BY xid LIMIT 100000) u) w,
     (SELECT count(*) AS parked FROM outbox_parked WHERE state IN ('parked', 'replay')) p,
     (SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-       WHERE locktype = 'advisory' AND classid = $1::oid AND objid = 0 AND objsubid = 2 AND granted
-         AND datname = current_database()) AS led) l";
+       WHERE locktype = 'advisory' AND classid = $1::oid AND objid = 0 AND objsubid = 2
+         AND granted AND datname = current_database()) AS led) l";
 
 impl OutboxMetrics {
-    /// Reads where the outbox of `db` stands.
+    /// Reads the state of the outbox of `db`.
     pub async fn read(&self, db: &Db) -> Result<(), DbError> {
-        let standing = db
-            .transaction("outbox.standing", async |tx| -> Result<Standing, DbError> {
-                // An unanalysed log would be scanned from end to end.
-                tx.batch_execute(
-                    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off",
-                )
-                .await?;
-                let standing = sql_query(STANDING).bind::<Integer, _>(lock_class::OUTBOX_RELAY);
-                Ok(standing.get_result(&mut **tx).await?)
-            })
+        let state = db
+            .transaction(
+                "outbox.standing",
+                async |tx| -> Result<OutboxState, DbError> {
+                    // Without these, PostgreSQL would scan all of a log that is not analysed.
+                    tx.batch_execute(
+                        "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+                     SET LOCAL jit = off",
+                    )
+                    .await?;
+                    let query = sql_query(STATE_SQL).bind::<Integer, _>(lock_class::OUTBOX_RELAY);
+                    Ok(query.get_result(&mut **tx).await?)
+                },
+            )
             .await?;
-        self.oldest.set(standing.oldest);
-        self.waiting.set(standing.waiting);
-        self.parked.set(standing.parked);
-        self.led.set(standing.led.into());
+        self.oldest.set(state.oldest);
+        self.waiting.set(state.waiting);
+        self.parked.set(state.parked);
+        self.led.set(state.led.into());
         Ok(())
     }
 }

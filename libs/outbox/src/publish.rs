@@ -1,4 +1,4 @@
-use db::{Db, DbError, Gathered, Tx, cached, lock_class};
+use db::{Db, DbError, DeferredWrite, Tx, cached, lock_class};
 use diesel::{
     sql_query,
     sql_types::{Array, Integer, Nullable, Text, Uuid},
@@ -8,13 +8,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use kernel::{Class, Classify, Event, EventId, TraceParent};
 use telemetry::traces::{Kind, Span};
 
-use crate::MAX_PAYLOAD;
+use crate::MAX_PAYLOAD_BYTES;
 
-/// Why an event was not written. The transaction should be rolled back: the change must not be
-/// without its event.
+/// Why an event was not published. The transaction must be rolled back, because the change must not
+/// be stored without its event.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    #[error("event {event_type} has {bytes} bytes; Kafka takes {MAX_PAYLOAD}")]
+    #[error("event {event_type} has {bytes} bytes; Kafka takes {MAX_PAYLOAD_BYTES}")]
     TooLarge {
         event_type: &'static str,
         bytes: usize,
@@ -43,9 +43,9 @@ impl Classify for PublishError {
     }
 }
 
-/// The events of a transaction, until it commits.
+/// The events of a transaction that are written when it commits; a column in each field.
 #[derive(Default)]
-struct Unwritten {
+struct DeferredEvents {
     ids: Vec<EventId>,
     topics: Vec<&'static str>,
     keys: Vec<String>,
@@ -54,7 +54,7 @@ struct Unwritten {
     headers: Vec<Option<String>>,
 }
 
-impl Gathered for Unwritten {
+impl DeferredWrite for DeferredEvents {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let query = sql_query("SELECT outbox_publish_all($1, $2, $3, $4, $5, $6, $7, $8)")
             .bind::<Array<Uuid>, _>(self.ids)
@@ -73,16 +73,16 @@ impl Gathered for Unwritten {
     }
 }
 
-/// Puts `event` into the outbox of this transaction's database. It is sent if and only if the
-/// transaction commits, after every earlier event of its key.
+/// Adds `event` to the events that this transaction writes into the outbox when it commits. The
+/// relay sends it if and only if the transaction commits, after every earlier event of its key.
 ///
-/// The rows of a transaction are written together when it commits. An event for a topic that the
-/// service did not declare makes that fail.
+/// The commit writes all events of the transaction in one statement (see [`Tx::flush`]). It fails
+/// if the service did not declare the topic of one of them.
 pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishError> {
     let event_type = E::TYPE;
     let payload =
         serde_json::to_string(event).map_err(|source| PublishError::Json { event_type, source })?;
-    if payload.len() > MAX_PAYLOAD {
+    if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(PublishError::TooLarge {
             event_type,
             bytes: payload.len(),
@@ -96,13 +96,13 @@ pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishE
             format!("create {event_type}")
         })
     });
-    let unwritten: &mut Unwritten = tx.gather();
-    unwritten.ids.push(id);
-    unwritten.topics.push(E::TOPIC);
-    unwritten.keys.push(event.key());
-    unwritten.types.push(event_type);
-    unwritten.payloads.push(payload);
-    unwritten.headers.push(trace.map(|trace| trace.to_string()));
+    let deferred: &mut DeferredEvents = tx.deferred();
+    deferred.ids.push(id);
+    deferred.topics.push(E::TOPIC);
+    deferred.keys.push(event.key());
+    deferred.types.push(event_type);
+    deferred.payloads.push(payload);
+    deferred.headers.push(trace.map(|trace| trace.to_string()));
     if let Some(order_id) = event.order() {
         tracing::Span::current().record("order_id", tracing::field::display(order_id));
     }
@@ -117,7 +117,7 @@ pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishE
     Ok(id)
 }
 
-/// Says which topics this service publishes to. Called at every start.
+/// Declares the topics that this service publishes to. The service calls it at every start.
 pub async fn declare_topics(db: &Db, topics: &[&str]) -> Result<(), DbError> {
     let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
     db.transaction(

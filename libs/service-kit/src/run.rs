@@ -13,7 +13,7 @@ use actix_web::{
 };
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
-use db::{Db, Migrations, Pulse, Rights};
+use db::{Db, Heartbeat, Migrations, Rights};
 use diesel_migrations::embed_migrations;
 use idempotency::{Claims, FingerprintKey};
 use kernel::{Class, Classify, Clock, cause_chain};
@@ -173,9 +173,9 @@ pub async fn start_by<S: Service>(
             .await?,
         )
     };
-    let watch = db.pulse().watch(kit.db.postgres.clone(), S::NAME);
+    let watch = db.heartbeat().watch(kit.db.postgres.clone(), S::NAME);
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch));
-    let ready = readiness(db.pulse(), tokens);
+    let ready = readiness(db.heartbeat(), tokens);
     let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), ready).await?;
     tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
     Ok(Running {
@@ -373,7 +373,7 @@ impl Classify for BadAddress {
 /// the same one, and what is slow for one would take all of them out. Kafka does not count:
 /// requests are served without it. Nor does users, until the token keys that it once told are too
 /// old to be believed: then no caller is known.
-fn readiness(pulse: Pulse, tokens: Tokens) -> Readiness {
+fn readiness(pulse: Heartbeat, tokens: Tokens) -> Readiness {
     Arc::new(move || {
         let silence = pulse.silent_for();
         let ready = match silence {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use actix_web::{HttpMessage, HttpRequest, http::StatusCode};
-use db::{Db, DbError, Gathered, Tx, cached};
+use db::{Db, DbError, DeferredWrite, Tx, cached};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Array, BigInt, Integer, Nullable, Text},
@@ -378,7 +378,7 @@ impl Trail {
     /// It is refused because of `error`. The line and the count come with the answer, as those of
     /// every refusal.
     pub fn refused(&self, tx: &mut Tx<'_>, error: &impl Classify) {
-        tx.gather::<Rows>().0.push(self.refusal(error));
+        tx.deferred::<Rows>().0.push(self.refusal(error));
     }
 
     /// The refusals of an account's log-ins are so many that its password may be being guessed.
@@ -399,7 +399,7 @@ impl Trail {
     }
 
     fn tell(&self, tx: &mut Tx<'_>, entry: Entry) {
-        tx.gather::<Rows>().0.push(entry.clone());
+        tx.deferred::<Rows>().0.push(entry.clone());
         let log = self.log.clone();
         tx.when_committed(move || {
             log.count(&entry);
@@ -412,7 +412,7 @@ impl Trail {
 #[derive(Default)]
 struct Rows(Vec<Entry>);
 
-impl Gathered for Rows {
+impl DeferredWrite for Rows {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let texts = |of: fn(&Entry) -> Option<String>| -> Vec<Option<String>> {
             self.0.iter().map(of).collect()

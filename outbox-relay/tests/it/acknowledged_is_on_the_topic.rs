@@ -1,6 +1,6 @@
-//! What the relay counts as acknowledged is on the topic in its order, whatever a leader says at
-//! first. The brokers are librdkafka's own mock: like a Kafka leader that has no state of a
-//! producer, it takes any first sequence number.
+//! The events that the relay counts as acknowledged are on the topic in their order, whatever a
+//! partition's leader answers at first. The brokers are librdkafka's mock: like a leader that has
+//! no state of a producer, it takes any first sequence number.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use crate::{
     kafka::Topic,
-    parked::parked,
+    parked::parked as parked_events,
     store::{Store, until},
 };
 
-/// What a leader may say for the moment; and one that it says for good.
+/// Errors that a leader may answer for the moment, and, as the last one, an error for good.
 const ERRORS: [RDKafkaRespErr; 7] = [
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
     RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
@@ -39,7 +39,7 @@ struct Mocked {
     store: Store,
     brokers: MockCluster<'static, DefaultProducerContext>,
     topic: Topic,
-    /// Keys of each partition that were not used yet.
+    /// The unused keys of each partition.
     keys: [Vec<String>; PARTITIONS],
 }
 
@@ -74,7 +74,7 @@ impl Mocked {
         }
     }
 
-    /// A new relay, one partition of which is refused what it gets first.
+    /// Runs a new relay, whose first requests to one partition are answered with `errors`.
     async fn refused_at_first(&mut self, errors: &[RDKafkaRespErr], knows_the_topic: bool) {
         let relay = self.store.relay().await;
         if knows_the_topic {
@@ -103,7 +103,7 @@ impl Mocked {
 
     /// Each event is on the topic or parked; in the order of its key, and none behind a parked one.
     async fn check(&mut self, errors: &[RDKafkaRespErr]) {
-        let aside: Vec<Uuid> = parked(&self.store)
+        let parked: Vec<Uuid> = parked_events(&self.store)
             .await
             .into_iter()
             .map(|(id, ..)| id)
@@ -112,12 +112,12 @@ impl Mocked {
         let there = committed
             .iter()
             .map(|(_, id)| *id)
-            .filter(|id| !aside.contains(id));
+            .filter(|id| !parked.contains(id));
         self.topic.until_has(there).await;
         let mut expected: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
         let mut with_parked: Vec<&str> = Vec::new();
         for (key, id) in &committed {
-            if aside.contains(id) {
+            if parked.contains(id) {
                 with_parked.push(key);
             } else if with_parked.contains(&key.as_str()) {
                 panic!("after {errors:?} an event went past a parked one of its key {key}");

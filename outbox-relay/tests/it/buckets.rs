@@ -32,8 +32,8 @@ async fn a_bucket_is_emptied_only_when_all_of_it_is_acknowledged_and_old() {
         "nothing is acknowledged"
     );
 
-    // A transaction of another database may keep the saved snapshot from proving it: then once
-    // more.
+    // While a transaction of another database is open, the saved snapshot may not prove that all is
+    // acknowledged: then the test tries again.
     until("old and acknowledged events are gone", async || {
         store.relay().await.stop().await.unwrap();
         assert_eq!(store.unacknowledged().await, 0);
@@ -54,7 +54,7 @@ async fn a_bucket_is_emptied_only_when_all_of_it_is_acknowledged_and_old() {
     store.topic().until_has([id]).await;
 }
 
-/// A row that is not committed yet is unacknowledged as well.
+/// A row that is not committed yet is not acknowledged, either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_a_transaction_writes_to_is_left_for_later() {
     let store = Store::new().await;
@@ -105,8 +105,8 @@ fn a_retention_after_which_no_bucket_could_be_emptied_is_refused() {
     assert!(error.contains("grows without end"), "{error}");
 }
 
-/// Events come all the time, and once a minute it is looked which buckets can be emptied: at any
-/// time of the day each one was emptied since it was written to before.
+/// Simulates five days in which events come all the time and buckets are emptied once a minute:
+/// each bucket is emptied before it is written to anew.
 #[test]
 fn with_each_retention_that_is_allowed_every_bucket_is_emptied_in_its_turn() {
     for hours in (0..=48).filter(|hours| with_retention(*hours).is_ok()) {
@@ -143,7 +143,7 @@ async fn with_the_longest_retention_a_bucket_is_emptied_before_it_is_written_to_
     store.client.batch_execute(old).await.unwrap();
     let longest = u32::try_from(with_retention(29).unwrap().retention_hours).unwrap();
     until("it is emptied", async || {
-        // A snapshot that others keep open may not prove at once that it is acknowledged.
+        // While other snapshots are open, the saved one may not prove it at once.
         emptied(&store, HOUR * longest).await == 1
     })
     .await;

@@ -57,7 +57,8 @@ async fn an_event_is_a_cloudevent_in_binary_mode_on_the_partition_that_java_woul
         let recorded: String = store
             .client
             .query_one(
-                r#"SELECT to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM outbox WHERE id = $1"#,
+                r#"SELECT to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                   FROM outbox WHERE id = $1"#,
                 &[&id],
             )
             .await
@@ -81,7 +82,7 @@ async fn an_event_is_a_cloudevent_in_binary_mode_on_the_partition_that_java_woul
     }
 }
 
-/// Outside of a trace there is none to go on with.
+/// An event that is published outside of a trace has none to continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_a_trace_has_no_traceparent() {
     let store = Store::new().await;

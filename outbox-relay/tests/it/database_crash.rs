@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::store::{Store, until};
 
-/// A crash gives the ids of transactions that were not flushed to others. The relay must not
-/// believe that it has seen them.
+/// After a crash PostgreSQL gives the ids of unflushed transactions to other ones. The relay must
+/// not take these for transactions that it has seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
     let mut postgres = postgres_that_flushes_rarely().await;
@@ -23,8 +23,8 @@ async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
     let _relay = outbox_relay::start(settings).await.unwrap();
     let mut topic = store.topic();
 
-    // A checkpoint or the background writer may flush in between; then there is nothing to see, and
-    // once more.
+    // A checkpoint or the background writer may flush in between. Then no id is reused, and the
+    // test tries again.
     for attempt in 0..10 {
         let before = store.publish("key", &format!("before {attempt}")).await;
         topic.until_has([before]).await;
@@ -38,7 +38,7 @@ async fn a_relay_starts_from_its_saved_snapshot_after_a_database_crash() {
             store.client.batch_execute(wasted).await.unwrap();
         }
         let wasted_up_to = next_xid(&store).await;
-        until_the_relay_has_looked(&store).await;
+        until_the_relay_has_polled(&store).await;
 
         gate.shut();
         postgres.stop_immediately().await.unwrap();
@@ -90,25 +90,26 @@ async fn next_xid(store: &Store) -> i64 {
         .await
 }
 
-/// Waits until a look at the log began after now, and ended.
-async fn until_the_relay_has_looked(store: &Store) {
+/// Waits until a poll of the log that began after now has ended.
+async fn until_the_relay_has_polled(store: &Store) {
     let now: String = store
         .client
         .query_one("SELECT clock_timestamp()::text", &[])
         .await
         .unwrap()
         .get(0);
-    let looked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                  AND application_name = 'outbox-relay' AND state = 'idle' AND query LIKE '%pg_current_snapshot()%'
+    let polled = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                  AND application_name = 'outbox-relay' AND state = 'idle'
+                  AND query LIKE '%pg_current_snapshot()%'
                   AND query_start > $1::text::timestamptz";
-    until("the relay has looked", async || {
-        let row = store.client.query_one(looked, &[&now]).await.unwrap();
+    until("the relay has polled", async || {
+        let row = store.client.query_one(polled, &[&now]).await.unwrap();
         row.get::<_, i64>(0) == 1
     })
     .await;
 }
 
-/// A way to the database that can be shut.
+/// A TCP proxy of the database that can refuse new connections.
 struct Gate {
     port: u16,
     is_shut: Arc<AtomicBool>,
@@ -139,7 +140,7 @@ impl Gate {
         url.replace(&format!(":{port}/"), &format!(":{}/", self.port))
     }
 
-    /// What is open stays so until the database ends it.
+    /// Refuses new connections; open ones stay until the database ends them.
     fn shut(&self) {
         self.is_shut.store(true, Ordering::SeqCst);
     }

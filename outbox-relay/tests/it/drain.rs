@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     kafka::by_key,
-    parked::{parked, raise_the_limit},
+    parked::{parked as parked_events, raise_the_limit},
     slow_line::over_a_slow_line,
     store::{Store, connect, until},
 };
@@ -33,7 +33,8 @@ async fn a_relay_that_is_told_to_stop_sends_what_was_committed_right_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_larger_than_a_page_is_sent_in_order() {
     let store = Store::new().await;
-    let sql = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100, 'notes.noted.v1', '{}', NULL, 3, 2))
+    let sql = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100,
+                 'notes.noted.v1', '{}', NULL, 3, 2))
                FROM generate_series(1, 5000) n";
     store.number(sql).await;
     let mut settings = store.settings();
@@ -57,31 +58,31 @@ async fn a_relay_whose_events_are_all_refused_stops_when_its_time_is_over() {
     settings.drain_seconds = 1;
     let mut relay = outbox_relay::start(settings).await.unwrap();
     until("an event is parked", async || {
-        !parked(&store).await.is_empty()
+        !parked_events(&store).await.is_empty()
     })
     .await;
     tokio::time::timeout(Duration::from_secs(4), relay.stop())
         .await
         .expect("it ends a second after it was told to")
         .unwrap();
-    let put_aside: HashSet<Uuid> = parked(&store)
+    let parked: HashSet<Uuid> = parked_events(&store)
         .await
         .into_iter()
         .map(|(id, ..)| id)
         .collect();
-    assert!(put_aside.len() < 300, "there was more than it had time for");
+    assert!(parked.len() < 300, "there was more than it had time for");
 
     raise_the_limit(&store).await;
     let _relay = store.relay().await;
     let left = store.committed().await.into_iter().map(|(_, id)| id);
     let mut topic = store.topic();
     topic
-        .until_has(left.filter(|id| !put_aside.contains(id)))
+        .until_has(left.filter(|id| !parked.contains(id)))
         .await;
 }
 
-/// A Kafka client that reached no broker for half a minute is given up for a new one, which must
-/// not end the drain.
+/// After half a minute without a broker the relay makes a new Kafka client, which must not end the
+/// drain.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_kafka_is_back() {
     let servers = backing::shared().await.unwrap();
@@ -108,8 +109,8 @@ async fn a_relay_that_is_told_to_stop_in_a_long_outage_sends_what_is_there_when_
     assert_eq!(store.unacknowledged().await, 0, "something was left behind");
 }
 
-/// Others publish faster than it reads: what it has to send before it ends is fixed when it is told
-/// to stop.
+/// A publisher is faster than the relay reads. The relay must send only what was committed before
+/// it was told to stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterwards() {
     let store = Store::new().await;
@@ -120,16 +121,18 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterw
     let publisher = tokio::spawn({
         let (client, publishing) = (connect(&store.url).await, publishing.clone());
         async move {
-            let sql = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+            let sql = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1',
+                         '{}', NULL, 3, 2)";
             while !publishing.is_cancelled() {
                 client.query_one(sql, &[]).await.unwrap();
             }
         }
     });
-    let sent = "SELECT count(*) FROM outbox, outbox_cursor WHERE pg_visible_in_snapshot(xid, acknowledged)";
+    let sent = "SELECT count(*) FROM outbox, outbox_cursor
+                WHERE pg_visible_in_snapshot(xid, acknowledged)";
     until("it sends", async || store.number(sent).await > 0).await;
     let now = "SELECT pg_current_snapshot()::text";
-    let told: String = store.client.query_one(now, &[]).await.unwrap().get(0);
+    let at_stop: String = store.client.query_one(now, &[]).await.unwrap().get(0);
     let began = Instant::now();
     relay.stop().await.unwrap();
     let took = began.elapsed();
@@ -137,8 +140,14 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_what_is_published_afterw
     publisher.await.unwrap();
     assert!(took < Duration::from_secs(10), "{took:?}");
     let sql = "SELECT count(*) FROM outbox, outbox_cursor
-               WHERE pg_visible_in_snapshot(xid, $1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, acknowledged)";
-    let unsent: i64 = store.client.query_one(sql, &[&told]).await.unwrap().get(0);
+               WHERE pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+                 AND NOT pg_visible_in_snapshot(xid, acknowledged)";
+    let unsent: i64 = store
+        .client
+        .query_one(sql, &[&at_stop])
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(unsent, 0, "what was committed by then is sent");
     assert_ne!(
         store.unacknowledged().await,

@@ -1,4 +1,4 @@
-//! What a crash at any await leaves behind, the next relay goes on from.
+//! After a crash at any await, the next relay goes on without loss.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,20 +11,20 @@ use uuid::Uuid;
 
 use crate::{
     kafka::by_key,
-    parked::{key, large, parked},
+    parked::{key, large, parked as parked_events},
     store::{Abort, Store, noted, publish, until},
 };
 
 const WHOLE: usize = 3;
 
-/// Lets relays send what is there, each of which ends one await later than the one before, until
-/// several came to their end with what was published for them. How many awaits there were.
+/// Runs relays of which each is ended one await later than the one before, until several have ended
+/// by themselves with everything sent; returns how many awaits there were.
 async fn each_await(
     store: &Store,
     settings: RelaySettings,
     publish: impl AsyncFn(usize) -> bool,
 ) -> usize {
-    // It sends what is there, and ends.
+    // A relay that is told to stop at once sends what is committed, and ends.
     let stop = CancellationToken::new();
     stop.cancel();
     let (mut awaits, mut whole) = (0, 0);
@@ -35,8 +35,8 @@ async fn each_await(
             outcome.unwrap();
             whole += usize::from(is_new);
         }
-        // PostgreSQL takes a moment to hear of it.
-        until("the lead is free", async || {
+        // PostgreSQL notices a moment later that the session has ended.
+        until("no relay leads", async || {
             !outbox::log::status(&store.client).await.unwrap().has_relay
         })
         .await;
@@ -49,7 +49,7 @@ async fn each_await(
 async fn a_relay_that_ends_at_any_await_loses_nothing_and_keeps_the_order() {
     let store = Store::new().await;
     let mut settings = store.settings();
-    // More than one page, so that large differences are among it.
+    // More events than a page, so that the relay reads large differences, too.
     settings.page = 2;
     let awaits = each_await(&store, settings, async |awaits| {
         for key in ["a", "b", "a"] {
@@ -79,7 +79,8 @@ async fn a_relay_that_ends_at_any_await_loses_nothing_and_keeps_the_order() {
 async fn a_relay_that_ends_at_any_await_puts_aside_what_kafka_refuses_and_what_is_behind_it() {
     let store = Store::with_topic(1, &[("max.message.bytes", "3000")]).await;
     let awaits = each_await(&store, store.settings(), async |awaits| {
-        // Each takes a relay several times as many awaits as one that it does not refuse.
+        // Parking takes a relay many more awaits than sending: new events only after all are
+        // parked.
         if store.unacknowledged().await > 0 {
             return false;
         }
@@ -101,17 +102,17 @@ async fn a_relay_that_ends_at_any_await_puts_aside_what_kafka_refuses_and_what_i
         BTreeMap::from([("taken".to_owned(), taken)])
     );
     let mut refused: Vec<Uuid> = keys.into_values().flatten().collect();
-    let mut aside: Vec<Uuid> = parked(&store)
+    let mut parked: Vec<Uuid> = parked_events(&store)
         .await
         .into_iter()
         .map(|(id, ..)| id)
         .collect();
     refused.sort_unstable();
-    aside.sort_unstable();
-    assert_eq!(aside, refused);
+    parked.sort_unstable();
+    assert_eq!(parked, refused);
 }
 
-/// Otherwise what waits behind it would be sent before it by the next relay.
+/// Otherwise the next relay would send the events behind it before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothing_of_it_is() {
     let mut store = Store::with_topic(1, &[("max.message.bytes", "3000")]).await;
@@ -120,7 +121,7 @@ async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothin
     store.publish("refused", "behind both").await;
     let mut relay = store.relay().await;
     until("three events are parked", async || {
-        parked(&store).await.len() == 3
+        parked_events(&store).await.len() == 3
     })
     .await;
     relay.stop().await.unwrap();
@@ -137,17 +138,17 @@ async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothin
             .await
             .unwrap()
             .unwrap();
-        let ended = cut(session.refused_again(first.position(), "too large"), awaits).await;
+        let ended = cut(session.park_again(first.position(), "too large"), awaits).await;
         whole += usize::from(ended.is_some());
         drop(session);
-        // PostgreSQL still does what was sent to it.
+        // PostgreSQL still executes what was sent to it.
         until("the session has ended", async || {
             let sessions = "SELECT count(*) FROM pg_stat_activity
                             WHERE datname = current_database() AND application_name = 'cut'";
             store.number(sessions).await == 0
         })
         .await;
-        let states: BTreeSet<String> = parked(&store)
+        let states: BTreeSet<String> = parked_events(&store)
             .await
             .into_iter()
             .map(|(_, state, _)| state)

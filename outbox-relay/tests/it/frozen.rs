@@ -1,5 +1,5 @@
-//! A relay that is frozen, wherever that happens, is no obstacle for the next one. Nothing here
-//! ends its session: PostgreSQL does, in its time.
+//! A frozen leader does not keep a standby from leading, at whatever moment it freezes. These tests
+//! do not end its session: PostgreSQL does, after its timeouts.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::{
     takeover::LEADER,
 };
 
-/// 15 s until PostgreSQL ends the session, and what the next one needs on a busy machine.
-const BOUND: Duration = Duration::from_secs(22);
+/// How long the takeover may take: 15 s until PostgreSQL ends the session, and some for the standby
+/// on a busy machine.
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(22);
 
 async fn leads(store: &Store) -> i64 {
     until("there is a leader", async || {
@@ -24,29 +25,29 @@ async fn leads(store: &Store) -> i64 {
     store.number(LEADER).await
 }
 
-/// What the session of the frozen relay is doing.
+/// Waits until the leader's session is in the state `what`.
 async fn until_it_is(store: &Store, leader: i64, what: &str) {
     let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {leader} AND {what}");
     until(what, async || store.number(&sql).await == 1).await;
 }
 
 async fn until_it_waits_for_a_lock(client: &Client) {
-    let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'outbox-relay'
-               AND wait_event_type = 'Lock'";
+    let sql = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+               AND application_name = 'outbox-relay' AND wait_event_type = 'Lock'";
     until("the relay waits for a lock", async || {
         client.query_opt(sql, &[]).await.unwrap().is_some()
     })
     .await;
 }
 
-/// A second relay takes over in time, and sends what was published.
+/// Starts a second relay, which must take over in time and send what is published.
 async fn another_takes_over(store: &Store, leader: i64) {
     let frozen_at = Instant::now();
     let published = store.publish("another key", "").await;
     let _second = store.relay().await;
     until("another one leads", async || {
         assert!(
-            frozen_at.elapsed() < BOUND,
+            frozen_at.elapsed() < TAKEOVER_TIMEOUT,
             "the frozen relay keeps the lead"
         );
         ![0, leader].contains(&store.number(LEADER).await)
@@ -67,15 +68,18 @@ async fn a_relay_that_freezes_between_two_looks_loses_the_lead() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_freezes_while_it_parks_an_event_loses_the_lead() {
     let mut store = Store::new().await;
-    let waiting = "INSERT INTO outbox_parked (position, id, topic, key, type, payload, recorded_at, reason)
-                   VALUES (1, gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', now(), 'refused')";
+    let waiting = "INSERT INTO outbox_parked
+                     (position, id, topic, key, type, payload, recorded_at, reason)
+                   VALUES (1, gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', now(),
+                     'refused')";
     store.client.batch_execute(waiting).await.unwrap();
     let relay = Process::start(&store);
     let leader = leads(&store).await;
     let changes = store.client.transaction().await.unwrap();
-    let alone = "LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
-    changes.batch_execute(alone).await.unwrap();
-    let publish = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+    let exclusive = "LOCK TABLE outbox_parked IN SHARE ROW EXCLUSIVE MODE";
+    changes.batch_execute(exclusive).await.unwrap();
+    let publish = "SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}',
+                     NULL, 3, 2)";
     let other = connect(&store.url).await;
     other.batch_execute(publish).await.unwrap();
     until_it_waits_for_a_lock(&other).await;
@@ -91,7 +95,8 @@ async fn a_relay_that_freezes_in_the_middle_of_a_large_answer_loses_the_lead() {
     let relay = Process::start(&store);
     let leader = leads(&store).await;
     let locks = store.client.transaction().await.unwrap();
-    let large = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n, 'notes.noted.v1', to_json(repeat('x', 900000))::text, NULL, 3, 2))
+    let large = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n,
+                   'notes.noted.v1', to_json(repeat('x', 900000))::text, NULL, 3, 2))
                  FROM generate_series(1, 60) n";
     locks.query_one(large, &[]).await.unwrap();
     let nothing_is_read = "LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE";

@@ -45,8 +45,9 @@ async fn an_event_for_a_topic_that_nobody_declared_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_kafka_could_not_take_is_refused() {
     let store = Store::new().await;
-    let work =
-        async |tx: &mut Tx<'_>| publish(tx, &noted("key", &"x".repeat(outbox::MAX_PAYLOAD))).await;
+    let work = async |tx: &mut Tx<'_>| {
+        publish(tx, &noted("key", &"x".repeat(outbox::MAX_PAYLOAD_BYTES))).await
+    };
     let error = store.db.transaction("test", work).await.unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
     assert!(store.committed().await.is_empty());
@@ -73,7 +74,7 @@ async fn a_transaction_that_publishes_cannot_commit_asynchronously() {
     assert!(store.committed().await.is_empty());
 }
 
-/// A store whose cursor and rows are those of another cluster, as after a restore elsewhere.
+/// A store whose cursor and rows are from another cluster, as after a restore.
 async fn restored_elsewhere() -> (Store, Topic) {
     let store = Store::new().await;
     let mut relay = store.relay().await;
@@ -81,8 +82,10 @@ async fn restored_elsewhere() -> (Store, Topic) {
     let mut topic = store.topic();
     topic.until_has([sent]).await;
     relay.stop().await.unwrap();
-    let restored = "UPDATE outbox_cursor SET system_identifier = 1, acknowledged = '3000000000:3000000000:';
-                    UPDATE outbox SET xid = ((SELECT xid FROM outbox ORDER BY xid DESC LIMIT 1)::text::bigint + 100)::text::xid8";
+    let restored =
+        "UPDATE outbox_cursor SET system_identifier = 1, acknowledged = '3000000000:3000000000:';
+                    UPDATE outbox SET xid = ((SELECT xid FROM outbox ORDER BY xid DESC LIMIT 1)
+                      ::text::bigint + 100)::text::xid8";
     store.client.batch_execute(restored).await.unwrap();
     (store, topic)
 }
@@ -110,7 +113,7 @@ async fn an_operator_says_that_it_goes_on_from_now() {
             != 1
     })
     .await;
-    // By then the restored row's id lies in this cluster's past.
+    // After these transactions the restored row's id is in this cluster's past.
     for _ in 0..150 {
         store
             .client
@@ -123,7 +126,7 @@ async fn an_operator_says_that_it_goes_on_from_now() {
     topic.until_has([after]).await;
     assert_eq!(topic.received.len(), 2, "what was there is not sent again");
 
-    // It was for one start only, and is not needed any more.
+    // The option was for one start only, and is not needed any more.
     let _relay = store.relay().await;
     let last = store.publish("key", "last").await;
     topic.until_has([last]).await;
@@ -143,20 +146,21 @@ async fn an_operator_says_that_all_is_sent_again() {
     assert_eq!(store.unacknowledged().await, 0);
 }
 
-/// A publisher that takes its time holds up the restart, and the operator hears for whom it waits.
+/// A slow publisher holds up the restart, and the log says which session the relay waits for.
 #[tokio::test(flavor = "multi_thread")]
 async fn going_on_as_told_waits_for_open_transactions_and_says_so() {
     let (store, mut topic) = restored_elsewhere().await;
     let publisher = connect(&store.url).await;
     let open = "SET application_name = 'a slow service'; BEGIN;
-                SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}', NULL, 3, 2)";
+                SELECT outbox_publish(gen_random_uuid(), 'notes', 'key', 'notes.noted.v1', '{}',
+                  NULL, 3, 2)";
     publisher.batch_execute(open).await.unwrap();
     let relay = Process::start_with(&store, &[("RELAY_GO_ON_FROM", "now")]);
     until("it says for whom it waits", async || {
         relay.log().contains("a slow service")
     })
     .await;
-    // Others are not held up meanwhile.
+    // Other publishers are not held up meanwhile.
     let other = tokio::time::timeout(
         Duration::from_secs(10),
         store.publish("other key", "meanwhile"),
@@ -175,15 +179,16 @@ async fn going_on_as_told_waits_for_open_transactions_and_says_so() {
     topic.until_has([after]).await;
 }
 
-/// What is restored may be large, and a role may have a limit for its statements that none of these
-/// keeps.
+/// A restored outbox may be large, and the role may have a time limit that its statements exceed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outbox_of_any_size_is_gone_on_from_whatever_limit_statements_have() {
     let (store, mut topic) = restored_elsewhere().await;
-    let many = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100, 'notes.noted.v1', '{}', NULL, 3, 2))
+    let many = "SELECT count(outbox_publish(gen_random_uuid(), 'notes', 'key ' || n % 100,
+                  'notes.noted.v1', '{}', NULL, 3, 2))
                 FROM generate_series(1, 30000) n";
     store.number(many).await;
-    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 10', current_database()); END $$";
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 10',
+                 current_database()); END $$";
     store.client.batch_execute(limit).await.unwrap();
     let mut settings = store.settings();
     settings.go_on_from = Some(GoOnFrom::All);
@@ -201,7 +206,7 @@ async fn without_the_identifier() -> (Store, RelaySettings) {
     (store, settings)
 }
 
-/// A relay with these settings sends what is published.
+/// Checks that a relay with these settings sends what is published.
 async fn sends(store: &Store, settings: RelaySettings) {
     let mut relay = outbox_relay::start(settings).await.unwrap();
     let sent = store.publish("key", "text").await;
@@ -219,15 +224,15 @@ async fn refusal(settings: RelaySettings) -> String {
     format!("{:#}", ended.await.expect("it goes on").unwrap_err())
 }
 
-/// Without the right to ask for it the cursor tells by itself whether it was written here.
+/// Without the right to ask for the identifier, the cursor's row shows whether it was written here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_may_not_ask_for_the_clusters_identifier_leads() {
     let (store, mut settings) = without_the_identifier().await;
     sends(&store, settings.clone()).await;
     sends(&store, settings.clone()).await;
-    // It is not taken for another cluster when it may ask.
+    // A relay that may ask does not take it for another cluster.
     sends(&store, store.settings_by(&store.url)).await;
-    // As a restored dump would: another transaction wrote the row.
+    // As in a restored dump, another transaction wrote the row.
     let restored = "UPDATE outbox_cursor SET saved_at = saved_at";
     store.client.batch_execute(restored).await.unwrap();
     let refused = refusal(settings.clone()).await;
@@ -246,7 +251,7 @@ async fn a_relay_that_may_not_ask_for_the_clusters_identifier_leads() {
     sends(&store, settings).await;
 }
 
-/// A cursor of the version before does not tell.
+/// A cursor that an earlier version saved does not show where it was written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_cannot_know_its_cluster_says_which_right_it_needs() {
     let (store, settings) = without_the_identifier().await;

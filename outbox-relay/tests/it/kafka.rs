@@ -25,7 +25,7 @@ impl Received {
     }
 }
 
-/// Everything that a topic has, as far as it was read.
+/// A topic, and the messages that were read of it so far.
 pub struct Topic {
     name: String,
     consumer: Option<BaseConsumer>,
@@ -57,7 +57,7 @@ impl Topic {
         }
     }
 
-    /// Reads on until all of `ids` were seen.
+    /// Reads on until all events with these ids have come.
     pub async fn until_has(&mut self, ids: impl IntoIterator<Item = Uuid>) {
         let mut missing: HashSet<Uuid> = ids.into_iter().collect();
         for message in &self.received {

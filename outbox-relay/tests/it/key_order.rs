@@ -39,7 +39,7 @@ async fn two_transactions_for_one_key_are_sent_in_the_order_of_their_commits() {
             .unwrap()
         }
     });
-    // Either the second one waits for the first, or it is through before it.
+    // Either the second transaction waits for the first, or it overtakes it.
     until("the second transaction waits or is through", async || {
         second.is_finished() || waits(&store).await
     })

@@ -47,22 +47,22 @@ async fn a_relay_killed_at_random_points_loses_nothing() {
 
 /// A relay reads an event that Kafka never acknowledges. It must not say that it was sent.
 async fn killed_while_kafka_is_silent(store: &Store) {
-    // Takes connections and says nothing.
+    // A broker that accepts connections and does not answer.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let brokers = silent.local_addr().unwrap().to_string();
     let mut settings = store.settings();
     settings.kafka = KafkaSettings::new(brokers, &store.prefix);
     settings.drain_seconds = 1;
-    store.publish("key 0", "nobody takes it").await;
+    store.publish("key 0", "no broker takes it").await;
     let mut relay = outbox_relay::start(settings).await.unwrap();
-    until("the relay is the active one", async || {
+    until("the relay leads", async || {
         let lock =
             "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE granted
                     AND d.datname = current_database() AND locktype = 'advisory' AND classid = 4";
         store.number(lock).await == 1
     })
     .await;
-    // For its whole grace period it tries to send; whatever it believes, it saves.
+    // The relay tries to send for its whole grace period, and then saves its cursor.
     relay.stop().await.unwrap();
     assert_eq!(
         store.unacknowledged().await,

@@ -96,8 +96,8 @@ async fn events_that_commit_late_roll_back_or_sit_in_savepoints_are_sent_exactly
     assert!(!plain.has(late), "the control did not lose the late event");
 }
 
-/// Transactions that publish one to three events in and out of savepoints, take their time, and may
-/// roll back.
+/// Runs transactions that publish one to three events in and out of savepoints, take some time, and
+/// may roll back.
 async fn write(store: Arc<Store>) -> Outcome {
     let mut outcome = Outcome::default();
     for _ in 0..40 {
@@ -127,7 +127,7 @@ async fn write(store: Arc<Store>) -> Outcome {
                     Err(error) => return Err(error),
                 }
             }
-            // What makes commits come in another order than positions.
+            // The pause brings commits into another order than positions.
             tokio::time::sleep(pause).await;
             if rolls_back {
                 Err(Abort::OnPurpose)
@@ -151,8 +151,8 @@ async fn write(store: Arc<Store>) -> Outcome {
     outcome
 }
 
-/// Keys, each plain (0), in a savepoint that is released (1) or rolled back (2); how long it takes;
-/// and whether it is in vain.
+/// Plans a transaction: keys, each plain (0), in a savepoint that is released (1) or rolled back
+/// (2); how long it pauses; and whether it rolls back.
 fn plan() -> (Vec<(u8, u8)>, Duration, bool) {
     let mut rng = rand::rng();
     let keys = (0..rng.random_range(1..=3))
@@ -162,7 +162,7 @@ fn plan() -> (Vec<(u8, u8)>, Duration, bool) {
     (keys, pause, rng.random_bool(0.2))
 }
 
-/// The control: what a reader finds that asks for the positions after the last one it saw.
+/// The control: a reader that asks for the positions after the last one that it has seen.
 struct PlainReader {
     seen: Arc<Mutex<HashSet<Uuid>>>,
     stop: CancellationToken,

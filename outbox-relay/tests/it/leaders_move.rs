@@ -1,5 +1,5 @@
-//! Relays that start while leaders move lose nothing and keep the order of each key: three brokers,
-//! of which one after the other is killed and started again.
+//! Relays that start while partitions change their leaders lose nothing and keep the order of each
+//! key. Of three brokers one after the other is killed and started again.
 
 use std::{
     cell::Cell,
@@ -18,7 +18,8 @@ use crate::{
 };
 
 const PARTITIONS: i32 = 12;
-/// Few enough of each partition that the client would send them as several requests.
+/// Events for each start of a relay: so few for each partition that the client sends them as
+/// several requests.
 const EVENTS: usize = 30;
 const KEYS: usize = 24;
 
@@ -31,11 +32,11 @@ async fn move_leaders(
     while !stop.is_cancelled() {
         let broker = restarts.get() % cluster.brokers.len();
         cluster.brokers[broker].kill().await.unwrap();
-        // Others take over what it led.
+        // Other brokers take over the partitions that it led.
         tokio::time::sleep(Duration::from_secs(4)).await;
         cluster.brokers[broker].start_again().await.unwrap();
         cluster.until_all_are_there().await.unwrap();
-        // It gets back what it led.
+        // It gets back the partitions that it led.
         tokio::time::sleep(Duration::from_secs(3)).await;
         restarts.update(|restarts| restarts + 1);
     }
@@ -47,7 +48,7 @@ fn can_have_local_servers() -> bool {
     maven.status().is_ok_and(|status| status.success())
 }
 
-/// At least so many starts of a relay, and one restart of a broker.
+/// Runs at least this many starts of a relay, during at least one restart of a broker.
 async fn relays_start_while_leaders_move(at_least: usize) {
     let mut cluster = backing::own_kafka_cluster().await.unwrap();
     let mut store = Store::new().await;

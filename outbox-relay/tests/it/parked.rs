@@ -15,7 +15,7 @@ use crate::{
     takeover::LEADER,
 };
 
-/// Characters that compression makes little of.
+/// A text that hardly compresses.
 pub fn large(name: &str) -> String {
     let mut text = format!("{name:20}");
     for _ in 0..300 {
@@ -62,7 +62,7 @@ fn texts(topic: &Topic, key: &str) -> Vec<String> {
         .collect()
 }
 
-/// A topic that takes little at a time, and events of two keys of which one is too large.
+/// A topic that takes only small messages, and events of two keys of which one is too large.
 async fn with_one_event_too_large() -> (Store, [Uuid; 2], Vec<Uuid>) {
     let store = Store::with_topic(1, &[("max.message.bytes", "5000")]).await;
     let one = store.publish("a", "one").await;
@@ -94,7 +94,7 @@ async fn a_refused_event_is_parked_with_those_behind_it_and_replayed_in_order() 
     );
     assert_eq!(found[1].2, "an earlier event of its key is parked");
 
-    // Also what comes later, and a new relay knows it too.
+    // A later event of the key is parked, too, also by a new relay.
     relay.kill();
     let _relay = store.relay().await;
     let later = store.publish("a", "four").await;
@@ -159,7 +159,7 @@ async fn what_was_discarded_lets_later_events_go_on_and_can_still_be_replayed() 
     assert_eq!(texts(&topic, "a"), ["one", "four", "two", "three"]);
 }
 
-/// A replay in vain parks the event again, and those behind it stay behind it.
+/// If Kafka refuses an event in its replay, it is parked again, and those behind it stay behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_refused_again_is_parked_again() {
     let (mut store, [refused, _], _) = with_one_event_too_large().await;
@@ -191,8 +191,8 @@ async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it(
     let _relay = store.relay().await;
     // Keys of one partition.
     for (round, key) in ["a", "b", "c", "e"].into_iter().enumerate() {
-        // Of the other one: the producer, which is new after each refusal, knows the topic and has
-        // its id.
+        // A key of the other partition. The producer is new after each refusal; with this event it
+        // learns the topic's partitions and gets its id.
         let other = store.publish("d", "other").await;
         topic.until_has([other]).await;
         let published: Result<(), Abort> = store
@@ -215,13 +215,15 @@ async fn what_is_behind_an_event_that_is_refused_at_first_is_not_sent_before_it(
     assert_eq!((topic.end_of(0), topic.end_of(1)), (0, 8));
 }
 
-/// A relay that reads events once more sends none that an operator gave up meanwhile.
+/// A relay that reads events once more sends none that an operator discarded meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
     let (mut store, [refused, behind], others) = with_one_event_too_large().await;
-    // Its topic is missing: the cursor stays where it is, and the relay starts again and again.
+    // The topic of one event is missing: the cursor does not move, and the relay starts again and
+    // again.
     let nowhere = "WITH topic AS (INSERT INTO outbox_topics VALUES ('nowhere'))
-                   INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), 'nowhere', 'c', 't', '{}')";
+                   INSERT INTO outbox (id, topic, key, type, payload)
+                   VALUES (gen_random_uuid(), 'nowhere', 'c', 't', '{}')";
     store.client.execute(nowhere, &[]).await.unwrap();
     let mut relay = store.relay().await;
     until("two events are parked", async || {
@@ -232,7 +234,7 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
         .await
         .unwrap();
     raise_the_limit(&store).await;
-    // The one after the next began after the discard.
+    // The next session may have begun before the discard; the one after it has not.
     for _ in 0..2 {
         let session = store.number(LEADER).await;
         until("the relay starts again", async || {
@@ -268,7 +270,7 @@ async fn what_was_discarded_is_not_sent_by_a_relay_that_starts_again() {
     assert_eq!(texts(&topic, "a"), ["one", "two", "three"]);
 }
 
-/// Also of a replay that is under way only the event that was being sent is still sent.
+/// When a replay is discarded while it runs, only the event that is just being sent is still sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_discarded_in_the_middle_of_its_replay_is_not_sent() {
     let (mut store, ..) = with_one_event_too_large().await;
@@ -277,8 +279,10 @@ async fn what_is_discarded_in_the_middle_of_its_replay_is_not_sent() {
         parked(&store).await.len() == 2
     })
     .await;
-    let many = "INSERT INTO outbox_parked (position, id, topic, key, type, payload, recorded_at, reason)
-                SELECT 1000 + n, gen_random_uuid(), 'notes', 'a', 'notes.noted.v1', '{\"text\":\"more\"}', now(), 'behind'
+    let many = "INSERT INTO outbox_parked
+                  (position, id, topic, key, type, payload, recorded_at, reason)
+                SELECT 1000 + n, gen_random_uuid(), 'notes', 'a', 'notes.noted.v1',
+                  '{\"text\":\"more\"}', now(), 'behind'
                 FROM generate_series(1, 3000) n";
     store.client.execute(many, &[]).await.unwrap();
     raise_the_limit(&store).await;

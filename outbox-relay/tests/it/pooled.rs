@@ -1,4 +1,4 @@
-//! A relay behind PgBouncer, which is skipped where there is none.
+//! A relay behind PgBouncer. The tests are skipped where it is not installed.
 
 use std::{
     fs::{self, DirBuilder},
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::store::{Store, until};
 
-/// A user that has nothing: PgBouncer does not run as root.
+/// An unprivileged user's id, because PgBouncer does not run as root.
 const UNPRIVILEGED: u32 = 65_534;
 
 /// A PgBouncer in front of a store's database; killed when this is dropped.
@@ -119,13 +119,13 @@ async fn a_relay_behind_a_pooler_as_it_comes_says_what_is_in_its_way() {
     is_refused("").await;
 }
 
-/// It was told to let the session's parameters pass, so it is seen by what it does only.
+/// This pooler ignores the session's parameters, so the relay recognises it only by its behaviour.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_behind_a_pooler_that_lends_its_sessions_says_what_is_in_its_way() {
     is_refused("pool_mode = transaction\nignore_startup_parameters = options").await;
 }
 
-/// Each client has a session of its own: what the relay needs of it, it has.
+/// In this mode each client has a session of its own, which is all that the relay needs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_behind_a_pooler_that_keeps_sessions_apart_sends() {
     let store = Store::new().await;

@@ -23,7 +23,7 @@ impl Process {
         Self::start_with(store, &[])
     }
 
-    /// With these settings beside those of the store.
+    /// Starts it with these settings and those of the store.
     pub fn start_with(store: &Store, settings: &[(&str, &str)]) -> Self {
         let log = std::env::temp_dir().join(format!("relay-{}.log", Uuid::now_v7()));
         let file = File::create(&log).unwrap();
@@ -40,12 +40,12 @@ impl Process {
         Self { child, log }
     }
 
-    /// What it has said so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The most memory that it has had, in KiB.
+    /// The most memory that it has used, in KiB.
     pub fn peak(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::store::Store;
 
-/// The same database, on a line that takes its time with whatever goes over it.
+/// The address of the same database through a slow proxy.
 pub async fn over_a_slow_line(url: &str) -> String {
     let port = url.parse::<tokio_postgres::Config>().unwrap().get_ports()[0];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -40,8 +40,8 @@ async fn slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     }
 }
 
-/// As when an old snapshot keeps all versions of the cursor: then each save makes the next one
-/// slower.
+/// Saves are slow also when an old snapshot keeps all versions of the cursor's row: then each save
+/// makes the next one slower.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_whose_saves_take_long_saves_less_often() {
     let store = Store::new().await;

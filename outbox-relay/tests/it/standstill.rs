@@ -1,5 +1,5 @@
-//! Brokers that answer and take nothing are an outage. They are librdkafka's own mock: a real
-//! broker that has one replica says NOT_ENOUGH_REPLICAS of none.
+//! Brokers that answer and take no event are an outage. The brokers are librdkafka's mock, because
+//! a real broker with one replica cannot answer NOT_ENOUGH_REPLICAS.
 
 use outbox_relay::Running;
 use rdkafka::{
@@ -13,8 +13,8 @@ use tokio::{
 
 use crate::store::{Store, until};
 
-/// More than the client can be told of in the time of this test.
-const LONG: usize = 5_000;
+/// More refusals than the client can get in the time of this test.
+const REFUSALS: usize = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough() {
@@ -27,7 +27,7 @@ async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough(
     store.topic().until_has([first]).await;
     assert_eq!(outage(&relay).await, "0");
 
-    let refusals = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; LONG];
+    let refusals = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; REFUSALS];
     brokers.request_errors(RDKafkaApiKey::Produce, &refusals);
     let second = store.publish("key", "while too few are in sync").await;
     until("the outage", async || outage(&relay).await == "1").await;
@@ -43,13 +43,13 @@ async fn too_few_replicas_in_sync_are_shown_as_an_outage_until_there_are_enough(
     assert_eq!(store.unacknowledged().await, 0);
 }
 
-/// What the relay shows at its second port.
+/// The relay's metric `tovar_relay_outage`, from its operations port.
 async fn outage(relay: &Running) -> String {
-    let mut line = TcpStream::connect(relay.ops_address).await.unwrap();
+    let mut connection = TcpStream::connect(relay.ops_address).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n";
-    line.write_all(request).await.unwrap();
+    connection.write_all(request).await.unwrap();
     let mut answer = String::new();
-    line.read_to_string(&mut answer).await.unwrap();
+    connection.read_to_string(&mut answer).await.unwrap();
     let outage = answer
         .lines()
         .find(|line| line.starts_with("tovar_relay_outage"));

@@ -37,9 +37,9 @@ pub fn noted(key: &str, text: &str) -> Noted {
 
 /// A service's database with an outbox, and the topic that its relay sends to.
 pub struct Store {
-    /// For a superuser, as whom the tests publish and meddle.
+    /// The address for a superuser, by which the tests publish and change rows.
     pub url: String,
-    /// For the relay's role.
+    /// The address for the relay's role.
     pub relay_url: String,
     pub brokers: String,
     pub prefix: String,
@@ -48,7 +48,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// On the servers that all tests share.
+    /// A store on the servers that all tests share.
     pub async fn new() -> Self {
         Self::with_topic(4, &[]).await
     }
@@ -102,7 +102,7 @@ impl Store {
         self.settings_by(&self.relay_url)
     }
 
-    /// By this address of the database.
+    /// The settings of a relay that uses this address of the database.
     pub fn settings_by(&self, url: &str) -> RelaySettings {
         let kafka = KafkaSettings::new(&self.brokers, &self.prefix);
         RelaySettings::new("/test", PostgresSettings::new(url), kafka)
@@ -116,7 +116,7 @@ impl Store {
         format!("{}{}", self.prefix, Noted::TOPIC)
     }
 
-    /// What Kafka has of these events, from the beginning.
+    /// The topic that the relay sends to, from its beginning.
     pub fn topic(&self) -> Topic {
         Topic::open(&self.brokers, &self.topic_name())
     }
@@ -147,7 +147,8 @@ impl Store {
         self.number(
             "SELECT count(*) FROM outbox, outbox_cursor
              WHERE NOT pg_visible_in_snapshot(xid, acknowledged)
-               AND NOT coalesce(pg_visible_in_snapshot(xid, target) AND outbox.position <= outbox_cursor.position, false)",
+               AND NOT coalesce(pg_visible_in_snapshot(xid, target)
+                 AND outbox.position <= outbox_cursor.position, false)",
         )
         .await
     }
@@ -164,15 +165,14 @@ pub async fn connect(url: &str) -> Client {
     client
 }
 
-/// Publishes, and writes it at once: a relay must also get along with who takes their time
-/// afterwards.
+/// Publishes an event and writes it at once, so that a test can let time pass before the commit.
 pub async fn publish(tx: &mut Tx<'_>, event: &Noted) -> Result<Uuid, PublishError> {
     let id = outbox::publish(tx, event)?;
     tx.flush().await?;
     Ok(id)
 }
 
-/// Why a test's transaction was given up.
+/// Why a test's transaction was rolled back.
 #[derive(Debug, thiserror::Error)]
 pub enum Abort {
     #[error("on purpose")]
@@ -183,7 +183,7 @@ pub enum Abort {
     Db(#[from] DbError),
 }
 
-/// Waits for a condition; panics if it does not come about.
+/// Waits for a condition; panics if it is not true within a minute.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {

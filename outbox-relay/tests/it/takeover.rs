@@ -7,7 +7,7 @@ use crate::{
     store::{Store, until},
 };
 
-/// The process id of the session that leads.
+/// Reads the process id of the leader's session; 0 if there is none.
 pub const LEADER: &str =
     "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
     WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = 4 AND granted";
@@ -32,19 +32,18 @@ async fn a_relay_that_stands_by_takes_over_when_the_active_one_ends() {
     for round in 0..4 {
         relays.push(store.relay().await);
         topic.until_has(publish(&store, 20).await).await;
-        let mut active = relays.remove(0);
+        let mut leader = relays.remove(0);
         if round % 2 == 0 {
-            active.kill();
+            leader.kill();
         } else {
-            active.stop().await.unwrap();
+            leader.stop().await.unwrap();
         }
         topic.until_has(publish(&store, 20).await).await;
     }
     assert_eq!(topic.first_occurrences(), by_key(store.committed().await));
 }
 
-/// The active relay freezes for so long that its session is ended, and wakes up when another one
-/// has taken over.
+/// The leader freezes, PostgreSQL ends its session, and it wakes up when another relay leads.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_at_once_do_no_harm() {
     let store = Store::new().await;

@@ -1,4 +1,4 @@
-//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/read.rs` for the
+//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/statements.rs` for the
 //! reads, the migration for `outbox_publish` and `outbox_empty_bucket`. A mutation of the SQL
 //! changes these alike.
 

@@ -117,7 +117,7 @@ impl Postgres {
     pub fn new(transactions: &[&'static [Key]]) -> Self {
         let start = Cursor {
             acknowledged: Snapshot { xmax: 1, xip: 0 },
-            towards: None,
+            target: None,
         };
         let transaction = |keys: &&'static [Key]| Transaction {
             keys,
@@ -237,7 +237,7 @@ impl Postgres {
         self.saved_on_disk = self.saved.clone();
         let latest = self
             .saved
-            .towards
+            .target
             .map_or(self.saved.acknowledged, |(target, _)| target);
         self.on_disk = self.on_disk.max(latest.xmax);
     }

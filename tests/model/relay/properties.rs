@@ -79,7 +79,7 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
         ),
         Property::sometimes("a difference is read page by page", |_, world: &World| {
             let cursor = &world.postgres.saved;
-            cursor.towards.is_some_and(|(_, position)| position > 0)
+            cursor.target.is_some_and(|(_, position)| position > 0)
         }),
     ];
     if outbox.losses > 0 {

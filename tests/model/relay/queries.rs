@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect::PostgresSettings;
 use db::{DbSettings, lock_class};
-use outbox::log::{BUCKETS, Cursor, Difference, Portion, Record, Session, empty_bucket};
+use outbox::log::{BUCKETS, Cursor, Difference, OutboxEvent, PageSize, Session, empty_bucket};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio_postgres::Client;
 
@@ -75,12 +75,12 @@ impl Twins {
         let (snapshot, text) = self.instants[instant].clone();
         let cursor = Cursor {
             acknowledged: text,
-            towards: None,
+            target: None,
         };
         self.session.save_cursor(&cursor).await.unwrap();
         let cursor = Cursor {
             acknowledged: snapshot,
-            towards: None,
+            target: None,
         };
         self.model.save(cursor, true);
     }
@@ -144,22 +144,26 @@ impl Twins {
         for (acknowledged, text) in &self.instants {
             let (now, rows) = log::tick(&self.model, *acknowledged);
             let expected: Vec<i64> = rows.iter().map(|row| row.position).collect();
-            let Difference::Whole { records, .. } = self
+            let Difference::Whole { events, .. } = self
                 .session
-                .tick(text, &mut rows_at_most(1_000))
+                .read_difference(text, &mut rows_at_most(1_000))
                 .await
                 .unwrap()
             else {
                 panic!("a thousand rows");
             };
-            assert_eq!(positions(&records), expected);
+            assert_eq!(positions(&events), expected);
             if expected.is_empty() {
                 continue;
             }
             let Difference::Large {
                 before,
                 now: text_now,
-            } = self.session.tick(text, &mut rows_at_most(0)).await.unwrap()
+            } = self
+                .session
+                .read_difference(text, &mut rows_at_most(0))
+                .await
+                .unwrap()
             else {
                 panic!("no rows");
             };
@@ -172,7 +176,7 @@ impl Twins {
             );
             let found = self
                 .session
-                .page(text, text_target, after, &mut rows_at_most(wanted))
+                .read_page(text, text_target, after, &mut rows_at_most(wanted))
                 .await
                 .unwrap();
             let many = usize::try_from(wanted).unwrap();
@@ -187,12 +191,12 @@ impl Twins {
     }
 }
 
-fn rows_at_most(rows: i64) -> Portion {
-    Portion::new(rows, usize::MAX)
+fn rows_at_most(rows: i64) -> PageSize {
+    PageSize::new(rows, usize::MAX)
 }
 
-fn positions(records: &[Record]) -> Vec<i64> {
-    records.iter().map(Record::position).collect()
+fn positions(events: &[OutboxEvent]) -> Vec<i64> {
+    events.iter().map(OutboxEvent::position).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,15 +45,15 @@ impl Relay {
 
     fn send(&mut self, rows: &[Row]) {
         for row in rows {
-            let number = self.acks.sent(row.position, row.event);
+            let number = self.acks.add(row.position, row.event);
             self.in_flight.push(Sent {
                 number,
                 event: row.event,
                 is_written: false,
             });
         }
-        self.progress.send(rows.len() as u64);
-        self.progress.expect(true);
+        self.progress.add_sent(rows.len() as u64);
+        self.progress.mark_read_up_to(true);
     }
 
     /// Kafka takes what was sent for a key in the order of sending.
@@ -80,8 +80,8 @@ impl Relay {
             return;
         };
         let sent = self.in_flight.remove(at);
-        self.acks.acknowledged(sent.number);
-        self.progress.acknowledged(self.acks.prefix());
+        self.acks.acknowledge(sent.number);
+        self.progress.set_acknowledged(self.acks.prefix());
     }
 
     /// Where nothing is in flight and all that was read is acknowledged, this relay is as one that
@@ -91,14 +91,14 @@ impl Relay {
         let is_idle = self.in_flight.is_empty() && self.progress.is_settled();
         if is_idle && acknowledged == self.progress.read() {
             *self = Self::lead(self.progress.read());
-            self.progress.saved(saved.clone());
+            self.progress.set_saved(saved.clone());
         }
     }
 
     /// Whether there is nothing left to do for it.
     pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
         let read = self.progress.read();
-        let is_up_to_date = read.towards.is_none() && read.acknowledged == postgres.snapshot();
+        let is_up_to_date = read.target.is_none() && read.acknowledged == postgres.snapshot();
         is_up_to_date && self.in_flight.is_empty() && self.progress.is_settled()
     }
 }
@@ -113,27 +113,27 @@ pub fn next(
 ) -> Vec<Row> {
     let Cursor {
         acknowledged,
-        towards,
+        target,
     } = progress.read().clone();
-    let rows = if let Some((target, after)) = towards {
+    let rows = if let Some((target, after)) = target {
         let rows = log::page(postgres, acknowledged, target, after, wanted);
         progress
-            .reading()
-            .paged(rows.last().map(|row| row.position));
+            .read_mut()
+            .finish_page(rows.last().map(|row| row.position));
         rows
     } else {
         let (now, rows) = log::tick(postgres, acknowledged);
         if rows.len() > wanted {
             let before = log::lowest(postgres, acknowledged, now);
-            progress.reading().begins(now, before);
+            progress.read_mut().start_target(now, before);
             return Vec::new();
         }
-        progress.reading().reached(now);
+        progress.read_mut().advance_to(now);
         rows
     };
     if rows.is_empty() {
-        progress.expect(false);
-        progress.acknowledged(acknowledged_events);
+        progress.mark_read_up_to(false);
+        progress.set_acknowledged(acknowledged_events);
     }
     rows
 }

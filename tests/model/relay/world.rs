@@ -72,7 +72,7 @@ impl World {
         let Some(cursor) = relay.progress.unsaved().cloned() else {
             return;
         };
-        relay.progress.saved(cursor.clone());
+        relay.progress.set_saved(cursor.clone());
         let before = &self.postgres.saved;
         let is_less = |row: &Row| counts(before, row) && !counts(&cursor, row);
         self.has_stepped_back |= self.postgres.committed().any(is_less);
@@ -115,5 +115,5 @@ impl World {
 pub fn counts(cursor: &Cursor<Snapshot>, row: &Row) -> bool {
     let is_paged =
         |(target, position): (Snapshot, i64)| target.sees(row.xid) && row.position <= position;
-    cursor.acknowledged.sees(row.xid) || cursor.towards.is_some_and(is_paged)
+    cursor.acknowledged.sees(row.xid) || cursor.target.is_some_and(is_paged)
 }

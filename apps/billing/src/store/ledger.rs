@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Gathered, Tx, cached};
+use db::{DbError, DeferredWrite, Tx, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -39,7 +39,7 @@ struct Unwritten {
     posting_amounts: Vec<Money>,
 }
 
-impl Gathered for Unwritten {
+impl DeferredWrite for Unwritten {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let (movements, postings) = (self.ids.len(), self.posting_sets.len());
         let record = sql_query(
@@ -76,7 +76,7 @@ pub fn record(
 ) -> EntryId {
     accounts::set_balances(tx, user_id, balances);
     let id = EntryId::new();
-    let unwritten: &mut Unwritten = tx.gather();
+    let unwritten: &mut Unwritten = tx.deferred();
     unwritten.ids.push(id);
     unwritten.users.push(user_id);
     unwritten.kinds.push(movement.kind.as_str());

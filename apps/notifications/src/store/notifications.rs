@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Gathered, Tx, cached, lock_class};
+use db::{DbError, DeferredWrite, Tx, cached, lock_class};
 use diesel::{
     prelude::*,
     sql_query,
@@ -61,7 +61,7 @@ const ADD: &str = "WITH new AS (
     END FROM new
     ON CONFLICT DO NOTHING";
 
-impl Gathered for Unwritten {
+impl DeferredWrite for Unwritten {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let gathered = self.ids.len();
         let is_of_orders = self.orders.iter().any(Option::is_some);
@@ -105,7 +105,7 @@ pub fn add(
     order_id: Option<OrderId>,
     text: String,
 ) {
-    let unwritten: &mut Unwritten = tx.gather();
+    let unwritten: &mut Unwritten = tx.deferred();
     unwritten.ids.push(id);
     unwritten.users.push(user_id);
     unwritten.kinds.push(kind);

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use db::{DbError, Gathered, Tx, cached};
+use db::{DbError, DeferredWrite, Tx, cached};
 use diesel::{
     prelude::*,
     sql_query,
@@ -35,7 +35,7 @@ struct Unwritten {
     orders: Vec<Option<OrderId>>,
 }
 
-impl Gathered for Unwritten {
+impl DeferredWrite for Unwritten {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let expected = self.ids.len();
         let query = sql_query(
@@ -63,7 +63,7 @@ pub fn record(
     order_id: Option<OrderId>,
 ) -> MovementId {
     let id = MovementId::new();
-    let unwritten: &mut Unwritten = tx.gather();
+    let unwritten: &mut Unwritten = tx.deferred();
     unwritten.ids.push(id);
     unwritten.skus.push(sku.clone());
     unwritten.kinds.push(kind);

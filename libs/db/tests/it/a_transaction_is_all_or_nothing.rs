@@ -44,12 +44,12 @@ async fn an_error_that_was_passed_over_is_no_success() {
         .await;
     assert!(
         outcome.is_err(),
-        "nothing was committed, and nobody is told"
+        "nothing was committed, and the caller gets no error"
     );
     assert!(fixture.numbers().await.is_empty());
 }
 
-/// What is counted or told to the world is so only once it has happened.
+/// Metrics and messages must report only what was committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_announcement_is_made_after_the_commit_and_only_then() {
     let fixture = Fixture::new().await;
@@ -68,11 +68,11 @@ async fn an_announcement_is_made_after_the_commit_and_only_then() {
                 Ok(())
             });
             kept.await?;
-            let given_up = tx.savepoint(async |tx| -> Result<(), WorkError> {
-                announce(tx, "given up");
+            let rolled_back = tx.savepoint(async |tx| -> Result<(), WorkError> {
+                announce(tx, "rolled back");
                 run(tx, "INSERT INTO numbers VALUES (1)").await
             });
-            assert!(given_up.await.is_err());
+            assert!(rolled_back.await.is_err());
             assert!(told.lock().unwrap().is_empty(), "nothing has happened yet");
             Ok(())
         })
@@ -151,7 +151,7 @@ async fn a_future_that_is_dropped_rolls_back_and_frees_its_connection() {
     assert_eq!(fixture.numbers().await, [1]);
 }
 
-/// The statement itself is in work when nobody waits for its answer any more.
+/// The future is dropped while PostgreSQL executes the statement.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_future_that_is_dropped_inside_a_statement_has_no_effect() {
     let fixture = Fixture::new().await;

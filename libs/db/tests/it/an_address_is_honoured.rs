@@ -2,7 +2,7 @@ use connect::{Line, PostgresSettings};
 
 use crate::fixture::Fixture;
 
-/// What a session of this address has: the setting of a name, or why there is none.
+/// The value of a setting in a session of this address, or why there is no session.
 async fn shown(url: &str, setting: &str) -> Result<String, String> {
     let line = PostgresSettings::new(url).open("db-test").await;
     let client = match line.map_err(|error| kernel::cause_chain(&error))? {
@@ -21,7 +21,7 @@ async fn shown(url: &str, setting: &str) -> Result<String, String> {
     Ok(row.map_err(|error| error.to_string())?.get(0))
 }
 
-/// The server has no TLS: who asks for it gets it or an error.
+/// The server has no TLS: an address that asks for it gets an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_weaker_than_its_address_asks_for() {
     let fixture = Fixture::new().await;

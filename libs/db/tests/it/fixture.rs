@@ -56,7 +56,8 @@ impl Fixture {
 
     /// The process of the one session of this database that has this name.
     pub async fn pid_of(&self, application: &str) -> i32 {
-        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
+        let sql = "SELECT pid FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name = $1";
         self.sql
             .query_one(sql, &[&application])
             .await
@@ -103,14 +104,14 @@ pub async fn run(tx: &mut Tx<'_>, statements: &str) -> Result<(), WorkError> {
     Ok(tx.batch_execute(statements).await.map_err(DbError::from)?)
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition is true.
 pub async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
-    const WITHIN: Duration = Duration::from_secs(30);
-    let deadline = tokio::time::Instant::now() + WITHIN;
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !ask().await {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "not within {WITHIN:?}: {what}"
+            "not within {TIMEOUT:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

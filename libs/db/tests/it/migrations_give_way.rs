@@ -10,15 +10,15 @@ const SETS: [db::Migrations; 1] = [db::Migrations::new(
     &[],
 )];
 
-/// The fixture's, for a migration that waits so many seconds at most.
-fn patient(fixture: &Fixture, seconds: u64) -> DbSettings {
+/// The fixture's settings, for a migration that waits at most this many seconds for locks.
+fn waiting_at_most(fixture: &Fixture, seconds: u64) -> DbSettings {
     DbSettings {
         migration_patience: seconds,
         ..fixture.settings.clone()
     }
 }
 
-/// Another session, which began its work with `statement`.
+/// Another session that holds locks by `statement`, and its process id.
 async fn held_by(fixture: &Fixture, statement: &str) -> (Client, i32) {
     let other = fixture.another().await;
     other
@@ -48,7 +48,7 @@ async fn a_migration_waits_for_another_one_for_a_while_and_says_for_whom() {
     let fixture = Fixture::new().await;
     let (other, pid) = held_by(&fixture, "SELECT pg_advisory_lock(1, 0)").await;
     let began = Instant::now();
-    let error = migrate(&patient(&fixture, 2), SETS.into())
+    let error = migrate(&waiting_at_most(&fixture, 2), SETS.into())
         .await
         .unwrap_err();
     assert!(
@@ -58,7 +58,7 @@ async fn a_migration_waits_for_another_one_for_a_while_and_says_for_whom() {
     );
     names(&error, pid, "SELECT pg_advisory_lock(1, 0)");
 
-    let settings = patient(&fixture, 30);
+    let settings = waiting_at_most(&fixture, 30);
     let waiting = tokio::spawn(async move { migrate(&settings, SETS.into()).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(other);
@@ -66,12 +66,13 @@ async fn a_migration_waits_for_another_one_for_a_while_and_says_for_whom() {
     assert_eq!(altered(&fixture).await, (1, 1));
 }
 
-/// Who wants the table is queued behind the migration, and behind whom that waits for.
+/// Other sessions that use the table wait behind the migration, and so behind the session that the
+/// migration waits for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_waits_for_a_table_keeps_it_from_no_others() {
     let fixture = Fixture::new().await;
     let (other, pid) = held_by(&fixture, "BEGIN; SELECT count(*) FROM numbers").await;
-    let settings = patient(&fixture, 6);
+    let settings = waiting_at_most(&fixture, 6);
     let waiting = tokio::spawn(async move { migrate(&settings, SETS.into()).await });
     let (mut longest, mut served) = (Duration::ZERO, 0);
     while !waiting.is_finished() {
@@ -102,7 +103,7 @@ async fn a_migration_that_waits_for_a_table_keeps_it_from_no_others() {
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     until("the lock to go", async || fixture.number(locks).await == 0).await;
 
-    let settings = patient(&fixture, 30);
+    let settings = waiting_at_most(&fixture, 30);
     let waiting = tokio::spawn(async move { migrate(&settings, SETS.into()).await });
     tokio::time::sleep(Duration::from_secs(1)).await;
     other.batch_execute("COMMIT").await.unwrap();
@@ -113,6 +114,7 @@ async fn a_migration_that_waits_for_a_table_keeps_it_from_no_others() {
 /// Whether the first and the second statement of the migration took effect.
 async fn altered(fixture: &Fixture) -> (i64, i64) {
     let begun = "SELECT count(*) FROM pg_tables WHERE tablename = 'begun'";
-    let ended = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'numbers' AND column_name = 'note'";
+    let ended = "SELECT count(*) FROM information_schema.columns
+                 WHERE table_name = 'numbers' AND column_name = 'note'";
     (fixture.number(begun).await, fixture.number(ended).await)
 }

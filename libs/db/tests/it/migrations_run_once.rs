@@ -2,7 +2,7 @@ use db::{Db, migrate};
 
 use crate::fixture::Fixture;
 
-/// Any set will do: the one of a library that has tables.
+/// A set of one migration, which notes each of its runs.
 const SETS: [db::Migrations; 1] = [db::Migrations::new(
     diesel_migrations::embed_migrations!("tests/migrations"),
     &[],
@@ -37,7 +37,7 @@ async fn a_server_whose_words_are_not_understood_is_refused() {
         .await
         .unwrap()
         .get(0);
-    // Not every server has another language; this one at least says so of itself.
+    // The server need not have the language: the setting is what the library reads.
     let set = format!("ALTER DATABASE \"{name}\" SET lc_messages = 'de_DE.UTF-8'");
     if fixture.sql.batch_execute(&set).await.is_ok() {
         let error = Db::open(&fixture.settings, "db-test")

@@ -3,7 +3,7 @@ use connect::{DatabaseRole, Secret};
 use db::{DbSettings, MigrateError, Migrations, Rights, migrate};
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
-/// Of one release, and of the next, in which the reader may read another column and nothing else.
+/// The migrations of one release, and below those of the next, in which the rights differ.
 const SETS: [Migrations; 1] = [Migrations::new(
     diesel_migrations::embed_migrations!("tests/release"),
     &[
@@ -72,13 +72,13 @@ async fn the_owner_migrates_and_gives_the_others_their_rights() {
     assert!(!may(&roles, DatabaseRole::Reader, "SELECT FROM other").await);
     assert!(!may(&roles, DatabaseRole::Relay, "SELECT FROM notes").await);
 
-    // A next release gives and takes.
+    // The next release gives and takes rights.
     migrate(&settings(&roles), NEWER.into()).await.unwrap();
     assert!(may(&roles, service, "UPDATE notes SET at = at").await);
     assert!(may(&roles, service, "SELECT FROM more").await);
     assert!(!may(&roles, DatabaseRole::Reader, "SELECT at FROM notes").await);
 
-    // One that was rolled back to leaves them: processes of the next may still run.
+    // A service that was rolled back leaves them: processes of the next release may still run.
     migrate(&settings(&roles), SETS.into()).await.unwrap();
     assert!(may(&roles, service, "UPDATE notes SET at = at").await);
 }
@@ -88,9 +88,9 @@ async fn a_reader_of_before_that_read_all_tables_reads_them_no_more() {
     let roles = roles().await;
     let (owner, connection) = tokio_postgres::connect(&roles.owner, NoTls).await.unwrap();
     tokio::spawn(connection);
-    let before =
-        "DO $$ BEGIN EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I',
-        current_database() || '_reader'); END $$";
+    let before = "DO $$ BEGIN EXECUTE format(
+          'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I',
+          current_database() || '_reader'); END $$";
     owner.batch_execute(before).await.unwrap();
     migrate(&settings(&roles), SETS.into()).await.unwrap();
     assert!(!may(&roles, DatabaseRole::Reader, "SELECT FROM other").await);

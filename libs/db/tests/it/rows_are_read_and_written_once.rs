@@ -1,4 +1,4 @@
-use db::{DbError, Gathered, LockedRow, Tx};
+use db::{DbError, DeferredWrite, LockedRow, Tx};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Array, Integer},
@@ -49,7 +49,8 @@ impl LockedRow for Counted {
         conn: &mut AsyncPgConnection,
         rows: Vec<(i32, Self)>,
     ) -> Result<usize, DbError> {
-        let sql = "UPDATE counted SET times = new.times FROM unnest($1, $2) AS new (n, times) WHERE counted.n = new.n";
+        let sql = "UPDATE counted SET times = new.times FROM unnest($1, $2) AS new (n, times)
+                   WHERE counted.n = new.n";
         write(conn, sql, rows).await
     }
 }
@@ -76,11 +77,13 @@ async fn count(tx: &mut Tx<'_>, n: i32) -> Result<(), WorkError> {
 
 async fn fixture() -> Fixture {
     let fixture = Fixture::new().await;
-    let table = "CREATE TABLE counted (n integer PRIMARY KEY, times integer NOT NULL); INSERT INTO counted VALUES (1, 10), (2, 20);
+    let table = "CREATE TABLE counted (n integer PRIMARY KEY, times integer NOT NULL);
+                 INSERT INTO counted VALUES (1, 10), (2, 20);
                  CREATE TABLE statements (what text);
                  CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
                    'BEGIN INSERT INTO statements VALUES (TG_OP); RETURN NULL; END';
-                 CREATE TRIGGER noted AFTER INSERT OR UPDATE ON counted FOR EACH STATEMENT EXECUTE FUNCTION note();";
+                 CREATE TRIGGER noted AFTER INSERT OR UPDATE ON counted
+                   FOR EACH STATEMENT EXECUTE FUNCTION note();";
     fixture.sql.batch_execute(table).await.unwrap();
     fixture
 }
@@ -117,7 +120,7 @@ async fn a_row_that_is_saved_often_is_found_as_it_was_saved_and_written_once() {
     assert_eq!(statements, ["INSERT", "UPDATE"]);
 }
 
-/// What is not there cannot be locked.
+/// A missing row cannot be locked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_else_added_meanwhile_is_a_reason_to_try_again() {
     let fixture = fixture().await;
@@ -168,7 +171,7 @@ async fn what_a_savepoint_gave_up_is_not_written_and_what_it_changed_before_is()
 #[derive(Default)]
 struct Refused;
 
-impl Gathered for Refused {
+impl DeferredWrite for Refused {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         async move {
             sql_query("SELECT 1 / 0").execute(conn).await?;
@@ -183,7 +186,7 @@ async fn what_cannot_be_written_at_the_end_undoes_all() {
     let fixture = fixture().await;
     let work = async |tx: &mut Tx<'_>| -> Result<(), WorkError> {
         count(tx, 1).await?;
-        tx.gather::<Refused>();
+        tx.deferred::<Refused>();
         Ok(())
     };
     let failed = fixture
@@ -200,23 +203,23 @@ async fn who_has_no_patience_gives_up_at_a_locked_row_and_says_to_try_again() {
     let fixture = fixture().await;
     let lock = "BEGIN; UPDATE counted SET times = 0 WHERE n = 1";
     fixture.sql.batch_execute(lock).await.unwrap();
-    let patience = std::time::Duration::from_millis(20);
+    let lock_timeout = std::time::Duration::from_millis(20);
     let work = async |tx: &mut Tx<'_>| count(tx, 1).await;
     let failed = fixture
         .db
-        .impatient_transaction("test.impatient", patience, work)
+        .transaction_with_lock_timeout("test.impatient", lock_timeout, work)
         .await;
     assert!(
         matches!(failed, Err(WorkError::Db(Class::Unavailable, _))),
         "{failed:?}"
     );
-    // The next transaction of the connection has patience again.
+    // The next transaction of the connection has the longer timeout again.
     let patient = fixture
         .db
         .transaction("test.patient", async |tx| count(tx, 1).await);
     let (done, ()) = tokio::join!(patient, async {
         until("it to wait", async || fixture.waiting().await == 1).await;
-        tokio::time::sleep(patience * 5).await;
+        tokio::time::sleep(lock_timeout * 5).await;
         fixture.sql.batch_execute("ROLLBACK").await.unwrap();
     });
     done.unwrap();

@@ -120,7 +120,7 @@ async fn a_session_that_the_server_ends_is() {
         assert_eq!(class, Class::Unavailable, "{statements}: {cause}");
     }
     assert!(fixture.numbers().await.is_empty());
-    // At most one failure for each connection that nobody has tried since.
+    // There is at most one failure for each connection that was not used since.
     until("a good connection", async || {
         fixture.work("SELECT 1").await.is_ok()
     })
@@ -129,7 +129,7 @@ async fn a_session_that_the_server_ends_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is() {
-    let mut settings = DbSettings::new("postgres://nobody:x@127.0.0.1:1/nothing");
+    let mut settings = DbSettings::new("postgres://user:x@127.0.0.1:1/nothing");
     settings.database_pool_timeout = 1;
     let error = Db::open(&settings, "db-test").await.map(drop).unwrap_err();
     assert_eq!(error.class(), Class::Unavailable, "{error}");
@@ -166,7 +166,7 @@ async fn a_pool_without_a_free_connection_is() {
     assert_eq!(class(three).0, Class::Unavailable);
 }
 
-/// Two transactions look, find nothing and insert: the next attempt of the second finds the row.
+/// Two transactions find no row and insert it: the next attempt of the second one finds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_else_adds_first_is() {
     let fixture = Fixture::new().await;

@@ -1,5 +1,5 @@
--- What a caller's key did, as long as a retry may ask for it. A row is written together with the
--- change that it stands for, and never changed.
+-- The used keys of callers, each with its answer, for as long as a retry may come. A row is written
+-- in the transaction of the change that it stands for, and not changed afterwards.
 CREATE TABLE idempotency_keys (
   caller      text        NOT NULL,
   key         text        NOT NULL,
@@ -12,9 +12,13 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX ON idempotency_keys (created_at);
 
--- Looks a key up under its lock: 'busy' while another transaction works on it, 'new', 'replay' with
--- the stored answer, or 'mismatch'. One round trip. The lock is the transaction's.
-CREATE FUNCTION idempotency_begin(the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision, lock_class int)
+-- Looks up a key under its lock, which is held until the transaction ends, in one round trip. The
+-- state is 'busy' while another transaction holds the lock, 'new', 'replay' with the stored answer,
+-- or 'mismatch'.
+CREATE FUNCTION idempotency_begin(
+  the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision,
+  lock_class int
+)
 RETURNS TABLE (state text, status smallint, headers jsonb, body text)
 LANGUAGE plpgsql AS $$
 DECLARE

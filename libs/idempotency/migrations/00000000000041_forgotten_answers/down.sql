@@ -1,5 +1,8 @@
 DROP FUNCTION idempotency_is_used;
-CREATE OR REPLACE FUNCTION idempotency_begin(the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision, lock_class int)
+CREATE OR REPLACE FUNCTION idempotency_begin(
+  the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision,
+  lock_class int
+)
 RETURNS TABLE (state text, status smallint, headers jsonb, body text)
 LANGUAGE plpgsql AS $$
 DECLARE

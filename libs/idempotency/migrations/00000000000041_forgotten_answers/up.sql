@@ -1,12 +1,14 @@
--- Who asks for their data to be deleted has their answers forgotten, but a key that was used up
--- stays so: a late request must not take effect a second time. What is left says nothing of who had
--- the key: only who knows both finds it.
+-- The key under which a forgotten answer is kept. When a user's data are deleted, their answers are
+-- forgotten, but their used keys stay used: a late retry must not take effect a second time. The
+-- hash does not show the caller: only a request with the same caller and key finds the row.
 CREATE FUNCTION idempotency_forgotten_key(the_caller text, the_key text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN encode(sha256(convert_to(the_caller || ' ' || the_key, 'UTF8')), 'hex');
 
--- Whether a key was used up, by any request, and is kept.
-CREATE FUNCTION idempotency_is_used(the_caller text, the_key text, keep_seconds double precision) RETURNS boolean
+-- Whether a key was used, by any request, and is still kept.
+CREATE FUNCTION idempotency_is_used(
+  the_caller text, the_key text, keep_seconds double precision
+) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN EXISTS (
   SELECT FROM idempotency_keys k
@@ -15,8 +17,11 @@ RETURN EXISTS (
     AND k.created_at >= now() - make_interval(secs => keep_seconds)
 );
 
--- As before, and finds what was forgotten.
-CREATE OR REPLACE FUNCTION idempotency_begin(the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision, lock_class int)
+-- As before, but it finds forgotten keys, too.
+CREATE OR REPLACE FUNCTION idempotency_begin(
+  the_caller text, the_key text, the_fingerprint bytea, keep_seconds double precision,
+  lock_class int
+)
 RETURNS TABLE (state text, status smallint, headers jsonb, body text)
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -35,7 +35,7 @@ async fn the_same_key_for_another_request_is_refused() {
         (Class::Invalid, None)
     );
     assert_eq!(fixture.effects().await, 1);
-    // The refusal took nothing from the first request's key.
+    // The refusal left the first request's answer as it was.
     let Told::First(answer) = first else {
         panic!("no retry")
     };
@@ -46,7 +46,7 @@ async fn the_same_key_for_another_request_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_two_callers_never_meet() {
     let fixture = Fixture::new().await;
-    // The last two would be one if caller and key were only written one after the other.
+    // The last two would be the same if caller and key were joined without a separator.
     for (caller, key) in [
         ("ann", "k1"),
         ("bob", "k1"),

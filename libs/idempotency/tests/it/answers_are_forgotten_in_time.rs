@@ -26,7 +26,7 @@ async fn a_key_is_free_again_after_its_hours() {
     fixture
         .run("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 minute'")
         .await;
-    // Whether it is the same request does not count any more.
+    // Another request may use the key now.
     let told = fixture.send(&request("ann", "k1", "coffee")).await.unwrap();
     assert!(matches!(told, Told::First(_)));
     let told = fixture.send(&request("ann", "k1", "coffee")).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_expired_key_of_a_refused_request_is_still_there() {
         .send_refused(&request("ann", "k1", "tea"))
         .await
         .unwrap_err();
-    // All of the refused request is rolled back, and with it that it made room for itself.
+    // All of the refused request is rolled back, also its deletion of the expired key.
     assert_eq!(fixture.number("idempotency_keys").await, 1);
     assert_eq!(purged(&fixture, 10).await, 1);
 }
@@ -55,8 +55,10 @@ async fn a_purge_forgets_the_oldest_and_no_more_than_asked() {
     let fixture = Fixture::new().await;
     fixture
         .run(
-            "INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body, created_at)
-             SELECT 'ann', n::text, '', 200, '[]', '', now() - (n - 0.5) * interval '1 hour' FROM generate_series(1, 1030) n;
+            "INSERT INTO idempotency_keys
+               (caller, key, fingerprint, status, headers, body, created_at)
+             SELECT 'ann', n::text, '', 200, '[]', '', now() - (n - 0.5) * interval '1 hour'
+             FROM generate_series(1, 1030) n;
              ANALYZE idempotency_keys",
         )
         .await;
@@ -107,8 +109,9 @@ async fn the_key_of_a_forgotten_answer_stays_used_up() {
         .await
         .unwrap_err();
     assert_eq!(other.key_code(), Some("idempotency_key_reused"));
-    // Of the answer and of whose it was nothing is left; others keep theirs.
-    let kept = "idempotency_keys WHERE caller = 'ann' OR key = 'k2' OR (caller = 'forgotten' AND body || headers::text <> '[]')";
+    // Nothing is left of the answer and its caller; other callers keep theirs.
+    let kept = "idempotency_keys WHERE caller = 'ann' OR key = 'k2'
+                OR (caller = 'forgotten' AND body || headers::text <> '[]')";
     assert_eq!(fixture.number(kept).await, 0);
     let told = fixture.send(&request("bob", "k1", "tea")).await.unwrap();
     assert!(matches!(told, Told::Again(_)));
@@ -125,7 +128,7 @@ async fn the_key_of_a_forgotten_answer_stays_used_up() {
     };
     assert!(used("ann", "k1").await && used("ann", "k3").await && used("bob", "k1").await);
     assert!(!used("ann", "k4").await && !used("bob", "k2").await);
-    // In time the key is free, as any other.
+    // After its hours the key is free, as any other.
     fixture
         .run("UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 minute'")
         .await;

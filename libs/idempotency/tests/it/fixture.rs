@@ -23,7 +23,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The code of what the key itself is the reason for.
+    /// The error's code, if the key is the reason for it.
     pub fn key_code(&self) -> Option<&'static str> {
         match self {
             Self::Idempotency(error) if error.class() != Class::Bug => Some(error.code()),
@@ -32,7 +32,7 @@ impl RequestError {
     }
 }
 
-/// What a client was told.
+/// The answer that a client got, and whether to a first request or to a retry.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Told {
     First(StoredAnswer),
@@ -122,7 +122,7 @@ pub async fn perform(
     Ok(Told::First(answer))
 }
 
-/// An answer that can be told from any other, with all that an answer may hold.
+/// A unique answer, with all kinds of characters that an answer may have.
 pub fn answer() -> StoredAnswer {
     StoredAnswer {
         status: 201,
@@ -134,7 +134,7 @@ pub fn answer() -> StoredAnswer {
     }
 }
 
-/// A request of a caller under a key; `what` tells its fingerprint from that of others.
+/// A request of a caller with a key; `what` makes its fingerprint different from others.
 pub fn request(caller: &str, key: &str, what: &str) -> KeyedRequest {
     KeyedRequest {
         caller: caller.to_owned(),

@@ -47,7 +47,7 @@ async fn of_a_hundred_at_once_one_has_the_effect() {
 async fn while_one_is_in_work_the_others_are_told_so_at_once() {
     let fixture = Fixture::new().await;
     let (begun, has_begun) = oneshot::channel();
-    let (go_on, may_go_on) = oneshot::channel::<()>();
+    let (finish, may_finish) = oneshot::channel::<()>();
     let other = fixture.clone();
     let slow = tokio::spawn(async move {
         let keyed = request("ann", "k1", "tea");
@@ -62,13 +62,14 @@ async fn while_one_is_in_work_the_others_are_told_so_at_once() {
                     .await
                     .map_err(DbError::from)?;
                 begun.send(()).unwrap();
-                may_go_on.await.unwrap();
+                may_finish.await.unwrap();
                 Ok(reservation.complete(tx, &answer()).await?)
             })
             .await
     });
     has_begun.await.unwrap();
-    // Also another request: whether it is one is not known before the first is done.
+    // Another request with the key is answered alike: its fingerprint is compared only when the
+    // first one is done.
     for what in ["tea", "coffee"] {
         let told = fixture.send(&request("ann", "k1", what)).await.unwrap_err();
         assert_eq!(told.key_code(), Some("idempotency_key_in_progress"));
@@ -77,11 +78,11 @@ async fn while_one_is_in_work_the_others_are_told_so_at_once() {
         };
         assert_eq!(error.retry_after(), Some(1));
     }
-    // Nobody else waits for it.
+    // Requests with other keys do not wait for it.
     for (caller, key) in [("ann", "k2"), ("bob", "k1")] {
         fixture.send(&request(caller, key, "tea")).await.unwrap();
     }
-    go_on.send(()).unwrap();
+    finish.send(()).unwrap();
     slow.await.unwrap().unwrap();
     let told = fixture.send(&request("ann", "k1", "tea")).await.unwrap();
     assert!(matches!(told, Told::Again(_)));
@@ -109,7 +110,7 @@ async fn a_request_that_is_cut_off_leaves_the_key_free() {
     has_begun.await.unwrap();
     cut_off.abort();
     assert!(cut_off.await.unwrap_err().is_cancelled());
-    // The server learns of it a moment later; until then the key is in progress.
+    // The server notices a moment later; until then the key is in progress.
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     let told = loop {
         match fixture.send(&request("ann", "k1", "tea")).await {

@@ -11,7 +11,7 @@ async fn a_refusal_changes_nothing_and_leaves_the_key_free() {
         assert_eq!(fixture.effects().await, 0);
         assert_eq!(fixture.number("idempotency_keys").await, 0);
     }
-    // Even for another request: the refused one left nothing behind.
+    // Another request may use the key: the refused one left nothing behind.
     let told = fixture.send(&request("ann", "k1", "coffee")).await.unwrap();
     assert!(matches!(told, Told::First(_)));
     assert_eq!(fixture.effects().await, 1);

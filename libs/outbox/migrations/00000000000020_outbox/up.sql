@@ -1,12 +1,13 @@
--- The outbox: what this service tells the others, written in the transaction of the change that it
--- tells of. Rows are only ever added, and removed by the truncation of whole buckets: no update, no
--- dead rows, no bloat.
+-- The outbox: the events of this service, each written in the transaction of the change that it
+-- reports. Rows are only added, and removed by the truncation of whole buckets: there are no
+-- updates, no dead rows and no bloat.
 CREATE TABLE outbox (
   xid         xid8        NOT NULL DEFAULT pg_current_xact_id(),
   -- The order of one key's events. The sequence must keep CACHE 1, or positions of one key could
   -- step back.
   position    bigint      GENERATED ALWAYS AS IDENTITY,
-  bucket      smallint    NOT NULL DEFAULT (floor(extract(epoch FROM clock_timestamp()) / 21600)::bigint % 6),
+  bucket      smallint    NOT NULL
+    DEFAULT (floor(extract(epoch FROM clock_timestamp()) / 21600)::bigint % 6),
   id          uuid        NOT NULL,
   topic       text        NOT NULL,
   key         text        NOT NULL,
@@ -43,12 +44,13 @@ CREATE CONSTRAINT TRIGGER commit_is_synchronous AFTER INSERT ON outbox
 -- The topics that this service may publish to.
 CREATE TABLE outbox_topics (name text PRIMARY KEY);
 
--- Adds an event; false if nobody declared its topic. One round trip. sleep_class: while the relay
--- sleeps it holds this lock, and only then it must be woken. A relay that wants
---     to sleep cannot get it while a publisher is under way, so no event is left behind.
---   key_class: two transactions that publish for one key take turns until they have committed, so
---   the later
---     one's position is greater and it becomes visible later. Taken before the position is drawn.
+-- Adds an event in one round trip; returns false if no service declared its topic.
+--   sleep_class: the relay holds this lock while it sleeps, and must be woken only then. A relay
+--     that wants to sleep cannot get the lock while a publisher's transaction is open, so it misses
+--     no event.
+--   key_class: of two transactions that publish for one key the second waits until the first has
+--     committed, so its position is greater and it becomes visible later. The lock is taken before
+--     the position is drawn.
 CREATE FUNCTION outbox_publish(
   the_id uuid, the_topic text, the_key text, the_type text, the_payload text, the_headers text,
   sleep_class int, key_class int
@@ -67,9 +69,9 @@ BEGIN
 END
 $$;
 
--- How far the relay is: everything that this snapshot sees is acknowledged by Kafka. Inside a large
--- difference also the snapshot that it reads towards, and the last acknowledged position in
--- between.
+-- How far the relay is: Kafka has acknowledged everything that the snapshot acknowledged sees.
+-- Inside a large difference also the snapshot up to which the relay reads it (target), and the last
+-- acknowledged position.
 CREATE TABLE outbox_cursor (
   singleton         boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
   acknowledged      pg_snapshot NOT NULL,
@@ -83,7 +85,8 @@ CREATE TABLE outbox_cursor (
 );
 INSERT INTO outbox_cursor (acknowledged) VALUES (pg_current_snapshot());
 
--- What Kafka refused for good, and the later events of its key, in the order of their positions.
+-- The events that Kafka refused for good, and the later ones of their keys, in the order of their
+-- positions.
 CREATE TABLE outbox_parked (
   position    bigint      PRIMARY KEY,
   id          uuid        NOT NULL,
@@ -97,13 +100,14 @@ CREATE TABLE outbox_parked (
   parked_at   timestamptz NOT NULL DEFAULT now(),
   -- parked: waits for an operator; replay: the relay sends it again; sent; discarded: can still be
   -- replayed
-  state       text        NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'replay', 'sent', 'discarded')),
+  state       text        NOT NULL DEFAULT 'parked'
+                          CHECK (state IN ('parked', 'replay', 'sent', 'discarded')),
   changed_at  timestamptz NOT NULL DEFAULT now(),
   changed_by  text
 );
 CREATE INDEX ON outbox_parked (topic, key, position) WHERE state IN ('parked', 'replay');
 
--- What operators did.
+-- The operations of operators.
 CREATE TABLE outbox_operations (
   id        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at        timestamptz NOT NULL DEFAULT now(),
@@ -112,9 +116,9 @@ CREATE TABLE outbox_operations (
   details   jsonb       NOT NULL
 );
 
--- Empties a bucket whose rows are all acknowledged and older than the retention; false if there is
--- nothing to do yet. Under the exclusive lock no writer has an uncommitted row in it. Fails after
--- 50 ms rather than make writers wait.
+-- Empties a bucket whose rows are all acknowledged and older than the retention; returns false if
+-- they are not. Under the exclusive lock no writer has an uncommitted row in it. It fails after
+-- 50 ms, so that writers do not wait for longer.
 CREATE FUNCTION outbox_empty_bucket(the_bucket int, retention interval) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
@@ -122,12 +126,14 @@ DECLARE
   newest timestamptz;
   newest_xid xid8;
 BEGIN
-  EXECUTE format('SELECT recorded_at FROM ONLY %s ORDER BY position DESC LIMIT 1', part) INTO newest;
+  EXECUTE format('SELECT recorded_at FROM ONLY %s ORDER BY position DESC LIMIT 1', part)
+    INTO newest;
   IF newest IS NULL OR newest > clock_timestamp() - retention THEN
     RETURN false;
   END IF;
   EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', part);
-  EXECUTE format('SELECT recorded_at FROM ONLY %s ORDER BY position DESC LIMIT 1', part) INTO newest;
+  EXECUTE format('SELECT recorded_at FROM ONLY %s ORDER BY position DESC LIMIT 1', part)
+    INTO newest;
   EXECUTE format('SELECT xid FROM ONLY %s ORDER BY xid DESC LIMIT 1', part) INTO newest_xid;
   IF newest > clock_timestamp() - retention
      OR newest_xid >= (SELECT pg_snapshot_xmin(acknowledged) FROM outbox_cursor) THEN

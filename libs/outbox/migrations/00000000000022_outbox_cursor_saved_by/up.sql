@@ -1,3 +1,3 @@
--- The transaction that wrote the row. Where it is not the one that PostgreSQL says it is, the row
--- came from elsewhere.
+-- The transaction that wrote the row, by its own account. If PostgreSQL names another one (xmin),
+-- the row was written in another cluster and copied here.
 ALTER TABLE outbox_cursor ADD COLUMN saved_by xid8;

@@ -1,2 +1,2 @@
--- The relay asks for the last discarded event whenever it looks at what is parked.
+-- The relay reads the last discarded event each time that it reads the parked keys.
 CREATE INDEX outbox_parked_discarded ON outbox_parked (position) WHERE state = 'discarded';

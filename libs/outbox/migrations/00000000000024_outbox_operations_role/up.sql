@@ -1,4 +1,4 @@
--- Who an operator is, they say themselves. The database's role is beside it; of what was done
--- before, it is not known.
+-- The name in the column who is the operator's own word. This column has the database's role; it is
+-- null for operations of before.
 ALTER TABLE outbox_operations ADD COLUMN database_role text;
 ALTER TABLE outbox_operations ALTER COLUMN database_role SET DEFAULT session_user;

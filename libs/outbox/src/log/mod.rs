@@ -5,21 +5,24 @@
 //! all is acknowledged, takes a new one, and reads the rows that the new one sees and the old one
 //! does not.
 //!
-//! This is tokio-postgres and not Diesel: notifications, `xid8` and `pg_snapshot` have no place in
-//! the DSL, and a row is handed to Kafka without being copied into a struct first.
+//! The code uses tokio-postgres and not Diesel, which has no notifications, `xid8` and
+//! `pg_snapshot`, and would copy each row into a struct before it goes to Kafka.
 
 mod cursor;
+mod error;
+mod event;
 mod maintain;
-mod portion;
+mod page_size;
 mod read;
-mod record;
 mod session;
+mod statements;
 mod status;
 
 pub use cursor::{Cursor, Origin, Restart};
+pub use error::LogError;
+pub use event::OutboxEvent;
 pub use maintain::{BUCKET_SECONDS, BUCKETS, empty_bucket, publish_again};
-pub use portion::Portion;
+pub use page_size::PageSize;
 pub use read::Difference;
-pub use record::Record;
-pub use session::{LogError, Session};
+pub use session::Session;
 pub use status::{OutboxStatus, status};

@@ -3,65 +3,33 @@ use std::{sync::Arc, time::Duration};
 use connect::{ConnectError, Line, PostgresSettings};
 use db::lock_class;
 use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, Client, Connection, Statement, error::DbError};
+use tokio_postgres::{AsyncMessage, Client, Connection, error::DbError};
 
-use super::read;
+use super::{error::LogError, statements::Statements};
 
-/// A relay's connection to the log. Whatever it knows of snapshots ends with it: a new connection
-/// starts from the saved cursor, because a crash of PostgreSQL gives the ids of unflushed
-/// transactions to others.
+/// A relay's connection to the log. What the relay knows of snapshots ends with it: a new
+/// connection starts from the saved cursor, because after a crash PostgreSQL gives the ids of
+/// unflushed transactions to other ones.
 pub struct Session {
     pub(crate) client: Client,
     pub(crate) statements: Statements,
     woken: Arc<Notify>,
 }
 
-pub(crate) struct Statements {
-    pub tick: Statement,
-    pub lowest: Statement,
-    pub page: Statement,
-    pub save: Statement,
-    pub sleep: Statement,
-    pub wake: Statement,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("the outbox cannot be read")]
-    Query(#[from] tokio_postgres::Error),
-    #[error(
-        "the relay's role {role} may not call pg_control_system(), which tells on which cluster a database is, and the cursor does not \
-         tell it either; as a superuser, in this database: GRANT EXECUTE ON FUNCTION pg_control_system() TO {role}"
-    )]
-    UnknownCluster { role: String },
-    #[error(
-        "this outbox was read on the database cluster {saved} and is now on {found}: it was copied or restored elsewhere, and the \
-         saved position means nothing here; start the relay once with --go-on-from now (what is in the outbox counts as \
-         sent) or --go-on-from all (all of it is sent again; consumers drop what they know)"
-    )]
-    OtherCluster { saved: i64, found: i64 },
-    #[error(
-        "the database was promoted from timeline {saved} to {found}; start the relay with --on-promotion go-on if that was \
-         meant"
-    )]
-    Promoted { saved: i32, found: i32 },
-}
-
-/// Without these an unanalysed table is scanned from end to end. Commits need not wait for the
-/// disk: a cursor that a crash takes back only sends again. What is read may be a backlog of any
-/// size, so nothing is ended for taking long, whatever the role has by default; what waits for a
-/// lock gives up after a minute and says so.
+/// The settings of a relay's session. The first ones keep PostgreSQL from scanning all of a table
+/// that is not analysed. Commits do not wait for the disk: after a crash that takes a cursor back,
+/// some events are sent again. A backlog may be of any size, so a statement has no time limit,
+/// whatever the role's default; only waiting for a lock ends after a minute, with an error.
 const SETUP: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off;
     SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;
     SET statement_timeout = 0; SET lock_timeout = '60s'; LISTEN outbox;";
 
-/// A relay that is frozen, or whose host is gone, loses its session and with it the lock, wherever
-/// that happens: between two statements, inside a transaction, or in the middle of an answer that
-/// it does not take. For the last of these only the server's system can tell (`tcp_user_timeout`);
-/// the look at the connection ends a statement whose relay is gone. A server that does not have one
-/// of these is told so in the log, and is used without.
+/// The settings by which PostgreSQL ends the session of a leader that is frozen or whose host is
+/// gone, so that a standby gets the lock. They cover all moments: between two statements, inside a
+/// transaction, and in the middle of an answer that the relay does not take, where only the
+/// server's operating system can notice it (`tcp_user_timeout`). The check of the connection ends a
+/// statement whose relay is gone. The relay works without those that the server does not have, and
+/// logs a warning.
 const LOSE_THE_LEAD: [&str; 7] = [
     "SET idle_session_timeout = '15s'",
     "SET idle_in_transaction_session_timeout = '15s'",
@@ -83,16 +51,9 @@ impl Session {
             .await
             .is_err()
         {
-            set_what_is_there(&client).await?;
+            set_one_by_one(&client).await?;
         }
-        let statements = Statements {
-            tick: client.prepare(&read::tick_sql()).await?,
-            lowest: client.prepare(read::LOWEST_SQL).await?,
-            page: client.prepare(&read::page_sql()).await?,
-            save: client.prepare(super::cursor::SAVE_SQL).await?,
-            sleep: client.prepare("SELECT pg_try_advisory_lock($1, 0)").await?,
-            wake: client.prepare("SELECT pg_advisory_unlock($1, 0)").await?,
-        };
+        let statements = Statements::prepare(&client).await?;
         Ok(Self {
             client,
             statements,
@@ -100,8 +61,8 @@ impl Session {
         })
     }
 
-    /// Becomes the one relay of this database, until the session ends; `false` while another one
-    /// is.
+    /// Tries to become the leader of this database, until the session ends; `false` while another
+    /// relay leads.
     pub async fn try_lead(&self) -> Result<bool, LogError> {
         let class = lock_class::OUTBOX_RELAY;
         Ok(self
@@ -111,8 +72,9 @@ impl Session {
             .get(0))
     }
 
-    /// Begins to sleep: from now on publishers wake this session. `false` while a publisher is
-    /// under way, whose event would be missed. After it succeeds, look once more before sleeping.
+    /// Tries to begin to sleep: from then on publishers wake this session. `false` while a
+    /// publisher's transaction is open, whose event would be missed. After it succeeds, the caller
+    /// must poll once more before it waits.
     pub async fn try_sleep(&self) -> Result<bool, LogError> {
         let class = lock_class::OUTBOX_SLEEP;
         Ok(self
@@ -131,10 +93,10 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for a notification, at most `limit`.
-    pub async fn notified(&self, limit: Duration) {
-        // Either way there is only one thing to do: look.
-        let _ = tokio::time::timeout(limit, self.woken.notified()).await;
+    /// Waits for a notification, or until the timeout.
+    pub async fn notified(&self, timeout: Duration) {
+        // A timeout is no error: in both cases the caller polls the log.
+        let _ = tokio::time::timeout(timeout, self.woken.notified()).await;
     }
 
     /// Keeps the session from being idle.
@@ -154,11 +116,12 @@ async fn open(
     })
 }
 
-/// Each setting by itself: one that is not there takes those beside it along.
-async fn set_what_is_there(client: &Client) -> Result<(), LogError> {
+/// Sets each setting in a statement of its own, so that one that the server does not have does not
+/// prevent the others.
+async fn set_one_by_one(client: &Client) -> Result<(), LogError> {
     for setting in LOSE_THE_LEAD {
         if let Err(error) = client.batch_execute(setting).await {
-            // Only what the server says of the setting: a lost connection is no reason to go on.
+            // Only an answer of the server is a reason to go on; a lost connection is an error.
             let reason = error.as_db_error().map(DbError::to_string).ok_or(error)?;
             tracing::warn!(
                 setting,
@@ -170,22 +133,23 @@ async fn set_what_is_there(client: &Client) -> Result<(), LogError> {
     Ok(())
 }
 
-/// A pooler that lends a server's session for one transaction at a time gives it to the next who
-/// asks. The lock that makes a relay the only one would be anyone's.
+/// Returns an error if a pooler is in between that gives a server's session to another client after
+/// each transaction. The lock that makes a relay the leader would go along with it. Two sessions
+/// with the same process of the server show it.
 async fn refuse_a_pooler(
     client: &Client,
     settings: &PostgresSettings,
     application: &str,
 ) -> Result<(), LogError> {
     let other = open(settings, application, &Arc::default()).await?;
-    let of = async |client: &Client| -> Result<i32, tokio_postgres::Error> {
+    let pid = async |client: &Client| -> Result<i32, tokio_postgres::Error> {
         Ok(client
             .query_one("SELECT pg_backend_pid()", &[])
             .await?
             .get(0))
     };
-    let (ours, others) = (of(client).await?, of(&other).await?);
-    if ours == others || ours != of(client).await? {
+    let (ours, others) = (pid(client).await?, pid(&other).await?);
+    if ours == others || ours != pid(client).await? {
         return Err(ConnectError::Pooler(None).into());
     }
     Ok(())
@@ -201,7 +165,7 @@ where
             match std::future::poll_fn(|context| connection.poll_message(context)).await {
                 Some(Ok(AsyncMessage::Notification(_))) => woken.notify_one(),
                 Some(Ok(_)) => {}
-                // The session's next query says what happened.
+                // The session's next query returns the error.
                 Some(Err(_)) | None => return,
             }
         }

@@ -2,9 +2,9 @@ use chrono::{DateTime, Utc};
 use db::lock_class;
 use tokio_postgres::Client;
 
-use super::session::LogError;
+use super::error::LogError;
 
-/// Where an outbox stands, as an operator sees it.
+/// The state of an outbox, for an operator.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct OutboxStatus {
     /// Whether a relay leads here.
@@ -22,16 +22,19 @@ pub struct OutboxStatus {
     pub discarded: i64,
 }
 
-/// $1: the relays' lock.
+/// Reads the state of the outbox; $1 is the class of the leader's lock.
 const STATUS: &str = "SELECT
     EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-            WHERE locktype = 'advisory' AND classid = $1::int::oid AND objid = 0 AND objsubid = 2 AND granted
-              AND datname = current_database()),
-    saved_at, w.events, w.oldest, (SELECT count(DISTINCT id) FROM outbox), p.parked, p.in_replay, p.discarded
+            WHERE locktype = 'advisory' AND classid = $1::int::oid AND objid = 0 AND objsubid = 2
+              AND granted AND datname = current_database()),
+    saved_at, w.events, w.oldest, (SELECT count(DISTINCT id) FROM outbox),
+    p.parked, p.in_replay, p.discarded
   FROM outbox_cursor,
     LATERAL (SELECT count(*) events, min(recorded_at) oldest FROM outbox
-             WHERE xid >= pg_snapshot_xmin(acknowledged) AND NOT pg_visible_in_snapshot(xid, acknowledged)) w,
-    (SELECT count(*) FILTER (WHERE state = 'parked') parked, count(*) FILTER (WHERE state = 'replay') in_replay,
+             WHERE xid >= pg_snapshot_xmin(acknowledged)
+               AND NOT pg_visible_in_snapshot(xid, acknowledged)) w,
+    (SELECT count(*) FILTER (WHERE state = 'parked') parked,
+       count(*) FILTER (WHERE state = 'replay') in_replay,
        count(*) FILTER (WHERE state = 'discarded') discarded FROM outbox_parked) p";
 
 pub async fn status(client: &Client) -> Result<OutboxStatus, LogError> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use outbox_relay::Place;
+use outbox_relay::Destination;
 
 use super::kafka::Producer;
 use crate::relay::postgres::Event;
@@ -44,7 +44,7 @@ pub struct Message {
     pub number: u64,
     pub event: Event,
     /// Of the relay's opening of partitions.
-    pub place: Option<Place>,
+    pub place: Option<Destination>,
 }
 
 /// What Kafka answers to a request.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox_relay::{Opening, Place};
+use outbox_relay::{Destination, Opening};
 
 use super::{
     Rule, Sending,
@@ -47,7 +47,7 @@ impl Feeder {
             place: None,
         };
         if let Some(opening) = &mut self.opening {
-            let place = opening.place(TOPIC, name(event.key));
+            let place = opening.destination(TOPIC, name(event.key));
             message.place = Some(place);
             if !opening.may_go(place, self.now) {
                 return opening.hold(place, message);
@@ -58,7 +58,7 @@ impl Feeder {
 
     fn hand_over(&mut self, message: Message) {
         let partition = message.event.key as u32 % self.partitions;
-        let chosen = message.place.and_then(Place::partition);
+        let chosen = message.place.and_then(Destination::partition);
         assert!(chosen.is_none_or(|chosen| chosen.cast_unsigned() == partition));
         self.client.take(partition as usize, message);
     }
@@ -91,7 +91,7 @@ impl Feeder {
         }
     }
 
-    fn released(&mut self) -> Option<(Place, Message)> {
+    fn released(&mut self) -> Option<(Destination, Message)> {
         self.opening.as_mut()?.released(self.now)
     }
 

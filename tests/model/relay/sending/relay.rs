@@ -200,14 +200,14 @@ impl Relay {
 
     fn end_page(&mut self) {
         if self.is_reading() {
-            self.progress.expect(true);
+            self.progress.mark_read_up_to(true);
         }
     }
 
     fn hand_over(&mut self, row: Row, parked: &Parked) {
         self.has_sent_discarded |= parked.state(&row) == Some(State::Discarded);
-        let number = self.acks.sent(row.position, row.event);
-        self.progress.send(1);
+        let number = self.acks.add(row.position, row.event);
+        self.progress.add_sent(1);
         self.feeder.send(number, row.event);
     }
 
@@ -228,9 +228,9 @@ impl Relay {
             Report::Broken => Some(Trouble::Broken),
             Report::Delivered(messages) => {
                 for message in messages {
-                    self.acks.acknowledged(message.number);
+                    self.acks.acknowledge(message.number);
                 }
-                self.progress.acknowledged(self.acks.prefix());
+                self.progress.set_acknowledged(self.acks.prefix());
                 self.go_on(parked, bounds);
                 None
             }
@@ -276,14 +276,14 @@ impl Relay {
         if is_idle && acknowledged == self.progress.read() {
             self.acks = Acks::default();
             self.progress = Progress::new(self.progress.read().clone());
-            self.progress.saved(saved.clone());
+            self.progress.set_saved(saved.clone());
         }
     }
 
     /// Whether there is nothing left to do for it.
     pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
         let read = self.progress.read();
-        let is_up_to_date = read.towards.is_none() && read.acknowledged == postgres.snapshot();
+        let is_up_to_date = read.target.is_none() && read.acknowledged == postgres.snapshot();
         is_up_to_date
             && self.is_reading()
             && self.feeder.has_nothing()

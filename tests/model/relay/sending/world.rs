@@ -218,7 +218,7 @@ impl World {
     pub fn save(&mut self) {
         let Some(relay) = &mut self.relay else { return };
         if let Some(cursor) = relay.progress.unsaved().cloned() {
-            relay.progress.saved(cursor.clone());
+            relay.progress.set_saved(cursor.clone());
             self.postgres.save(cursor, true);
         }
     }

@@ -52,16 +52,17 @@ async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
     let (cursor, _) = session.load_cursor().await?;
     let settings = settings(run);
     let began = Instant::now();
-    let mut portion = settings.portion();
-    let Difference::Large { now, mut before } =
-        session.tick(&cursor.acknowledged, &mut portion).await?
+    let mut portion = settings.page_size();
+    let Difference::Large { now, mut before } = session
+        .read_difference(&cursor.acknowledged, &mut portion)
+        .await?
     else {
         anyhow::bail!("the backlog is smaller than a page");
     };
     let mut read = 0;
     loop {
         let records = session
-            .page(&cursor.acknowledged, &now, before, &mut portion)
+            .read_page(&cursor.acknowledged, &now, before, &mut portion)
             .await?;
         let Some(last) = records.last() else { break };
         before = last.position();

@@ -7,14 +7,14 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-/// One event of the log. It borrows what the database sent.
-pub struct Record(Row);
+/// One event of the log. It keeps the row as the database sent it, and copies nothing.
+pub struct OutboxEvent(Row);
 
-/// The columns of a record, in the order in which it reads them.
+/// The columns of an event, in the order in which it reads them.
 pub(crate) const COLUMNS: &str = "position, id, topic, key, type, payload, headers, recorded_at";
 
-impl Record {
-    /// A row that begins with [`COLUMNS`].
+impl OutboxEvent {
+    /// The event of a row that begins with [`COLUMNS`].
     pub(crate) fn new(row: Row) -> Self {
         Self(row)
     }
@@ -37,13 +37,13 @@ impl Record {
     pub fn payload(&self) -> &str {
         self.0.get(5)
     }
-    /// The same as [`Record::payload`]; it is not looked at whether it is UTF-8, which the database
-    /// has done.
+    /// The same as [`OutboxEvent::payload`], without a check for UTF-8: the database has checked
+    /// it.
     pub fn payload_bytes(&self) -> &[u8] {
         let Bytes(payload) = self.0.get(5);
         payload
     }
-    /// The traceparent under which the event was published.
+    /// The traceparent of the request that published the event.
     pub fn traceparent(&self) -> Option<&str> {
         self.0.get(6)
     }
