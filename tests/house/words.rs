@@ -6,15 +6,18 @@ const UNPLAIN: [&str; 8] = [
 ];
 
 /// Identifiers that meant something in this house alone; the glossary has the words in their place.
-const DIALECT: [&str; 30] = [
+const DIALECT: [&str; 43] = [
     "Boot",
     "Carrier",
+    "Erased",
     "Ground",
     "Hand",
     "Hands",
     "LONGEST_REST",
     "Learnt",
+    "Offer",
     "PATIENCE",
+    "PassedOver",
     "SAFETY_NET",
     "Style",
     "TICK",
@@ -22,10 +25,18 @@ const DIALECT: [&str; 30] = [
     "UNHURRIED_REST",
     "Ways",
     "Whose",
+    "are_lost",
+    "called_after_its_place",
+    "cannot_be_read",
     "go_on",
     "hand_over",
     "hands",
+    "is_unhurried",
+    "jumped_from",
+    "look_behind",
+    "looked_in_vain",
     "note_progress",
+    "pause_after",
     "quiet",
     "see_to_parked",
     "somebody",
@@ -35,8 +46,10 @@ const DIALECT: [&str; 30] = [
     "unhurried",
     "unhurried_rest",
     "way",
+    "where_to_begin",
     "whose",
     "wish",
+    "work_off",
 ];
 
 /// The words of a line, with `_` as a letter.

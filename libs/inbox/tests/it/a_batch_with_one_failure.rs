@@ -1,6 +1,6 @@
 use kernel::Class;
 
-use crate::fixture::{Act, Fixture, subscriptions, until};
+use crate::fixture::{Act, Fixture, subscriptions, wait_for};
 
 const EVENTS: i32 = 120;
 
@@ -25,7 +25,7 @@ async fn order(fixture: &Fixture) -> Vec<i32> {
 async fn events_that_wait_share_transactions() {
     let fixture = sent().await;
     let running = fixture.consume().await;
-    until("all", async || order(&fixture).await.len() == 120).await;
+    wait_for("all", async || order(&fixture).await.len() == 120).await;
     running.stop().await;
     assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
     let transactions = fixture
@@ -41,7 +41,7 @@ async fn events_that_wait_share_transactions() {
     );
 }
 
-/// While the first ones are in work, those of the other partitions come together.
+/// While the first batch is in work, the events of the other partitions gather.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_different_partitions_share_transactions() {
     let fixture = Fixture::new(12).await;
@@ -49,13 +49,14 @@ async fn events_of_different_partitions_share_transactions() {
         fixture.send(n % 12, &format!("k{}", n % 12), n).await;
     }
     let running = fixture.consume().await;
-    until("all", async || order(&fixture).await.len() == 120).await;
+    wait_for("all", async || order(&fixture).await.len() == 120).await;
     running.stop().await;
     for key in 0..12 {
         let wanted: Vec<_> = (0..EVENTS).filter(|n| n % 12 == key).collect();
         assert_eq!(fixture.effects_of(&format!("k{key}")).await, wanted);
     }
-    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
+    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text
+                  HAVING count(DISTINCT key) > 1) AS shared";
     assert!(fixture.number(shared).await > 0, "each partition was alone");
 }
 
@@ -63,16 +64,16 @@ async fn events_of_different_partitions_share_transactions() {
 async fn where_nobody_waits_events_gather_between_transactions() {
     let fixture = Fixture::new(1).await;
     let running = fixture
-        .consume_with(subscriptions().unhurried(), "first")
+        .consume_with(subscriptions().latency_tolerant(), "first")
         .await;
     for n in 0..EVENTS {
         fixture.send(0, "key", n).await;
     }
-    until("all", async || order(&fixture).await.len() == 120).await;
+    wait_for("all", async || order(&fixture).await.len() == 120).await;
     running.stop().await;
     assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
-    let between =
-        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(milliseconds FROM since)::bigint)
+    let between = "SELECT percentile_disc(0.5)
+                     WITHIN GROUP (ORDER BY extract(milliseconds FROM since)::bigint)
                    FROM (SELECT applied_at - lag(applied_at) OVER (ORDER BY applied_at) AS since
                          FROM (SELECT DISTINCT applied_at FROM inbox) AS transactions) AS pauses";
     let millis = fixture.number(between).await;
@@ -85,14 +86,14 @@ async fn one_that_fails_fails_alone() {
     fixture.make("k3", 31, Act::Fail(Class::Invalid));
     fixture.make("k5", 40, Act::Fail(Class::Bug));
     let running = fixture.consume().await;
-    // Of the first 40, 31 is refused and 38 is behind it.
-    until("all before the bug", async || {
+    // Of the first 40, 31 is parked and 38 is parked behind it.
+    wait_for("all before the bug", async || {
         order(&fixture).await.len() == 38
     })
     .await;
-    fixture.mend();
-    // Behind the refused one of their key are parked: 38, 45, …, 115.
-    until("all", async || order(&fixture).await.len() == 120 - 13).await;
+    fixture.act_normally();
+    // Parked behind event 31, which has the same key: 38, 45, …, 115.
+    wait_for("all", async || order(&fixture).await.len() == 120 - 13).await;
     running.stop().await;
     let wanted: Vec<_> = (0..EVENTS).filter(|n| *n < 31 || n % 7 != 3).collect();
     assert_eq!(order(&fixture).await, wanted);
