@@ -66,8 +66,7 @@ pub(crate) struct Dispatcher<S> {
 /// Why a dispatcher has ended.
 pub(crate) enum Ended {
     Stopped,
-    /// The client must be replaced: it has lost all brokers, or [`crate::Running::renew`] asked for
-    /// it.
+    /// The client must be replaced: it has lost all brokers, or a caller asked for a new one.
     Lost,
     /// The client must be replaced: it met an error after which it does nothing any more, such as
     /// that another process uses its name.

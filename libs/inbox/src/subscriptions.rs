@@ -89,12 +89,12 @@ struct Route<S> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the payload is no {event_type}: {source}")]
-struct Unreadable {
+struct UnreadablePayload {
     event_type: &'static str,
     source: serde_json::Error,
 }
 
-impl Classify for Unreadable {
+impl Classify for UnreadablePayload {
     fn class(&self) -> Class {
         Class::Malformed
     }
@@ -205,7 +205,7 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
             let handler = handler.clone();
             Box::pin(async move {
                 let event: E = serde_json::from_slice(&message.payload).map_err(|source| {
-                    Failure::from(Unreadable {
+                    Failure::from(UnreadablePayload {
                         event_type: E::TYPE,
                         source,
                     })

@@ -512,7 +512,7 @@ pub fn headers(all: &[(&str, String)]) -> OwnedHeaders {
 }
 
 /// Asks until the answer is yes, for [`TIMEOUT`] at most.
-pub async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+pub async fn wait_for<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
     let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !ask().await {
         assert!(
