@@ -128,17 +128,17 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         clock: Clock::system(),
     });
     let (stop, tasks) = (CancellationToken::new(), CancellationToken::new());
-    let (batches, batcher) = batcher();
+    let (client, batcher) = batcher();
     spawn_until(&tasks, replay::run(shared.clone()));
     spawn_until(&tasks, purge::run(shared.clone()));
     spawn_until(&tasks, batcher.run(shared.clone()));
     let renew = member.renew.clone();
-    let first = member.join(&shared, &batches)?;
+    let first = member.join(&shared, &client)?;
     let stopped = stop.clone();
     let runtime = Handle::current();
     let thread = std::thread::Builder::new()
         .name("inbox".to_owned())
-        .spawn(move || runtime.block_on(member.run(first, &shared, &batches, stopped)))
+        .spawn(move || runtime.block_on(member.run(first, &shared, &client, stopped)))
         .map_err(StartError::Thread)?;
     Ok(Running {
         stop,

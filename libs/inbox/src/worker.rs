@@ -191,7 +191,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             match self.record_gap(next).await {
                 Ok(earliest) => return Some(next.max(earliest)),
                 Err(cause) => {
-                    tracing::debug!(cause, "not known yet whether Kafka has deleted anything")
+                    tracing::debug!(cause, "not known yet whether Kafka has deleted anything");
                 }
             }
             attempts += 1;
@@ -449,15 +449,16 @@ impl DefectTimer {
 fn log_retry(message: &Message, retry: &Retry, attempts: i32) {
     let (event_id, event_type, key) = (message.id, &message.event_type, message.key.name());
     let Retry { class, code, cause } = retry;
-    match class {
-        Class::Bug => tracing::error!(
+    if *class == Class::Bug {
+        tracing::error!(
             %event_id, event_type, key, code, cause, attempts,
             "event failed; its partition waits"
-        ),
-        _ => tracing::warn!(
+        );
+    } else {
+        tracing::warn!(
             %event_id, event_type, key, code, cause, attempts,
             "event cannot be applied yet"
-        ),
+        );
     }
 }
 
