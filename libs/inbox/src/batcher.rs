@@ -27,8 +27,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// back, and each worker applies its own messages: a slow handler then holds up only its own
 /// partition.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(1);
-/// Bounds the wait between two batches. With a shorter one transactions cost more, with a longer one
-/// orders take longer: 12 ms is the best of those in docs/benchmarks.md.
+/// Bounds the wait between two batches. With a shorter wait transactions cost more, with a longer
+/// one orders take longer: 12 ms is the best of those in docs/benchmarks.md.
 const BATCH_DELAY_MAX: Duration = Duration::from_millis(12);
 /// The wait between two batches where the subscriptions are latency tolerant. It is well below
 /// [`CLAIM_TIMEOUT`], so that the batcher claims what workers send before they apply it themselves.
