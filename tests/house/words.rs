@@ -6,16 +6,19 @@ const UNPLAIN: [&str; 8] = [
 ];
 
 /// Identifiers that meant something in this house alone; the glossary has the words in their place.
-const DIALECT: [&str; 39] = [
+const DIALECT: [&str; 52] = [
     "Boot",
     "Carrier",
+    "Erased",
     "Gathered",
     "Ground",
     "Hand",
     "Hands",
     "LONGEST_REST",
     "Learnt",
+    "Offer",
     "PATIENCE",
+    "PassedOver",
     "Portion",
     "Pulse",
     "REST_OF_LOOK",
@@ -28,12 +31,20 @@ const DIALECT: [&str; 39] = [
     "UNHURRIED_REST",
     "Ways",
     "Whose",
+    "are_lost",
+    "called_after_its_place",
+    "cannot_be_read",
     "go_on",
     "hand_over",
     "hands",
     "impatient_transaction",
+    "is_unhurried",
+    "jumped_from",
+    "look_behind",
+    "looked_in_vain",
     "lost_the_lead",
     "note_progress",
+    "pause_after",
     "quiet",
     "refused_again",
     "see_to_parked",
@@ -44,8 +55,10 @@ const DIALECT: [&str; 39] = [
     "unhurried",
     "unhurried_rest",
     "way",
+    "where_to_begin",
     "whose",
     "wish",
+    "work_off",
 ];
 
 /// The words of a line, with `_` as a letter.

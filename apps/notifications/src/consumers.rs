@@ -14,7 +14,7 @@ use crate::{Notifications, State, domain::news::News, usecases::tell_user::tell_
 
 pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(Notifications::NAME)
-        .unhurried()
+        .latency_tolerant()
         .on(registered)
         .on(topped_up)
         .on(withdrawn)

@@ -1,7 +1,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use chrono::{DateTime, Utc};
-use db::{Db, DbError, Tx, cached, lock_class};
+use db::{Db, DbError, Tx, UnknownValue, cached, lock_class};
 use diesel::{
     QueryableByName, sql_query,
     sql_types::{Array, Integer, Text, Timestamptz, Uuid},
@@ -12,84 +12,99 @@ use kernel::TraceParent;
 use telemetry::traces::{Kind, Span};
 use tracing::Instrument;
 
-use crate::{Failure, Message, Retry, Subscriptions, parked};
+use crate::{Failure, Message, Outcome, Retry, Subscriptions, parked};
 
-/// The code of a message that did not come from the service whose event it says it is.
+/// The code of a parked message that did not come from the producer of its type.
 pub(crate) const FOREIGN: &str = "foreign_event";
 
-/// What became of a message.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Outcome {
-    /// Its handler's transaction committed.
-    Applied,
-    /// It was applied or parked before.
+/// What `inbox_accept_all` answers to the claim of a message.
+#[derive(Clone, Copy)]
+enum Claim {
+    /// It is this transaction's.
+    New,
+    /// It was applied before.
     Duplicate,
-    /// Nobody here listens to its type.
-    Ignored,
-    /// It waits for an operator, by itself or behind an earlier event of its key.
-    Parked,
+    /// It was parked before.
+    Known,
+    /// An earlier event of its key is parked.
+    Behind,
+}
+
+impl Claim {
+    fn from_text(text: &str) -> Result<Self, UnknownValue> {
+        let known = match text {
+            "new" => Some(Self::New),
+            "duplicate" => Some(Self::Duplicate),
+            "known" => Some(Self::Known),
+            "behind" => Some(Self::Behind),
+            _ => None,
+        };
+        UnknownValue::or(known, "the answer to the claim of an event", text)
+    }
 }
 
 #[derive(QueryableByName)]
-struct Accepted {
+struct ClaimsRow {
     #[diesel(sql_type = Array<Text>)]
-    accepted: Vec<String>,
+    claims: Vec<String>,
     #[diesel(sql_type = Timestamptz)]
     began_at: DateTime<Utc>,
 }
 
-/// Delivers one message: applies it unless it was applied before, and puts it aside if no retry can
-/// mend it.
+/// Delivers one message: applies it unless it was applied before, and parks it if no retry can
+/// help.
 ///
-/// An error says that nothing has happened, and that the same message should be tried again later.
+/// An error says that nothing has happened, and that the caller should deliver the same message
+/// again later.
 pub async fn deliver<S: Send + Sync + 'static>(
     db: &Db,
     subscriptions: &Subscriptions<S>,
     state: &S,
     message: &Message,
 ) -> Result<Outcome, Retry> {
-    if !subscriptions.concerns(message) {
+    if !subscriptions.is_relevant(message) {
         return Ok(Outcome::Ignored);
     }
-    if let Some(reason) = subscriptions.foreign(message) {
-        // Under the id that it says it has it would be taken for the event that it imitates.
+    if let Some(reason) = subscriptions.foreign_reason(message) {
+        // Under the id in its header it would be taken for the event that it imitates.
         let reason = format!("{reason}; it calls itself {}", message.id);
-        let message = message.called_after_its_place();
-        return Ok(put_aside(db, subscriptions.name(), &message, FOREIGN, &reason).await?);
+        let message = message.with_id_of_position();
+        return Ok(park(db, subscriptions.name(), &message, FOREIGN, &reason).await?);
     }
-    let alone = db
+    let applied = db
         .transaction("inbox.apply", async |tx| {
             apply(tx, subscriptions, state, &[message]).await
         })
         .await;
-    match alone {
+    match applied {
         Ok(outcomes) => Ok(outcomes[0]),
         Err(Failure::Retry(retry)) => Err(retry),
         Err(Failure::Park { code, reason }) => {
-            Ok(put_aside(db, subscriptions.name(), message, code, &reason).await?)
+            Ok(park(db, subscriptions.name(), message, code, &reason).await?)
         }
     }
 }
 
-/// Applies messages in one transaction, all or none; fails rather than wait longer than `patience`
-/// for a lock.
-pub(crate) async fn apply_together<S: Send + Sync + 'static>(
+/// Applies messages in one transaction, all of them or none. It fails if it has to wait for a lock
+/// for longer than `lock_timeout`.
+pub(crate) async fn apply_batch<S: Send + Sync + 'static>(
     db: &Db,
     subscriptions: &Subscriptions<S>,
     state: &S,
     messages: &[&Message],
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<Vec<Outcome>, Failure> {
-    db.transaction_with_lock_timeout("inbox.apply_together", patience, async |tx| {
+    db.transaction_with_lock_timeout("inbox.apply_together", lock_timeout, async |tx| {
         apply(tx, subscriptions, state, messages).await
     })
     .await
 }
 
-/// Parks a message for a reason of its own, in a transaction of its own: the handler's was rolled
-/// back. Unless it was applied meanwhile: who loses a partition may fail at an event that the next
-/// owner applies.
-pub(crate) async fn put_aside(
+/// Parks a message, in a transaction of its own: that of its handler was rolled back.
+///
+/// A message that was applied meanwhile is not parked: after a rebalance the previous owner of a
+/// partition may fail at an event that the next owner applies.
+pub(crate) async fn park(
     db: &Db,
     consumer: &str,
     message: &Message,
@@ -101,53 +116,61 @@ pub(crate) async fn put_aside(
             if !claim(tx, consumer, message).await? {
                 return Ok(false);
             }
-            let is_new = parked::park(tx, consumer, message, code, reason).await?;
-            give_back(tx, consumer, message).await?;
+            let is_new = parked::insert(tx, consumer, message, code, reason).await?;
+            release_claim(tx, consumer, message).await?;
             Ok(is_new)
         })
         .await?;
     if !is_new {
         return Ok(Outcome::Duplicate);
     }
-    tracing::error!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), code, reason, "event is parked");
+    tracing::error!(
+        event_id = %message.id,
+        event_type = message.event_type,
+        key = message.key.name(),
+        code,
+        reason,
+        "event is parked"
+    );
     Ok(Outcome::Parked)
 }
 
-/// Applies messages, with all that belongs to them, in `tx`.
+/// Applies messages in `tx`: claims them, locks the rows that they change, and runs their handlers
+/// in the messages' order.
 async fn apply<S: Send + Sync + 'static>(
     tx: &mut Tx<'_>,
     subscriptions: &Subscriptions<S>,
     state: &S,
     messages: &[&Message],
 ) -> Result<Vec<Outcome>, Failure> {
-    let concerning = messages
+    let relevant: Vec<&Message> = messages
         .iter()
-        .filter(|message| subscriptions.concerns(message));
-    let concerning: Vec<&Message> = concerning.copied().collect();
-    if let Some(refused) = concerning
+        .filter(|message| subscriptions.is_relevant(message))
+        .copied()
+        .collect();
+    if let Some(failure) = relevant
         .iter()
-        .find_map(|message| refused(subscriptions, message))
+        .find_map(|message| invalid(subscriptions, message))
     {
-        return Err(refused);
+        return Err(failure);
     }
-    let accepted = accept(tx, subscriptions.name(), &concerning).await?;
-    let new = concerning
+    let claims = claim_all(tx, subscriptions.name(), &relevant).await?;
+    let new: Vec<&Message> = relevant
         .iter()
-        .zip(&accepted)
-        .filter(|(_, answer)| *answer == "new");
-    let new: Vec<&Message> = new.map(|(message, _)| *message).collect();
+        .zip(&claims)
+        .filter(|(_, claim)| matches!(claim, Claim::New))
+        .map(|(message, _)| *message)
+        .collect();
     subscriptions.lock_rows(tx, &new).await?;
-    let mut accepted = accepted.into_iter();
+    let mut claims = claims.into_iter();
     let mut outcomes = Vec::with_capacity(messages.len());
     for message in messages {
-        outcomes.push(if subscriptions.concerns(message) {
-            let accepted = accepted
-                .next()
-                .expect("there is an answer for each of them");
-            match accepted.as_str() {
-                "new" => handle(tx, subscriptions, state, message).await?,
-                "duplicate" | "known" => Outcome::Duplicate,
-                _ => park_behind(tx, subscriptions.name(), message).await?,
+        outcomes.push(if subscriptions.is_relevant(message) {
+            let claim = claims.next().expect("each relevant message has a claim");
+            match claim {
+                Claim::New => handle(tx, subscriptions, state, message).await?,
+                Claim::Duplicate | Claim::Known => Outcome::Duplicate,
+                Claim::Behind => park_behind(tx, subscriptions.name(), message).await?,
             }
         } else {
             Outcome::Ignored
@@ -156,8 +179,9 @@ async fn apply<S: Send + Sync + 'static>(
     Ok(outcomes)
 }
 
-/// Why a message is no event that may be handled, if it is none.
-fn refused<S: Send + Sync + 'static>(
+/// Why a message must not be handled: it is no event, or not from its type's producer. `None` if it
+/// may be.
+fn invalid<S: Send + Sync + 'static>(
     subscriptions: &Subscriptions<S>,
     message: &Message,
 ) -> Option<Failure> {
@@ -167,7 +191,7 @@ fn refused<S: Send + Sync + 'static>(
             reason: reason.to_owned(),
         });
     }
-    let reason = subscriptions.foreign(message)?;
+    let reason = subscriptions.foreign_reason(message)?;
     Some(Failure::Park {
         code: FOREIGN,
         reason,
@@ -179,7 +203,7 @@ async fn park_behind(
     consumer: &str,
     message: &Message,
 ) -> Result<Outcome, DbError> {
-    parked::park(
+    parked::insert(
         tx,
         consumer,
         message,
@@ -187,11 +211,17 @@ async fn park_behind(
         "an earlier event of its key is parked",
     )
     .await?;
-    tracing::warn!(event_id = %message.id, event_type = message.event_type, key = message.key.name(), "event is parked behind another");
+    tracing::warn!(
+        event_id = %message.id,
+        event_type = message.event_type,
+        key = message.key.name(),
+        "event is parked behind another"
+    );
     Ok(Outcome::Parked)
 }
 
-/// Applies a message that was parked: it is in nobody's way but its own.
+/// Applies a message that was parked. It is not parked behind the earlier ones of its key: the
+/// caller replays them in their order.
 pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     tx: &mut Tx<'_>,
     subscriptions: &Subscriptions<S>,
@@ -201,13 +231,13 @@ pub(crate) async fn apply_parked<S: Send + Sync + 'static>(
     if !claim(tx, subscriptions.name(), message).await? {
         return Ok(Outcome::Duplicate);
     }
-    // As of those that come from Kafka: the order's own row first.
+    // In the same order as for events that come from Kafka.
     subscriptions.lock_rows(tx, &[message]).await?;
     handle(tx, subscriptions, state, message).await
 }
 
-/// Takes a message for this transaction; `false` if it was applied before. Another transaction that
-/// takes it has its turn first.
+/// Claims a message for this transaction; `false` if it was applied before. Waits for another
+/// transaction that has claimed it.
 async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<bool, DbError> {
     let added = sql_query(
         "INSERT INTO inbox (consumer, event_id, type) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -221,7 +251,7 @@ async fn claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<boo
 }
 
 /// Undoes [`claim`].
-async fn give_back(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<(), DbError> {
+async fn release_claim(tx: &mut Tx<'_>, consumer: &str, message: &Message) -> Result<(), DbError> {
     let removed = sql_query("DELETE FROM inbox WHERE consumer = $1 AND event_id = $2")
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(message.id)
@@ -240,7 +270,7 @@ async fn handle<S: Send + Sync + 'static>(
     let Some(handler) = subscriptions.route(&message.event_type) else {
         return Err(Failure::Park {
             code: "unreadable_event",
-            reason: "nobody handles its type".to_owned(),
+            reason: "this consumer has no handler for its type".to_owned(),
         });
     };
     let trace = message
@@ -262,8 +292,8 @@ async fn handle<S: Send + Sync + 'static>(
         trace_id = trace.trace_id(),
     );
     let work = trace.scope(handler(tx, state, message).instrument(span.clone()));
-    // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the
-    // partition would wait without anybody being told.
+    // A panic that is not caught would end the worker, and the partition would wait without a
+    // record of it. The error rolls back what the handler left half done.
     let result = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(result) => result.map(|()| Outcome::Applied),
         Err(panic) => Err(Failure::panicked(&*panic)),
@@ -287,26 +317,27 @@ async fn handle<S: Send + Sync + 'static>(
     result
 }
 
-/// Claims messages for this transaction, one after the other and in one round trip; an answer for
-/// each.
-async fn accept(
+/// Claims messages for this transaction, one after the other, in one round trip. Returns a claim
+/// for each.
+async fn claim_all(
     tx: &mut Tx<'_>,
     consumer: &str,
     messages: &[&Message],
-) -> Result<Vec<String>, DbError> {
+) -> Result<Vec<Claim>, DbError> {
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let types: Vec<_> = messages.iter().map(|message| &message.event_type).collect();
     let topics: Vec<_> = messages.iter().map(|message| &message.topic).collect();
     let keys: Vec<_> = messages.iter().map(|message| message.key.name()).collect();
     let query =
-        sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS accepted, now() AS began_at")
+        sql_query("SELECT inbox_accept_all($1, $2, $3, $4, $5, $6) AS claims, now() AS began_at")
             .bind::<Text, _>(consumer)
             .bind::<Array<Uuid>, _>(ids)
             .bind::<Array<Text>, _>(types)
             .bind::<Array<Text>, _>(topics)
             .bind::<Array<Text>, _>(keys)
             .bind::<Integer, _>(lock_class::INBOX_KEY);
-    let answer: Accepted = cached(query).get_result(&mut **tx).await?;
-    tx.began_at(answer.began_at);
-    Ok(answer.accepted)
+    let row: ClaimsRow = cached(query).get_result(&mut **tx).await?;
+    tx.began_at(row.began_at);
+    let claims = row.claims.iter().map(|text| Claim::from_text(text));
+    Ok(claims.collect::<Result<_, _>>()?)
 }

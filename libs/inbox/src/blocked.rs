@@ -1,4 +1,4 @@
-//! Events that are being retried, and whose partitions wait meanwhile.
+//! Events that are being retried. Each blocks its partition meanwhile.
 
 use db::{Db, DbError};
 use diesel::{
@@ -9,9 +9,9 @@ use diesel_async::RunQueryDsl;
 use kernel::EventId;
 use serde::Serialize;
 
-use crate::{Message, hands::Place};
+use crate::{Message, topic_partition::TopicPartition};
 
-/// An event that a partition waits for, as an operator sees it.
+/// An event that blocks its partition, as an operator sees it.
 #[derive(Clone, Debug, Serialize, QueryableByName)]
 pub struct BlockedEvent {
     #[diesel(sql_type = Uuid)]
@@ -33,14 +33,14 @@ pub struct BlockedEvent {
     pub error: String,
 }
 
-/// The event of each partition that waits, the longest first.
+/// The event of each blocked partition; the one that has waited longest comes first.
 pub async fn list(db: &Db, consumer: &str) -> Result<Vec<BlockedEvent>, DbError> {
     db.transaction(
         "inbox.list_blocked",
         async |tx| -> Result<Vec<BlockedEvent>, DbError> {
             let sql =
                 "SELECT event_id, topic, partition, key, type AS event_type, since, attempts, error
-                   FROM inbox_blocked WHERE consumer = $1 ORDER BY since";
+                 FROM inbox_blocked WHERE consumer = $1 ORDER BY since";
             Ok(sql_query(sql)
                 .bind::<Text, _>(consumer)
                 .load(&mut **tx)
@@ -56,8 +56,9 @@ struct Requested {
     requested: bool,
 }
 
-/// Notes that a partition waits for `message`; whether an operator wants it out of the way.
-pub(crate) async fn note(
+/// Records that `message` blocks its partition. Returns whether an operator has requested that it
+/// be parked.
+pub(crate) async fn record(
     db: &Db,
     consumer: &str,
     message: &Message,
@@ -66,11 +67,14 @@ pub(crate) async fn note(
 ) -> Result<bool, DbError> {
     db.transaction("inbox.note_blocked", async |tx| -> Result<bool, DbError> {
         sql_query(
-            "INSERT INTO inbox_blocked (consumer, topic, partition, event_id, type, key, attempts, error)
+            "INSERT INTO inbox_blocked
+               (consumer, topic, partition, event_id, type, key, attempts, error)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (consumer, topic, partition) DO UPDATE SET event_id = excluded.event_id, type = excluded.type,
-               key = excluded.key, attempts = excluded.attempts, error = excluded.error,
-               since = CASE WHEN inbox_blocked.event_id = excluded.event_id THEN inbox_blocked.since ELSE now() END",
+             ON CONFLICT (consumer, topic, partition) DO UPDATE
+             SET event_id = excluded.event_id, type = excluded.type, key = excluded.key,
+               attempts = excluded.attempts, error = excluded.error,
+               since = CASE WHEN inbox_blocked.event_id = excluded.event_id
+                       THEN inbox_blocked.since ELSE now() END",
         )
         .bind::<Text, _>(consumer)
         .bind::<Text, _>(&message.topic)
@@ -83,7 +87,8 @@ pub(crate) async fn note(
         .execute(&mut **tx)
         .await?;
         let requested: Requested = sql_query(
-            "SELECT EXISTS (SELECT FROM inbox_park_requests WHERE consumer = $1 AND event_id = $2) AS requested",
+            "SELECT EXISTS (SELECT FROM inbox_park_requests
+                            WHERE consumer = $1 AND event_id = $2) AS requested",
         )
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(message.id)
@@ -94,18 +99,19 @@ pub(crate) async fn note(
     .await
 }
 
-/// Notes that a partition goes on. What an operator asked for while it waited is then of no use any
-/// more.
+/// Records that a partition goes on, and removes an operator's request to park the event that
+/// blocked it.
 pub(crate) async fn clear(
     db: &Db,
     consumer: &str,
-    Place(topic, partition): &Place,
+    TopicPartition { topic, partition }: &TopicPartition,
 ) -> Result<(), DbError> {
     db.transaction("inbox.clear_blocked", async |tx| -> Result<(), DbError> {
         sql_query(
-            "WITH gone AS (DELETE FROM inbox_blocked WHERE consumer = $1 AND topic = $2 AND partition = $3 RETURNING event_id)
-             DELETE FROM inbox_park_requests USING gone
-             WHERE inbox_park_requests.consumer = $1 AND inbox_park_requests.event_id = gone.event_id",
+            "WITH gone AS (DELETE FROM inbox_blocked
+               WHERE consumer = $1 AND topic = $2 AND partition = $3 RETURNING event_id)
+             DELETE FROM inbox_park_requests r USING gone
+             WHERE r.consumer = $1 AND r.event_id = gone.event_id",
         )
         .bind::<Text, _>(consumer)
         .bind::<Text, _>(topic)

@@ -1,43 +1,46 @@
-//! Whether Kafka's client still knows a broker.
+//! Notices when Kafka's client knows no broker any more.
 //!
-//! An answer that names no broker makes librdkafka forget all it knows, those it was configured
-//! with included, and with none left it has nobody to ask (its issue 5301). A cluster of one broker
-//! gives such an answer while its controller takes it to be away. The client then stands still for
-//! ever, without an error, and only a new one helps.
+//! An answer that names no broker makes librdkafka forget all brokers that it knows, and those that
+//! it was configured with. Then it has no broker left to ask (librdkafka issue 5301). A cluster of
+//! one broker gives such an answer while its controller takes the broker to be away. The client
+//! then stands still without an error, and only a new client helps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rdkafka::Statistics;
 use tokio::sync::Notify;
 
-/// So many statistics in a row must say so: at a start there may be one without a broker.
-const IN_A_ROW: u32 = 2;
+/// So many statistics in a row must show no broker before they count as lost: at its start a client
+/// may give one without a broker.
+const EMPTY_STATISTICS_BEFORE_LOST: u32 = 2;
 
-/// What one client knows of brokers.
+/// The brokers that one client knows.
 #[derive(Default)]
 pub(crate) struct Brokers {
-    looked_in_vain: AtomicU32,
-    lost: Notify,
+    empty_statistics: AtomicU32,
+    on_lost: Notify,
 }
 
 impl Brokers {
-    pub fn see(&self, statistics: &Statistics) {
-        // Others stand for a coordinator, wherever it may be.
+    pub fn observe(&self, statistics: &Statistics) {
+        // A broker of another source stands for the group's coordinator, and has no address.
         let is_broker = |source: &str| source == "learned" || source == "configured";
         if statistics
             .brokers
             .values()
             .any(|broker| is_broker(&broker.source))
         {
-            self.looked_in_vain.store(0, Ordering::Relaxed);
-        } else if self.looked_in_vain.fetch_add(1, Ordering::Relaxed) + 1 >= IN_A_ROW {
-            self.lost.notify_one();
+            self.empty_statistics.store(0, Ordering::Relaxed);
+        } else if self.empty_statistics.fetch_add(1, Ordering::Relaxed) + 1
+            >= EMPTY_STATISTICS_BEFORE_LOST
+        {
+            self.on_lost.notify_one();
         }
     }
 
-    /// Waits until the client has lost them all.
-    pub async fn are_lost(&self) {
-        self.lost.notified().await;
+    /// Waits until the client has lost all brokers.
+    pub async fn lost(&self) {
+        self.on_lost.notified().await;
     }
 }
 
@@ -71,12 +74,12 @@ mod tests {
             &statistics(&["logical", "learned"]),
             &coordinator,
         ] {
-            brokers.see(seen);
-            assert!(brokers.are_lost().now_or_never().is_none());
+            brokers.observe(seen);
+            assert!(brokers.lost().now_or_never().is_none());
         }
-        brokers.see(&coordinator);
-        assert!(brokers.are_lost().now_or_never().is_some());
-        brokers.see(&statistics(&["configured"]));
-        assert!(brokers.are_lost().now_or_never().is_none());
+        brokers.observe(&coordinator);
+        assert!(brokers.lost().now_or_never().is_some());
+        brokers.observe(&statistics(&["configured"]));
+        assert!(brokers.lost().now_or_never().is_none());
     }
 }

@@ -3,26 +3,26 @@ use std::any::Any;
 use db::DbError;
 use kernel::{Class, Classify, cause_chain, shown};
 
-/// Characters of a cause at most. It may quote whatever an event contains.
-const MOST: usize = 1000;
+/// Bounds a cause that is stored and logged: it may quote anything that an event contains.
+const CAUSE_CHARS_MAX: usize = 1000;
 
-/// What a handler's error means. This is the one place that decides it.
+/// What a handler's error means. The conversion from an error below alone decides it, by the
+/// error's class.
 #[derive(Debug)]
 pub enum Failure {
+    /// It may work later.
     Retry(Retry),
-    /// It will never work: put the event aside for an operator.
-    Park {
-        code: &'static str,
-        reason: String,
-    },
+    /// It will never work: the event is parked for an operator.
+    Park { code: &'static str, reason: String },
 }
 
-/// It may work later: roll back, wait, the same event again. Its partition waits.
+/// A failure that may pass: the transaction is rolled back, and the same event is tried again after
+/// a delay. Its partition waits.
 #[derive(Debug)]
 pub struct Retry {
     pub class: Class,
     pub code: &'static str,
-    /// For the operator.
+    /// The error and its causes, for an operator.
     pub cause: String,
 }
 
@@ -48,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// A handler that panics has a defect, as one that returns [`Class::Bug`].
+    /// The failure of a handler that panicked: a defect, as when it returns [`Class::Bug`].
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -57,13 +57,16 @@ impl Failure {
             code: "internal_error",
             cause: format!(
                 "the handler panicked: {}",
-                shown(text.unwrap_or("without a message").as_bytes(), MOST)
+                shown(
+                    text.unwrap_or("without a message").as_bytes(),
+                    CAUSE_CHARS_MAX
+                )
             ),
         })
     }
 }
 
-/// What the inbox itself wants of the database is never parked.
+/// An error of the inbox's own statements is always retried: it says nothing about the event.
 impl From<DbError> for Retry {
     fn from(error: DbError) -> Self {
         Self {
@@ -74,9 +77,9 @@ impl From<DbError> for Retry {
     }
 }
 
-/// What can be stored, logged and printed.
+/// The error and its causes, as text that can be stored, logged and printed.
 fn cause_of(error: &dyn std::error::Error) -> String {
-    shown(cause_chain(error).as_bytes(), MOST)
+    shown(cause_chain(error).as_bytes(), CAUSE_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -104,7 +107,7 @@ mod tests {
             panic!("retried");
         };
         assert!(
-            reason.chars().count() < MOST + 30 && reason.contains(r"a\x00bbb"),
+            reason.chars().count() < CAUSE_CHARS_MAX + 30 && reason.contains(r"a\x00bbb"),
             "{reason}"
         );
     }

@@ -1,5 +1,8 @@
-//! Messages that Kafka deleted before a consumer had read them. They stand here until an operator
-//! acknowledges them.
+//! Gaps: messages that Kafka deleted before a consumer had read them. A gap is reported until an
+//! operator acknowledges it.
+//!
+//! To find a gap when Kafka has forgotten a group's offsets, the position of each partition is
+//! saved here as well.
 
 use db::{Db, DbError};
 use diesel::{
@@ -9,9 +12,9 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 
-use crate::hands::Place;
+use crate::topic_partition::TopicPartition;
 
-/// A gap as an operator sees it: messages from offset `first` on, up to the one before `next`.
+/// A gap as an operator sees it: the messages from offset `first` on, before offset `next`.
 #[derive(Clone, Debug, Serialize, QueryableByName)]
 pub struct Gap {
     #[diesel(sql_type = Uuid)]
@@ -38,42 +41,50 @@ struct Number {
 pub async fn list(db: &Db, consumer: &str) -> Result<Vec<Gap>, DbError> {
     db.transaction("inbox.list_gaps", async |tx| -> Result<Vec<Gap>, DbError> {
         let sql = "SELECT id, topic, partition, first, next, noticed_at FROM inbox_gaps
-                   WHERE consumer = $1 AND acknowledged_at IS NULL ORDER BY noticed_at, topic, partition";
-        Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
+                   WHERE consumer = $1 AND acknowledged_at IS NULL
+                   ORDER BY noticed_at, topic, partition";
+        Ok(sql_query(sql)
+            .bind::<Text, _>(consumer)
+            .load(&mut **tx)
+            .await?)
     })
     .await
 }
 
-/// Says that an operator has seen to what a gap has cost. `false` if there is no such gap, or not
-/// any more.
+/// Acknowledges a gap: an operator has dealt with its consequences. `false` if there is no such
+/// gap, or it is acknowledged already.
 pub async fn acknowledge(
     db: &Db,
     consumer: &str,
     id: uuid::Uuid,
-    who: &str,
+    operator: &str,
 ) -> Result<bool, DbError> {
-    db.transaction("inbox.acknowledge_gap", async |tx| -> Result<bool, DbError> {
-        let changed = sql_query(
-            "WITH gap AS (UPDATE inbox_gaps SET acknowledged_at = now(), acknowledged_by = $3
+    db.transaction(
+        "inbox.acknowledge_gap",
+        async |tx| -> Result<bool, DbError> {
+            let changed = sql_query(
+                "WITH gap AS (UPDATE inbox_gaps SET acknowledged_at = now(), acknowledged_by = $3
                WHERE consumer = $1 AND id = $2 AND acknowledged_at IS NULL RETURNING *)
              INSERT INTO inbox_operations (who, operation, details)
-             SELECT $3, 'acknowledge', jsonb_build_object('consumer', consumer, 'topic', topic, 'partition', partition,
-               'first', first, 'next', next) FROM gap",
-        )
-        .bind::<Text, _>(consumer)
-        .bind::<Uuid, _>(id)
-        .bind::<Text, _>(who)
-        .execute(&mut **tx)
-        .await?;
-        Ok(changed == 1)
-    })
+             SELECT $3, 'acknowledge', jsonb_build_object('consumer', consumer, 'topic', topic,
+               'partition', partition, 'first', first, 'next', next) FROM gap",
+            )
+            .bind::<Text, _>(consumer)
+            .bind::<Uuid, _>(id)
+            .bind::<Text, _>(operator)
+            .execute(&mut **tx)
+            .await?;
+            Ok(changed == 1)
+        },
+    )
     .await
 }
 
-/// How many gaps no operator has acknowledged.
+/// The number of gaps that no operator has acknowledged.
 pub(crate) async fn count(db: &Db, consumer: &str) -> Result<i64, DbError> {
     db.transaction("inbox.count_gaps", async |tx| -> Result<i64, DbError> {
-        let sql = "SELECT count(*) AS number FROM inbox_gaps WHERE consumer = $1 AND acknowledged_at IS NULL";
+        let sql = "SELECT count(*) AS number FROM inbox_gaps
+                   WHERE consumer = $1 AND acknowledged_at IS NULL";
         let count: Number = sql_query(sql)
             .bind::<Text, _>(consumer)
             .get_result(&mut **tx)
@@ -83,17 +94,18 @@ pub(crate) async fn count(db: &Db, consumer: &str) -> Result<i64, DbError> {
     .await
 }
 
-/// Notes a gap. One that grows is to be acknowledged once more.
-pub(crate) async fn note(
+/// Records a gap. If it has grown since it was acknowledged, it must be acknowledged again.
+pub(crate) async fn record(
     db: &Db,
     consumer: &str,
-    Place(topic, partition): &Place,
+    TopicPartition { topic, partition }: &TopicPartition,
     first: i64,
     next: i64,
 ) -> Result<(), DbError> {
     db.transaction("inbox.note_gap", async |tx| -> Result<(), DbError> {
         sql_query(
-            "INSERT INTO inbox_gaps (consumer, topic, partition, first, next) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO inbox_gaps (consumer, topic, partition, first, next)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (consumer, topic, partition, first) DO UPDATE
              SET next = excluded.next, acknowledged_at = NULL, acknowledged_by = NULL
              WHERE inbox_gaps.next < excluded.next",
@@ -110,37 +122,43 @@ pub(crate) async fn note(
     .await
 }
 
-/// Up to where a partition had been read when that was last noted.
-pub(crate) async fn position(
+/// The saved position of a partition: everything before this offset is done. `None` if none is
+/// saved.
+pub(crate) async fn read_position(
     db: &Db,
     consumer: &str,
-    Place(topic, partition): &Place,
+    TopicPartition { topic, partition }: &TopicPartition,
 ) -> Result<Option<i64>, DbError> {
-    db.transaction("inbox.position", async |tx| -> Result<Option<i64>, DbError> {
-        let sql = "SELECT next AS number FROM inbox_positions WHERE consumer = $1 AND topic = $2 AND partition = $3";
-        let found = sql_query(sql)
-            .bind::<Text, _>(consumer)
-            .bind::<Text, _>(topic)
-            .bind::<Integer, _>(*partition)
-            .get_result::<Number>(&mut **tx)
-            .await
-            .optional()?;
-        Ok(found.map(|found| found.number))
-    })
+    db.transaction(
+        "inbox.position",
+        async |tx| -> Result<Option<i64>, DbError> {
+            let sql = "SELECT next AS number FROM inbox_positions
+                   WHERE consumer = $1 AND topic = $2 AND partition = $3";
+            let found = sql_query(sql)
+                .bind::<Text, _>(consumer)
+                .bind::<Text, _>(topic)
+                .bind::<Integer, _>(*partition)
+                .get_result::<Number>(&mut **tx)
+                .await
+                .optional()?;
+            Ok(found.map(|found| found.number))
+        },
+    )
     .await
 }
 
-/// Notes that all of a partition before `next` is done.
-pub(crate) async fn note_position(
+/// Saves that everything before `next` in a partition is done.
+pub(crate) async fn save_position(
     db: &Db,
     consumer: &str,
-    Place(topic, partition): &Place,
+    TopicPartition { topic, partition }: &TopicPartition,
     next: i64,
 ) -> Result<(), DbError> {
     db.transaction("inbox.note_position", async |tx| -> Result<(), DbError> {
         sql_query(
             "INSERT INTO inbox_positions (consumer, topic, partition, next) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (consumer, topic, partition) DO UPDATE SET next = excluded.next, noted_at = now()",
+             ON CONFLICT (consumer, topic, partition)
+             DO UPDATE SET next = excluded.next, noted_at = now()",
         )
         .bind::<Text, _>(consumer)
         .bind::<Text, _>(topic)

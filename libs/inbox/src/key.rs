@@ -1,42 +1,42 @@
 use kernel::shown;
 use sha2::{Digest, Sha256};
 
-/// Of an ordinary key at most. PostgreSQL's indexes take no more than 2704 bytes of a row.
-const MOST: usize = 512;
-/// What the names of other keys begin with. An ordinary key does not.
-const MARK: char = '\\';
-/// Characters of such a name that are for people.
-const SHOWN: usize = 80;
+/// Bounds an ordinary key, in bytes. A PostgreSQL index takes at most 2704 bytes of a row.
+const ORDINARY_KEY_BYTES_MAX: usize = 512;
+/// The first character of the names of all other keys. An ordinary key does not begin with it.
+const NAME_MARK: char = '\\';
+/// Bounds the readable part of such a name, in characters.
+const NAME_SHOWN_CHARS_MAX: usize = 80;
 
-/// A message's key: any bytes, which Kafka allows, under a name that is text, which can be stored,
-/// indexed and printed.
+/// A message's key: any bytes, as Kafka allows them, and a name for them: a text that can be
+/// stored, indexed and printed.
 ///
-/// An ordinary key is its own name. The name of any other one tells it from all others by its
-/// SHA-256, and ends with what people see of it.
+/// An ordinary key is its own name. The name of any other key contains its SHA-256, so that no two
+/// keys share a name, and ends with what can be printed of the key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
     name: String,
-    /// If it is not its own name.
+    /// `None` if the key is its own name.
     bytes: Option<Vec<u8>>,
 }
 
 impl Key {
     pub fn new(bytes: &[u8]) -> Self {
         if let Ok(text) = std::str::from_utf8(bytes)
-            && bytes.len() <= MOST
-            && !text.starts_with(MARK)
-            && shown(bytes, MOST) == text
+            && bytes.len() <= ORDINARY_KEY_BYTES_MAX
+            && !text.starts_with(NAME_MARK)
+            && shown(bytes, ORDINARY_KEY_BYTES_MAX) == text
         {
             return Self::stored(text.to_owned(), None);
         }
         let hash = Sha256::digest(bytes);
         Self {
-            name: format!("{MARK}{hash:x} {}", shown(bytes, SHOWN)),
+            name: format!("{NAME_MARK}{hash:x} {}", shown(bytes, NAME_SHOWN_CHARS_MAX)),
             bytes: Some(bytes.to_vec()),
         }
     }
 
-    /// As it was stored: its name, and its bytes if they are others.
+    /// A key as it was stored: its name, and its bytes if the name is not the key itself.
     pub(crate) fn stored(name: String, bytes: Option<Vec<u8>>) -> Self {
         Self { name, bytes }
     }
@@ -49,7 +49,7 @@ impl Key {
         self.bytes.as_deref().unwrap_or(self.name.as_bytes())
     }
 
-    /// Its bytes, if it is not its own name.
+    /// The key's bytes, if it is not its own name.
     pub(crate) fn other_bytes(&self) -> Option<&[u8]> {
         self.bytes.as_deref()
     }
@@ -71,7 +71,7 @@ mod tests {
             "0197a1b2-0000-7000-8000-000000000001",
             "",
             "a key",
-            &"k".repeat(MOST),
+            &"k".repeat(ORDINARY_KEY_BYTES_MAX),
         ] {
             let key = Key::from(text);
             assert_eq!(
@@ -95,7 +95,11 @@ mod tests {
         ]
         .map(<[u8]>::to_vec)
         .into_iter()
-        .chain([vec![b'k'; MOST + 1], vec![b'k'; MOST + 2], vec![0; 1 << 20]])
+        .chain([
+            vec![b'k'; ORDINARY_KEY_BYTES_MAX + 1],
+            vec![b'k'; ORDINARY_KEY_BYTES_MAX + 2],
+            vec![0; 1 << 20],
+        ])
         .collect();
         let mut names: Vec<String> = keys
             .iter()

@@ -3,21 +3,21 @@ use kernel::{EventId, TraceParent};
 use rdkafka::message::Headers;
 use uuid::Uuid;
 
-use crate::{hands::Place, key::Key};
+use crate::{key::Key, topic_partition::TopicPartition};
 
-/// The type of a message that does not say its type.
+/// The type of a message without a readable type.
 pub(crate) const UNREADABLE: &str = "unreadable";
-/// The type of what a partition waits for that Kafka's client cannot read.
+/// The type of the event that stands for messages that Kafka's client cannot read.
 pub const UNREADABLE_PLACE: &str = "unreadable_place";
 
-/// An event as it came from Kafka: CloudEvents 1.0, Kafka binding, binary mode.
+/// A message as Kafka delivered it: an event in CloudEvents 1.0, Kafka binding, binary mode.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub id: EventId,
     pub event_type: String,
-    /// Whose event it says it is; nothing of one that was parked.
+    /// The producer that it names; `None` for an event that was parked.
     pub source: Option<String>,
-    /// As it is called on the brokers.
+    /// The topic's name on the brokers.
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
@@ -26,7 +26,7 @@ pub struct Message {
     pub time: Option<DateTime<Utc>>,
     pub trace: Option<TraceParent>,
     pub payload: Vec<u8>,
-    /// Why it is no event of ours.
+    /// Why the message is no event; `None` if it is one.
     pub unreadable: Option<&'static str>,
 }
 
@@ -51,7 +51,7 @@ impl Message {
             _ => None,
         };
         Self {
-            id: id.unwrap_or_else(|| id_of_place(raw.topic(), raw.partition(), raw.offset())),
+            id: id.unwrap_or_else(|| id_of_position(raw.topic(), raw.partition(), raw.offset())),
             event_type: event_type.unwrap_or(UNREADABLE).to_owned(),
             source: source.map(ToOwned::to_owned),
             topic: raw.topic().to_owned(),
@@ -66,8 +66,8 @@ impl Message {
         }
     }
 
-    /// When it was published. An event that was parked keeps no time beside its id, which says it
-    /// to the millisecond.
+    /// When the event was published. A parked event is stored without its time; its id says it to
+    /// the millisecond.
     pub(crate) fn published_at(&self) -> Option<DateTime<Utc>> {
         let of_id = || {
             let (seconds, nanoseconds) = self.id.get_timestamp()?.to_unix();
@@ -76,10 +76,13 @@ impl Message {
         self.time.or_else(of_id)
     }
 
-    /// Stands for whatever is at a place and cannot be read.
-    pub(crate) fn unreadable_at(Place(topic, partition): &Place, offset: i64) -> Self {
+    /// A message that stands for what cannot be read at an offset.
+    pub(crate) fn unreadable_at(
+        TopicPartition { topic, partition }: &TopicPartition,
+        offset: i64,
+    ) -> Self {
         Self {
-            id: id_of_place(topic, *partition, offset),
+            id: id_of_position(topic, *partition, offset),
             event_type: UNREADABLE_PLACE.to_owned(),
             source: None,
             topic: topic.clone(),
@@ -93,22 +96,23 @@ impl Message {
         }
     }
 
-    /// The same under an id that no other message can have.
-    pub(crate) fn called_after_its_place(&self) -> Self {
+    /// The same message under an id that no other message can have.
+    pub(crate) fn with_id_of_position(&self) -> Self {
         Self {
-            id: id_of_place(&self.topic, self.partition, self.offset),
+            id: id_of_position(&self.topic, self.partition, self.offset),
             ..self.clone()
         }
     }
 
-    /// Bytes of memory, about.
-    pub(crate) fn weight(&self) -> usize {
+    /// Bytes of memory, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
         1024 + self.key.bytes().len() + self.payload.len()
     }
 }
 
-/// A message without a readable id is called after its place, so that its redelivery is known.
-fn id_of_place(topic: &str, partition: i32, offset: i64) -> Uuid {
+/// The id of a message that has no readable one, made of its position, so that the inbox recognises
+/// it when Kafka delivers it again.
+fn id_of_position(topic: &str, partition: i32, offset: i64) -> Uuid {
     Uuid::new_v5(
         &Uuid::NAMESPACE_URL,
         format!("kafka:{topic}/{partition}/{offset}").as_bytes(),

@@ -8,26 +8,28 @@ use prometheus_client::{
 
 use crate::{Outcome, gaps, message::UNREADABLE, parked};
 
-/// The type of whatever nobody here listens to: others may publish what they like.
+/// The label of all types without a handler. Other producers may publish any number of types, and
+/// each label costs memory.
 const OTHER: &str = "other";
 
-/// Edges of an event's age in seconds; those of the service level objectives are among them.
-const AGE_EDGES: [f64; 14] = [
+/// The histogram's edges of an event's age in seconds. Those of the service level objectives are
+/// among them.
+const AGE_EDGES_SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Consumed {
+struct EventLabels {
     r#type: String,
     outcome: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct OfType {
+struct TypeLabel {
     r#type: String,
 }
 
-impl From<&str> for OfType {
+impl From<&str> for TypeLabel {
     fn from(event_type: &str) -> Self {
         Self {
             r#type: event_type.to_owned(),
@@ -36,11 +38,11 @@ impl From<&str> for OfType {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct OfTopic {
+struct TopicLabel {
     topic: String,
 }
 
-impl From<&str> for OfTopic {
+impl From<&str> for TopicLabel {
     fn from(topic: &str) -> Self {
         Self {
             topic: topic.to_owned(),
@@ -48,18 +50,19 @@ impl From<&str> for OfTopic {
     }
 }
 
-type Ages = Family<OfType, Histogram, fn() -> Histogram>;
+type Ages = Family<TypeLabel, Histogram, fn() -> Histogram>;
 
 telemetry::metrics! {
-    /// What a consumer does, by type of event, and how far it is.
+    /// What a consumer does with events, and how far behind it is.
     #[derive(Clone)]
     pub struct Metrics {
         /// Events by type and by what became of them: applied, duplicate, parked or ignored
-        events: Family<Consumed, Counter> = "inbox_events";
+        events: Family<EventLabels, Counter> = "inbox_events";
         /// Attempts that failed and are made again, by type of event
-        retries: Family<OfType, Counter> = "inbox_retries";
+        retries: Family<TypeLabel, Counter> = "inbox_retries";
         /// Age of an event, from its publication to the commit of its handler
-        ages: Ages = "inbox_event_age" in Seconds, Ages::new_with_constructor(|| Histogram::new(AGE_EDGES));
+        ages: Ages = "inbox_event_age" in Seconds,
+            Ages::new_with_constructor(|| Histogram::new(AGE_EDGES_SECONDS));
         /// Partitions that wait for a retry
         blocked: Gauge = "inbox_blocked_partitions";
         /// Partitions that wait because Kafka's client cannot read them; they count as blocked, too
@@ -69,7 +72,7 @@ telemetry::metrics! {
         gaps: Gauge = "inbox_gaps";
         /// Messages that this replica has still to read, by topic; Kafka's client reckons it every
         /// five seconds
-        lag: Family<OfTopic, Gauge> = "inbox_lag_messages";
+        lag: Family<TopicLabel, Gauge> = "inbox_lag_messages";
         /// Events that wait for an operator, by themselves or behind an earlier one of their key
         parked: Gauge = "inbox_parked";
     }
@@ -80,7 +83,7 @@ impl Metrics {
         Self::registered(registry)
     }
 
-    /// Reads what is parked, and what Kafka deleted.
+    /// Reads the number of parked events and of gaps from the database.
     pub async fn read(&self, db: &Db, consumer: &str) -> Result<(), DbError> {
         self.parked.set(parked::count(db, consumer).await?);
         self.gaps.set(gaps::count(db, consumer).await?);
@@ -88,27 +91,28 @@ impl Metrics {
     }
 
     /// Makes every label exist before its first event.
-    pub(crate) fn expect(&self, topics: &[&'static str], event_types: &[&'static str]) {
+    pub(crate) fn create_labels(&self, topics: &[&'static str], event_types: &[&'static str]) {
         for topic in topics {
-            self.lag.get_or_create_owned(&OfTopic::from(*topic));
+            self.lag.get_or_create_owned(&TopicLabel::from(*topic));
         }
         for event_type in event_types {
             for outcome in ["applied", "duplicate", "parked"] {
-                self.events_of(event_type, outcome, 0);
+                self.add_events(event_type, outcome, 0);
             }
-            let of_type = OfType::from(*event_type);
+            let of_type = TypeLabel::from(*event_type);
             self.retries.get_or_create_owned(&of_type);
             self.ages.get_or_create_owned(&of_type);
         }
         for outcome in ["duplicate", "parked"] {
-            self.events_of(UNREADABLE, outcome, 0);
+            self.add_events(UNREADABLE, outcome, 0);
         }
-        self.retries.get_or_create_owned(&OfType::from(UNREADABLE));
-        self.events_of(OTHER, "ignored", 0);
+        self.retries
+            .get_or_create_owned(&TypeLabel::from(UNREADABLE));
+        self.add_events(OTHER, "ignored", 0);
     }
 
-    /// `time` is when the event was published, if it says so.
-    pub(crate) fn count(
+    /// Counts what became of an event. `time` is when it was published, if that is known.
+    pub(crate) fn count_event(
         &self,
         event_type: &str,
         outcome: Outcome,
@@ -116,68 +120,69 @@ impl Metrics {
         now: DateTime<Utc>,
     ) {
         match outcome {
-            Outcome::Applied => self.events_of(event_type, "applied", 1),
-            Outcome::Duplicate => self.events_of(event_type, "duplicate", 1),
-            Outcome::Parked => self.events_of(event_type, "parked", 1),
-            Outcome::Ignored => self.events_of(OTHER, "ignored", 1),
+            Outcome::Applied => self.add_events(event_type, "applied", 1),
+            Outcome::Duplicate => self.add_events(event_type, "duplicate", 1),
+            Outcome::Parked => self.add_events(event_type, "parked", 1),
+            Outcome::Ignored => self.add_events(OTHER, "ignored", 1),
         }
         if let (Outcome::Applied, Some(time)) = (outcome, time) {
             let age = (now - time).as_seconds_f64().max(0.0);
-            let ages = self.ages.get_or_create_owned(&OfType::from(event_type));
+            let ages = self.ages.get_or_create_owned(&TypeLabel::from(event_type));
             ages.observe(age);
         }
     }
 
-    fn events_of(&self, event_type: &str, outcome: &'static str, count: u64) {
+    fn add_events(&self, event_type: &str, outcome: &'static str, count: u64) {
         let r#type = event_type.to_owned();
         self.events
-            .get_or_create_owned(&Consumed { r#type, outcome })
+            .get_or_create_owned(&EventLabels { r#type, outcome })
             .inc_by(count);
     }
 
-    pub(crate) fn retried(&self, event_type: &str) {
+    pub(crate) fn count_retry(&self, event_type: &str) {
         self.retries
-            .get_or_create_owned(&OfType::from(event_type))
+            .get_or_create_owned(&TypeLabel::from(event_type))
             .inc();
     }
 
-    pub(crate) fn is_behind(&self, topic: &str, messages: i64) {
+    /// Sets how many messages of a topic this replica has still to read.
+    pub(crate) fn set_lag(&self, topic: &str, messages: i64) {
         self.lag
-            .get_or_create_owned(&OfTopic::from(topic))
+            .get_or_create_owned(&TopicLabel::from(topic))
             .set(messages);
     }
 
-    /// A partition waits until the answer is dropped.
-    pub(crate) fn block(&self) -> Blocked {
-        Blocked::count(&self.blocked)
+    /// Counts a partition as blocked until the guard is dropped.
+    pub(crate) fn count_as_blocked(&self) -> BlockedGuard {
+        BlockedGuard::count(&self.blocked)
     }
 
-    /// A partition cannot be read until the answer is dropped.
-    pub(crate) fn cannot_read(&self) -> Unreadable {
-        Unreadable {
-            _blocked: self.block(),
-            _unreadable: Blocked::count(&self.unreadable),
+    /// Counts a partition as unreadable, and as blocked, until the guard is dropped.
+    pub(crate) fn count_as_unreadable(&self) -> UnreadableGuard {
+        UnreadableGuard {
+            _blocked: self.count_as_blocked(),
+            _unreadable: BlockedGuard::count(&self.unreadable),
         }
     }
 }
 
-/// A partition that cannot be read.
-pub(crate) struct Unreadable {
-    _blocked: Blocked,
-    _unreadable: Blocked,
+/// Counts a partition that cannot be read.
+pub(crate) struct UnreadableGuard {
+    _blocked: BlockedGuard,
+    _unreadable: BlockedGuard,
 }
 
-/// A partition that waits, also if its worker is cut off meanwhile.
-pub(crate) struct Blocked(Gauge);
+/// Counts a partition in a gauge until it is dropped, also when the partition's worker is aborted.
+pub(crate) struct BlockedGuard(Gauge);
 
-impl Blocked {
+impl BlockedGuard {
     fn count(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Blocked {
+impl Drop for BlockedGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -198,7 +203,7 @@ mod tests {
     #[test]
     fn every_label_exists_before_the_first_event() {
         let mut registry = Registry::default();
-        Metrics::register(&mut registry).expect(&["orders"], &["orders.placed.v1"]);
+        Metrics::register(&mut registry).create_labels(&["orders"], &["orders.placed.v1"]);
         let text = shown(&registry);
         for line in [
             r#"inbox_events_total{type="orders.placed.v1",outcome="applied"} 0"#,
@@ -219,11 +224,11 @@ mod tests {
     fn a_partition_is_blocked_until_its_guard_is_dropped() {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
-        let blocked = metrics.block();
+        let blocked = metrics.count_as_blocked();
         assert!(shown(&registry).contains("inbox_blocked_partitions 1"));
         drop(blocked);
         assert!(shown(&registry).contains("inbox_blocked_partitions 0"));
-        let unreadable = metrics.cannot_read();
+        let unreadable = metrics.count_as_unreadable();
         let text = shown(&registry);
         assert!(
             text.contains("inbox_blocked_partitions 1")

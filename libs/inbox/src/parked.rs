@@ -1,5 +1,5 @@
-//! Events that wait for an operator, and what an operator does about them. Each such act is
-//! recorded.
+//! Events that wait for an operator, and what an operator does about them. Each action of an
+//! operator is recorded.
 
 use db::{Db, DbError, Tx, lock_class};
 use diesel::{
@@ -45,20 +45,26 @@ struct Count {
     parked: i64,
 }
 
-/// How many events wait for an operator.
+/// The number of events that are parked or in replay.
 pub(crate) async fn count(db: &Db, consumer: &str) -> Result<i64, DbError> {
     db.transaction("inbox.count_parked", async |tx| -> Result<i64, DbError> {
-        let sql = "SELECT count(*) AS parked FROM inbox_parked WHERE consumer = $1 AND state IN ('parked', 'replay')";
-        let count: Count = sql_query(sql).bind::<Text, _>(consumer).get_result(&mut **tx).await?;
+        let sql = "SELECT count(*) AS parked FROM inbox_parked
+                   WHERE consumer = $1 AND state IN ('parked', 'replay')";
+        let count: Count = sql_query(sql)
+            .bind::<Text, _>(consumer)
+            .get_result(&mut **tx)
+            .await?;
         Ok(count.parked)
     })
     .await
 }
 
-/// Puts a message aside. It is not applied, so it has no row in the inbox; this row is what its
-/// redelivery meets. Behind an event in replay it is replayed after it. `false` if it is there
-/// already.
-pub(crate) async fn park(
+/// Inserts the row of a parked message; `false` if it is there already.
+///
+/// The message is not applied, so it has no row in the table `inbox`: when Kafka delivers it again,
+/// this row says that it is known. If its key is in replay, the message is replayed after the
+/// earlier ones.
+pub(crate) async fn insert(
     tx: &mut Tx<'_>,
     consumer: &str,
     message: &Message,
@@ -66,9 +72,11 @@ pub(crate) async fn park(
     reason: &str,
 ) -> Result<bool, DbError> {
     let added = sql_query(
-        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, key_bytes, type, payload, traceparent, code, reason, state)
+        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, key_bytes,
+           type, payload, traceparent, code, reason, state)
          VALUES ($1, $2, $3, $4, $5, $6, $12, $7, $8, $9, $10, $11,
-           CASE WHEN EXISTS (SELECT FROM inbox_parked WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
+           CASE WHEN EXISTS (SELECT FROM inbox_parked
+                             WHERE consumer = $1 AND topic = $3 AND key = $6 AND state = 'replay')
                 THEN 'replay' ELSE 'parked' END)
          ON CONFLICT (consumer, event_id) DO NOTHING",
     )
@@ -89,9 +97,10 @@ pub(crate) async fn park(
     Ok(added == 1)
 }
 
-/// Has the transaction take turns at a key with all that park, replay or discard its events.
+/// Locks a key until the transaction ends. No other transaction parks an event behind those of the
+/// key, replays or discards them meanwhile.
 pub(crate) async fn lock_key(tx: &mut Tx<'_>, topic: &str, key: &str) -> Result<(), DbError> {
-    // As in inbox_accept.
+    // The same lock as in the function inbox_accept.
     sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2 || ' ' || $3))")
         .bind::<Integer, _>(lock_class::INBOX_KEY)
         .bind::<Text, _>(topic)
@@ -103,58 +112,67 @@ pub(crate) async fn lock_key(tx: &mut Tx<'_>, topic: &str, key: &str) -> Result<
 
 /// Every event that is parked, in replay or discarded, in the order of their arrival.
 pub async fn list(db: &Db, consumer: &str) -> Result<Vec<ParkedEvent>, DbError> {
-    db.transaction("inbox.parked", async |tx| -> Result<Vec<ParkedEvent>, DbError> {
-        let sql = "SELECT event_id, topic, key, encode(key_bytes, 'hex') AS key_hex, type AS event_type, code, reason, parked_at, state
+    db.transaction(
+        "inbox.parked",
+        async |tx| -> Result<Vec<ParkedEvent>, DbError> {
+            let sql = "SELECT event_id, topic, key, encode(key_bytes, 'hex') AS key_hex,
+                     type AS event_type, code, reason, parked_at, state
                    FROM inbox_parked WHERE consumer = $1 AND state <> 'applied' ORDER BY seq";
-        Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
-    })
+            Ok(sql_query(sql)
+                .bind::<Text, _>(consumer)
+                .load(&mut **tx)
+                .await?)
+        },
+    )
     .await
 }
 
-/// Has the consumer apply everything of a key that is parked or discarded, in its order; how many
-/// events that are.
+/// Has the consumer apply all events of a key that are parked or discarded, in the order of their
+/// arrival. Returns how many they are.
 pub async fn replay(
     db: &Db,
     consumer: &str,
     topic: &str,
     key: &str,
-    who: &str,
+    operator: &str,
 ) -> Result<usize, DbError> {
-    change(db, consumer, (topic, key), who, &REPLAY).await
+    change(db, consumer, (topic, key), operator, &REPLAY).await
 }
 
-/// Gives the parked events of a key up, so that later ones go on; how many. They can still be
-/// replayed.
+/// Discards the parked events of a key, so that later ones of the key are applied. Returns how many
+/// they are. They can still be replayed.
 pub async fn discard(
     db: &Db,
     consumer: &str,
     topic: &str,
     key: &str,
-    who: &str,
+    operator: &str,
 ) -> Result<usize, DbError> {
-    change(db, consumer, (topic, key), who, &DISCARD).await
+    change(db, consumer, (topic, key), operator, &DISCARD).await
 }
 
-/// Has a blocked event parked at its next retry. `false` if no partition waits for it, or not any
-/// more.
+/// Requests that the event which blocks a partition be parked at its next retry. `false` if no
+/// partition waits for it (any more).
 pub async fn request(
     db: &Db,
     consumer: &str,
     event_id: EventId,
-    who: &str,
+    operator: &str,
 ) -> Result<bool, DbError> {
     db.transaction("inbox.park_request", async |tx| -> Result<bool, DbError> {
-        // The note that the partition goes on uses the request up.
+        // The request is removed when the partition goes on.
         let requested = sql_query(
-            "WITH blocked AS (SELECT FROM inbox_blocked WHERE consumer = $1 AND event_id = $2 FOR UPDATE),
+            "WITH blocked AS (SELECT FROM inbox_blocked
+               WHERE consumer = $1 AND event_id = $2 FOR UPDATE),
              request AS (INSERT INTO inbox_park_requests (consumer, event_id, requested_by)
                SELECT $1, $2, $3 FROM blocked ON CONFLICT DO NOTHING)
              INSERT INTO inbox_operations (who, operation, details)
-             SELECT $3, 'park', jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid) FROM blocked",
+             SELECT $3, 'park',
+               jsonb_build_object('consumer', $1::text, 'event_id', $2::uuid) FROM blocked",
         )
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(event_id)
-        .bind::<Text, _>(who)
+        .bind::<Text, _>(operator)
         .execute(&mut **tx)
         .await?;
         Ok(requested > 0)
@@ -162,19 +180,22 @@ pub async fn request(
     .await
 }
 
-/// What an operator does to the parked events of a key, as it is recorded.
-struct Act {
+/// What an operator does to the parked events of a key.
+struct Action {
+    /// Its name in the records of operations.
     operation: &'static str,
+    /// The states of the events that it changes.
     from: [&'static str; 2],
+    /// The state that it gives them.
     to: &'static str,
 }
 
-const REPLAY: Act = Act {
+const REPLAY: Action = Action {
     operation: "replay",
     from: ["parked", "discarded"],
     to: "replay",
 };
-const DISCARD: Act = Act {
+const DISCARD: Action = Action {
     operation: "discard",
     from: ["parked", "replay"],
     to: "discarded",
@@ -184,37 +205,41 @@ async fn change(
     db: &Db,
     consumer: &str,
     (topic, key): (&str, &str),
-    who: &str,
-    act: &Act,
+    operator: &str,
+    action: &Action,
 ) -> Result<usize, DbError> {
     let sql = "UPDATE inbox_parked SET state = $4, changed_at = now(), changed_by = $5
                WHERE consumer = $1 AND topic = $2 AND key = $3 AND state = ANY($6)";
-    db.transaction("inbox.change_parked", async |tx| -> Result<usize, DbError> {
-        // An event that is being put behind these is then either changed with them, or put behind
-        // what they are now.
-        lock_key(tx, topic, key).await?;
-        let changed = sql_query(sql)
+    db.transaction(
+        "inbox.change_parked",
+        async |tx| -> Result<usize, DbError> {
+            // An event that is being parked behind these is either there before and changed with
+            // them, or sees their new state.
+            lock_key(tx, topic, key).await?;
+            let changed = sql_query(sql)
+                .bind::<Text, _>(consumer)
+                .bind::<Text, _>(topic)
+                .bind::<Text, _>(key)
+                .bind::<Text, _>(action.to)
+                .bind::<Text, _>(operator)
+                .bind::<Array<Text>, _>(&action.from[..])
+                .execute(&mut **tx)
+                .await?;
+            sql_query(
+                "INSERT INTO inbox_operations (who, operation, details)
+             VALUES ($5, $4, jsonb_build_object('consumer', $1::text, 'topic', $2::text,
+               'key', $3::text, 'events', $6::bigint))",
+            )
             .bind::<Text, _>(consumer)
             .bind::<Text, _>(topic)
             .bind::<Text, _>(key)
-            .bind::<Text, _>(act.to)
-            .bind::<Text, _>(who)
-            .bind::<Array<Text>, _>(&act.from[..])
+            .bind::<Text, _>(action.operation)
+            .bind::<Text, _>(operator)
+            .bind::<BigInt, _>(i64::try_from(changed).unwrap_or(i64::MAX))
             .execute(&mut **tx)
             .await?;
-        sql_query(
-            "INSERT INTO inbox_operations (who, operation, details) VALUES ($5, $4,
-             jsonb_build_object('consumer', $1::text, 'topic', $2::text, 'key', $3::text, 'events', $6::bigint))",
-        )
-        .bind::<Text, _>(consumer)
-        .bind::<Text, _>(topic)
-        .bind::<Text, _>(key)
-        .bind::<Text, _>(act.operation)
-        .bind::<Text, _>(who)
-        .bind::<BigInt, _>(i64::try_from(changed).unwrap_or(i64::MAX))
-        .execute(&mut **tx)
-        .await?;
-        Ok(changed)
-    })
+            Ok(changed)
+        },
+    )
     .await
 }

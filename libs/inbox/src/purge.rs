@@ -8,60 +8,66 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use kernel::cause_chain;
 
-use crate::worker::Shared;
+use crate::shared::Shared;
 
-const EVERY: Duration = Duration::from_hours(1);
-const BATCH: usize = 10_000;
+/// How often old rows are deleted. They are kept for days, so an hour more or less is all the same.
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+/// Bounds the rows of one transaction, so that it is short. The statements below say the same
+/// number.
+const BATCH_ROWS: usize = 10_000;
 
-/// Rows that are forgotten some days after.
-struct Old {
+/// Which rows are deleted, and when.
+struct Retention {
+    /// Deletes up to [`BATCH_ROWS`] rows; its parameters are the consumer and `days`.
     sql: &'static str,
     days: u16,
 }
 
-/// Forgets what was applied or given up long ago, a little at a time, until it is dropped.
+/// Deletes the rows of events that were applied or discarded long ago, until the task is dropped.
 pub(crate) async fn run<S>(shared: Arc<Shared<S>>) {
-    let all = [
-        Old {
+    let retentions = [
+        Retention {
             sql: "DELETE FROM inbox WHERE ctid = ANY(ARRAY(SELECT ctid FROM inbox
-                  WHERE consumer = $1 AND applied_at < now() - make_interval(days => $2) LIMIT 10000))",
+                  WHERE consumer = $1 AND applied_at < now() - make_interval(days => $2)
+                  LIMIT 10000))",
             days: shared.settings.inbox_days,
         },
-        // Until then Kafka may deliver again what was given up, and it must not be applied.
-        Old {
+        // Until then Kafka may deliver a discarded event again, and it must not be applied.
+        Retention {
             sql: "DELETE FROM inbox_parked WHERE ctid = ANY(ARRAY(SELECT ctid FROM inbox_parked
                   WHERE consumer = $1 AND state IN ('applied', 'discarded')
-                    AND changed_at < now() - make_interval(days => $2) LIMIT 10000 FOR UPDATE SKIP LOCKED))",
+                    AND changed_at < now() - make_interval(days => $2)
+                  LIMIT 10000 FOR UPDATE SKIP LOCKED))",
             days: shared.settings.inbox_parked_days,
         },
     ];
     loop {
-        for old in &all {
-            while forget_some(&shared, old).await {}
+        for retention in &retentions {
+            while delete_some(&shared, retention).await {}
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(PURGE_INTERVAL).await;
     }
 }
 
-/// Whether there may be more.
-async fn forget_some<S>(shared: &Shared<S>, old: &Old) -> bool {
-    match forget(shared, old).await {
-        Ok(forgotten) => forgotten == BATCH,
+/// Deletes a batch of rows. Returns whether there may be more.
+async fn delete_some<S>(shared: &Shared<S>, retention: &Retention) -> bool {
+    match delete(shared, retention).await {
+        Ok(deleted) => deleted == BATCH_ROWS,
         Err(error) => {
-            tracing::warn!(error = cause_chain(&error), "old inbox rows not forgotten");
+            tracing::warn!(error = cause_chain(&error), "old inbox rows not deleted");
             false
         }
     }
 }
 
-async fn forget<S>(shared: &Shared<S>, old: &Old) -> Result<usize, DbError> {
+async fn delete<S>(shared: &Shared<S>, retention: &Retention) -> Result<usize, DbError> {
     let consumer = shared.consumer();
     shared
         .db
         .transaction("inbox.forget", async |tx| -> Result<usize, DbError> {
-            Ok(sql_query(old.sql)
+            Ok(sql_query(retention.sql)
                 .bind::<Text, _>(consumer)
-                .bind::<Integer, _>(i32::from(old.days))
+                .bind::<Integer, _>(i32::from(retention.days))
                 .execute(&mut **tx)
                 .await?)
         })

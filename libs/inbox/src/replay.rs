@@ -12,13 +12,15 @@ use crate::{
     Failure, Message, Outcome, Retry,
     apply::{self, FOREIGN},
     parked,
-    worker::Shared,
+    shared::Shared,
 };
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the consumer polls for events to replay: an operator waits for them.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A key that has events to replay.
 #[derive(QueryableByName)]
-struct Key {
+struct ReplayKey {
     #[diesel(sql_type = Text)]
     topic: String,
     #[diesel(sql_type = Text)]
@@ -49,13 +51,14 @@ struct ParkedRow {
 
 /// What became of an event in replay.
 #[derive(Clone, Copy)]
-enum Replayed {
+enum ReplayOutcome {
     Applied,
-    /// It is not of the service whose event it says it is: those behind it go on without it.
-    PassedOver,
+    /// It is not from its type's producer. The events behind it go on.
+    Discarded,
 }
 
-/// Applies what operators want replayed, in its order, until it is dropped.
+/// Applies the events that operators have put in replay, those of a key in their order, until the
+/// task is dropped.
 pub(crate) async fn run<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
     loop {
         match keys(&shared).await {
@@ -66,45 +69,54 @@ pub(crate) async fn run<S: Send + Sync + 'static>(shared: Arc<Shared<S>>) {
             }
             Err(error) => tracing::debug!(
                 error = cause_chain(&error),
-                "cannot look for events to replay"
+                "the events to replay cannot be read"
             ),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn keys<S>(shared: &Shared<S>) -> Result<Vec<Key>, DbError> {
+async fn keys<S>(shared: &Shared<S>) -> Result<Vec<ReplayKey>, DbError> {
     let consumer = shared.consumer();
     shared
         .db
-        .transaction("inbox.keys_in_replay", async |tx| -> Result<Vec<Key>, DbError> {
-            let sql = "SELECT DISTINCT topic, key FROM inbox_parked WHERE consumer = $1 AND state = 'replay'";
-            Ok(sql_query(sql).bind::<Text, _>(consumer).load(&mut **tx).await?)
-        })
+        .transaction(
+            "inbox.keys_in_replay",
+            async |tx| -> Result<Vec<ReplayKey>, DbError> {
+                let sql = "SELECT DISTINCT topic, key FROM inbox_parked
+                       WHERE consumer = $1 AND state = 'replay'";
+                Ok(sql_query(sql)
+                    .bind::<Text, _>(consumer)
+                    .load(&mut **tx)
+                    .await?)
+            },
+        )
         .await
 }
 
-/// Applies the key's first event; whether there may be another one.
-async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) -> bool {
+/// Applies the key's first event. Returns whether the next one may be replayed.
+async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &ReplayKey) -> bool {
     let mut tried = None;
     let replayed = shared
         .db
         .transaction(
             "inbox.replay",
-            async |tx| -> Result<Option<Replayed>, Failure> {
+            async |tx| -> Result<Option<ReplayOutcome>, Failure> {
                 parked::lock_key(tx, &key.topic, &key.key).await?;
-                let Some(row) = first(tx, shared.consumer(), key).await? else {
+                let Some(row) = first_in_replay(tx, shared.consumer(), key).await? else {
                     return Ok(None);
                 };
                 let is_foreign = row.code == FOREIGN;
                 let message = tried.insert(row.into_message(key));
-                let outcome = if is_foreign || shared.subscriptions.foreign(message).is_some() {
-                    Replayed::PassedOver
+                let outcome = if is_foreign
+                    || shared.subscriptions.foreign_reason(message).is_some()
+                {
+                    ReplayOutcome::Discarded
                 } else {
                     apply::apply_parked(tx, &shared.subscriptions, &shared.state, message).await?;
-                    Replayed::Applied
+                    ReplayOutcome::Applied
                 };
-                done_with(tx, shared.consumer(), message.id, outcome).await?;
+                finish(tx, shared.consumer(), message.id, outcome).await?;
                 Ok(Some(outcome))
             },
         )
@@ -113,20 +125,34 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
         return false;
     };
     match replayed {
-        Ok(Some(Replayed::PassedOver)) => {
-            tracing::warn!(event_id = %message.id, event_type = message.event_type, key = key.key, "a foreign event is discarded, not replayed");
+        Ok(Some(ReplayOutcome::Discarded)) => {
+            tracing::warn!(
+                event_id = %message.id,
+                event_type = message.event_type,
+                key = key.key,
+                "a foreign event is discarded, not replayed"
+            );
             return true;
         }
         Ok(_) => {
             let now = shared.clock.now();
             shared
                 .metrics
-                .count(&message.event_type, Outcome::Applied, None, now);
-            tracing::info!(event_id = %message.id, event_type = message.event_type, key = key.key, "parked event is applied");
+                .count_event(&message.event_type, Outcome::Applied, None, now);
+            tracing::info!(
+                event_id = %message.id,
+                event_type = message.event_type,
+                key = key.key,
+                "parked event is applied"
+            );
             return true;
         }
         Err(Failure::Retry(retry)) if retry.class == Class::Unavailable => {
-            tracing::warn!(event_id = %message.id, cause = retry.cause, "parked event cannot be applied yet");
+            tracing::warn!(
+                event_id = %message.id,
+                cause = retry.cause,
+                "parked event cannot be applied yet"
+            );
         }
         Err(
             Failure::Park { code, reason }
@@ -136,16 +162,23 @@ async fn replay_next<S: Send + Sync + 'static>(shared: &Shared<S>, key: &Key) ->
                 ..
             }),
         ) => {
-            tracing::error!(event_id = %message.id, event_type = message.event_type, key = key.key, code, reason, "parked event failed again");
+            tracing::error!(
+                event_id = %message.id,
+                event_type = message.event_type,
+                key = key.key,
+                code,
+                reason,
+                "parked event failed again"
+            );
             park_again(shared, key, message.id, code, &reason).await;
         }
     }
     false
 }
 
-/// Puts all of a key back to where the operator took it from, with the new reason at the event that
-/// failed.
-async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, reason: &str) {
+/// Parks all events of a key that are in replay again, and gives the one that failed its new
+/// reason.
+async fn park_again<S>(shared: &Shared<S>, key: &ReplayKey, id: EventId, code: &str, reason: &str) {
     let consumer = shared.consumer();
     let parked = shared
         .db
@@ -175,10 +208,18 @@ async fn park_again<S>(shared: &Shared<S>, key: &Key, id: EventId, code: &str, r
     }
 }
 
-/// The key's first event, if it is one to replay. One that is still parked is never overtaken.
-async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<ParkedRow>, DbError> {
-    let sql = "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, key_bytes, payload, traceparent, code, state
-               FROM inbox_parked WHERE consumer = $1 AND topic = $2 AND key = $3 AND state IN ('parked', 'replay')
+/// The key's first event, if it is in replay. `None` if it is still parked: no later event
+/// overtakes it.
+async fn first_in_replay(
+    tx: &mut Tx<'_>,
+    consumer: &str,
+    key: &ReplayKey,
+) -> Result<Option<ParkedRow>, DbError> {
+    let sql =
+        "SELECT event_id, type AS event_type, partition, \"offset\" AS message_offset, key_bytes,
+                 payload, traceparent, code, state
+               FROM inbox_parked
+               WHERE consumer = $1 AND topic = $2 AND key = $3 AND state IN ('parked', 'replay')
                ORDER BY seq LIMIT 1 FOR UPDATE";
     let first = sql_query(sql)
         .bind::<Text, _>(consumer)
@@ -190,19 +231,21 @@ async fn first(tx: &mut Tx<'_>, consumer: &str, key: &Key) -> Result<Option<Park
     Ok(first.filter(|row| row.state == "replay"))
 }
 
-async fn done_with(
+/// Gives a replayed event its final state.
+async fn finish(
     tx: &mut Tx<'_>,
     consumer: &str,
     id: EventId,
-    outcome: Replayed,
+    outcome: ReplayOutcome,
 ) -> Result<(), DbError> {
-    let sql = "UPDATE inbox_parked SET state = $3, changed_at = now() WHERE consumer = $1 AND event_id = $2";
+    let sql = "UPDATE inbox_parked SET state = $3, changed_at = now()
+               WHERE consumer = $1 AND event_id = $2";
     let changed = sql_query(sql)
         .bind::<Text, _>(consumer)
         .bind::<Uuid, _>(id)
         .bind::<Text, _>(match outcome {
-            Replayed::Applied => "applied",
-            Replayed::PassedOver => "discarded",
+            ReplayOutcome::Applied => "applied",
+            ReplayOutcome::Discarded => "discarded",
         })
         .execute(&mut **tx)
         .await?;
@@ -210,7 +253,7 @@ async fn done_with(
 }
 
 impl ParkedRow {
-    fn into_message(self, key: &Key) -> Message {
+    fn into_message(self, key: &ReplayKey) -> Message {
         Message {
             id: self.event_id,
             event_type: self.event_type,

@@ -11,16 +11,16 @@ use kernel::{Class, Classify, Event, EventId, shown};
 
 use crate::{Failure, Message, message::UNREADABLE};
 
-/// An event for a handler.
+/// An event as a handler gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery<E> {
     pub id: EventId,
-    /// When it was published, by the clock of its producer's database, if that is known.
+    /// When the event was published, by the clock of its producer's database, if that is known.
     pub time: Option<DateTime<Utc>>,
     pub event: E,
 }
 
-/// Any `async fn(&mut Tx, &State, Delivery<E>) -> Result<(), impl Classify>`.
+/// A handler of events: any `async fn(&mut Tx, &State, Delivery<E>) -> Result<(), impl Classify>`.
 pub trait Handler<S, E>: Send + Sync + 'static {
     fn call<'t>(
         &'t self,
@@ -50,48 +50,51 @@ where
     }
 }
 
-type Erased<S> = Arc<
+/// A handler of any type of event, which it decodes itself.
+type ErasedHandler<S> = Arc<
     dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t S, &'t Message) -> BoxFuture<'t, Result<(), Failure>>
         + Send
         + Sync,
 >;
 
-/// Locks the rows that events with these keys are about.
-type Lock = for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Result<(), DbError>>;
+/// Locks the rows that the keys of events name.
+type LockByKey =
+    for<'t, 'c> fn(&'t mut Tx<'c>, &'t [&'t str]) -> BoxFuture<'t, Result<(), DbError>>;
 
-/// Locks the rows that events share with others.
+/// Locks the rows that events share with events of other keys.
 type LockShared = Arc<
     dyn for<'t, 'c> Fn(&'t mut Tx<'c>, &'t [&'t Message]) -> BoxFuture<'t, Result<(), DbError>>
         + Send
         + Sync,
 >;
 
-/// What a service listens to, and who handles it.
+/// The events that a service consumes, with a handler for each type.
 pub struct Subscriptions<S> {
     group: &'static str,
-    lock: Option<Lock>,
+    lock: Option<LockByKey>,
     lock_shared: Option<LockShared>,
-    is_unhurried: bool,
+    is_latency_tolerant: bool,
     topics: BTreeSet<&'static str>,
     routes: BTreeMap<&'static str, Route<S>>,
-    /// What stands before a topic's name on the brokers.
+    /// The prefix of topics' names on the brokers.
     prefix: String,
 }
 
-/// Who handles a type of event, and on which topic its producer publishes it, without a prefix.
+/// The handler of a type of event, and the topic on which its producer publishes it, without a
+/// prefix.
 struct Route<S> {
     topic: &'static str,
-    handler: Erased<S>,
+    handler: ErasedHandler<S>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the payload is no {event_type}: {source}")]
-struct Unreadable {
+struct UnreadablePayload {
     event_type: &'static str,
     source: serde_json::Error,
 }
 
-impl Classify for Unreadable {
+impl Classify for UnreadablePayload {
     fn class(&self) -> Class {
         Class::Malformed
     }
@@ -101,27 +104,28 @@ impl Classify for Unreadable {
 }
 
 impl<S> Subscriptions<S> {
-    /// Its consumer group.
+    /// The consumer group, which is also the consumer's name in the inbox.
     pub fn name(&self) -> &'static str {
         self.group
     }
 }
 
 impl<S: Send + Sync + 'static> Subscriptions<S> {
-    /// The consumer group, which is also the consumer's name in the inbox.
+    /// No subscriptions yet, for a consumer group. Its name is also the consumer's name in the
+    /// inbox.
     pub fn group(group: &'static str) -> Self {
         Self {
             group,
             lock: None,
             lock_shared: None,
-            is_unhurried: false,
+            is_latency_tolerant: false,
             topics: BTreeSet::new(),
             routes: BTreeMap::new(),
             prefix: String::new(),
         }
     }
 
-    /// Says what stands before each topic's name on the brokers.
+    /// Sets the prefix of topics' names on the brokers.
     #[must_use]
     pub fn prefixed(self, prefix: impl Into<String>) -> Self {
         Self {
@@ -130,11 +134,11 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says that handlers lock the row `R` that an event's key names, if it names one: those of all
-    /// events that share a transaction are then locked at once.
+    /// Declares that handlers change the row `R` that an event's key names, if it names one. The
+    /// inbox then locks the rows of all events that share a transaction in one statement.
     #[must_use]
     pub fn lock<R: LockedRow<Key: FromStr>>(self) -> Self {
-        let lock: Lock = |tx, keys| {
+        let lock: LockByKey = |tx, keys| {
             let keys = keys.iter().filter_map(|key| key.parse().ok());
             tx.lock_rows::<R>(keys).boxed()
         };
@@ -144,9 +148,10 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says which rows `R` handlers lock beside the one that an event's key names, such as accounts
-    /// or shelves: those of all events that share a transaction are locked at once, after all that
-    /// are named by keys. So two transactions never wait for each other.
+    /// Declares the rows `R` that handlers change besides the one that an event's key names, such
+    /// as accounts or shelves. The inbox locks those of all events that share a transaction in one
+    /// statement, after all rows that keys name: in this order two transactions never wait for each
+    /// other.
     #[must_use]
     pub fn then_lock<R: LockedRow>(self, keys: fn(&mut Tx<'_>, &Message) -> Vec<R::Key>) -> Self {
         let lock: LockShared = Arc::new(move |tx, messages| {
@@ -162,20 +167,21 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         }
     }
 
-    /// Says that nobody waits for what the handlers do: events may then rest for a moment, and more
-    /// of them share a transaction.
+    /// Declares that no person waits for what the handlers do. Events may then wait a little
+    /// (60 ms), so that more of them share a transaction.
     #[must_use]
-    pub fn unhurried(self) -> Self {
+    pub fn latency_tolerant(self) -> Self {
         Self {
-            is_unhurried: true,
+            is_latency_tolerant: true,
             ..self
         }
     }
 
-    pub(crate) fn is_unhurried(&self) -> bool {
-        self.is_unhurried
+    pub(crate) fn is_latency_tolerant(&self) -> bool {
+        self.is_latency_tolerant
     }
 
+    /// Locks the rows that the handlers of these messages change.
     pub(crate) async fn lock_rows(
         &self,
         tx: &mut Tx<'_>,
@@ -191,15 +197,15 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         Ok(())
     }
 
-    /// Gives every `E` to `handler`.
+    /// Adds the handler of the events `E`. A type of event has one handler.
     #[must_use]
     pub fn on<E: Event, H: Handler<S, E>>(mut self, handler: H) -> Self {
         let handler = Arc::new(handler);
-        let erased: Erased<S> = Arc::new(move |tx, state, message| {
+        let erased: ErasedHandler<S> = Arc::new(move |tx, state, message| {
             let handler = handler.clone();
             Box::pin(async move {
                 let event: E = serde_json::from_slice(&message.payload).map_err(|source| {
-                    Failure::from(Unreadable {
+                    Failure::from(UnreadablePayload {
                         event_type: E::TYPE,
                         source,
                     })
@@ -235,20 +241,21 @@ impl<S: Send + Sync + 'static> Subscriptions<S> {
         self.routes.keys().copied().collect()
     }
 
-    /// Whether somebody here has to look at a message. One that does not say its type may be for
-    /// anybody.
-    pub(crate) fn concerns(&self, message: &Message) -> bool {
+    /// Whether the inbox must process a message: its type has a handler, or it has no readable type
+    /// and may be meant for this consumer.
+    pub(crate) fn is_relevant(&self, message: &Message) -> bool {
         self.routes.contains_key(message.event_type.as_str()) || message.event_type == UNREADABLE
     }
 
-    pub(crate) fn route(&self, event_type: &str) -> Option<&Erased<S>> {
+    pub(crate) fn route(&self, event_type: &str) -> Option<&ErasedHandler<S>> {
         self.routes.get(event_type).map(|route| &route.handler)
     }
 
-    /// Why a message is not believed, if it is not: a type of event is its producer's, who
-    /// publishes it on one topic and names itself in the last part of the source. A topic has its
-    /// producer's name.
-    pub(crate) fn foreign(&self, message: &Message) -> Option<String> {
+    /// Why a message is not from its type's producer; `None` if it is.
+    ///
+    /// A topic has its producer's name. A producer publishes a type of event on its topic only, and
+    /// names itself in the last part of the source.
+    pub(crate) fn foreign_reason(&self, message: &Message) -> Option<String> {
         let producer = self.routes.get(message.event_type.as_str())?.topic;
         let Message { topic, source, .. } = message;
         if topic.strip_prefix(self.prefix.as_str()) != Some(producer) {

@@ -6,117 +6,93 @@ use std::{
     time::Duration,
 };
 
-use db::Db;
-use kernel::{Class, Clock, cause_chain, shown};
-use rand::Rng;
-use tokio::{
-    sync::{Semaphore, mpsc},
-    time::Instant,
-};
+use kernel::{Class, cause_chain, shown};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    InboxSettings, Message, Metrics, Outcome, Retry, Subscriptions, apply, blocked, gaps,
-    hands::{Item, Place},
-    metrics::Unreadable,
-    partition::Partition,
-    together::Together,
+    InboxSettings, Message, Outcome, Retry, apply, batcher::BatchClient, blocked, gaps,
+    metrics::UnreadableGuard, offsets::PartitionOffsets, partitions::WorkItem, shared::Shared,
+    topic_partition::TopicPartition,
 };
 
-/// How often a worker notes up to where it has read.
-const NOTE_EVERY: Duration = Duration::from_secs(60);
-/// Characters at most of why a partition cannot be read.
-const CAUSE: usize = 1000;
+/// How often a worker saves in the database up to where it has read. It is needed only when Kafka
+/// has forgotten the group's offsets, so a minute is exact enough.
+const POSITION_SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Bounds the description of why a partition cannot be read.
+const CAUSE_CHARS_MAX: usize = 1000;
 
-/// What all workers of a consumer share.
-pub(crate) struct Shared<S> {
-    pub subscriptions: Subscriptions<S>,
-    pub state: S,
-    pub db: Db,
-    pub settings: InboxSettings,
-    pub metrics: Metrics,
-    pub clock: Clock,
-    pub room: Semaphore,
-}
-
-impl<S> Shared<S> {
-    pub fn consumer(&self) -> &'static str {
-        self.subscriptions.name()
-    }
-
-    /// Waits until there may be one more transaction.
-    pub async fn room(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.room
-            .acquire()
-            .await
-            .expect("the semaphore is never closed")
-    }
-}
-
-/// One partition's messages, one after the other.
+/// Applies the messages of one partition, in their order.
+///
+/// Its methods that return `bool` return `false` if the worker was stopped before they were done.
 pub(crate) struct Worker<S> {
     pub shared: Arc<Shared<S>>,
-    pub together: Together,
-    pub items: mpsc::UnboundedReceiver<Item>,
-    /// What of the messages is still waiting, by weight.
-    pub queued: Arc<AtomicUsize>,
+    pub batches: BatchClient,
+    pub items: mpsc::UnboundedReceiver<WorkItem>,
+    /// Bytes of memory of the messages in `items`.
+    pub queued_bytes: Arc<AtomicUsize>,
     pub stop: CancellationToken,
-    /// Told of progress: the offset from which the group would go on.
-    pub done: Box<dyn Fn(i64) + Send + Sync>,
-    pub partition: Partition,
-    /// Whether the database may still say that this partition waits. The owner before this one may
-    /// have said so.
-    pub noted: bool,
-    /// While the partition cannot be read.
-    pub unreadable: Option<Unreadable>,
-    /// The offset that comes next, if that is known.
+    /// Called with the offset from which the group goes on, whenever that is a later one.
+    pub on_done: Box<dyn Fn(i64) + Send + Sync>,
+    pub offsets: PartitionOffsets,
+    /// Whether the database may say that this partition is blocked. A worker begins with `true`:
+    /// the previous owner of the partition may have recorded it.
+    pub may_be_recorded_as_blocked: bool,
+    /// Counts the partition as unreadable while it is so.
+    pub unreadable: Option<UnreadableGuard>,
+    /// The offset that comes next, if it is known.
     pub next: Option<i64>,
-    pub position: Position,
+    pub position: UnsavedPosition,
 }
 
-/// What is to be noted of how far a worker has read.
-pub(crate) struct Position {
+/// Up to where a worker has read, as far as the database does not know it yet.
+pub(crate) struct UnsavedPosition {
+    /// The offset before which everything is done; `None` if the database knows it.
     next: Option<i64>,
+    /// When it is to be saved.
     due: Instant,
 }
 
-impl Default for Position {
+impl Default for UnsavedPosition {
     fn default() -> Self {
         Self {
             next: None,
-            due: Instant::now() + NOTE_EVERY,
+            due: Instant::now() + POSITION_SAVE_INTERVAL,
         }
     }
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
-    /// Works until `stop`, and then finishes what it has begun, but begins nothing more.
+    /// Works until `stop`. Then it finishes what it has begun, and begins nothing more.
     pub async fn run(mut self) {
-        if !self.begin().await {
+        if !self.find_start().await {
             return;
         }
         while let Some(items) = self.receive().await {
             let mut batch = Vec::new();
             for item in items {
                 let goes_on = match item {
-                    Item::Message(message) => {
-                        let goes_on = match self.jumped_from(&message) {
+                    WorkItem::Message(message) => {
+                        let goes_on = match self.skipped_from(&message) {
                             Some(next) => {
-                                self.work_off(std::mem::take(&mut batch)).await
-                                    && self.look_behind(next).await.is_some()
+                                self.process(std::mem::take(&mut batch)).await
+                                    && self.check_for_gap(next).await.is_some()
                             }
                             None => true,
                         };
                         batch.push(message);
                         goes_on
                     }
-                    Item::Unreadable { attempts, cause } => {
-                        self.work_off(std::mem::take(&mut batch)).await
-                            && self.cannot_be_read(attempts, &cause).await
+                    WorkItem::Unreadable { attempts, cause } => {
+                        let goes_on = self.process(std::mem::take(&mut batch)).await;
+                        if goes_on {
+                            self.record_unreadable(attempts, &cause).await;
+                        }
+                        goes_on
                     }
-                    Item::Readable => {
+                    WorkItem::Readable => {
                         self.unreadable = None;
-                        self.clear_note().await;
+                        self.clear_blocked().await;
                         true
                     }
                 };
@@ -124,19 +100,20 @@ impl<S: Send + Sync + 'static> Worker<S> {
                     return;
                 }
             }
-            if !self.work_off(batch).await {
+            if !self.process(batch).await {
                 return;
             }
         }
     }
 
-    /// What has come; `None` if there is to be no more.
-    async fn receive(&mut self) -> Option<Vec<Item>> {
-        let most = usize::from(self.shared.settings.inbox_batch);
+    /// Waits for items and saves the position meanwhile. `None` if the worker was stopped, or the
+    /// dispatcher has ended.
+    async fn receive(&mut self) -> Option<Vec<WorkItem>> {
+        let batch_max = usize::from(self.shared.settings.inbox_batch);
         let stop = self.stop.clone();
         let mut items = Vec::new();
         loop {
-            let received = self.items.recv_many(&mut items, most);
+            let received = self.items.recv_many(&mut items, batch_max);
             let received = stop.run_until_cancelled(async {
                 match self.position.next {
                     Some(_) => tokio::time::timeout_at(self.position.due, received)
@@ -146,146 +123,156 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 }
             });
             match received.await? {
+                // The channel is closed.
                 Some(0) => return None,
                 Some(_) => break,
-                None => self.note_position().await,
+                None => self.save_position().await,
             }
         }
-        let weight = items.iter().map(Item::weight).sum();
-        self.queued.fetch_sub(weight, Ordering::SeqCst);
+        let bytes = items.iter().map(WorkItem::memory_bytes).sum();
+        self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
         Some(items)
     }
 
-    /// Sees whether Kafka has deleted what comes after that which is done. `false` if the worker
-    /// was stopped before it knew.
-    async fn begin(&mut self) -> bool {
+    /// Finds out where the group goes on in this partition, and whether Kafka has deleted what
+    /// comes there.
+    async fn find_start(&mut self) -> bool {
         let mut attempts = 0;
         loop {
-            match self.where_to_begin().await {
+            match self.start_offset().await {
                 Ok(None) => return true,
                 Ok(Some(next)) => {
-                    self.next = self.look_behind(next).await;
+                    self.next = self.check_for_gap(next).await;
                     return self.next.is_some();
                 }
                 Err(cause) => {
-                    let Place(topic, partition) = &self.partition.place;
+                    let TopicPartition { topic, partition } = &self.offsets.topic_partition;
                     tracing::warn!(
                         topic,
                         partition,
                         cause,
-                        "it is not known yet from where a partition is to be read; it waits"
+                        "the worker cannot find out yet where its partition goes on; it waits"
                     );
                 }
             }
             attempts += 1;
-            if !self.pause(attempts).await {
+            if !self.wait_for_retry(attempts).await {
                 return false;
             }
         }
     }
 
-    /// What is committed is exact. Where Kafka has forgotten that, as it does when a group was away
-    /// for long, what was noted here may be a minute older.
-    async fn where_to_begin(&self) -> Result<Option<i64>, String> {
+    /// The offset from which the group goes on; `None` if nothing of the partition was read before.
+    ///
+    /// The committed offset is exact. Kafka forgets it when the group has had no member for long;
+    /// then the saved position counts, which may be a minute older.
+    async fn start_offset(&self) -> Result<Option<i64>, String> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
-        match self.partition.committed().await {
+        match self.offsets.committed().await {
             Ok(Some(next)) => Ok(Some(next)),
-            Ok(None) => gaps::position(db, consumer, &self.partition.place)
+            Ok(None) => gaps::read_position(db, consumer, &self.offsets.topic_partition)
                 .await
                 .map_err(|error| cause_chain(&error)),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// What was to come, if it is not this message.
-    fn jumped_from(&mut self, message: &Message) -> Option<i64> {
+    /// The offset that was to come next, if this message has a later one.
+    fn skipped_from(&mut self, message: &Message) -> Option<i64> {
         let expected = self.next.replace(message.offset + 1);
         expected.filter(|next| message.offset > *next)
     }
 
-    /// Sees whether Kafka has deleted what was to come, at `next`, and notes it. What comes now, if
-    /// it was; `None` if the worker was stopped before it knew.
-    async fn look_behind(&self, next: i64) -> Option<i64> {
+    /// Finds out whether Kafka has deleted messages from `next` on, and records the gap. Returns
+    /// the offset that comes next now; `None` if the worker was stopped before it was known.
+    async fn check_for_gap(&self, next: i64) -> Option<i64> {
         let mut attempts = 0;
         loop {
-            match self.note_gap(next).await {
-                Ok(first) => return Some(next.max(first)),
+            match self.record_gap(next).await {
+                Ok(earliest) => return Some(next.max(earliest)),
                 Err(cause) => {
                     tracing::debug!(cause, "not known yet whether Kafka has deleted anything");
                 }
             }
             attempts += 1;
-            if !self.pause(attempts).await {
+            if !self.wait_for_retry(attempts).await {
                 return None;
             }
         }
     }
 
-    /// The first offset that Kafka has. If that is behind `next`, a gap is noted. If not, nothing
-    /// was lost: there are offsets without a message, such as those of transactions.
-    async fn note_gap(&self, next: i64) -> Result<i64, String> {
-        let place = &self.partition.place;
-        let first = self
-            .partition
-            .first()
+    /// Records a gap if the first offset that Kafka has is behind `next`; returns that offset. If
+    /// it is not behind, nothing was lost: some offsets have no message, such as those of the ends
+    /// of transactions.
+    async fn record_gap(&self, next: i64) -> Result<i64, String> {
+        let topic_partition = &self.offsets.topic_partition;
+        let earliest = self
+            .offsets
+            .earliest()
             .await
             .map_err(|error| error.to_string())?;
-        if first > next {
-            gaps::note(&self.shared.db, self.shared.consumer(), place, next, first)
+        if earliest > next {
+            let (db, consumer) = (&self.shared.db, self.shared.consumer());
+            gaps::record(db, consumer, topic_partition, next, earliest)
                 .await
                 .map_err(|error| cause_chain(&error))?;
             tracing::error!(
-                topic = place.0,
-                partition = place.1,
+                topic = topic_partition.topic,
+                partition = topic_partition.partition,
                 first = next,
-                next = first,
+                next = earliest,
                 "Kafka deleted messages before they were read"
             );
         }
-        Ok(first)
+        Ok(earliest)
     }
 
-    /// Notes that the partition waits, as for an event.
-    async fn cannot_be_read(&mut self, attempts: i32, cause: &str) -> bool {
+    /// Records that the partition is blocked, as it does for an event.
+    async fn record_unreadable(&mut self, attempts: i32, cause: &str) {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
-        let there = Message::unreadable_at(&self.partition.place, self.next.unwrap_or_default());
-        let cause = shown(cause.as_bytes(), CAUSE);
+        let next = self.next.unwrap_or_default();
+        let message = Message::unreadable_at(&self.offsets.topic_partition, next);
+        let cause = shown(cause.as_bytes(), CAUSE_CHARS_MAX);
         tracing::error!(
-            topic = there.topic,
-            partition = there.partition,
+            topic = message.topic,
+            partition = message.partition,
             offset = self.next,
             cause,
             attempts,
             "a partition cannot be read; it waits"
         );
         self.unreadable
-            .get_or_insert_with(|| self.shared.metrics.cannot_read());
-        self.noted = true;
-        if let Err(error) = blocked::note(db, consumer, &there, attempts, &cause).await {
-            tracing::debug!(error = cause_chain(&error), "not noted");
+            .get_or_insert_with(|| self.shared.metrics.count_as_unreadable());
+        self.may_be_recorded_as_blocked = true;
+        if let Err(error) = blocked::record(db, consumer, &message, attempts, &cause).await {
+            tracing::debug!(
+                error = cause_chain(&error),
+                "blocked partition not recorded"
+            );
         }
-        true
     }
 
-    async fn note_position(&mut self) {
+    async fn save_position(&mut self) {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
-        self.position.due = Instant::now() + NOTE_EVERY;
+        self.position.due = Instant::now() + POSITION_SAVE_INTERVAL;
         let Some(next) = self.position.next.take() else {
             return;
         };
-        // The next note says all that this one would have said.
-        if let Err(error) = gaps::note_position(db, consumer, &self.partition.place, next).await {
-            tracing::debug!(error = cause_chain(&error), "position not noted");
+        let saved = gaps::save_position(db, consumer, &self.offsets.topic_partition, next).await;
+        // If it fails, the next position that is saved replaces this one.
+        if let Err(error) = saved {
+            tracing::debug!(error = cause_chain(&error), "position not saved");
         }
     }
 
-    fn finished(&mut self, next: i64) {
-        (self.done)(next);
+    /// Notes that everything before `next` is done.
+    fn done_before(&mut self, next: i64) {
+        (self.on_done)(next);
         self.position.next = Some(next);
     }
 
-    /// `false` if the worker was stopped before all of the batch was done.
-    async fn work_off(&mut self, batch: Vec<Message>) -> bool {
+    /// Applies a batch, and saves the position if that is due.
+    async fn process(&mut self, batch: Vec<Message>) -> bool {
         let [.., last] = batch.as_slice() else {
             return true;
         };
@@ -293,77 +280,78 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let end = last.offset + 1;
         let all_done = self.apply_all(&Arc::new(batch), end).await;
         if Instant::now() >= self.position.due {
-            self.note_position().await;
+            self.save_position().await;
         }
         all_done
     }
 
     async fn apply_all(&mut self, batch: &Arc<Vec<Message>>, end: i64) -> bool {
-        let done_together = if batch
+        let is_applied = if batch
             .iter()
-            .any(|message| self.shared.subscriptions.concerns(message))
+            .any(|message| self.shared.subscriptions.is_relevant(message))
         {
-            self.apply_together(batch).await
+            self.apply_batch(batch).await
         } else {
             self.count(batch, &vec![Outcome::Ignored; batch.len()]);
             true
         };
-        if done_together {
-            self.finished(end);
+        if is_applied {
+            self.done_before(end);
             return true;
         }
-        // One by one, so that what fails fails alone.
+        // One by one, so that an event that fails rolls back no other.
         for message in batch.iter() {
             if self.stop.is_cancelled() || !self.deliver_until_done(message).await {
                 return false;
             }
-            self.finished(message.offset + 1);
+            self.done_before(message.offset + 1);
         }
         true
     }
 
-    async fn apply_together(&mut self, batch: &Arc<Vec<Message>>) -> bool {
-        let Some(outcomes) = self.together.apply(batch).await else {
+    /// Has the batcher apply the messages; `false` if nothing has happened.
+    async fn apply_batch(&mut self, batch: &Arc<Vec<Message>>) -> bool {
+        let Some(outcomes) = self.batches.apply(batch).await else {
             return false;
         };
         self.count(batch, &outcomes);
-        self.clear_note().await;
+        self.clear_blocked().await;
         true
     }
 
-    /// Tries until the message is applied or parked; `false` if the worker was stopped before.
+    /// Delivers a message until it is applied or parked.
     async fn deliver_until_done(&mut self, message: &Message) -> bool {
         let mut attempts = 0;
         let mut blocked = None;
-        let mut defect = Defect::default();
+        let mut defect = DefectTimer::default();
         let outcome = loop {
             let retry = match self.deliver(message).await {
                 Ok(outcome) => break outcome,
                 Err(retry) => retry,
             };
             attempts += 1;
-            blocked.get_or_insert_with(|| self.shared.metrics.block());
-            self.shared.metrics.retried(&message.event_type);
+            blocked.get_or_insert_with(|| self.shared.metrics.count_as_blocked());
+            self.shared.metrics.count_retry(&message.event_type);
             log_retry(message, &retry, attempts);
-            if defect.lasts(&retry, &self.shared.settings)
-                && let Some(outcome) = self.park_for_its_defect(message, &retry).await
+            if defect.is_due(&retry, &self.shared.settings)
+                && let Some(outcome) = self.park_defective(message, &retry).await
             {
                 break outcome;
             }
-            if let Some(outcome) = self.wait_noted(message, &retry, attempts).await {
+            if let Some(outcome) = self.record_blocked(message, &retry, attempts).await {
                 break outcome;
             }
-            if !self.pause(attempts).await {
+            if !self.wait_for_retry(attempts).await {
                 return false;
             }
         };
         self.count(std::slice::from_ref(message), &[outcome]);
-        self.clear_note().await;
+        self.clear_blocked().await;
         true
     }
 
     async fn deliver(&self, message: &Message) -> Result<Outcome, Retry> {
-        let _room = self.shared.room().await;
+        let _permit = self.shared.permit().await;
         let Shared {
             subscriptions,
             state,
@@ -373,48 +361,49 @@ impl<S: Send + Sync + 'static> Worker<S> {
         apply::deliver(db, subscriptions, state, message).await
     }
 
-    /// Notes that the partition waits, and parks the message if an operator wants it out of the
-    /// way.
-    async fn wait_noted(
+    /// Records that the message blocks the partition. Parks the message if an operator has
+    /// requested it; `None` if it stays.
+    async fn record_blocked(
         &mut self,
         message: &Message,
         retry: &Retry,
         attempts: i32,
     ) -> Option<Outcome> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
-        self.noted = true;
-        // If the database is away, this is all the more a reason to wait.
-        match blocked::note(db, consumer, message, attempts, &retry.cause).await {
-            Ok(true) => apply::put_aside(db, consumer, message, retry.code, &retry.cause)
+        self.may_be_recorded_as_blocked = true;
+        // If the database is away, the message waits without a record.
+        match blocked::record(db, consumer, message, attempts, &retry.cause).await {
+            Ok(true) => apply::park(db, consumer, message, retry.code, &retry.cause)
                 .await
                 .ok(),
             _ => None,
         }
     }
 
-    /// A defect that lasts is of this event alone, by all that is known: its partition goes on.
-    async fn park_for_its_defect(&self, message: &Message, retry: &Retry) -> Option<Outcome> {
+    /// Parks a message whose handler has had a defect for long: probably only this message meets
+    /// it, and the partition goes on without it. `None` if the message stays.
+    async fn park_defective(&self, message: &Message, retry: &Retry) -> Option<Outcome> {
         let (db, consumer) = (&self.shared.db, self.shared.consumer());
         let reason = format!("{}: {}", retry.code, retry.cause);
-        // If the database is away, it is tried again as before.
-        apply::put_aside(db, consumer, message, "bug", &reason)
+        // If the database is away, the next attempt parks it.
+        apply::park(db, consumer, message, "bug", &reason)
             .await
             .ok()
     }
 
-    /// The partition goes on: nobody must read any more that it waits.
-    async fn clear_note(&mut self) {
-        if !self.noted {
+    /// Removes the record that the partition is blocked.
+    async fn clear_blocked(&mut self) {
+        if !self.may_be_recorded_as_blocked {
             return;
         }
-        let place = &self.partition.place;
-        match blocked::clear(&self.shared.db, self.shared.consumer(), place).await {
-            Ok(()) => self.noted = false,
+        let topic_partition = &self.offsets.topic_partition;
+        match blocked::clear(&self.shared.db, self.shared.consumer(), topic_partition).await {
+            Ok(()) => self.may_be_recorded_as_blocked = false,
             Err(error) => tracing::warn!(
                 error = cause_chain(&error),
-                topic = place.0,
-                partition = place.1,
-                "the note of a blocked partition stays until its next event"
+                topic = topic_partition.topic,
+                partition = topic_partition.partition,
+                "the record of a blocked partition stays until its next event"
             ),
         }
     }
@@ -424,29 +413,30 @@ impl<S: Send + Sync + 'static> Worker<S> {
         for (message, outcome) in messages.iter().zip(outcomes) {
             self.shared
                 .metrics
-                .count(&message.event_type, *outcome, message.time, now);
+                .count_event(&message.event_type, *outcome, message.time, now);
         }
     }
 
-    /// Waits before the next attempt; `false` if the worker was stopped meanwhile.
-    async fn pause(&self, attempts: i32) -> bool {
-        let pause = backoff(&self.shared.settings, attempts);
+    /// Waits before the next attempt.
+    async fn wait_for_retry(&self, attempts: i32) -> bool {
+        let delay = self.shared.settings.retry_delay(attempts);
         self.stop
-            .run_until_cancelled(tokio::time::sleep(pause))
+            .run_until_cancelled(tokio::time::sleep(delay))
             .await
             .is_some()
     }
 }
 
-/// Since when an event has met nothing but a defect.
+/// Measures for how long an event has met nothing but a defect of its handler.
 #[derive(Default)]
-struct Defect {
+struct DefectTimer {
     since: Option<Instant>,
 }
 
-impl Defect {
-    /// Whether it is time to put the event aside.
-    fn lasts(&mut self, retry: &Retry, settings: &InboxSettings) -> bool {
+impl DefectTimer {
+    /// Whether the event is to be parked after this failure. Any failure of another class starts
+    /// the time anew.
+    fn is_due(&mut self, retry: &Retry, settings: &InboxSettings) -> bool {
         if retry.class != Class::Bug {
             self.since = None;
             return false;
@@ -456,26 +446,19 @@ impl Defect {
     }
 }
 
-/// Twice as long each time, up to a limit; half of it by chance, so that partitions do not retry in
-/// step.
-pub(crate) fn backoff(settings: &InboxSettings, attempts: i32) -> Duration {
-    let doubled = settings
-        .inbox_retry_first
-        .saturating_mul(1 << attempts.clamp(1, 16) >> 1);
-    let most = doubled.min(settings.inbox_retry_most).max(2);
-    Duration::from_millis(rand::rng().random_range(most / 2..=most))
-}
-
 fn log_retry(message: &Message, retry: &Retry, attempts: i32) {
     let (event_id, event_type, key) = (message.id, &message.event_type, message.key.name());
     let Retry { class, code, cause } = retry;
-    match class {
-        Class::Bug => {
-            tracing::error!(%event_id, event_type, key, code, cause, attempts, "event failed; its partition waits");
-        }
-        _ => {
-            tracing::warn!(%event_id, event_type, key, code, cause, attempts, "event cannot be applied yet");
-        }
+    if *class == Class::Bug {
+        tracing::error!(
+            %event_id, event_type, key, code, cause, attempts,
+            "event failed; its partition waits"
+        );
+    } else {
+        tracing::warn!(
+            %event_id, event_type, key, code, cause, attempts,
+            "event cannot be applied yet"
+        );
     }
 }
 
@@ -494,28 +477,11 @@ mod tests {
             inbox_bug_seconds,
             ..InboxSettings::default()
         };
-        let mut defect = Defect::default();
-        assert!(!defect.lasts(&retry(Class::Unavailable), &lasting(0)));
-        assert!(!defect.lasts(&retry(Class::Bug), &lasting(60)));
-        assert!(defect.lasts(&retry(Class::Bug), &lasting(0)));
-        assert!(!defect.lasts(&retry(Class::Unavailable), &lasting(0)));
+        let mut defect = DefectTimer::default();
+        assert!(!defect.is_due(&retry(Class::Unavailable), &lasting(0)));
+        assert!(!defect.is_due(&retry(Class::Bug), &lasting(60)));
+        assert!(defect.is_due(&retry(Class::Bug), &lasting(0)));
+        assert!(!defect.is_due(&retry(Class::Unavailable), &lasting(0)));
         assert!(defect.since.is_none());
-    }
-
-    #[test]
-    fn pauses_grow_to_their_limit() {
-        let settings = InboxSettings::default();
-        for (attempts, least, most) in [
-            (1, 50, 100),
-            (2, 100, 200),
-            (4, 400, 800),
-            (30, 5_000, 10_000),
-        ] {
-            let pause = backoff(&settings, attempts).as_millis();
-            assert!(
-                (least..=most).contains(&pause),
-                "attempt {attempts}: {pause} ms"
-            );
-        }
     }
 }

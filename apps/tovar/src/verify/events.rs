@@ -21,7 +21,7 @@ pub const NUMBER: u8 = 8;
 /// By how much an event's id may be older than its row, or a clock be wrong.
 const SLACK: TimeDelta = TimeDelta::seconds(60);
 /// What is older may be retained by its outbox and forgotten by an inbox.
-const REMEMBERED: TimeDelta = TimeDelta::days(inbox::LEAST_DAYS as i64);
+const REMEMBERED: TimeDelta = TimeDelta::days(inbox::INBOX_DAYS_MIN as i64);
 
 /// Why an order is not where its events will lead it.
 pub struct Motion {

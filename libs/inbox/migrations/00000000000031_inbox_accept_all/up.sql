@@ -1,6 +1,7 @@
--- Claims events for this transaction, all in one round trip; an answer for each, in their order:
--- 'new', 'duplicate', 'known' (parked before), or 'behind' a parked event of its key. Two
--- transactions with one event take turns at its row.
+-- Claims events for this transaction, all in one round trip. Returns an answer for each, in their
+-- order: 'new', 'duplicate', 'known' (parked before), or 'behind' (an earlier event of its key is
+-- parked). Of two transactions with one event, the second waits for the first one at the event's
+-- row.
 CREATE FUNCTION inbox_accept_all(
   the_consumer text, ids uuid[], types text[], topics text[], keys text[], lock_class int
 ) RETURNS text[] LANGUAGE plpgsql AS $$
@@ -10,19 +11,21 @@ DECLARE
 BEGIN
   IF NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN
     WITH accepted AS (
-      INSERT INTO inbox (consumer, event_id, type) SELECT the_consumer, id, type FROM unnest(ids, types) AS event (id, type)
+      INSERT INTO inbox (consumer, event_id, type)
+      SELECT the_consumer, id, type FROM unnest(ids, types) AS event (id, type)
       ON CONFLICT DO NOTHING RETURNING event_id)
     SELECT array_agg(event_id) INTO added FROM accepted;
-    -- What was parked before this transaction had the rows is seen only now.
+    -- Events that were parked before this transaction had the rows are visible only now.
     IF NOT EXISTS (SELECT FROM inbox_parked WHERE consumer = the_consumer) THEN
       FOR i IN 1 .. cardinality(ids) LOOP
-        answers[i] := CASE WHEN ids[i] = ANY(added) AND NOT ids[i] = ANY(ids[1:i - 1]) THEN 'new' ELSE 'duplicate' END;
+        answers[i] := CASE WHEN ids[i] = ANY(added) AND NOT ids[i] = ANY(ids[1:i - 1])
+                      THEN 'new' ELSE 'duplicate' END;
       END LOOP;
       RETURN answers;
     END IF;
     DELETE FROM inbox WHERE consumer = the_consumer AND event_id = ANY(added);
   END IF;
-  -- One after the other, as one may be behind another.
+  -- One after the other, because one may be behind another.
   FOR i IN 1 .. cardinality(ids) LOOP
     answers[i] := inbox_accept(the_consumer, ids[i], types[i], topics[i], keys[i], lock_class);
   END LOOP;

@@ -1,4 +1,4 @@
--- Who an operator is, they say themselves. The database's role is beside it; of what was done
--- before, it is not known.
+-- The column who holds the name that an operator gave. This one holds the database's role, which
+-- they cannot choose; it is null for older operations.
 ALTER TABLE inbox_operations ADD COLUMN database_role text;
 ALTER TABLE inbox_operations ALTER COLUMN database_role SET DEFAULT session_user;

@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use kernel::Class;
 
-use crate::fixture::{Act, Fixture, subscriptions, until};
+use crate::fixture::{Act, Fixture, subscriptions, wait_for};
 
 const EVENTS: i32 = 120;
 
@@ -27,7 +27,7 @@ async fn order(fixture: &Fixture) -> Vec<i32> {
 async fn events_that_wait_share_transactions() {
     let fixture = sent().await;
     let running = fixture.consume().await;
-    until("all", async || order(&fixture).await.len() == 120).await;
+    wait_for("all", async || order(&fixture).await.len() == 120).await;
     running.stop().await;
     assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
     let transactions = fixture
@@ -43,22 +43,22 @@ async fn events_that_wait_share_transactions() {
     );
 }
 
-/// While the first ones are in work, those of the other partitions come together. On a machine that
-/// is busy otherwise a partition may be read long before the next one, and each of its events be done
-/// by then; so more come until some met.
+/// While the first batch is in work, the events of the other partitions gather. On a busy machine
+/// one partition may be read long before the next; so more events come until some have met.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_different_partitions_share_transactions() {
-    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text HAVING count(DISTINCT key) > 1) AS shared";
+    let shared = "SELECT count(*) FROM (SELECT FROM effects GROUP BY xmin::text
+                  HAVING count(DISTINCT key) > 1) AS shared";
     let fixture = Fixture::new(12).await;
     let running = fixture.consume().await;
     let sent = Cell::new(0);
-    until("transactions that are shared", async || {
+    wait_for("transactions that are shared", async || {
         let before = sent.replace(sent.get() + EVENTS);
         for n in before..sent.get() {
             fixture.send(n % 12, &format!("k{}", n % 12), n).await;
         }
         let all = usize::try_from(sent.get()).unwrap();
-        until("all", async || order(&fixture).await.len() == all).await;
+        wait_for("all", async || order(&fixture).await.len() == all).await;
         fixture.number(shared).await > 0
     })
     .await;
@@ -73,16 +73,16 @@ async fn events_of_different_partitions_share_transactions() {
 async fn where_nobody_waits_events_gather_between_transactions() {
     let fixture = Fixture::new(1).await;
     let running = fixture
-        .consume_with(subscriptions().unhurried(), "first")
+        .consume_with(subscriptions().latency_tolerant(), "first")
         .await;
     for n in 0..EVENTS {
         fixture.send(0, "key", n).await;
     }
-    until("all", async || order(&fixture).await.len() == 120).await;
+    wait_for("all", async || order(&fixture).await.len() == 120).await;
     running.stop().await;
     assert_eq!(order(&fixture).await, (0..EVENTS).collect::<Vec<_>>());
-    let between =
-        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(milliseconds FROM since)::bigint)
+    let between = "SELECT percentile_disc(0.5)
+                     WITHIN GROUP (ORDER BY extract(milliseconds FROM since)::bigint)
                    FROM (SELECT applied_at - lag(applied_at) OVER (ORDER BY applied_at) AS since
                          FROM (SELECT DISTINCT applied_at FROM inbox) AS transactions) AS pauses";
     let millis = fixture.number(between).await;
@@ -95,14 +95,14 @@ async fn one_that_fails_fails_alone() {
     fixture.make("k3", 31, Act::Fail(Class::Invalid));
     fixture.make("k5", 40, Act::Fail(Class::Bug));
     let running = fixture.consume().await;
-    // Of the first 40, 31 is refused and 38 is behind it.
-    until("all before the bug", async || {
+    // Of the first 40, 31 is parked and 38 is parked behind it.
+    wait_for("all before the bug", async || {
         order(&fixture).await.len() == 38
     })
     .await;
-    fixture.mend();
-    // Behind the refused one of their key are parked: 38, 45, …, 115.
-    until("all", async || order(&fixture).await.len() == 120 - 13).await;
+    fixture.act_normally();
+    // Parked behind event 31, which has the same key: 38, 45, …, 115.
+    wait_for("all", async || order(&fixture).await.len() == 120 - 13).await;
     running.stop().await;
     let wanted: Vec<_> = (0..EVENTS).filter(|n| *n < 31 || n % 7 != 3).collect();
     assert_eq!(order(&fixture).await, wanted);

@@ -1,7 +1,7 @@
 use inbox::{blocked, parked};
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, CONSUMER, Fixture, Noted, until};
+use crate::fixture::{Act, CONSUMER, Fixture, Noted, wait_for};
 use kernel::Event;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,7 +12,7 @@ async fn an_operator_moves_it_out_of_the_way() {
     fixture.send(0, "a", 2).await;
     fixture.send(0, "b", 1).await;
     let running = fixture.consume().await;
-    until("the note", async || {
+    wait_for("the note", async || {
         !blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -28,19 +28,18 @@ async fn an_operator_moves_it_out_of_the_way() {
     assert_eq!(event.event_type, Noted::TYPE);
     assert_eq!(event.error, "the test wants it so");
 
-    let nothing_waits_for_it =
-        parked::request(&fixture.db, CONSUMER, EventId::now_v7(), "me").await;
-    assert!(!nothing_waits_for_it.unwrap());
+    let unknown = parked::request(&fixture.db, CONSUMER, EventId::now_v7(), "me").await;
+    assert!(!unknown.unwrap());
     assert!(
         parked::request(&fixture.db, CONSUMER, id, "me")
             .await
             .unwrap()
     );
-    until("the other key", async || {
+    wait_for("the other key", async || {
         fixture.effects().await == [("b".to_owned(), 1)]
     })
     .await;
-    until("the note to go", async || {
+    wait_for("the note to go", async || {
         blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -58,22 +57,22 @@ async fn an_operator_moves_it_out_of_the_way() {
     let audit = "SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'park'";
     assert_eq!(fixture.number(audit).await, 1);
 
-    fixture.mend();
+    fixture.act_normally();
     parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
         .await
         .unwrap();
-    until("its key", async || fixture.effects_of("a").await == [1, 2]).await;
+    wait_for("its key", async || fixture.effects_of("a").await == [1, 2]).await;
     running.stop().await;
 }
 
-/// The note was written by a replica that is no more.
+/// A replica that has stopped since recorded the wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_note_does_not_outlive_the_wait() {
     let fixture = Fixture::new(1).await;
     fixture.make("a", 1, Act::Fail(Class::Unavailable));
     fixture.send(0, "a", 1).await;
     let running = fixture.consume().await;
-    until("the note", async || {
+    wait_for("the note", async || {
         !blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -83,9 +82,9 @@ async fn a_note_does_not_outlive_the_wait() {
     running.stop().await;
     assert_eq!(fixture.metric("inbox_blocked_partitions"), "0");
     assert_eq!(blocked::list(&fixture.db, CONSUMER).await.unwrap().len(), 1);
-    fixture.mend();
+    fixture.act_normally();
     let running = fixture.consume().await;
-    until("the note to go", async || {
+    wait_for("the note to go", async || {
         blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -96,14 +95,15 @@ async fn a_note_does_not_outlive_the_wait() {
     assert_eq!(fixture.effects_of("a").await, [1]);
 }
 
-/// It need not be put aside any more, and must not be when it fails another time.
+/// A request counts only for the wait that it was made in: if the event fails again later, it is
+/// not parked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_used_up_when_the_event_recovers() {
     let fixture = Fixture::new(1).await;
     fixture.make("a", 1, Act::Fail(Class::Unavailable));
     let id = fixture.send(0, "a", 1).await;
     let running = fixture.consume().await;
-    until("the note", async || {
+    wait_for("the note", async || {
         !blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -111,16 +111,16 @@ async fn a_request_is_used_up_when_the_event_recovers() {
     })
     .await;
     running.stop().await;
-    // No consumer is there to see it before the event recovers.
+    // No consumer runs, so none reads the request before the event recovers.
     assert!(
         parked::request(&fixture.db, CONSUMER, id, "me")
             .await
             .unwrap()
     );
-    fixture.mend();
+    fixture.act_normally();
     let running = fixture.consume().await;
-    until("the event", async || fixture.effects_of("a").await == [1]).await;
-    until("the note to go", async || {
+    wait_for("the event", async || fixture.effects_of("a").await == [1]).await;
+    wait_for("the note to go", async || {
         blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -142,14 +142,14 @@ async fn a_request_is_used_up_when_the_event_recovers() {
     assert_eq!(fixture.parked().await, []);
 }
 
-/// Parked it is out of the way, and what was asked for is done.
+/// The event is parked, as the operator requested.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_used_up_when_it_is_fulfilled() {
     let fixture = Fixture::new(1).await;
     fixture.make("a", 1, Act::Fail(Class::Unavailable));
     let id = fixture.send(0, "a", 1).await;
     let running = fixture.consume().await;
-    until("the note", async || {
+    wait_for("the note", async || {
         !blocked::list(&fixture.db, CONSUMER)
             .await
             .unwrap()
@@ -161,11 +161,11 @@ async fn a_request_is_used_up_when_it_is_fulfilled() {
             .await
             .unwrap()
     );
-    until("the event to be parked", async || {
+    wait_for("the event to be parked", async || {
         fixture.parked().await.len() == 1
     })
     .await;
-    until("the request to go", async || {
+    wait_for("the request to go", async || {
         fixture
             .number("SELECT count(*) FROM inbox_park_requests")
             .await

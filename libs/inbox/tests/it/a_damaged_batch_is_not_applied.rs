@@ -1,4 +1,4 @@
-//! A broker hands on what lies on its disk without looking at it.
+//! A broker sends what is on its disk without checking it.
 
 use std::{
     fs::OpenOptions,
@@ -11,10 +11,10 @@ use backing::{Kafka, KafkaOptions, Means};
 use inbox::{UNREADABLE_PLACE, blocked, gaps};
 use tokio::time::Instant;
 
-use crate::fixture::{CONSUMER, Fixture, payload, until};
+use crate::fixture::{CONSUMER, Fixture, payload, wait_for};
 
-/// A topic of two partitions on a broker whose files are at hand. The second message of the first
-/// one is damaged.
+/// A topic of two partitions on a broker whose files the test can change. The second message of the
+/// first partition is damaged.
 struct Damaged {
     fixture: Fixture,
     data: PathBuf,
@@ -49,7 +49,7 @@ impl Damaged {
         Some(damaged)
     }
 
-    /// Writes one text over another one of its length, in what the broker has of the first
+    /// Overwrites one text with another one of its length, in the broker's file of the first
     /// partition.
     fn change(&self, from: &str, to: &str) {
         let folder = self.data.join(format!("log/{}-0", self.fixture.topic()));
@@ -67,8 +67,8 @@ impl Damaged {
             .unwrap();
     }
 
-    async fn until_shown(&self) {
-        until("the note", async || {
+    async fn wait_until_shown(&self) {
+        wait_for("the note", async || {
             self.fixture
                 .number("SELECT count(*) FROM inbox_blocked")
                 .await
@@ -91,9 +91,9 @@ impl Damaged {
         assert_eq!(self.fixture.metric("inbox_blocked_partitions"), "1");
     }
 
-    async fn until_it_goes_on(&self) {
+    async fn wait_until_it_goes_on(&self) {
         let fixture = &self.fixture;
-        until("the note to go", async || {
+        wait_for("the note to go", async || {
             fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
         })
         .await;
@@ -116,14 +116,14 @@ async fn its_partition_waits_alone_and_goes_on_when_it_is_whole_again() {
     };
     let fixture = &damaged.fixture;
     let running = fixture.consume().await;
-    damaged.until_shown().await;
+    damaged.wait_until_shown().await;
     assert_eq!(fixture.effects_of("a").await, [1]);
 
-    // The other one is as quick as ever.
+    // The other partition is as quick as before.
     for n in 0..100 {
         let sent = Instant::now();
         fixture.send(1, "b", n).await;
-        until("the other partition", async || {
+        wait_for("the other partition", async || {
             fixture.effects_of("b").await.len() == usize::try_from(n).unwrap() + 1
         })
         .await;
@@ -133,24 +133,24 @@ async fn its_partition_waits_alone_and_goes_on_when_it_is_whole_again() {
             sent.elapsed()
         );
     }
-    // What came behind it meanwhile is not taken either, however often it is looked at.
+    // What comes behind it meanwhile is not applied either, however often the client reads again.
     fixture.send(0, "a", 4).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(fixture.effects_of("a").await, [1]);
     assert_eq!(fixture.committed(0).await, 1);
 
     damaged.change(&payload("a", 7), &payload("a", 2));
-    until("all", async || {
+    wait_for("all", async || {
         fixture.effects_of("a").await == [1, 2, 3, 4]
     })
     .await;
-    damaged.until_it_goes_on().await;
+    damaged.wait_until_it_goes_on().await;
     running.stop().await;
     damaged.end().await;
 }
 
-/// No copy is whole: what was read of it is deleted up to behind the damage, and that is a gap as
-/// any other.
+/// Where no broker has a whole copy, an operator deletes the partition's messages up to behind the
+/// damage. That is a gap as any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_partition_goes_on_behind_it_when_it_is_deleted() {
     let Some(damaged) = Damaged::new().await else {
@@ -158,10 +158,10 @@ async fn its_partition_goes_on_behind_it_when_it_is_deleted() {
     };
     let fixture = &damaged.fixture;
     let running = fixture.consume().await;
-    damaged.until_shown().await;
+    damaged.wait_until_shown().await;
     fixture.delete_until(0, 2).await;
-    until("the rest", async || fixture.effects_of("a").await == [1, 3]).await;
-    damaged.until_it_goes_on().await;
+    wait_for("the rest", async || fixture.effects_of("a").await == [1, 3]).await;
+    damaged.wait_until_it_goes_on().await;
     let [gap] = &gaps::list(&fixture.db, CONSUMER).await.unwrap()[..] else {
         panic!("another number of gaps");
     };

@@ -1,7 +1,7 @@
 use inbox::Outcome;
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, Fixture, until};
+use crate::fixture::{Act, Fixture, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_kafka_delivers_three_times_is_applied_once() {
@@ -9,20 +9,20 @@ async fn an_event_that_kafka_delivers_three_times_is_applied_once() {
     let id = fixture.send(0, "a", 1).await;
     fixture.send_again(0, "a", 1, id).await;
     let running = fixture.consume().await;
-    until("the first two", async || {
+    wait_for("the first two", async || {
         fixture.counted("duplicate") == "1"
     })
     .await;
     fixture.send_again(0, "a", 1, id).await;
-    until("the third", async || fixture.counted("duplicate") == "2").await;
+    wait_for("the third", async || fixture.counted("duplicate") == "2").await;
     running.stop().await;
     assert_eq!(fixture.effects().await, [("a".to_owned(), 1)]);
     assert_eq!(fixture.counted("applied"), "1");
     assert_eq!(fixture.committed(0).await, 3);
 }
 
-/// A crash between the commit and the offset: the transaction is there, and the group does not
-/// know.
+/// A crash between the commit and the storing of the offset: the event is applied, and the group
+/// does not know it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_was_applied_before_a_crash_is_not_applied_after_it() {
     let fixture = Fixture::new(1).await;
@@ -31,7 +31,7 @@ async fn an_event_that_was_applied_before_a_crash_is_not_applied_after_it() {
     assert_eq!(delivered.unwrap(), Outcome::Applied);
     let running = fixture.consume().await;
     fixture.send(0, "a", 2).await;
-    until("the next one", async || {
+    wait_for("the next one", async || {
         fixture.effects_of("a").await.contains(&2)
     })
     .await;
@@ -50,7 +50,7 @@ async fn of_two_deliveries_at_once_one_has_the_effect() {
         async {
             let waiting = "SELECT count(*) FROM pg_stat_activity
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            until("one to wait for the other", async || {
+            wait_for("one to wait for the other", async || {
                 fixture.number(waiting).await == 1
             })
             .await;
@@ -63,8 +63,8 @@ async fn of_two_deliveries_at_once_one_has_the_effect() {
     assert_eq!(fixture.effects_of("a").await, [1]);
 }
 
-/// Two owners of a partition for a moment: the one that has lost it fails at an event that the
-/// other one applies, who comes at each await of the first.
+/// A partition has two owners for a moment. The previous owner fails at an event that the next one
+/// applies; the next one begins at each await of the previous one.
 #[tokio::test]
 async fn an_event_is_applied_or_parked_and_never_both() {
     let fixture = Fixture::new(1).await;
@@ -81,11 +81,11 @@ async fn an_event_is_applied_or_parked_and_never_both() {
         {
             break;
         }
-        // It comes to its end by itself, unless it has to wait for what the first has locked.
+        // It ends by itself, unless it has to wait for a row that the first one has locked.
         let mut second = Box::pin(fixture.deliver(&message));
         let alone = tokio::select! {
             outcome = &mut second => Some(outcome),
-            () = until("a lock", async || fixture.number(waiting).await == 1) => None,
+            () = wait_for("a lock", async || fixture.number(waiting).await == 1) => None,
         };
         let (first, second) = if let Some(second) = alone {
             (first.await, second)

@@ -1,8 +1,8 @@
 use inbox::InboxSettings;
 
-use crate::fixture::{Fixture, settings, subscriptions, until};
+use crate::fixture::{Fixture, settings, subscriptions, wait_for};
 
-/// Kafka then lets only the newer client go on, and the older one has failed for good.
+/// Kafka then lets only the newer client work, and the older one fails for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn and_the_first_process_goes_on_when_the_second_is_gone() {
     let fixture = Fixture::new(1).await;
@@ -14,7 +14,7 @@ async fn and_the_first_process_goes_on_when_the_second_is_gone() {
         .consume_set(subscriptions(), "first", &settings)
         .await;
     fixture.send(0, "a", 0).await;
-    until("the first", async || fixture.effects_of("a").await == [0]).await;
+    wait_for("the first", async || fixture.effects_of("a").await == [0]).await;
     let second = fixture
         .consume_set(subscriptions(), "second", &settings)
         .await;
@@ -27,7 +27,7 @@ async fn and_the_first_process_goes_on_when_the_second_is_gone() {
     }
     second.stop().await;
     fixture.send(0, "a", sent).await;
-    until("the first to go on", async || {
+    wait_for("the first to go on", async || {
         fixture.effects_of("a").await == (0..=sent).collect::<Vec<_>>()
     })
     .await;

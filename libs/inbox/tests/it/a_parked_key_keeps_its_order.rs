@@ -1,7 +1,7 @@
 use inbox::{Outcome, parked};
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, CONSUMER, Fixture, until};
+use crate::fixture::{Act, CONSUMER, Fixture, wait_for};
 
 fn all(state: &str, codes: &[&str]) -> Vec<(String, String)> {
     codes
@@ -10,7 +10,7 @@ fn all(state: &str, codes: &[&str]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Events 1 to 3 of key `a`, the first of which the domain refuses.
+/// Events 1 to 3 of the key `a` are parked: the domain refuses the first one.
 async fn parked() -> (Fixture, inbox::Running) {
     let fixture = Fixture::new(1).await;
     fixture.make("a", 1, Act::Fail(Class::Invalid));
@@ -19,7 +19,7 @@ async fn parked() -> (Fixture, inbox::Running) {
         fixture.send(0, "b", n).await;
     }
     let running = fixture.consume().await;
-    until("the other key", async || {
+    wait_for("the other key", async || {
         fixture.effects_of("b").await == [1, 2, 3]
     })
     .await;
@@ -33,7 +33,7 @@ async fn parked() -> (Fixture, inbox::Running) {
 #[tokio::test(flavor = "multi_thread")]
 async fn later_events_wait_behind_it_and_a_replay_applies_them_in_order() {
     let (fixture, running) = parked().await;
-    fixture.mend();
+    fixture.act_normally();
     let (db, topic) = (&fixture.db, fixture.topic());
     assert_eq!(
         parked::replay(db, CONSUMER, &topic, "a", "me")
@@ -44,7 +44,7 @@ async fn later_events_wait_behind_it_and_a_replay_applies_them_in_order() {
     for n in 4..=20 {
         fixture.send(0, "a", n).await;
     }
-    until("the key", async || {
+    wait_for("the key", async || {
         fixture.effects_of("a").await.len() == 20
     })
     .await;
@@ -57,7 +57,9 @@ async fn later_events_wait_behind_it_and_a_replay_applies_them_in_order() {
             .iter()
             .all(|(_, state)| state == "applied")
     );
-    assert_eq!(fixture.number("SELECT count(*) FROM inbox_operations WHERE who = 'me' AND operation = 'replay' AND details->>'events' = '3'").await, 1);
+    let recorded = "SELECT count(*) FROM inbox_operations
+                    WHERE who = 'me' AND operation = 'replay' AND details->>'events' = '3'";
+    assert_eq!(fixture.number(recorded).await, 1);
     assert_eq!(parked::list(db, CONSUMER).await.unwrap().len(), 0);
 }
 
@@ -90,27 +92,27 @@ async fn a_replay_that_fails_again_stays_with_its_new_reason() {
     parked::replay(db, CONSUMER, &topic, "a", "me")
         .await
         .unwrap();
-    until("the first to fail", async || {
+    wait_for("the first to fail", async || {
         fixture.parked().await == all("parked", &["wanted", "old", "old"])
     })
     .await;
-    fixture.mend();
+    fixture.act_normally();
     fixture.make("a", 2, Act::Fail(Class::NotFound));
     parked::replay(db, CONSUMER, &topic, "a", "me")
         .await
         .unwrap();
-    until("the second to fail", async || {
+    wait_for("the second to fail", async || {
         let states = fixture.parked().await;
         states[0].1 == "applied" && states[1..] == all("parked", &["wanted", "old"])
     })
     .await;
     fixture.send(0, "a", 4).await;
-    until("the fourth", async || fixture.parked().await.len() == 4).await;
+    wait_for("the fourth", async || fixture.parked().await.len() == 4).await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, [1]);
 }
 
-/// It was in nobody's way but the operator's: the wish stands until it can be fulfilled.
+/// The events hold up no partition, so they stay in replay until they can be applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_cannot_be_done_now_is_done_later() {
     let (fixture, running) = parked().await;
@@ -120,12 +122,12 @@ async fn a_replay_that_cannot_be_done_now_is_done_later() {
         .await
         .unwrap();
     fixture.send(0, "a", 4).await;
-    until("the fourth behind them", async || {
+    wait_for("the fourth behind them", async || {
         fixture.parked().await == all("replay", &["wanted", "behind", "behind", "behind"])
     })
     .await;
-    fixture.mend();
-    until("the key", async || {
+    fixture.act_normally();
+    wait_for("the key", async || {
         fixture.effects_of("a").await == [1, 2, 3, 4]
     })
     .await;
@@ -143,15 +145,15 @@ async fn what_is_discarded_lets_later_events_go_on_and_can_still_be_replayed() {
         3
     );
     fixture.send(0, "a", 4).await;
-    until("the fourth", async || fixture.effects_of("a").await == [4]).await;
-    fixture.mend();
+    wait_for("the fourth", async || fixture.effects_of("a").await == [4]).await;
+    fixture.act_normally();
     assert_eq!(
         parked::replay(db, CONSUMER, &topic, "a", "me")
             .await
             .unwrap(),
         3
     );
-    until("the others", async || {
+    wait_for("the others", async || {
         fixture.effects_of("a").await == [4, 1, 2, 3]
     })
     .await;
@@ -161,18 +163,21 @@ async fn what_is_discarded_lets_later_events_go_on_and_can_still_be_replayed() {
     assert_eq!(fixture.number(operations).await, 2);
 }
 
-/// An operator's statement may miss an event that is being put behind at that moment.
+/// An operator's statement may miss an event that is being parked behind others at that moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_replay_overtakes_what_is_still_parked() {
     let (fixture, running) = parked().await;
-    fixture.mend();
+    fixture.act_normally();
     fixture
-        .run("UPDATE inbox_parked SET state = 'replay' WHERE seq <> (SELECT min(seq) + 1 FROM inbox_parked)")
+        .run(
+            "UPDATE inbox_parked SET state = 'replay'
+             WHERE seq <> (SELECT min(seq) + 1 FROM inbox_parked)",
+        )
         .await;
-    until("the first", async || fixture.effects_of("a").await == [1]).await;
-    // The next look at what is in replay ends after this one began.
+    wait_for("the first", async || fixture.effects_of("a").await == [1]).await;
+    // By the time that this event is parked, the consumer has polled for replays once more.
     fixture.send(0, "a", 4).await;
-    until("the fourth behind them", async || {
+    wait_for("the fourth behind them", async || {
         fixture.parked().await.len() == 4
     })
     .await;
@@ -180,7 +185,7 @@ async fn nothing_in_replay_overtakes_what_is_still_parked() {
     parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
         .await
         .unwrap();
-    until("all", async || fixture.effects_of("a").await.len() == 4).await;
+    wait_for("all", async || fixture.effects_of("a").await.len() == 4).await;
     running.stop().await;
     assert_eq!(fixture.effects_of("a").await, [1, 2, 3, 4]);
 }
@@ -198,14 +203,14 @@ async fn an_event_that_arrives_during_the_last_replay_waits_for_it() {
         .await
         .unwrap();
     let second = fixture.message("a", 2, EventId::now_v7());
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND ";
-    until("the replay", async || {
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database =
+                 (SELECT oid FROM pg_database WHERE datname = current_database()) AND ";
+    wait_for("the replay", async || {
         fixture.number(&format!("{locks} granted")).await == 1
     })
     .await;
     let (outcome, ()) = tokio::join!(fixture.deliver(&second), async {
-        until("the second to wait", async || {
+        wait_for("the second to wait", async || {
             fixture.number(&format!("{locks} NOT granted")).await == 1
         })
         .await;

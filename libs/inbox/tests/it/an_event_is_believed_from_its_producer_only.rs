@@ -1,16 +1,16 @@
 use inbox::{Message, Outcome, parked};
 use kernel::EventId;
 
-use crate::fixture::{CONSUMER, Fixture, until};
+use crate::fixture::{CONSUMER, Fixture, wait_for};
 
-/// The same event as others might write it: on a topic of theirs, or under their name.
+/// The same event as other producers might write it: on a topic of theirs, or under their name.
 fn imitations(fixture: &Fixture, event: &Message) -> Vec<Message> {
     let prefix = &fixture.kafka.kafka_prefix;
     let topics = ["other", "notes.other", "othernotes", ""].map(|topic| Message {
         topic: format!("{prefix}{topic}"),
         ..event.clone()
     });
-    // Nor is it that of another store on the same brokers.
+    // Another store on the same brokers has a topic of this name.
     let of_another_store = Message {
         topic: "notes".to_owned(),
         ..event.clone()
@@ -56,7 +56,7 @@ async fn an_imitated_event_is_parked_under_an_id_of_its_own_and_the_true_one_is_
             && reason.contains(&event.id.to_string()),
         "{reason}"
     );
-    // Under another key: those behind what is parked wait.
+    // Under another key: events of the first one are parked behind the imitations.
     let event = Message {
         payload: fixture.message("b", 1, event.id).payload,
         key: "b".into(),
@@ -83,18 +83,18 @@ async fn a_replay_leaves_imitations_out_and_goes_on_with_what_is_behind_them() {
     parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
         .await
         .unwrap();
-    until("those behind it", async || {
+    wait_for("those behind it", async || {
         fixture.effects_of("a").await.len() == 2
     })
     .await;
     assert_eq!(fixture.effects_of("a").await, [2, 3]);
     let state = fixture.parked().await[0].clone();
     assert_eq!(state, ("foreign_event".to_owned(), "discarded".to_owned()));
-    // Also an operator who means it cannot have it applied.
+    // Another replay does not apply it either.
     parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
         .await
         .unwrap();
-    until("it to be left out again", async || {
+    wait_for("it to be left out again", async || {
         fixture.parked().await[0].1 == "discarded"
     })
     .await;

@@ -1,5 +1,5 @@
-//! Others may write to a topic, too. Whatever bytes their messages have, each is applied, passed
-//! over or parked, and what comes after it goes on.
+//! Other producers may write to a topic, too. Whatever bytes their messages have, each message is
+//! applied, ignored or parked, and the messages behind it are applied.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use inbox::parked::{self, ParkedEvent};
 use kernel::{Class, Event, EventId};
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::fixture::{Act, CONSUMER, Fixture, Noted, SOURCE, payload, until};
+use crate::fixture::{Act, CONSUMER, Fixture, Noted, SOURCE, payload, wait_for};
 
-/// Bytes that PostgreSQL's text, an index, a terminal or a reader of UTF-8 does not take.
+/// Bytes that a PostgreSQL text, an index, a terminal or a UTF-8 decoder does not accept.
 fn odd() -> Vec<Vec<u8>> {
     vec![
         b"a\0b".to_vec(),
@@ -54,7 +54,7 @@ fn owned(headers: &Headers) -> OwnedHeaders {
         })
 }
 
-/// Headers of which one has this value.
+/// Good headers, but for one that has this value.
 fn with(name: &str, value: Option<&Vec<u8>>) -> Headers {
     let mut headers = good_headers();
     for header in &mut headers {
@@ -65,7 +65,8 @@ fn with(name: &str, value: Option<&Vec<u8>>) -> Headers {
     headers
 }
 
-/// A message with something odd in each of its parts, and messages that have little else.
+/// Sends messages that have something odd in one of their parts or in all of them, and a good event
+/// behind each. Returns how many odd ones they are.
 async fn send_all(fixture: &Fixture) -> i64 {
     let good = payload("foreign", 0);
     let good = Some(good.as_bytes());
@@ -103,11 +104,11 @@ async fn whatever_a_message_is_made_of_those_behind_it_are_applied() {
     let fixture = Fixture::new(1).await;
     let sent = send_all(&fixture).await;
     let running = fixture.consume().await;
-    until("all that came after them", async || {
+    wait_for("all that came after them", async || {
         i64::try_from(fixture.effects_of("after").await.len()).unwrap() == sent
     })
     .await;
-    until("the offset of the last", async || {
+    wait_for("the offset of the last", async || {
         fixture.committed(0).await == 2 * sent
     })
     .await;
@@ -133,8 +134,7 @@ async fn whatever_a_message_is_made_of_those_behind_it_are_applied() {
         assert!(shown.filter(|c| c.is_control()).count() == 0, "{event:?}");
         serde_json::to_string(event).unwrap();
     }
-    // An operator asks for another attempt, which ends as the first one did, and then gives them
-    // up.
+    // An operator replays them, which fails as before, and then discards them.
     let running = fixture.consume().await;
     let keys: BTreeSet<_> = all.iter().map(|event| event.key.clone()).collect();
     for key in &keys {
@@ -145,7 +145,7 @@ async fn whatever_a_message_is_made_of_those_behind_it_are_applied() {
                 > 0
         );
     }
-    until("each to be parked again", async || {
+    wait_for("each to be parked again", async || {
         fixture
             .number("SELECT count(*) FROM inbox_parked WHERE state = 'replay'")
             .await
@@ -187,14 +187,14 @@ async fn of_keys_that_are_hardly_text_each_keeps_its_order_and_waits_for_no_othe
     }
     fixture.send(0, "after", 1).await;
     let running = fixture.consume().await;
-    until("the last", async || {
+    wait_for("the last", async || {
         fixture.effects_of("after").await == [1]
     })
     .await;
     let parked: Vec<ParkedEvent> = parked::list(&fixture.db, CONSUMER).await.unwrap();
     let codes: Vec<&str> = parked.iter().map(|event| event.code.as_str()).collect();
     assert_eq!(codes, ["wanted", "behind"].repeat(readable.len()));
-    fixture.mend();
+    fixture.act_normally();
     for event in parked.iter().filter(|event| event.code == "wanted") {
         let replayed =
             parked::replay(&fixture.db, CONSUMER, &fixture.topic(), &event.key, "me").await;
@@ -202,7 +202,7 @@ async fn of_keys_that_are_hardly_text_each_keeps_its_order_and_waits_for_no_othe
     }
     for n in 0..readable.len() {
         let name = format!("odd{n}");
-        until("its key", async || {
+        wait_for("its key", async || {
             fixture.effects_of(&name).await == [1, 2]
         })
         .await;

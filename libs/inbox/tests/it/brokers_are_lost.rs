@@ -1,14 +1,14 @@
-use crate::fixture::{Act, Fixture, until};
+use crate::fixture::{Act, Fixture, wait_for};
 
-/// A client that knows no broker any more stands still without an error. That cannot be brought
-/// about at will; what is done about it can.
+/// A client that knows no broker any more stands still without an error. A test cannot cause that,
+/// but it can have the client replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_goes_on_with_a_new_client() {
     let fixture = Fixture::new(2).await;
     let running = fixture.consume().await;
     fixture.send(0, "a", 1).await;
-    until("the first", async || fixture.effects_of("a").await == [1]).await;
-    // In work when the client is given up.
+    wait_for("the first", async || fixture.effects_of("a").await == [1]).await;
+    // Its handler is at work when the client is replaced.
     fixture.make("b", 1, Act::Wait);
     fixture.send(1, "b", 1).await;
     running.renew();
@@ -16,8 +16,8 @@ async fn a_consumer_goes_on_with_a_new_client() {
     for n in 2..20 {
         fixture.send(0, "a", n).await;
     }
-    until("all", async || fixture.effects_of("a").await.len() == 19).await;
-    until("the one in work", async || {
+    wait_for("all", async || fixture.effects_of("a").await.len() == 19).await;
+    wait_for("the one in work", async || {
         fixture.effects_of("b").await == [1]
     })
     .await;

@@ -1,5 +1,5 @@
-//! What a crash at any await of a delivery leaves behind, the next delivery goes on from. A request
-//! that its client gave up ends the same way, and hands its connection back.
+//! A delivery may end at any of its awaits, as in a crash: the next delivery goes on from what it
+//! left. A request whose client has disconnected ends the same way, and gives its connection back.
 
 use backing::cut;
 use inbox::Outcome;
@@ -7,12 +7,12 @@ use kernel::{Class, EventId};
 
 use crate::fixture::{Act, Fixture};
 
-/// The least that begin, claim, handler and commit wait. The runtime has one thread, so that no
-/// answer of the database is there before somebody has waited for it.
-const FEWEST: i32 = 5;
+/// The fewest awaits of a delivery: begin, claim, handler and commit. The runtime has one thread,
+/// so that each answer of the database is awaited.
+const AWAITS_MIN: i32 = 5;
 
-/// Delivers events, each of which ends one await later than the one before, until they are handled;
-/// then again what did not come to its end. How many awaits there were.
+/// Delivers event after event, and ends each delivery one await later than the one before, until
+/// one comes to its end. Each event is then delivered again. Returns the number of awaits.
 async fn each_await(fixture: &Fixture, prepare: impl Fn(i32), outcome: Outcome) -> i32 {
     for n in 0.. {
         prepare(n);
@@ -33,7 +33,7 @@ async fn each_await(fixture: &Fixture, prepare: impl Fn(i32), outcome: Outcome) 
 async fn an_event_whose_delivery_ends_at_any_await_is_applied_once() {
     let fixture = Fixture::new(1).await;
     let awaits = each_await(&fixture, |_| {}, Outcome::Applied).await;
-    assert!(awaits >= FEWEST, "{awaits} awaits");
+    assert!(awaits >= AWAITS_MIN, "{awaits} awaits");
     assert_eq!(
         fixture.effects_of("a").await,
         (0..=awaits).collect::<Vec<_>>()
@@ -45,7 +45,7 @@ async fn an_event_whose_delivery_ends_at_any_await_is_parked_once() {
     let fixture = Fixture::new(1).await;
     let refuse = |n| fixture.make("a", n, Act::Fail(Class::Invalid));
     let awaits = each_await(&fixture, refuse, Outcome::Parked).await;
-    assert!(awaits >= FEWEST, "{awaits} awaits");
+    assert!(awaits >= AWAITS_MIN, "{awaits} awaits");
     assert!(fixture.effects_of("a").await.is_empty());
     assert_eq!(
         fixture.parked().await.len(),

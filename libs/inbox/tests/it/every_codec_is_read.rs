@@ -3,10 +3,11 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use crate::fixture::{Fixture, Noted, event_headers, payload, until};
+use crate::fixture::{Fixture, Noted, event_headers, payload, wait_for};
 use kernel::{Event, EventId};
 
-/// Others may compress as they like. Each batch has many messages, so that it is really compressed.
+/// Other producers may compress with any codec. Each batch has many messages, so that it is really
+/// compressed.
 #[tokio::test(flavor = "multi_thread")]
 async fn that_another_producer_may_use() {
     let fixture = Fixture::new(1).await;
@@ -31,7 +32,7 @@ async fn that_another_producer_may_use() {
         for sent in futures_util::future::join_all((0..20).map(|_| send())).await {
             sent.unwrap();
         }
-        until(codec, async || {
+        wait_for(codec, async || {
             fixture.effects_of(codec).await == vec![n; 20]
         })
         .await;

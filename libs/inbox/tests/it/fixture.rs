@@ -25,11 +25,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub const CONSUMER: &str = "clerk";
-/// As the producer calls itself.
+/// The producer's name in its events.
 pub const SOURCE: &str = "/test/notes";
-const WITHIN: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The only event that the consumer listens to.
+/// The only event that the consumer has a handler for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Noted {
     pub key: String,
@@ -43,7 +43,7 @@ impl Event for Noted {
     }
 }
 
-/// What the handler does about an event once it has written it down.
+/// What the handler does with an event after it has inserted the effect.
 #[derive(Clone, Copy)]
 pub enum Act {
     Fail(Class),
@@ -54,7 +54,7 @@ pub enum Act {
 
 #[derive(Clone)]
 pub struct State {
-    /// Who writes.
+    /// The name of the replica, which the handler writes into each effect.
     pub who: &'static str,
     acts: Arc<Mutex<HashMap<(String, i32), Act>>>,
     gate: watch::Sender<bool>,
@@ -95,7 +95,7 @@ async fn note(tx: &mut Tx<'_>, state: &State, noted: Delivery<Noted>) -> Result<
         Some(Act::Panic) => panic!("the test wants it so"),
         Some(Act::Wait) => {
             let mut gate = state.gate.subscribe();
-            // The gate outlives the consumer.
+            // It fails only when the gate is dropped, and that outlives the consumer.
             let _ = gate.wait_for(|is_open| *is_open).await;
             Ok(())
         }
@@ -104,7 +104,7 @@ async fn note(tx: &mut Tx<'_>, state: &State, noted: Delivery<Noted>) -> Result<
 }
 
 impl State {
-    /// From now on the handler does this about an event.
+    /// From now on the handler does this with an event.
     pub fn make(&self, key: &str, n: i32, act: Act) {
         self.acts.lock().unwrap().insert((key.to_owned(), n), act);
     }
@@ -114,7 +114,7 @@ pub fn subscriptions() -> Subscriptions<State> {
     Subscriptions::group(CONSUMER).on(note)
 }
 
-/// Impatient ones.
+/// Settings with short delays.
 pub fn settings() -> InboxSettings {
     InboxSettings {
         inbox_retry_first: 20,
@@ -151,9 +151,9 @@ impl Fixture {
             .unwrap();
         let db = Db::open(&settings, "inbox-test").await.unwrap();
         db.transaction("test.effects", async |tx| -> Result<(), DbError> {
-            let table =
-                "CREATE TABLE effects (seq bigint GENERATED ALWAYS AS IDENTITY, event_id uuid NOT NULL,
-                           key text NOT NULL, n integer NOT NULL, who text NOT NULL)";
+            let table = "CREATE TABLE effects (seq bigint GENERATED ALWAYS AS IDENTITY,
+                           event_id uuid NOT NULL, key text NOT NULL, n integer NOT NULL,
+                           who text NOT NULL)";
             Ok(tx.batch_execute(table).await?)
         })
         .await
@@ -190,13 +190,13 @@ impl Fixture {
         self.kafka.topic(Noted::TOPIC)
     }
 
-    /// From now on the handler does this about an event.
+    /// From now on the handler does this with an event.
     pub fn make(&self, key: &str, n: i32, act: Act) {
         self.state.make(key, n, act);
     }
 
-    /// From now on the handler does nothing special.
-    pub fn mend(&self) {
+    /// From now on the handler does nothing but insert effects.
+    pub fn act_normally(&self) {
         self.state.acts.lock().unwrap().clear();
     }
 
@@ -213,7 +213,7 @@ impl Fixture {
         self.consume_with(subscriptions(), who).await
     }
 
-    /// Starts one that listens in a way of its own.
+    /// Starts one with other subscriptions.
     pub async fn consume_with(
         &self,
         subscriptions: Subscriptions<State>,
@@ -222,7 +222,7 @@ impl Fixture {
         self.consume_set(subscriptions, who, &settings()).await
     }
 
-    /// Starts one with settings of its own.
+    /// Starts one with other subscriptions and settings.
     pub async fn consume_set(
         &self,
         subscriptions: Subscriptions<State>,
@@ -262,7 +262,7 @@ impl Fixture {
         .await
     }
 
-    /// Sends event `n` of a key, under an id that is new.
+    /// Sends event `n` of a key, under a new id.
     pub async fn send(&self, partition: i32, key: &str, n: i32) -> EventId {
         let id = EventId::now_v7();
         self.send_again(partition, key, n, id).await;
@@ -289,13 +289,13 @@ impl Fixture {
             .headers(headers);
         record.key = key;
         self.producer
-            .send(record, WITHIN)
+            .send(record, TIMEOUT)
             .await
             .map_err(|(error, _)| error)
             .unwrap();
     }
 
-    /// Sends a message as anybody may write it.
+    /// Sends a message of any bytes.
     pub async fn send_bytes(
         &self,
         partition: i32,
@@ -309,13 +309,13 @@ impl Fixture {
             .headers(headers);
         (record.key, record.payload) = (key, payload);
         self.producer
-            .send(record, WITHIN)
+            .send(record, TIMEOUT)
             .await
             .map_err(|(error, _)| error)
             .unwrap();
     }
 
-    /// Every effect there is, in the order of the handler's work.
+    /// All effects, in the order in which the handler inserted them.
     pub async fn effects(&self) -> Vec<(String, i32)> {
         let rows = self
             .sql
@@ -359,7 +359,7 @@ impl Fixture {
         self.sql.batch_execute(sql).await.unwrap();
     }
 
-    /// What `inbox_events_total` shows for an outcome.
+    /// The value of `inbox_events_total` for an outcome.
     pub fn counted(&self, outcome: &str) -> String {
         let event_type = if outcome == "ignored" {
             "other"
@@ -379,7 +379,7 @@ impl Fixture {
             .to_owned()
     }
 
-    /// From where the group would go on in a partition.
+    /// The offset from which the group would go on in a partition.
     pub async fn committed(&self, partition: i32) -> i64 {
         let consumer: BaseConsumer = self
             .kafka
@@ -390,7 +390,7 @@ impl Fixture {
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&self.topic(), partition);
         let committed =
-            tokio::task::spawn_blocking(move || consumer.committed_offsets(wanted, WITHIN));
+            tokio::task::spawn_blocking(move || consumer.committed_offsets(wanted, TIMEOUT));
         match committed.await.unwrap().unwrap().elements()[0].offset() {
             Offset::Offset(offset) => offset,
             _ => 0,
@@ -401,7 +401,7 @@ impl Fixture {
         self.kafka.client_config("test").create().unwrap()
     }
 
-    /// Deletes all before an offset, as Kafka does with what is old.
+    /// Deletes all messages before an offset, as Kafka does with old ones.
     pub async fn delete_until(&self, partition: i32, offset: i64) {
         let mut until = TopicPartitionList::new();
         until
@@ -412,8 +412,7 @@ impl Fixture {
         deleted.elements()[0].error().unwrap();
     }
 
-    /// Has Kafka forget the group and what it committed, as it does by itself after a week without
-    /// members.
+    /// Has Kafka forget the group and its offsets, as it does itself after a week without members.
     pub async fn forget_group(&self) {
         let group = self.kafka.topic(CONSUMER);
         let forgotten = self
@@ -423,17 +422,17 @@ impl Fixture {
         forgotten.unwrap().remove(0).unwrap();
     }
 
-    /// As a service does every few seconds.
+    /// Reads the metrics from the database, as a service does every few seconds.
     pub async fn read_metrics(&self) {
         self.metrics.read(&self.db, CONSUMER).await.unwrap();
     }
 
-    /// How many replicas the group has.
+    /// The number of replicas in the group.
     pub async fn members(&self) -> usize {
         let consumer: BaseConsumer = self.kafka.client_config("test").create().unwrap();
         let group = self.kafka.topic(CONSUMER);
         let count = move || {
-            let groups = consumer.fetch_group_list(Some(&group), WITHIN).unwrap();
+            let groups = consumer.fetch_group_list(Some(&group), TIMEOUT).unwrap();
             groups
                 .groups()
                 .iter()
@@ -443,13 +442,13 @@ impl Fixture {
         tokio::task::spawn_blocking(count).await.unwrap()
     }
 
-    /// With a session of its own that is open.
+    /// The same fixture with a new session, after a restart of the server.
     pub async fn reconnected(self, postgres: &Postgres) -> Self {
         let sql = postgres.connect(&self.name).await.unwrap();
         Self { sql, ..self }
     }
 
-    /// An event as it would come from Kafka.
+    /// An event as Kafka would deliver it.
     pub fn message(&self, key: &str, n: i32, id: EventId) -> Message {
         Message {
             id,
@@ -470,7 +469,7 @@ impl Fixture {
         self.deliver_with(&self.state, message).await
     }
 
-    /// As a process does whose handler has a mind of its own.
+    /// Delivers a message in another replica, whose handler has a state of its own.
     pub async fn deliver_with(
         &self,
         state: &State,
@@ -512,13 +511,13 @@ pub fn headers(all: &[(&str, String)]) -> OwnedHeaders {
         })
 }
 
-/// Asks until the answer is yes.
-pub async fn until<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + WITHIN;
+/// Asks until the answer is yes, for [`TIMEOUT`] at most.
+pub async fn wait_for<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while !ask().await {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "not within {WITHIN:?}: {what}"
+            "not within {TIMEOUT:?}: {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,6 +1,6 @@
 use inbox::InboxSettings;
 
-use crate::fixture::{Fixture, settings, subscriptions, until};
+use crate::fixture::{Fixture, settings, subscriptions, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_days_for_which_they_are_kept() {
@@ -8,16 +8,19 @@ async fn after_the_days_for_which_they_are_kept() {
     fixture
         .run(
             "INSERT INTO inbox (consumer, event_id, type, applied_at)
-             SELECT 'clerk', gen_random_uuid(), 'old', now() - interval '15 days' FROM generate_series(1, 25000);
+             SELECT 'clerk', gen_random_uuid(), 'old', now() - interval '15 days'
+             FROM generate_series(1, 25000);
              INSERT INTO inbox (consumer, event_id, type, applied_at)
-             SELECT 'clerk', gen_random_uuid(), 'young', now() - interval '13 days' FROM generate_series(1, 100);
+             SELECT 'clerk', gen_random_uuid(), 'young', now() - interval '13 days'
+             FROM generate_series(1, 100);
              INSERT INTO inbox (consumer, event_id, type, applied_at)
-             SELECT 'another', gen_random_uuid(), 'old', now() - interval '15 days' FROM generate_series(1, 10)",
+             SELECT 'another', gen_random_uuid(), 'old', now() - interval '15 days'
+             FROM generate_series(1, 10)",
         )
         .await;
     let running = fixture.consume().await;
     let old = "SELECT count(*) FROM inbox WHERE consumer = 'clerk' AND type = 'old'";
-    until("the old ones to go", async || {
+    wait_for("the old ones to go", async || {
         fixture.number(old).await == 0
     })
     .await;
@@ -25,8 +28,8 @@ async fn after_the_days_for_which_they_are_kept() {
     assert_eq!(fixture.number("SELECT count(*) FROM inbox").await, 110);
 }
 
-/// Of what was parked only what is done with, and later than what was applied at once: until then
-/// Kafka may deliver it again.
+/// Only rows of events that were applied or discarded are deleted, and later than those of events
+/// that were never parked: until then Kafka may deliver them again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_parked_too_once_it_is_done_with() {
     let fixture = Fixture::new(1).await;
@@ -34,22 +37,23 @@ async fn what_was_parked_too_once_it_is_done_with() {
         for state in ["parked", "replay", "applied", "discarded"] {
             fixture
                 .run(&format!(
-                    "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, code, reason,
-                       state, parked_at, changed_at)
-                     SELECT 'clerk', gen_random_uuid(), 'notes', 0, n, 'key', '{kind}', '', 'a', 'b', '{state}',
-                       now() - interval '300 days', now() - interval '{days} days' FROM generate_series(1, 11000) n"
+                    "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\",
+                       key, type, payload, code, reason, state, parked_at, changed_at)
+                     SELECT 'clerk', gen_random_uuid(), 'notes', 0, n, 'key',
+                       '{kind}', '', 'a', 'b', '{state}', now() - interval '300 days',
+                       now() - interval '{days} days' FROM generate_series(1, 11000) n"
                 ))
                 .await;
         }
     }
-    // What is in replay is of another topic, which this consumer does not read; it would be
-    // replayed all the same.
+    // The consumer would replay these events, although it does not read their topic.
     fixture
         .run("UPDATE inbox_parked SET state = 'parked' WHERE state = 'replay'")
         .await;
     let running = fixture.consume().await;
-    let done = "SELECT count(*) FROM inbox_parked WHERE type = 'old' AND state IN ('applied', 'discarded')";
-    until("the old ones to go", async || {
+    let done = "SELECT count(*) FROM inbox_parked
+                WHERE type = 'old' AND state IN ('applied', 'discarded')";
+    wait_for("the old ones to go", async || {
         fixture.number(done).await == 0
     })
     .await;

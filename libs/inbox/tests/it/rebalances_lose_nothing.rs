@@ -1,4 +1,4 @@
-use crate::fixture::{Act, Fixture, until};
+use crate::fixture::{Act, Fixture, wait_for};
 
 const KEYS: i32 = 12;
 const ROUNDS: i32 = 150;
@@ -15,20 +15,20 @@ async fn replicas_that_come_and_go_keep_the_order_of_every_key() {
     };
     let come_and_go = async {
         let first = fixture.consume_as("first").await;
-        until("the first", async || !fixture.effects().await.is_empty()).await;
+        wait_for("the first", async || !fixture.effects().await.is_empty()).await;
         let second = fixture.consume_as("second").await;
         let by_second = "SELECT count(*) FROM effects WHERE who = 'second'";
-        until("the second", async || fixture.number(by_second).await > 0).await;
+        wait_for("the second", async || fixture.number(by_second).await > 0).await;
         first.stop().await;
         let third = fixture.consume_as("third").await;
         let by_third = "SELECT count(*) FROM effects WHERE who = 'third'";
-        until("the third", async || fixture.number(by_third).await > 0).await;
+        wait_for("the third", async || fixture.number(by_third).await > 0).await;
         [second, third]
     };
     let ((), left) = tokio::join!(send_all, come_and_go);
     let all = i64::from(KEYS * ROUNDS);
     let effects = "SELECT count(*) FROM effects";
-    until("all", async || fixture.number(effects).await >= all).await;
+    wait_for("all", async || fixture.number(effects).await >= all).await;
     for running in left {
         running.stop().await;
     }
@@ -51,11 +51,11 @@ async fn an_event_that_does_not_finish_is_rolled_back_and_done_by_the_next_owner
     let first = fixture.consume_as("first").await;
     let in_work = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                    AND state = 'idle in transaction' AND query LIKE 'INSERT INTO effects%'";
-    until("the handler", async || fixture.number(in_work).await == 1).await;
+    wait_for("the handler", async || fixture.number(in_work).await == 1).await;
     first.stop().await;
-    fixture.mend();
+    fixture.act_normally();
     let second = fixture.consume_as("second").await;
-    until("the second", async || fixture.effects_of("a").await == [1]).await;
+    wait_for("the second", async || fixture.effects_of("a").await == [1]).await;
     second.stop().await;
     assert_eq!(
         fixture
@@ -72,25 +72,26 @@ async fn a_paused_partition_that_comes_back_goes_on() {
     for n in 0..1500 {
         fixture.send(0, "a", n).await;
     }
-    // As many as make it pause; it has them in hand when it waits at the first one.
+    // They are enough to pause the partition while its worker waits at the first one.
     let first = fixture.consume_as("first").await;
-    until("the first to wait", async || {
+    wait_for("the first to wait", async || {
         fixture
             .number("SELECT count(*) FROM inbox_blocked WHERE attempts > 5")
             .await
             == 1
     })
     .await;
-    // One partition for two: whoever loses it gets it back when the other goes.
+    // Two members have one partition: if the first one loses it, it gets it back when the second
+    // one leaves.
     let second = fixture.consume_as("second").await;
-    until("the group to change", async || fixture.members().await == 2).await;
+    wait_for("the group to change", async || fixture.members().await == 2).await;
     second.stop().await;
-    until("the group to change back", async || {
+    wait_for("the group to change back", async || {
         fixture.members().await == 1
     })
     .await;
-    fixture.mend();
-    until("all", async || fixture.effects_of("a").await.len() == 1500).await;
+    fixture.act_normally();
+    wait_for("all", async || fixture.effects_of("a").await.len() == 1500).await;
     first.stop().await;
     assert_eq!(fixture.effects_of("a").await, (0..1500).collect::<Vec<_>>());
 }

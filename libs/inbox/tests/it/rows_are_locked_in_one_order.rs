@@ -4,9 +4,9 @@ use db::{DbError, LockedRow, Tx};
 use diesel_async::AsyncPgConnection;
 use inbox::Message;
 
-use crate::fixture::{Act, Fixture, subscriptions, until};
+use crate::fixture::{Act, Fixture, subscriptions, wait_for};
 
-/// What was locked, in order, and under which keys.
+/// The kind and the keys of the rows that each statement locked, in order.
 static LOCKED: Mutex<Vec<(&str, Vec<i64>)>> = Mutex::new(Vec::new());
 
 fn note(what: &'static str, keys: Vec<i64>) {
@@ -46,7 +46,7 @@ impl LockedRow for Shared {
     }
 }
 
-/// Later keys share earlier rows.
+/// The larger an event's key is, the smaller is that of the row that it shares.
 fn shared(_: &mut Tx<'_>, message: &Message) -> Vec<i64> {
     vec![1_000 - message.key.name().parse::<i64>().unwrap_or_default()]
 }
@@ -60,12 +60,12 @@ async fn each_transaction_locks_what_is_the_events_own_and_then_what_they_share(
     }
     let consumer = subscriptions().lock::<Own>().then_lock::<Shared>(shared);
     let running = fixture.consume_with(consumer, "first").await;
-    until("all but one", async || fixture.effects().await.len() == 59).await;
-    fixture.mend();
+    wait_for("all but one", async || fixture.effects().await.len() == 59).await;
+    fixture.act_normally();
     fixture
         .run("UPDATE inbox_parked SET state = 'replay'")
         .await;
-    until("the one that was parked", async || {
+    wait_for("the one that was parked", async || {
         fixture.effects().await.len() == 60
     })
     .await;

@@ -1,6 +1,7 @@
-use crate::fixture::{Act, Fixture, until};
+use crate::fixture::{Act, Fixture, wait_for};
 
-/// Far more than is kept in hand, so that the partition is paused; then it goes on where it was.
+/// The partition has far more events than a consumer keeps in memory, so that it is paused; then it
+/// goes on where it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_with_many_events_waits_alone() {
     let fixture = Fixture::new(2).await;
@@ -12,13 +13,13 @@ async fn a_partition_with_many_events_waits_alone() {
     for n in 0..50 {
         fixture.send(1, "quick", n).await;
     }
-    until("the quick one", async || {
+    wait_for("the quick one", async || {
         fixture.effects_of("quick").await.len() == 50
     })
     .await;
     assert!(fixture.effects_of("slow").await.is_empty());
     fixture.open_gate();
-    until("the slow one", async || {
+    wait_for("the slow one", async || {
         fixture.effects_of("slow").await.len() == 2500
     })
     .await;
@@ -29,8 +30,8 @@ async fn a_partition_with_many_events_waits_alone() {
     );
 }
 
-/// All is there before the consumer is, so that the slow event and the quick ones are taken
-/// together.
+/// All events are there before the consumer starts, so that the slow one and the quick ones are in
+/// one batch.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_takes_long_holds_up_none_that_it_was_taken_with() {
     let fixture = Fixture::new(12).await;
@@ -40,13 +41,13 @@ async fn an_event_that_takes_long_holds_up_none_that_it_was_taken_with() {
         fixture.send(partition, "quick", partition).await;
     }
     let running = fixture.consume().await;
-    until("the quick ones", async || {
+    wait_for("the quick ones", async || {
         fixture.effects_of("quick").await.len() == 11
     })
     .await;
     assert!(fixture.effects_of("slow").await.is_empty());
     fixture.open_gate();
-    until("the slow one", async || {
+    wait_for("the slow one", async || {
         fixture.effects_of("slow").await == [0]
     })
     .await;

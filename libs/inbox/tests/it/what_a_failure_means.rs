@@ -2,7 +2,7 @@ use inbox::{InboxSettings, Outcome, parked};
 use kernel::{Class, EventId};
 
 use crate::fixture::{
-    Act, CONSUMER, Fixture, Noted, SOURCE, headers, payload, settings, subscriptions, until,
+    Act, CONSUMER, Fixture, Noted, SOURCE, headers, payload, settings, subscriptions, wait_for,
 };
 use kernel::Event;
 
@@ -24,7 +24,8 @@ async fn the_class_decides_between_another_attempt_and_parking() {
     assert_eq!(fixture.effects().await, [], "what failed has no effect");
     assert_eq!(fixture.parked().await.len(), Class::ALL.len() - 2);
     assert_eq!(fixture.number("SELECT count(*) FROM inbox").await, 0);
-    let reasons = "SELECT count(*) FROM inbox_parked WHERE code = 'wanted' AND reason = 'the test wants it so'";
+    let reasons = "SELECT count(*) FROM inbox_parked
+                   WHERE code = 'wanted' AND reason = 'the test wants it so'";
     assert_eq!(fixture.number(reasons).await, 10);
 }
 
@@ -40,7 +41,7 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
         fixture.send(0, "a", 1).await;
         fixture.send(0, "b", 1).await;
         let running = fixture.consume().await;
-        until("the note", async || {
+        wait_for("the note", async || {
             fixture
                 .number("SELECT count(*) FROM inbox_blocked WHERE attempts > 2")
                 .await
@@ -48,7 +49,7 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
         })
         .await;
         fixture.send(1, "c", 1).await;
-        until("the other partition", async || {
+        wait_for("the other partition", async || {
             fixture.effects_of("c").await == [1]
         })
         .await;
@@ -58,12 +59,12 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
             "nothing of the partition that waits"
         );
         assert_eq!(fixture.metric("inbox_blocked_partitions"), "1");
-        fixture.mend();
-        until("the partition", async || {
+        fixture.act_normally();
+        wait_for("the partition", async || {
             fixture.effects_of("b").await == [1]
         })
         .await;
-        until("the note to go", async || {
+        wait_for("the note to go", async || {
             fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
         })
         .await;
@@ -74,8 +75,7 @@ async fn what_may_work_later_holds_its_partition_until_it_does() {
     }
 }
 
-/// A defect of a handler that meets one event is of that event alone: it holds up the others only
-/// for a time.
+/// A defect of a handler that only one event meets holds up the events behind it only for a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key() {
     for act in [Act::Fail(Class::Bug), Act::Panic] {
@@ -92,7 +92,7 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
         let running = fixture
             .consume_set(subscriptions(), "first", &patient)
             .await;
-        until("some attempts", async || {
+        wait_for("some attempts", async || {
             fixture
                 .number("SELECT count(*) FROM inbox_blocked WHERE attempts > 4")
                 .await
@@ -104,11 +104,11 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
             [],
             "the next release may correct it"
         );
-        until("the others", async || {
+        wait_for("the others", async || {
             fixture.effects_of("b").await == [1, 2, 3]
         })
         .await;
-        until("the note to go", async || {
+        wait_for("the note to go", async || {
             fixture.number("SELECT count(*) FROM inbox_blocked").await == 0
         })
         .await;
@@ -121,12 +121,12 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
             parked[0].reason
         );
         assert_eq!(fixture.metric("inbox_blocked_partitions"), "0");
-        // With the release that has no such defect.
-        fixture.mend();
+        // The next release has no such defect.
+        fixture.act_normally();
         parked::replay(&fixture.db, CONSUMER, &fixture.topic(), "a", "me")
             .await
             .unwrap();
-        until("its key", async || {
+        wait_for("its key", async || {
             fixture.effects_of("a").await == [1, 2, 3]
         })
         .await;
@@ -134,7 +134,7 @@ async fn an_event_whose_handler_has_a_defect_is_parked_after_a_time_with_its_key
     }
 }
 
-/// It says nothing of the event.
+/// An outage says nothing about the event, so it is not parked.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_at_the_moment_is_waited_for_however_long_that_is() {
     let fixture = Fixture::new(1).await;
@@ -147,7 +147,7 @@ async fn what_is_not_there_at_the_moment_is_waited_for_however_long_that_is() {
     let running = fixture
         .consume_set(subscriptions(), "first", &impatient)
         .await;
-    until("many attempts", async || {
+    wait_for("many attempts", async || {
         fixture
             .number("SELECT count(*) FROM inbox_blocked WHERE since < now() - interval '3 s'")
             .await
@@ -155,12 +155,12 @@ async fn what_is_not_there_at_the_moment_is_waited_for_however_long_that_is() {
     })
     .await;
     assert_eq!(fixture.parked().await, []);
-    fixture.mend();
-    until("the event", async || fixture.effects_of("a").await == [1]).await;
+    fixture.act_normally();
+    wait_for("the event", async || fixture.effects_of("a").await == [1]).await;
     running.stop().await;
 }
 
-/// Nobody can read the first six; nobody here listens to the seventh.
+/// The first six messages are no events; the consumer has no handler for the seventh.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
     let fixture = Fixture::new(1).await;
@@ -209,7 +209,7 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
         .await;
     fixture.send(0, "a", 1).await;
     let running = fixture.consume().await;
-    until("the good one", async || {
+    wait_for("the good one", async || {
         fixture.effects_of("a").await == [1]
     })
     .await;
@@ -225,7 +225,7 @@ async fn a_message_that_nobody_can_read_is_parked_and_stops_nobody() {
     assert_eq!(fixture.counted("ignored"), "1");
     assert_eq!(fixture.committed(0).await, 8);
 
-    // The same place again, without an id: known.
+    // Kafka delivers a message without an id again: the inbox knows it by its position.
     fixture.run("DELETE FROM inbox").await;
     let mut unreadable = fixture.message("f", 0, EventId::now_v7());
     unreadable.id = fixture.first_parked("f").await;

@@ -1,9 +1,9 @@
 use inbox::{Outcome, parked};
 use kernel::{Class, EventId};
 
-use crate::fixture::{Act, CONSUMER, Fixture, until};
+use crate::fixture::{Act, CONSUMER, Fixture, wait_for};
 
-/// One event that was parked and then given up, and one that was replayed.
+/// One event was parked and then discarded, and one was parked and then replayed.
 async fn done_with() -> (Fixture, Vec<EventId>) {
     let fixture = Fixture::new(1).await;
     let mut ids = Vec::new();
@@ -13,7 +13,7 @@ async fn done_with() -> (Fixture, Vec<EventId>) {
         assert_eq!(fixture.deliver(&message).await.unwrap(), Outcome::Parked);
         ids.push(message.id);
     }
-    fixture.mend();
+    fixture.act_normally();
     let (db, topic) = (&fixture.db, fixture.topic());
     parked::discard(db, CONSUMER, &topic, "discarded", "me")
         .await
@@ -22,7 +22,7 @@ async fn done_with() -> (Fixture, Vec<EventId>) {
         .await
         .unwrap();
     let running = fixture.consume().await;
-    until("the replay", async || {
+    wait_for("the replay", async || {
         fixture.effects_of("applied").await == [1]
     })
     .await;
@@ -30,13 +30,14 @@ async fn done_with() -> (Fixture, Vec<EventId>) {
     (fixture, ids)
 }
 
-/// Claims events as the inbox does; its answers.
+/// Claims events as the inbox does. Returns the answers.
 async fn claim(fixture: &Fixture, ids: &[EventId]) -> String {
     let list = |one: &dyn Fn(&EventId) -> String| ids.iter().map(one).collect::<Vec<_>>().join(",");
     let texts = |text: &str| list(&|_| format!("'{text}'"));
     fixture
         .text(&format!(
-            "SELECT array_to_string(inbox_accept_all('{CONSUMER}', ARRAY[{}]::uuid[], ARRAY[{}], ARRAY[{}], ARRAY[{}], 7), ' ')",
+            "SELECT array_to_string(inbox_accept_all('{CONSUMER}', ARRAY[{}]::uuid[], ARRAY[{}],
+               ARRAY[{}], ARRAY[{}], 7), ' ')",
             list(&|id| format!("'{id}'")),
             texts("type"),
             texts("notes"),
@@ -45,8 +46,8 @@ async fn claim(fixture: &Fixture, ids: &[EventId]) -> String {
         .await
 }
 
-/// Rows of one statement have one number of a command; with a statement for each of them, each has
-/// its own.
+/// How many statements have inserted the rows: those of one statement share a command's number,
+/// `cmin`.
 async fn statements(fixture: &Fixture) -> i64 {
     fixture
         .number("SELECT count(DISTINCT cmin::text) FROM inbox WHERE type = 'type'")
@@ -66,9 +67,9 @@ async fn events_are_claimed_together_although_others_were_parked_once() {
 async fn what_is_given_up_is_not_applied_when_it_comes_again() {
     let (fixture, ids) = done_with().await;
     let new = [EventId::now_v7(), EventId::now_v7()];
-    let together = [new[0], ids[0], ids[1], new[1], new[0]];
+    let mixed = [new[0], ids[0], ids[1], new[1], new[0]];
     assert_eq!(
-        claim(&fixture, &together).await,
+        claim(&fixture, &mixed).await,
         "new known duplicate new duplicate"
     );
     // Also when the inbox has forgotten the one that was applied.
@@ -91,8 +92,8 @@ async fn while_an_event_waits_those_of_its_key_are_behind_it() {
     assert_eq!(claim(&fixture, &[EventId::now_v7()]).await, "behind");
 }
 
-/// PostgreSQL plans a function in SQL anew in each transaction that calls it: that made a claim six
-/// times as dear as its work.
+/// PostgreSQL plans a function in SQL in each transaction that calls it: that made a claim cost six
+/// times as much.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_each_transaction_calls_is_planned_once_in_a_session() {
     let fixture = Fixture::new(1).await;

@@ -1,4 +1,4 @@
-//! Kafka deletes what is older than a topic's retention, whether or not everybody has read it.
+//! Kafka deletes what is older than a topic's retention, also if a consumer has not read it.
 
 use inbox::gaps;
 use rdkafka::{
@@ -6,9 +6,9 @@ use rdkafka::{
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 
-use crate::fixture::{CONSUMER, Fixture, until};
+use crate::fixture::{CONSUMER, Fixture, wait_for};
 
-/// First and next offset of each gap that is to be acknowledged, by partition.
+/// Partition, first and next offset of each gap that is not acknowledged.
 async fn gaps(fixture: &Fixture) -> Vec<(i32, i64, i64)> {
     let gaps = gaps::list(&fixture.db, CONSUMER).await.unwrap();
     let mut gaps: Vec<_> = gaps
@@ -19,8 +19,8 @@ async fn gaps(fixture: &Fixture) -> Vec<(i32, i64, i64)> {
     gaps
 }
 
-/// Three events in each of two partitions, which are applied; then the consumer is away while more
-/// of them come.
+/// Three events of each of two partitions are applied; then the consumer is stopped while three
+/// more come.
 async fn away() -> Fixture {
     let fixture = Fixture::new(2).await;
     let running = fixture.consume().await;
@@ -28,7 +28,7 @@ async fn away() -> Fixture {
         fixture.send(0, "a", n).await;
         fixture.send(1, "b", n).await;
     }
-    until("the first", async || fixture.effects().await.len() == 6).await;
+    wait_for("the first", async || fixture.effects().await.len() == 6).await;
     running.stop().await;
     for n in 3..6 {
         fixture.send(0, "a", n).await;
@@ -40,15 +40,15 @@ async fn away() -> Fixture {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_consumer_was_away_for_too_long_until_an_operator_acknowledges_it() {
     let fixture = away().await;
-    // Of one partition some is left; of the other nothing, so that no message tells.
+    // One partition has a message left. The other one has none, so that no message shows the gap.
     fixture.delete_until(0, 5).await;
     fixture.delete_until(1, 6).await;
     let running = fixture.consume().await;
-    until("the gaps", async || {
+    wait_for("the gaps", async || {
         gaps(&fixture).await == [(0, 3, 5), (1, 3, 6)]
     })
     .await;
-    until("what is left", async || {
+    wait_for("what is left", async || {
         fixture.effects_of("a").await == [0, 1, 2, 5]
     })
     .await;
@@ -75,11 +75,11 @@ async fn when_a_consumer_was_away_for_too_long_until_an_operator_acknowledges_it
     fixture.read_metrics().await;
     assert_eq!(fixture.metric("inbox_gaps"), "1");
 
-    // A restart tells nothing anew.
+    // A restart does not report it again.
     running.stop().await;
     let running = fixture.consume().await;
     fixture.send(0, "a", 6).await;
-    until("the next one", async || {
+    wait_for("the next one", async || {
         fixture.effects_of("a").await.contains(&6)
     })
     .await;
@@ -93,36 +93,37 @@ async fn also_when_the_offsets_of_its_group_are_forgotten() {
     let fixture = away().await;
     fixture
         .run(&format!(
-            "INSERT INTO inbox_positions (consumer, topic, partition, next) VALUES ('{CONSUMER}', '{}', 0, 3)",
+            "INSERT INTO inbox_positions (consumer, topic, partition, next)
+             VALUES ('{CONSUMER}', '{}', 0, 3)",
             fixture.topic()
         ))
         .await;
     fixture.delete_until(0, 5).await;
     fixture.forget_group().await;
     let running = fixture.consume().await;
-    until("the gap", async || gaps(&fixture).await == [(0, 3, 5)]).await;
-    until("the rest", async || {
+    wait_for("the gap", async || gaps(&fixture).await == [(0, 3, 5)]).await;
+    wait_for("the rest", async || {
         fixture.effects_of("b").await.len() == 6
     })
     .await;
     running.stop().await;
-    // All of the other partition was there, and came again.
+    // Kafka had all messages of the other partition, and delivered them again.
     assert_eq!(gaps(&fixture).await, [(0, 3, 5)]);
 }
 
-/// What was read may be deleted.
+/// Kafka deletes only messages that were read.
 #[tokio::test(flavor = "multi_thread")]
 async fn and_what_was_read_before_is_no_gap() {
     let fixture = away().await;
     fixture.delete_until(0, 3).await;
     fixture.delete_until(1, 2).await;
     let running = fixture.consume().await;
-    until("all", async || fixture.effects().await.len() == 12).await;
+    wait_for("all", async || fixture.effects().await.len() == 12).await;
     running.stop().await;
     assert_eq!(gaps(&fixture).await, []);
 }
 
-/// The end of a transaction takes an offset, and nothing of one that was aborted is read.
+/// The end of a transaction takes an offset, and the messages of an aborted one are not delivered.
 #[tokio::test(flavor = "multi_thread")]
 async fn and_the_offsets_of_transactions_are_no_gap() {
     let fixture = Fixture::new(1).await;
@@ -159,7 +160,7 @@ async fn and_the_offsets_of_transactions_are_no_gap() {
     .await
     .unwrap();
     fixture.send(0, "a", 1).await;
-    until("the next", async || fixture.effects_of("a").await == [0, 1]).await;
+    wait_for("the next", async || fixture.effects_of("a").await == [0, 1]).await;
     running.stop().await;
     assert_eq!(gaps(&fixture).await, []);
 }
