@@ -9,8 +9,8 @@ use contracts::{
 use kernel::Sku;
 use serde::{Deserialize, Serialize};
 
-/// Something that is known of an order. The variants stand in the saga's order, which is the
-/// timeline's.
+/// Something that is known of an order. The variants stand in the order of the saga, in which the
+/// timeline shows them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fact {
@@ -51,7 +51,7 @@ pub enum Fact {
     },
 }
 
-/// A fact without its details. There is at most one of each.
+/// A fact without its details. An order has at most one fact of each kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -76,7 +76,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The event that tells of it.
+    /// The type of the event that carries it, without the version.
     pub const fn event(self) -> &'static str {
         match self {
             Self::Placed => "orders.placed",
@@ -126,12 +126,12 @@ impl Fact {
     }
 }
 
-/// What is known of an order, and since when.
+/// The facts of an order, each with the time from which it is known.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Facts(BTreeMap<Kind, (Fact, DateTime<Utc>)>);
 
 impl Facts {
-    /// Adds a fact; `false` if it was known.
+    /// Adds a fact. `false` if one of its kind was known, which then stays as it was.
     pub fn add(&mut self, fact: Fact, at: DateTime<Utc>) -> bool {
         let kind = fact.kind();
         if self.0.contains_key(&kind) {
@@ -141,7 +141,7 @@ impl Facts {
         true
     }
 
-    /// How many are known.
+    /// The number of facts.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -158,7 +158,7 @@ impl Facts {
         self.0.get(&kind).map(|(_, at)| *at)
     }
 
-    /// All of them in the saga's order.
+    /// All facts, in the order of the saga.
     pub fn iter(&self) -> impl Iterator<Item = (&Fact, DateTime<Utc>)> {
         self.0.values().map(|(fact, at)| (fact, *at))
     }
@@ -174,5 +174,5 @@ impl Facts {
     }
 }
 
-/// Why the warehouse refuses.
+/// The reason of an order that the warehouse refused.
 pub const OUT_OF_STOCK: &str = "out_of_stock";
