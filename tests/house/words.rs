@@ -6,7 +6,7 @@ const UNPLAIN: [&str; 8] = [
 ];
 
 /// Identifiers that meant something in this house alone; the glossary has the words in their place.
-const DIALECT: [&str; 30] = [
+const DIALECT: [&str; 37] = [
     "Boot",
     "Carrier",
     "Ground",
@@ -14,27 +14,34 @@ const DIALECT: [&str; 30] = [
     "Hands",
     "LONGEST_REST",
     "Learnt",
+    "NoPlace",
+    "NotForThem",
     "PATIENCE",
     "SAFETY_NET",
     "Style",
     "TICK",
+    "TheirOrder",
     "Together",
     "UNHURRIED_REST",
     "Ways",
     "Whose",
+    "bury",
     "go_on",
     "hand_over",
     "hands",
+    "most_of_one",
     "note_progress",
     "quiet",
     "see_to_parked",
     "somebody",
     "take_turns",
+    "tell_user",
     "tether",
     "together",
     "unhurried",
     "unhurried_rest",
     "way",
+    "went_on",
     "whose",
     "wish",
 ];

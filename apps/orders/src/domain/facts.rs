@@ -76,6 +76,30 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind as serde names it, for the table of facts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Held => "held",
+            Self::HoldRefused => "hold_refused",
+            Self::Reserved => "reserved",
+            Self::ReserveRefused => "reserve_refused",
+            Self::Booked => "booked",
+            Self::BookingRefused => "booking_refused",
+            Self::Captured => "captured",
+            Self::Shipped => "shipped",
+            Self::StopRequested => "stop_requested",
+            Self::Released => "released",
+            Self::ReleaseRefused => "release_refused",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Returned => "returned",
+            Self::Closed => "closed",
+            Self::Settled => "settled",
+            Self::Finished => "finished",
+        }
+    }
+
     /// The type of the event that carries it, without the version.
     pub const fn event(self) -> &'static str {
         match self {
@@ -176,3 +200,30 @@ impl Facts {
 
 /// The reason of an order that the warehouse refused.
 pub const OUT_OF_STOCK: &str = "out_of_stock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind is written to the table as text, and read from the fact's JSON.
+    #[test]
+    fn a_kind_is_called_as_in_the_json_of_its_fact() {
+        for fact in [
+            Fact::Placed,
+            Fact::HoldRefused {
+                reason: HoldRefusal::NoAccount,
+            },
+            Fact::StopRequested {
+                reason: StopReason::Customer,
+            },
+            Fact::Finished {
+                outcome: Outcome::Delivered,
+                reason: None,
+            },
+        ] {
+            let json = serde_json::to_value(&fact).unwrap();
+            assert_eq!(json["kind"], fact.kind().as_str());
+            assert_eq!(json["kind"], serde_json::to_value(fact.kind()).unwrap());
+        }
+    }
+}

@@ -134,10 +134,9 @@ pub async fn add_facts(
     let (mut ids, mut kinds, mut facts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut times, mut numbers) = (Vec::new(), Vec::new());
     for (id, NumberedFact { number, fact, at }) in new_facts {
-        let json = json(&fact);
         ids.push(id);
-        kinds.push(json["kind"].as_str().unwrap_or_default().to_owned());
-        facts.push(json);
+        kinds.push(fact.kind().as_str());
+        facts.push(json(&fact));
         times.push(at);
         numbers.push(number);
     }
