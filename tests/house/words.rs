@@ -6,7 +6,7 @@ const UNPLAIN: [&str; 8] = [
 ];
 
 /// Identifiers that meant something in this house alone; the glossary has the words in their place.
-const DIALECT: [&str; 52] = [
+const DIALECT: [&str; 59] = [
     "Boot",
     "Carrier",
     "Erased",
@@ -16,6 +16,8 @@ const DIALECT: [&str; 52] = [
     "Hands",
     "LONGEST_REST",
     "Learnt",
+    "NoPlace",
+    "NotForThem",
     "Offer",
     "PATIENCE",
     "PassedOver",
@@ -27,11 +29,13 @@ const DIALECT: [&str; 52] = [
     "STAND_BY",
     "Style",
     "TICK",
+    "TheirOrder",
     "Together",
     "UNHURRIED_REST",
     "Ways",
     "Whose",
     "are_lost",
+    "bury",
     "called_after_its_place",
     "cannot_be_read",
     "go_on",
@@ -43,6 +47,7 @@ const DIALECT: [&str; 52] = [
     "look_behind",
     "looked_in_vain",
     "lost_the_lead",
+    "most_of_one",
     "note_progress",
     "pause_after",
     "quiet",
@@ -50,11 +55,13 @@ const DIALECT: [&str; 52] = [
     "see_to_parked",
     "somebody",
     "take_turns",
+    "tell_user",
     "tether",
     "together",
     "unhurried",
     "unhurried_rest",
     "way",
+    "went_on",
     "where_to_begin",
     "whose",
     "wish",

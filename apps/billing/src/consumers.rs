@@ -1,4 +1,4 @@
-//! What billing listens to. Each event goes to a use case; nothing else happens here.
+//! The events that billing listens to. Each goes to a use case; nothing else happens here.
 
 use contracts::{
     About,
@@ -9,17 +9,18 @@ use contracts::{
 use db::Tx;
 use inbox::{Delivery, Message, Subscriptions};
 use kernel::UserId;
-use service_kit::{Service, tokens_void};
+use service_kit::tokens_void;
 
 use crate::{
-    Billing, State,
+    state::State,
     store::{accounts::Account, holds},
     usecases::{BillingError, close_account, follow_order, open_account},
 };
 
-pub fn subscriptions() -> Subscriptions<State> {
-    Subscriptions::group(Billing::NAME)
-        .lock::<holds::Row>()
+/// The subscriptions of the consumer group `group`.
+pub fn subscriptions(group: &'static str) -> Subscriptions<State> {
+    Subscriptions::group(group)
+        .lock::<holds::HoldRow>()
         .then_lock::<Account>(accounts)
         .on(registered)
         .on(deleted)
@@ -29,7 +30,7 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(tokens_void::<State>)
 }
 
-/// Whose money an event moves.
+/// The user whose money an event moves, if any: the account to lock.
 fn accounts(_: &mut Tx<'_>, message: &Message) -> Vec<UserId> {
     let about = About::read(&message.payload);
     about

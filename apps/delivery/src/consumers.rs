@@ -1,4 +1,4 @@
-//! What delivery listens to. Each event goes to a use case; nothing else happens here.
+//! The events that delivery listens to. Each goes to a use case; nothing else happens here.
 
 use contracts::{
     About,
@@ -6,20 +6,21 @@ use contracts::{
     warehouse::{Reserved, Shipped},
 };
 use db::Tx;
-use inbox::{Delivery as Delivered, Message, Subscriptions};
+use inbox::{Delivery, Message, Subscriptions};
 use kernel::{Event, SlotId};
-use service_kit::{Service, tokens_void};
+use service_kit::tokens_void;
 
 use crate::{
-    Delivery, State,
     domain::{booking::Input, slot::Slot},
+    state::State,
     store::bookings,
     usecases::{DeliveryError, follow_order},
 };
 
-pub fn subscriptions() -> Subscriptions<State> {
-    Subscriptions::group(Delivery::NAME)
-        .lock::<bookings::Row>()
+/// The subscriptions of the consumer group `group`.
+pub fn subscriptions(group: &'static str) -> Subscriptions<State> {
+    Subscriptions::group(group)
+        .lock::<bookings::BookingRow>()
         .then_lock::<Slot>(slots)
         .on(reserved)
         .on(shipped)
@@ -30,7 +31,7 @@ pub fn subscriptions() -> Subscriptions<State> {
 async fn reserved(
     tx: &mut Tx<'_>,
     _: &State,
-    reserved: Delivered<Reserved>,
+    reserved: Delivery<Reserved>,
 ) -> Result<(), DeliveryError> {
     follow_order::on_reserved(tx, reserved.event.order).await
 }
@@ -38,17 +39,13 @@ async fn reserved(
 async fn shipped(
     tx: &mut Tx<'_>,
     _: &State,
-    shipped: Delivered<Shipped>,
+    shipped: Delivery<Shipped>,
 ) -> Result<(), DeliveryError> {
     let order = shipped.event.order;
     follow_order::on_other(tx, order.order_id, order.user_id, Input::Shipped).await
 }
 
-async fn closed(
-    tx: &mut Tx<'_>,
-    _: &State,
-    closed: Delivered<Closed>,
-) -> Result<(), DeliveryError> {
+async fn closed(tx: &mut Tx<'_>, _: &State, closed: Delivery<Closed>) -> Result<(), DeliveryError> {
     follow_order::on_other(
         tx,
         closed.event.order_id,
@@ -58,8 +55,8 @@ async fn closed(
     .await
 }
 
-/// The slot in which an event may take or free a place: that of its order, or that of the order's
-/// booking.
+/// The slot in which an event may take or free a place, which is locked: that of the order's sheet,
+/// or that of the order's booking.
 fn slots(tx: &mut Tx<'_>, message: &Message) -> Vec<SlotId> {
     let Some(about) = About::read(&message.payload) else {
         return Vec::new();
@@ -68,7 +65,7 @@ fn slots(tx: &mut Tx<'_>, message: &Message) -> Vec<SlotId> {
         return Vec::new();
     }
     let of_booking = |id| {
-        let booking: Option<&bookings::Row> = tx.locked_row(&id);
+        let booking: Option<&bookings::BookingRow> = tx.locked_row(&id);
         Some(booking?.place.as_ref()?.slot_id)
     };
     let slot = match &about.sheet {

@@ -3,6 +3,7 @@
 mod consumers;
 pub mod domain;
 mod http;
+mod state;
 mod store;
 mod usecases;
 
@@ -13,11 +14,9 @@ use inbox::Subscriptions;
 use service_kit::{Boot, NoSettings, ProblemDoc, Service};
 use utoipa::OpenApi;
 
-pub struct Delivery;
+pub use crate::state::State;
 
-/// Nothing is needed beside the transaction.
-#[derive(Clone, Copy)]
-pub struct State;
+pub struct Delivery;
 
 impl Service for Delivery {
     const NAME: &'static str = "delivery";
@@ -41,6 +40,6 @@ impl Service for Delivery {
     }
 
     fn subscriptions() -> Subscriptions<State> {
-        consumers::subscriptions()
+        consumers::subscriptions(Self::NAME)
     }
 }

@@ -1,4 +1,4 @@
-//! What notifications listens to: event → use case, nothing else.
+//! The events that notifications listens to. Each goes to a use case; nothing else happens here.
 
 use contracts::{
     billing::{ToppedUp, Withdrawn},
@@ -8,12 +8,13 @@ use contracts::{
 };
 use db::{DbError, Tx};
 use inbox::{Delivery, Subscriptions};
-use service_kit::{Service, tokens_void};
+use service_kit::tokens_void;
 
-use crate::{Notifications, State, domain::news::News, usecases::tell_user::tell_user};
+use crate::{domain::news::News, state::State, usecases::notify_user::notify_user};
 
-pub fn subscriptions() -> Subscriptions<State> {
-    Subscriptions::group(Notifications::NAME)
+/// The subscriptions of the consumer group `group`.
+pub fn subscriptions(group: &'static str) -> Subscriptions<State> {
+    Subscriptions::group(group)
         .latency_tolerant()
         .on(registered)
         .on(topped_up)
@@ -29,7 +30,7 @@ async fn registered(
     delivery: Delivery<UserRegistered>,
 ) -> Result<(), DbError> {
     let (event, user_id) = ((delivery.id, delivery.time), delivery.event.user_id);
-    tell_user(tx, event, user_id, &News::Registered);
+    notify_user(tx, event, user_id, &News::Registered);
     Ok(())
 }
 
@@ -44,7 +45,7 @@ async fn topped_up(
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, event, user_id, &News::ToppedUp { amount, currency });
+    notify_user(tx, event, user_id, &News::ToppedUp { amount, currency });
     Ok(())
 }
 
@@ -59,13 +60,13 @@ async fn withdrawn(
         amount,
         currency,
     } = delivery.event;
-    tell_user(tx, event, user_id, &News::Withdrawn { amount, currency });
+    notify_user(tx, event, user_id, &News::Withdrawn { amount, currency });
     Ok(())
 }
 
 async fn shipped(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Shipped>) -> Result<(), DbError> {
     let (event, order) = ((delivery.id, delivery.time), delivery.event.order);
-    tell_user(
+    notify_user(
         tx,
         event,
         order.user_id,
@@ -84,7 +85,7 @@ async fn finished(tx: &mut Tx<'_>, _: &State, delivery: Delivery<Finished>) -> R
         outcome,
         reason,
     } = delivery.event;
-    tell_user(
+    notify_user(
         tx,
         event,
         user_id,

@@ -1,8 +1,9 @@
-//! notifications: what each user was told.
+//! notifications: what each user is told of their account and their orders.
 
 mod consumers;
 pub mod domain;
 mod http;
+mod state;
 mod store;
 mod usecases;
 
@@ -13,11 +14,9 @@ use inbox::Subscriptions;
 use service_kit::{Boot, NoSettings, ProblemDoc, Service};
 use utoipa::OpenApi;
 
-pub struct Notifications;
+pub use crate::state::State;
 
-/// Nothing is needed beside the transaction.
-#[derive(Clone, Copy)]
-pub struct State;
+pub struct Notifications;
 
 impl Service for Notifications {
     const NAME: &'static str = "notifications";
@@ -41,6 +40,6 @@ impl Service for Notifications {
     }
 
     fn subscriptions() -> Subscriptions<State> {
-        consumers::subscriptions()
+        consumers::subscriptions(Self::NAME)
     }
 }

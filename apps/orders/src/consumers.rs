@@ -1,4 +1,4 @@
-//! What orders listens to. Each event becomes a fact of its order; nothing else happens here.
+//! The events that orders listens to. Each becomes a fact of its order; nothing else happens here.
 
 use contracts::{
     billing::{Captured, Held, HoldRefused, Settled},
@@ -9,17 +9,18 @@ use contracts::{
 };
 use db::Tx;
 use inbox::{Delivery, Subscriptions};
-use service_kit::{Service, tokens_void};
+use service_kit::tokens_void;
 
 use crate::{
-    Orders, State,
     domain::facts::Fact,
+    state::State,
     store::open,
     usecases::{OrderError, copy_goods::copy_goods, learn_fact::learn_fact},
 };
 
-pub fn subscriptions() -> Subscriptions<State> {
-    Subscriptions::group(Orders::NAME)
+/// The subscriptions of the consumer group `group`.
+pub fn subscriptions(group: &'static str) -> Subscriptions<State> {
+    Subscriptions::group(group)
         .lock::<open::Order>()
         .on(goods_listed)
         .on(held)

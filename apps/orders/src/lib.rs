@@ -4,67 +4,23 @@ mod consumers;
 pub mod domain;
 mod http;
 mod metrics;
+mod state;
 mod store;
 mod streams;
 mod sweeper;
 mod usecases;
 
-use std::time::Duration;
-
 use actix_web::web::ServiceConfig;
-use chrono::TimeDelta;
 use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use kernel::Currency;
 use service_kit::{Boot, ProblemDoc, Service};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
-use crate::{domain::deadline::Patience, metrics::OrderMetrics, streams::Streams};
+pub use crate::state::{OrdersSettings, State};
 
 pub struct Orders;
-
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Orders")]
-pub struct OrdersSettings {
-    /// Seconds that an order may take for each step before its shipment
-    #[arg(long, env = "DEADLINE_BEFORE_SHIPMENT", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
-    pub deadline_before_shipment: i64,
-
-    /// Seconds within which the money of an order that does not go on must be settled
-    #[arg(long, env = "DEADLINE_CLOSING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
-    pub deadline_closing: i64,
-
-    /// Seconds within which the goods of a failed delivery must be back
-    #[arg(long, env = "DEADLINE_RETURNING", default_value_t = 120, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
-    pub deadline_returning: i64,
-
-    /// Seconds after the end of its slot within which a courier must report
-    #[arg(long, env = "DEADLINE_COURIER", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=3_153_600_000))]
-    pub deadline_courier: i64,
-
-    /// Milliseconds between two looks for orders that are late
-    #[arg(long, env = "SWEEP_EVERY", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
-    pub sweep_every: u64,
-
-    /// Orders that can be watched live at the same time
-    #[arg(long, env = "MAX_STREAMS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub max_streams: u32,
-
-    /// Orders that one user can watch live at the same time
-    #[arg(long, env = "MAX_STREAMS_PER_USER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub max_streams_per_user: u32,
-}
-
-#[derive(Clone)]
-pub struct State {
-    currency: Currency,
-    patience: Patience,
-    streams: Streams,
-    sweep_every: Duration,
-    metrics: OrderMetrics,
-}
 
 impl Service for Orders {
     const NAME: &'static str = "orders";
@@ -77,23 +33,12 @@ impl Service for Orders {
     type State = State;
 
     async fn state(boot: Boot<'_, OrdersSettings>) -> anyhow::Result<State> {
-        let patience = Patience {
-            before_shipment: TimeDelta::seconds(boot.own.deadline_before_shipment),
-            closing: TimeDelta::seconds(boot.own.deadline_closing),
-            returning: TimeDelta::seconds(boot.own.deadline_returning),
-            courier: TimeDelta::seconds(boot.own.deadline_courier),
-        };
-        Ok(State {
-            currency: boot.kit.shop_currency,
-            patience,
-            streams: Streams::new(
-                boot.db.clone(),
-                boot.own.max_streams as usize,
-                boot.own.max_streams_per_user as usize,
-            ),
-            sweep_every: Duration::from_millis(boot.own.sweep_every),
-            metrics: OrderMetrics::register(boot.registry),
-        })
+        Ok(State::new(
+            boot.own,
+            boot.kit.shop_currency,
+            boot.db,
+            boot.registry,
+        ))
     }
 
     fn routes(config: &mut ServiceConfig) {
@@ -105,7 +50,7 @@ impl Service for Orders {
     }
 
     fn subscriptions() -> Subscriptions<State> {
-        consumers::subscriptions()
+        consumers::subscriptions(Self::NAME)
     }
 
     async fn background(state: State, db: Db, stop: CancellationToken) {

@@ -1,4 +1,4 @@
-//! What the warehouse listens to. Each event goes to a use case; nothing else happens here.
+//! The events that the warehouse listens to. Each goes to a use case; nothing else happens here.
 
 use contracts::{
     About,
@@ -9,18 +9,19 @@ use contracts::{
 use db::Tx;
 use inbox::{Delivery, Message, Subscriptions};
 use kernel::Sku;
-use service_kit::{Service, tokens_void};
+use service_kit::tokens_void;
 
 use crate::{
-    State, Warehouse,
     domain::{parcel::Input, shelf::Shelf},
+    state::State,
     store::parcels,
     usecases::{WarehouseError, follow_order},
 };
 
-pub fn subscriptions() -> Subscriptions<State> {
-    Subscriptions::group(Warehouse::NAME)
-        .lock::<parcels::Row>()
+/// The subscriptions of the consumer group `group`.
+pub fn subscriptions(group: &'static str) -> Subscriptions<State> {
+    Subscriptions::group(group)
+        .lock::<parcels::ParcelRow>()
         .then_lock::<Shelf>(shelves)
         .on(held)
         .on(captured)
@@ -30,7 +31,8 @@ pub fn subscriptions() -> Subscriptions<State> {
         .on(tokens_void::<State>)
 }
 
-/// The goods that an event may move: those of its order, or those of the order's parcel.
+/// The goods that an event may move, whose shelves are locked: those of the order's sheet, or those
+/// of the order's parcel.
 fn shelves(tx: &mut Tx<'_>, message: &Message) -> Vec<Sku> {
     let Some(about) = About::read(&message.payload) else {
         return Vec::new();
@@ -38,7 +40,7 @@ fn shelves(tx: &mut Tx<'_>, message: &Message) -> Vec<Sku> {
     if let Some(sheet) = about.sheet {
         return sheet.lines.into_iter().map(|line| line.sku).collect();
     }
-    let parcel: Option<&parcels::Row> = about.order_id().and_then(|id| tx.locked_row(&id));
+    let parcel: Option<&parcels::ParcelRow> = about.order_id().and_then(|id| tx.locked_row(&id));
     let skus = parcel.map(|parcel| parcel.lines.keys().cloned());
     skus.into_iter().flatten().collect()
 }

@@ -3,6 +3,7 @@
 mod consumers;
 pub mod domain;
 mod http;
+mod state;
 mod store;
 mod usecases;
 
@@ -10,16 +11,12 @@ use actix_web::web::ServiceConfig;
 use db::Migrations;
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use kernel::Currency;
 use service_kit::{Boot, NoSettings, ProblemDoc, Service};
 use utoipa::OpenApi;
 
-pub struct Warehouse;
+pub use crate::state::State;
 
-#[derive(Clone)]
-pub struct State {
-    currency: Currency,
-}
+pub struct Warehouse;
 
 impl Service for Warehouse {
     const NAME: &'static str = "warehouse";
@@ -45,6 +42,6 @@ impl Service for Warehouse {
     }
 
     fn subscriptions() -> Subscriptions<State> {
-        consumers::subscriptions()
+        consumers::subscriptions(Self::NAME)
     }
 }

@@ -3,8 +3,8 @@ use serde::Deserialize;
 
 use crate::OrderSheet;
 
-/// Whom and which order an event is about, whatever its type: it carries the order's sheet, or the
-/// ids.
+/// The user and the order that an event of any type is about. The event carries the order's sheet,
+/// or the ids.
 #[derive(Deserialize)]
 pub struct About {
     #[serde(rename = "order")]
@@ -14,7 +14,7 @@ pub struct About {
 }
 
 impl About {
-    /// `None` for what is no event.
+    /// `None` if the payload is no event.
     pub fn read(payload: &[u8]) -> Option<Self> {
         serde_json::from_slice(payload).ok()
     }

@@ -1,4 +1,4 @@
-//! What billing tells: of accounts, and of the money of an order.
+//! The events of billing: of accounts, and of the money of an order.
 
 use kernel::{Currency, Money, OrderId, UserId};
 use schemars::JsonSchema;
@@ -28,7 +28,7 @@ pub struct ToppedUp {
     pub currency: Currency,
 }
 
-/// Money went out at its owner's wish.
+/// A user took money out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Withdrawn {
     pub user_id: UserId,
@@ -75,20 +75,20 @@ pub struct Captured {
     pub order: OrderSheet,
 }
 
-/// The answer to the verdict: the order's money is where it belongs. Sent also where nothing was
-/// held.
+/// The answer to the verdict: the order's money is where it belongs. It is sent also where nothing
+/// was held.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Settled {
     pub order_id: OrderId,
     pub user_id: UserId,
-    /// What was held and is available again.
+    /// The money that was held and is available again.
     pub released: Money,
-    /// What was captured and is paid back.
+    /// The money that was captured and is paid back.
     pub refunded: Money,
     pub currency: Currency,
 }
 
-crate::events! { "billing":
+crate::entry::events! { "billing":
     AccountOpened "billing.account_opened.v1" by |event| event.user_id;
     AccountClosed "billing.account_closed.v1" by |event| event.user_id;
     ToppedUp "billing.topped_up.v1" by |event| event.user_id;

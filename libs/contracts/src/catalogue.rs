@@ -1,42 +1,6 @@
-//! All events in one list: for topics, schemas, and whatever must hold for each of them.
+//! All events in one list: for topics, schemas, and rules that hold for each event.
 
-use kernel::Event;
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
-
-/// One event of the catalogue.
-pub struct Entry {
-    pub topic: &'static str,
-    pub event_type: &'static str,
-    schema: fn(&mut SchemaGenerator) -> Schema,
-    #[cfg(test)]
-    read_and_write: fn(&serde_json::Value) -> serde_json::Result<serde_json::Value>,
-}
-
-impl Entry {
-    pub(crate) fn of<E: Event + JsonSchema>() -> Self {
-        Self {
-            topic: E::TOPIC,
-            event_type: E::TYPE,
-            schema: SchemaGenerator::root_schema_for::<E>,
-            #[cfg(test)]
-            read_and_write: |event| serde_json::to_value(E::deserialize(event)?),
-        }
-    }
-
-    /// What is left of an event that today's type reads and writes again.
-    #[cfg(test)]
-    pub(crate) fn read_and_write(
-        &self,
-        event: &serde_json::Value,
-    ) -> serde_json::Result<serde_json::Value> {
-        (self.read_and_write)(event)
-    }
-
-    /// The event's JSON schema (draft 2020-12).
-    pub fn schema(&self) -> Schema {
-        (self.schema)(&mut SchemaSettings::draft2020_12().into_generator())
-    }
-}
+pub use crate::entry::Entry;
 
 /// Every event, by producer.
 pub fn all() -> Vec<Entry> {

@@ -1,4 +1,4 @@
-//! What delivery tells: of an order's slot, and of the parcel's handover.
+//! The events of delivery: of an order's slot, and of its parcel's handover.
 
 use chrono::{DateTime, Utc};
 use kernel::{OrderId, UserId};
@@ -63,7 +63,7 @@ pub struct Delivered {
     pub user_id: UserId,
 }
 
-/// Nobody took the parcel.
+/// The parcel could not be handed over.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Failed {
     pub order_id: OrderId,
@@ -86,7 +86,7 @@ impl FailedReason {
     }
 }
 
-crate::events! { "delivery":
+crate::entry::events! { "delivery":
     Booked "delivery.booked.v1" of order by |event| event.order.order_id;
     BookingRefused "delivery.booking_refused.v1" of order by |event| event.order_id;
     Delivered "delivery.delivered.v1" of order by |event| event.order_id;

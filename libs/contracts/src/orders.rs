@@ -1,4 +1,4 @@
-//! What orders tells: that an order begins, must stop, is judged, is over.
+//! The events of orders: an order begins, is to be stopped, gets a verdict, is over.
 
 use kernel::{OrderId, UserId, Zone};
 use schemars::JsonSchema;
@@ -12,13 +12,13 @@ pub struct Placed {
     pub order: OrderSheet,
 }
 
-/// Somebody wants the order not to be shipped. Only the warehouse answers.
+/// The order is to be stopped before its shipment. Only the warehouse answers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StopRequested {
     pub order_id: OrderId,
     pub user_id: UserId,
     pub reason: StopReason,
-    /// Where the order goes; events of earlier releases do not say it.
+    /// The zone to which the order goes; events of earlier releases do not name it.
     #[serde(default)]
     pub zone: Option<Zone>,
 }
@@ -44,14 +44,14 @@ impl StopReason {
     }
 }
 
-/// The verdict on an order that does not go on: everyone undoes what they did for it.
+/// The verdict on an order that cannot go on: each participant undoes its part.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Closed {
     pub order_id: OrderId,
     pub user_id: UserId,
     pub outcome: Verdict,
     pub reason: String,
-    /// Where the order goes; events of earlier releases do not say it.
+    /// The zone to which the order goes; events of earlier releases do not name it.
     #[serde(default)]
     pub zone: Option<Zone>,
 }
@@ -93,7 +93,7 @@ impl From<Verdict> for Outcome {
     }
 }
 
-crate::events! { "orders":
+crate::entry::events! { "orders":
     Placed "orders.placed.v1" of order by |event| event.order.order_id;
     StopRequested "orders.stop_requested.v1" of order by |event| event.order_id;
     Closed "orders.closed.v1" of order by |event| event.order_id;

@@ -2,8 +2,8 @@ use kernel::{Currency, Money, OrderId, Sku, SlotId, UserId, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All that a participant needs to know of an order. It rides on every event of the forward path,
-/// so that no participant needs another topic to have arrived first.
+/// All that a participant needs to know of an order. Each event on the way to the delivery carries
+/// it, so that no participant must wait for an event of another topic.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OrderSheet {
     pub order_id: OrderId,

@@ -1,4 +1,4 @@
-//! What the warehouse tells: of the goods, and of an order's parcel.
+//! The events of the warehouse: of goods, and of an order's parcel.
 
 use kernel::{Currency, Money, OrderId, Sku, UserId};
 use schemars::JsonSchema;
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::OrderSheet;
 
-/// The name or price of goods, as it is now. Sent on every change of either.
+/// The name and price of goods, as they are now. It is sent on every change of either.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GoodsListed {
     pub sku: Sku,
     pub name: String,
     pub price: Money,
     pub currency: Currency,
-    /// Counts the changes of these goods, from 1. 0: an event of an earlier release, which does not
-    /// say it.
+    /// Counts the changes of these goods from 1. It is 0 in an event of an earlier release, which
+    /// does not name it.
     #[serde(default)]
     pub version: i64,
 }
@@ -60,7 +60,7 @@ pub struct ReleaseRefused {
     pub user_id: UserId,
 }
 
-crate::events! { "warehouse":
+crate::entry::events! { "warehouse":
     GoodsListed "warehouse.goods_listed.v1" by |event| event.sku;
     Reserved "warehouse.reserved.v1" of order by |event| event.order.order_id;
     ReserveRefused "warehouse.reserve_refused.v1" of order by |event| event.order_id;

@@ -1,4 +1,4 @@
-use super::Check;
+use crate::check::Check;
 
 pub const CHECKS: &[Check] = &[
     applied_and_parked("users"),

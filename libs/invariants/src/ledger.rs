@@ -1,4 +1,4 @@
-use super::Check;
+use crate::check::Check;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -11,7 +11,8 @@ pub const CHECKS: &[Check] = &[
         service: "billing",
         what: "an entry set without postings",
         sql: "SELECT id::text, kind || ' of ' || amount
-              FROM entry_sets s WHERE NOT EXISTS (SELECT FROM postings p WHERE p.entry_set_id = s.id)",
+              FROM entry_sets s
+              WHERE NOT EXISTS (SELECT FROM postings p WHERE p.entry_set_id = s.id)",
     },
     Check {
         service: "billing",
@@ -26,7 +27,8 @@ pub const CHECKS: &[Check] = &[
               FROM accounts a LEFT JOIN (
                 SELECT user_id, sum(p.amount) FILTER (WHERE account = 'user_available') available,
                   sum(p.amount) FILTER (WHERE account = 'user_held') held
-                FROM entry_sets s JOIN postings p ON p.entry_set_id = s.id GROUP BY user_id) l USING (user_id)
+                FROM entry_sets s JOIN postings p ON p.entry_set_id = s.id
+                GROUP BY user_id) l USING (user_id)
               WHERE a.available <> coalesce(l.available, 0) OR a.held <> coalesce(l.held, 0)",
     },
 ];

@@ -1,4 +1,4 @@
-use super::Check;
+use crate::check::Check;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -15,7 +15,8 @@ pub const CHECKS: &[Check] = &[
         sql: "SELECT s.id::text, format('booked %s, bookings %s', s.booked, coalesce(b.places, 0))
               FROM slots s LEFT JOIN (
                 SELECT slot_id, count(*) places FROM bookings
-                WHERE state IN ('booked', 'out_for_delivery', 'delivered', 'failed') GROUP BY slot_id) b
+                WHERE state IN ('booked', 'out_for_delivery', 'delivered', 'failed')
+                GROUP BY slot_id) b
               ON b.slot_id = s.id WHERE s.booked <> coalesce(b.places, 0)",
     },
 ];

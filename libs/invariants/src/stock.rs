@@ -1,4 +1,4 @@
-use super::Check;
+use crate::check::Check;
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -16,7 +16,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         service: "warehouse",
         what: "goods whose reserved pieces are not those of active reservations",
-        sql: "SELECT g.sku, format('reserved %s, reservations %s', g.reserved, coalesce(r.reserved, 0))
+        sql: "SELECT g.sku,
+                format('reserved %s, reservations %s', g.reserved, coalesce(r.reserved, 0))
               FROM goods g LEFT JOIN (
                 SELECT sku, sum(quantity) reserved FROM parcel_lines JOIN parcels USING (order_id)
                 WHERE state = 'reserved' GROUP BY sku) r USING (sku)
@@ -26,7 +27,8 @@ pub const CHECKS: &[Check] = &[
         service: "warehouse",
         what: "goods whose pieces on hand are not those of their movements",
         sql: "SELECT g.sku, format('on hand %s, movements %s', g.on_hand, coalesce(m.moved, 0))
-              FROM goods g LEFT JOIN (SELECT sku, sum(quantity) moved FROM movements GROUP BY sku) m USING (sku)
+              FROM goods g LEFT JOIN (
+                SELECT sku, sum(quantity) moved FROM movements GROUP BY sku) m USING (sku)
               WHERE g.on_hand <> coalesce(m.moved, 0)",
     },
 ];

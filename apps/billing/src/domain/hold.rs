@@ -3,7 +3,7 @@ use kernel::Money;
 
 use super::ledger::EntrySet;
 
-/// What became of an order's money. An order that billing has not heard of has no hold.
+/// The state of an order's money. An order of which billing got no event has no hold.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Hold {
     Held(Money),
@@ -11,12 +11,12 @@ pub enum Hold {
     Captured(Money),
     Released,
     Refunded,
-    /// The verdict came, and nothing was held. Also the tombstone of an order whose verdict came
-    /// first.
+    /// The verdict came, and nothing was held. It is also the tombstone of an order whose verdict
+    /// came first.
     Settled,
 }
 
-/// The account of the order's customer.
+/// The account of the customer who ordered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Payer {
     Missing,
@@ -31,7 +31,7 @@ pub enum Input {
         payer: Payer,
     },
     Booked,
-    /// The verdict; the account may be closed by now.
+    /// The verdict came; the account may be closed by now.
     Closed {
         account_is_closed: bool,
     },
@@ -76,8 +76,9 @@ impl Decision {
     }
 }
 
-/// One hold per order, captured only while it is held, and one answer to the verdict, whatever was
-/// held. An input that no longer applies changes nothing.
+/// Decides what an input changes. An order has one hold, which is captured only while it is held,
+/// and its verdict is answered once, also where nothing was held. An input that no longer applies
+/// changes nothing.
 pub fn decide(hold: Option<Hold>, input: Input) -> Decision {
     let settled = |released, refunded| Announcement::Settled { released, refunded };
     match (hold, input) {
@@ -120,7 +121,7 @@ fn refusal(total: Money, payer: Payer) -> Option<HoldRefusal> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::ledger::Account, *};
 
     const TOTAL: Money = Money::from_minor(500);
     const RICH: Input = Input::Placed {
@@ -190,17 +191,23 @@ mod tests {
     }
 
     proptest! {
-        /// However the inputs arrive, the verdict is answered once, and money comes back exactly as
-        /// it went.
+        /// In whatever sequence the inputs arrive, the verdict is answered once, and exactly the
+        /// money that was taken comes back.
         #[test]
         fn one_answer_and_no_money_lost(inputs in prop::collection::vec(0..3_u8, 0..12)) {
             let (mut hold, mut settled, mut moved) = (None, 0, 0);
+            let moves_available = |movement: &EntrySet| {
+                [movement.from, movement.to].contains(&Account::UserAvailable)
+            };
             let has_verdict = inputs.contains(&2);
             for input in inputs {
                 let decision = decide(hold, [RICH, Input::Booked, CLOSED][usize::from(input)]);
                 hold = decision.hold.or(hold);
                 settled += i32::from(matches!(decision.say, Some(Announcement::Settled { .. })));
-                moved += decision.movement.map_or(0, |movement| movement.seen_by_owner().minor() * i64::from(movement.from != super::super::ledger::Account::UserHeld || movement.to == super::super::ledger::Account::UserAvailable));
+                moved += decision
+                    .movement
+                    .filter(moves_available)
+                    .map_or(0, |movement| movement.seen_by_owner().minor());
             }
             prop_assert_eq!(settled, i32::from(has_verdict));
             if has_verdict {

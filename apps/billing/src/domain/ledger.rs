@@ -1,12 +1,13 @@
 use kernel::{Class, Classify, Money};
 
-/// Where money is. Only the user's two accounts have cached balances; revenue would be a hot row.
+/// An account of the ledger: where money is. Only the user's two accounts have cached balances, as
+/// every order would wait for the row of a balance of the revenue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Account {
     UserAvailable,
     UserHeld,
     ShopRevenue,
-    /// Negative by nature: what came in from there.
+    /// The world outside the store. Its balance is negative: the money that came in.
     Outside,
 }
 
@@ -46,8 +47,7 @@ impl Kind {
     }
 }
 
-/// A movement of money from one account to another. As two postings it sums to zero by its very
-/// form.
+/// A movement of money from one account to another. Its two postings sum to zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EntrySet {
     pub kind: Kind,
@@ -86,7 +86,7 @@ impl Classify for LedgerError {
     }
 }
 
-/// The most that an account may have; sums of it stay far from overflow.
+/// Bounds the money in an account, in minor units, so that sums of accounts stay far from overflow.
 pub const MAX_BALANCE: Money = Money::from_minor(1_000_000_000_000_000);
 
 impl EntrySet {
@@ -106,7 +106,7 @@ impl EntrySet {
             amount,
         }
     }
-    /// What a closed account still had.
+    /// Pays out the money that an account has when it is closed.
     pub const fn payout(amount: Money) -> Self {
         Self {
             kind: Kind::Payout,
@@ -131,12 +131,12 @@ impl EntrySet {
             amount,
         }
     }
-    /// A closed account gives what it gets back to its owner at once.
+    /// Gives held money back: to the account, or if it is closed to its owner at once.
     pub const fn release(amount: Money, is_closed: bool) -> Self {
         Self {
             kind: Kind::Release,
             from: Account::UserHeld,
-            to: home(is_closed),
+            to: destination(is_closed),
             amount,
         }
     }
@@ -144,7 +144,7 @@ impl EntrySet {
         Self {
             kind: Kind::Refund,
             from: Account::ShopRevenue,
-            to: home(is_closed),
+            to: destination(is_closed),
             amount,
         }
     }
@@ -153,8 +153,8 @@ impl EntrySet {
         [(self.from, self.amount.negated()), (self.to, self.amount)]
     }
 
-    /// The change that its owner sees: of what is available, and where that does not change, of
-    /// what is held.
+    /// The change that the owner sees: of the available money, and where that does not change, of
+    /// the held money.
     pub fn seen_by_owner(&self) -> Money {
         match (self.from, self.to) {
             (_, Account::UserAvailable) => self.amount,
@@ -179,8 +179,7 @@ impl EntrySet {
                 .ok_or(LedgerError::TooMuch)?;
             match after {
                 after if after.is_negative() => Err(LedgerError::InsufficientFunds),
-                // Money that comes back must never be refused: only what is brought anew is
-                // limited.
+                // Only a top-up is limited: money that comes back must never be refused.
                 after if after > MAX_BALANCE && self.kind == Kind::TopUp => {
                     Err(LedgerError::TooMuch)
                 }
@@ -194,7 +193,8 @@ impl EntrySet {
     }
 }
 
-const fn home(is_closed: bool) -> Account {
+/// Where money that comes back goes.
+const fn destination(is_closed: bool) -> Account {
     if is_closed {
         Account::Outside
     } else {
@@ -228,17 +228,23 @@ mod tests {
     proptest! {
         /// The reference is the plain list of all postings.
         #[test]
-        fn balances_always_equal_their_postings(movements in prop::collection::vec(movement(), 0..200)) {
+        fn balances_always_equal_their_postings(
+            movements in prop::collection::vec(movement(), 0..200),
+        ) {
             let mut balances = Balances::default();
             let mut ledger: BTreeMap<Account, i64> = BTreeMap::new();
             for movement in movements {
-                prop_assert_eq!(movement.postings().iter().map(|(_, amount)| amount.minor()).sum::<i64>(), 0);
-                let wanted: BTreeMap<Account, i64> = movement.postings().iter().fold(ledger.clone(), |mut sums, (account, amount)| {
-                    *sums.entry(*account).or_default() += amount.minor();
-                    sums
-                });
-                let of = |sums: &BTreeMap<Account, i64>, account| sums.get(&account).copied().unwrap_or_default();
-                let is_covered = of(&wanted, Account::UserAvailable) >= 0 && of(&wanted, Account::UserHeld) >= 0;
+                let sum: i64 = movement.postings().iter().map(|(_, amount)| amount.minor()).sum();
+                prop_assert_eq!(sum, 0);
+                let mut wanted = ledger.clone();
+                for (account, amount) in movement.postings() {
+                    *wanted.entry(account).or_default() += amount.minor();
+                }
+                let of = |sums: &BTreeMap<Account, i64>, account| {
+                    sums.get(&account).copied().unwrap_or_default()
+                };
+                let is_covered =
+                    of(&wanted, Account::UserAvailable) >= 0 && of(&wanted, Account::UserHeld) >= 0;
                 match movement.apply(balances) {
                     Ok(after) => {
                         prop_assert!(is_covered);

@@ -8,7 +8,7 @@ use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::ToSchema;
 
 use crate::{
-    State,
+    state::State,
     usecases::{
         list_entries::{EntryView, ListEntries, list_entries},
         move_money::{MoveMoney, MovedView, top_up, withdraw},
@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// Your account.
-#[utoipa::path(tag = "account", security(("token" = [])), responses((status = 200, body = AccountView)))]
+#[utoipa::path(
+    tag = "account",
+    security(("token" = [])),
+    responses((status = 200, body = AccountView))
+)]
 #[get("/api/account")]
 pub async fn get_account(call: Call<State>) -> Responded {
     let user_id = call.caller()?.user_id;
@@ -27,7 +31,12 @@ pub async fn get_account(call: Call<State>) -> Responded {
 }
 
 /// The movements of your account, the newest first.
-#[utoipa::path(tag = "account", params(PageQuery), security(("token" = [])), responses((status = 200, body = Page<EntryView>)))]
+#[utoipa::path(
+    tag = "account",
+    params(PageQuery),
+    security(("token" = [])),
+    responses((status = 200, body = Page<EntryView>))
+)]
 #[get("/api/account/entries")]
 pub async fn get_entries(call: Call<State>, page: Query<PageQuery>) -> Responded {
     let user_id = call.caller()?.user_id;
@@ -48,7 +57,12 @@ struct Amount {
 }
 
 /// Bring money.
-#[utoipa::path(tag = "account", request_body = Amount, security(("token" = [])), responses((status = 201, body = MovedView)))]
+#[utoipa::path(
+    tag = "account",
+    request_body = Amount,
+    security(("token" = [])),
+    responses((status = 201, body = MovedView))
+)]
 #[post("/api/account/top-ups")]
 pub async fn post_top_up(call: Call<State, Amount>) -> Responded {
     let user_id = call.caller()?.user_id;
@@ -63,7 +77,12 @@ pub async fn post_top_up(call: Call<State, Amount>) -> Responded {
 }
 
 /// Take money out. It needs a log-in of the last minutes.
-#[utoipa::path(tag = "account", request_body = Amount, security(("token" = ["fresh log-in"])), responses((status = 201, body = MovedView)))]
+#[utoipa::path(
+    tag = "account",
+    request_body = Amount,
+    security(("token" = ["fresh log-in"])),
+    responses((status = 201, body = MovedView))
+)]
 #[post("/api/account/withdrawals")]
 pub async fn post_withdrawal(call: Call<State, Amount>) -> Responded {
     let user_id = call.fresh()?.user_id;
@@ -77,8 +96,13 @@ pub async fn post_withdrawal(call: Call<State, Amount>) -> Responded {
     .await
 }
 
-/// Somebody's account, for managers.
-#[utoipa::path(tag = "account", params(("user_id" = UserId, Path)), security(("token" = [])), responses((status = 200, body = AccountView)))]
+/// The account of any user, for managers.
+#[utoipa::path(
+    tag = "account",
+    params(("user_id" = UserId, Path)),
+    security(("token" = [])),
+    responses((status = 200, body = AccountView))
+)]
 #[get("/api/accounts/{user_id}")]
 pub async fn get_any_account(call: Call<State>, user_id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;

@@ -28,6 +28,7 @@ impl Account {
         self.status == CLOSED
     }
 
+    /// The account, or an error if a newer release gave it a status that is unknown here.
     fn known(self) -> Result<Self, UnknownValue> {
         let is_known = [OPEN, CLOSED].contains(&self.status.as_str());
         UnknownValue::or(
@@ -46,7 +47,7 @@ impl Account {
     }
 }
 
-/// Opens an account; `false` if there is one.
+/// Opens an account. `false` if the user has one.
 pub async fn open(tx: &mut Tx<'_>, user_id: UserId) -> Result<bool, DbError> {
     let known: Option<Account> = tx.lock_row(&user_id).await?;
     if known.is_some() {
@@ -94,7 +95,8 @@ impl LockedRow for Account {
     ) -> Result<usize, DbError> {
         let (ids, statuses, available, held) = columns(rows);
         let query = sql_query(
-            "INSERT INTO accounts (user_id, status, available, held) SELECT * FROM unnest($1, $2, $3, $4)",
+            "INSERT INTO accounts (user_id, status, available, held)
+             SELECT * FROM unnest($1, $2, $3, $4)",
         )
         .bind::<Array<Uuid>, _>(ids)
         .bind::<Array<Text>, _>(statuses)
@@ -110,7 +112,8 @@ impl LockedRow for Account {
         let (ids, statuses, available, held) = columns(rows);
         let query = sql_query(
             "UPDATE accounts SET status = new.status, available = new.available, held = new.held
-             FROM unnest($1, $2, $3, $4) AS new (id, status, available, held) WHERE user_id = new.id",
+             FROM unnest($1, $2, $3, $4) AS new (id, status, available, held)
+             WHERE user_id = new.id",
         )
         .bind::<Array<Uuid>, _>(ids)
         .bind::<Array<Text>, _>(statuses)
@@ -138,8 +141,9 @@ pub async fn lock(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<Account>, D
     tx.lock_row(&user_id).await
 }
 
-/// Adds an account that is closed before it was opened.
-pub fn bury(tx: &mut Tx<'_>, user_id: UserId) {
+/// Adds a closed account for a user who has none: the tombstone that keeps a late registration from
+/// opening one.
+pub fn add_tombstone(tx: &mut Tx<'_>, user_id: UserId) {
     let account = Account {
         user_id,
         status: CLOSED.to_owned(),
@@ -169,6 +173,6 @@ pub fn set_balances(tx: &mut Tx<'_>, user_id: UserId, Balances { available, held
 fn locked(tx: &mut Tx<'_>, user_id: UserId) -> Account {
     let account: Option<&Account> = tx.locked_row(&user_id);
     account
-        .expect("who changes an account has locked it")
+        .expect("an account is locked before it is changed")
         .clone()
 }

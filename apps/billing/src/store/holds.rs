@@ -10,12 +10,12 @@ use kernel::{Money, OrderId, UserId};
 use super::schema::holds;
 use crate::domain::hold::Hold;
 
-/// A hold as it lies in its table.
+/// A row of the table `holds`.
 #[derive(Clone)]
-pub struct Row {
+pub struct HoldRow {
     user_id: UserId,
     hold: Hold,
-    /// What was held first.
+    /// The money that was held; it stays when the hold ends.
     amount: Money,
 }
 
@@ -43,7 +43,7 @@ const fn to_text(hold: Hold) -> &'static str {
     }
 }
 
-impl LockedRow for Row {
+impl LockedRow for HoldRow {
     type Key = OrderId;
     const WHAT: &'static str = "saving holds";
 
@@ -81,7 +81,8 @@ impl LockedRow for Row {
             amounts.push(row.amount);
         }
         let query = sql_query(
-            "INSERT INTO holds (order_id, user_id, state, amount) SELECT * FROM unnest($1, $2, $3, $4)",
+            "INSERT INTO holds (order_id, user_id, state, amount)
+             SELECT * FROM unnest($1, $2, $3, $4)",
         )
         .bind::<Array<Uuid>, _>(ids)
         .bind::<Array<Uuid>, _>(users)
@@ -110,19 +111,20 @@ impl LockedRow for Row {
 
 /// The order's hold, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Hold>, DbError> {
-    let row: Option<Row> = tx.lock_row(&order_id).await?;
+    let row: Option<HoldRow> = tx.lock_row(&order_id).await?;
     Ok(row.map(|row| row.hold))
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
-/// another event of the order was faster, the commit fails, and all is decided anew.
+/// Saves the state that follows the one that [`lock`] found. Where [`lock`] found no row, it locked
+/// nothing: if another event of the order was faster, the commit fails, and the event is applied
+/// again.
 pub fn save(tx: &mut Tx<'_>, order_id: OrderId, user_id: UserId, hold: Hold) {
-    let before = tx.locked_row(&order_id).map(|row: &Row| row.amount);
+    let before = tx.locked_row(&order_id).map(|row: &HoldRow| row.amount);
     let amount = match (before, hold) {
         (Some(amount), _) | (None, Hold::Held(amount) | Hold::Captured(amount)) => amount,
         (None, _) => Money::ZERO,
     };
-    let row = Row {
+    let row = HoldRow {
         user_id,
         hold,
         amount,

@@ -14,7 +14,7 @@ use crate::domain::ledger::{Balances, EntrySet};
 
 pub type EntryId = Id<Entry>;
 
-/// A movement as it lies in the ledger.
+/// A movement of a user's money in the ledger.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = entry_sets)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
@@ -26,9 +26,9 @@ pub struct Entry {
     pub order_id: Option<OrderId>,
 }
 
-/// Movements and their postings, until the transaction commits.
+/// Movements and their postings, which are written together when the transaction commits.
 #[derive(Default)]
-struct Unwritten {
+struct UnwrittenMovements {
     ids: Vec<EntryId>,
     users: Vec<UserId>,
     kinds: Vec<&'static str>,
@@ -39,11 +39,12 @@ struct Unwritten {
     posting_amounts: Vec<Money>,
 }
 
-impl DeferredWrite for Unwritten {
+impl DeferredWrite for UnwrittenMovements {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let (movements, postings) = (self.ids.len(), self.posting_sets.len());
         let record = sql_query(
-            "INSERT INTO entry_sets (id, user_id, kind, amount, order_id) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+            "INSERT INTO entry_sets (id, user_id, kind, amount, order_id)
+             SELECT * FROM unnest($1, $2, $3, $4, $5)",
         )
         .bind::<Array<Uuid>, _>(self.ids)
         .bind::<Array<Uuid>, _>(self.users)
@@ -66,7 +67,7 @@ impl DeferredWrite for Unwritten {
     }
 }
 
-/// Records a movement of a locked account's money, and the balances that it leads to.
+/// Records a movement of a locked account's money, and the balances after it.
 pub fn record(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -76,7 +77,7 @@ pub fn record(
 ) -> EntryId {
     accounts::set_balances(tx, user_id, balances);
     let id = EntryId::new();
-    let unwritten: &mut Unwritten = tx.deferred();
+    let unwritten: &mut UnwrittenMovements = tx.deferred();
     unwritten.ids.push(id);
     unwritten.users.push(user_id);
     unwritten.kinds.push(movement.kind.as_str());
@@ -90,7 +91,7 @@ pub fn record(
     id
 }
 
-/// A user's movements before `after`, the newest first.
+/// A user's movements that are older than `after`, the newest first.
 pub async fn of_user(
     tx: &mut Tx<'_>,
     user_id: UserId,

@@ -5,7 +5,7 @@ pub const RIGHTS: [Rights; 4] = [
     Rights::of_table("accounts")
         .service("SELECT, INSERT, UPDATE")
         .reader("SELECT (user_id, available, held)"),
-    // The ledger is only ever added to.
+    // Rows are added to the ledger, and never changed.
     Rights::of_table("entry_sets")
         .service("SELECT, INSERT")
         .reader("SELECT"),

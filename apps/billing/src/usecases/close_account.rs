@@ -4,16 +4,16 @@ use kernel::UserId;
 
 use super::BillingError;
 use crate::{
-    State,
     domain::closing::{self, Closing},
+    state::State,
     store::{
         accounts::{self, Account},
         ledger,
     },
 };
 
-/// Closes an account at once: what is available is paid out, new holds are refused. What is still
-/// held for orders goes out when they end.
+/// Closes an account at once: its available money is paid out, and new holds are refused. The money
+/// that is still held for orders is paid out when they end.
 pub async fn close_account(
     tx: &mut Tx<'_>,
     state: &State,
@@ -22,7 +22,7 @@ pub async fn close_account(
     let account = accounts::lock(tx, user_id).await?;
     if account.is_none() {
         // The tombstone that keeps a late registration from opening one.
-        accounts::bury(tx, user_id);
+        accounts::add_tombstone(tx, user_id);
     }
     let open = account.filter(|account| !account.is_closed());
     let balances = open.as_ref().map(Account::balances);

@@ -5,7 +5,7 @@ use service_kit::InvalidCursor;
 
 use crate::domain::ledger::LedgerError;
 
-/// Why billing does not do it.
+/// Why a use case of billing fails.
 #[derive(Debug, thiserror::Error)]
 pub enum BillingError {
     #[error("the account is being opened; try again in a moment")]

@@ -7,15 +7,15 @@ use kernel::{OrderId, UserId};
 
 use super::BillingError;
 use crate::{
-    State,
     domain::hold::{self, Announcement, Decision, Hold, Input, Payer},
+    state::State,
     store::{
         accounts::{self, Account},
         holds, ledger,
     },
 };
 
-/// An order begins: hold its total.
+/// Holds the total of an order that was placed.
 pub async fn on_placed(
     tx: &mut Tx<'_>,
     state: &State,
@@ -33,36 +33,30 @@ pub async fn on_placed(
         total: order.total,
         payer,
     };
-    let subject = Whose {
+    let party = OrderParty {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(tx, state, subject, (before, account.as_ref()), input)
+    apply(tx, state, party, (before, account.as_ref()), input)
 }
 
-/// Everything is set aside: take the money.
+/// Captures the money of an order whose goods and slot are set aside.
 pub async fn on_booked(
     tx: &mut Tx<'_>,
     state: &State,
     order: OrderSheet,
 ) -> Result<(), BillingError> {
     let (before, account) = lock(tx, order.order_id, order.user_id).await?;
-    let subject = Whose {
+    let party = OrderParty {
         order_id: order.order_id,
         user_id: order.user_id,
         sheet: Some(order),
     };
-    apply(
-        tx,
-        state,
-        subject,
-        (before, account.as_ref()),
-        Input::Booked,
-    )
+    apply(tx, state, party, (before, account.as_ref()), Input::Booked)
 }
 
-/// The verdict: give back what was taken.
+/// Gives back the money of an order that got its verdict, and answers the verdict.
 pub async fn on_closed(
     tx: &mut Tx<'_>,
     state: &State,
@@ -71,23 +65,24 @@ pub async fn on_closed(
 ) -> Result<(), BillingError> {
     let (before, account) = lock(tx, order_id, user_id).await?;
     let account_is_closed = account.as_ref().is_some_and(Account::is_closed);
-    let subject = Whose {
+    let party = OrderParty {
         order_id,
         user_id,
         sheet: None,
     };
     let input = Input::Closed { account_is_closed };
-    apply(tx, state, subject, (before, account.as_ref()), input)
+    apply(tx, state, party, (before, account.as_ref()), input)
 }
 
-/// The order that an input is about.
-struct Whose {
+/// The order that an input is about, its customer, and its sheet if the input's event carries it.
+struct OrderParty {
     order_id: OrderId,
     user_id: UserId,
     sheet: Option<OrderSheet>,
 }
 
-/// Locks in one order everywhere: what is the order's own, then what it shares with others.
+/// Locks the order's own row, then the account that it shares with other orders. All services lock
+/// in this sequence, so that no two transactions wait for each other.
 async fn lock(
     tx: &mut Tx<'_>,
     order_id: OrderId,
@@ -97,11 +92,11 @@ async fn lock(
     Ok((hold, accounts::lock(tx, user_id).await?))
 }
 
-/// Decides; stores; tells.
+/// Decides what an input changes, stores it and publishes it.
 fn apply(
     tx: &mut Tx<'_>,
     state: &State,
-    order: Whose,
+    order: OrderParty,
     (before, account): (Option<Hold>, Option<&Account>),
     input: Input,
 ) -> Result<(), BillingError> {
@@ -111,14 +106,14 @@ fn apply(
         say,
     } = hold::decide(before, input);
     if hold.is_none() {
-        tracing::info!(order_id = %order.order_id, ?before, ?input, "no longer applies");
+        tracing::info!(order_id = %order.order_id, ?before, ?input, "the input no longer applies");
     }
     if let Some(hold) = hold {
         holds::save(tx, order.order_id, order.user_id, hold);
     }
     if let Some(movement) = movement {
-        let account = account
-            .expect("money is only moved for who has an account, and accounts are never removed");
+        let account =
+            account.expect("money is moved only in an account, and accounts are never removed");
         let balances = movement.apply(account.balances())?;
         ledger::record(
             tx,
@@ -129,18 +124,18 @@ fn apply(
         );
     }
     if let Some(say) = say {
-        tell(tx, state, order, say)?;
+        publish(tx, state, order, say)?;
     }
     Ok(())
 }
 
-fn tell(
+fn publish(
     tx: &mut Tx<'_>,
     state: &State,
-    order: Whose,
+    order: OrderParty,
     say: Announcement,
 ) -> Result<(), BillingError> {
-    let Whose {
+    let OrderParty {
         order_id,
         user_id,
         sheet,
@@ -170,7 +165,7 @@ fn tell(
             )?
         }
         (Announcement::Held | Announcement::Captured, None) => {
-            unreachable!("only events that carry the sheet lead to these")
+            unreachable!("only an event that carries the sheet leads to these")
         }
     };
     Ok(())

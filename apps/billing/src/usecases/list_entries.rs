@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::BillingError;
 use crate::{
-    State,
+    state::State,
     store::ledger::{self, EntryId},
 };
 
@@ -18,7 +18,7 @@ pub struct EntryView {
     pub at: DateTime<Utc>,
     /// `top_up`, `withdrawal`, `hold`, `capture`, `release`, `refund` or `payout`.
     pub kind: String,
-    /// The change of what is available, in minor units; for a capture, of what is held.
+    /// The change of the available money, in minor units; for a capture, of the held money.
     pub amount: Money,
     pub order_id: Option<OrderId>,
 }
@@ -28,7 +28,7 @@ pub struct ListEntries {
     pub page: PageQuery,
 }
 
-/// The movements of one's account, the newest first.
+/// The movements of a user's account, the newest first.
 pub async fn list_entries(
     tx: &mut Tx<'_>,
     _: &State,

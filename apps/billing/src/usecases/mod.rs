@@ -1,4 +1,4 @@
-//! What customers can do with their money, and what orders do with it; one operation per file.
+//! What customers do with their money, and what orders do with it; one operation per file.
 
 pub mod close_account;
 mod error;

@@ -6,21 +6,21 @@ use utoipa::ToSchema;
 
 use super::BillingError;
 use crate::{
-    State,
     domain::ledger::EntrySet,
+    state::State,
     store::{
         accounts,
         ledger::{self, EntryId},
     },
 };
 
-/// Money that its owner brings or takes.
+/// Money that a user brings or takes.
 pub struct MoveMoney {
     pub user_id: UserId,
     pub amount: Money,
 }
 
-/// What was moved, and what is available now.
+/// A movement, and the available money after it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MovedView {
     pub id: EntryId,
@@ -32,10 +32,10 @@ pub struct MovedView {
 pub async fn top_up(
     tx: &mut Tx<'_>,
     state: &State,
-    wish: &MoveMoney,
+    command: &MoveMoney,
 ) -> Result<MovedView, BillingError> {
-    let moved = move_money(tx, state, wish, EntrySet::top_up(wish.amount)).await?;
-    let (user_id, amount, currency) = (wish.user_id, wish.amount, state.currency);
+    let moved = move_money(tx, state, command, EntrySet::top_up(command.amount)).await?;
+    let (user_id, amount, currency) = (command.user_id, command.amount, state.currency);
     outbox::publish(
         tx,
         &ToppedUp {
@@ -50,10 +50,10 @@ pub async fn top_up(
 pub async fn withdraw(
     tx: &mut Tx<'_>,
     state: &State,
-    wish: &MoveMoney,
+    command: &MoveMoney,
 ) -> Result<MovedView, BillingError> {
-    let moved = move_money(tx, state, wish, EntrySet::withdrawal(wish.amount)).await?;
-    let (user_id, amount, currency) = (wish.user_id, wish.amount, state.currency);
+    let moved = move_money(tx, state, command, EntrySet::withdrawal(command.amount)).await?;
+    let (user_id, amount, currency) = (command.user_id, command.amount, state.currency);
     outbox::publish(
         tx,
         &Withdrawn {
@@ -68,23 +68,23 @@ pub async fn withdraw(
 async fn move_money(
     tx: &mut Tx<'_>,
     state: &State,
-    wish: &MoveMoney,
+    command: &MoveMoney,
     movement: EntrySet,
 ) -> Result<MovedView, BillingError> {
-    if !wish.amount.is_valid_input() {
+    if !command.amount.is_valid_input() {
         return Err(BillingError::InvalidAmount);
     }
-    let account = accounts::lock(tx, wish.user_id)
+    let account = accounts::lock(tx, command.user_id)
         .await?
         .ok_or(BillingError::AccountNotOpenYet)?;
     if account.is_closed() {
         return Err(BillingError::AccountClosed);
     }
     let balances = movement.apply(account.balances())?;
-    let id = ledger::record(tx, wish.user_id, &movement, balances, None);
+    let id = ledger::record(tx, command.user_id, &movement, balances, None);
     Ok(MovedView {
         id,
-        amount: wish.amount,
+        amount: command.amount,
         currency: state.currency,
         available: balances.available,
     })

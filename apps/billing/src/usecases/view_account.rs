@@ -4,21 +4,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::BillingError;
-use crate::{State, store::accounts};
+use crate::{state::State, store::accounts};
 
 /// An account as its owner and managers see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccountView {
-    /// What can be spent, in minor units.
+    /// The money that can be spent, in minor units.
     pub available: Money,
-    /// What is set aside for orders under way.
+    /// The money that is set aside for orders under way, in minor units.
     pub held: Money,
     pub currency: Currency,
     /// `open` or `closed`.
     pub status: String,
 }
 
-/// One's own account. A caller without one has just registered: it is under way.
+/// The caller's own account. A caller without one has just registered: billing is opening it.
 pub async fn view_own(
     tx: &mut Tx<'_>,
     state: &State,
@@ -29,7 +29,7 @@ pub async fn view_own(
         .ok_or(BillingError::AccountNotOpenYet)
 }
 
-/// Anybody's account, for managers.
+/// The account of any user, for managers.
 pub async fn view_any(
     tx: &mut Tx<'_>,
     state: &State,

@@ -1,4 +1,4 @@
--- Zones that are served, and how.
+-- Zones that are served, and how their parcels are handed over.
 CREATE TABLE zones (
   zone     text PRIMARY KEY,
   handover text NOT NULL CHECK (handover IN ('locker', 'courier'))
@@ -17,16 +17,18 @@ CREATE TABLE slots (
 );
 CREATE INDEX ON slots (zone, starts_at, id);
 
--- What delivery does for an order. 'freed' is also the tombstone of a verdict that came before the
+-- The state of an order's delivery. 'freed' is also the tombstone of a verdict that came before the
 -- order.
 CREATE TABLE bookings (
   order_id   uuid        PRIMARY KEY,
   user_id    uuid        NOT NULL,
-  state      text        NOT NULL CHECK (state IN ('refused', 'booked', 'out_for_delivery', 'delivered', 'failed', 'freed')),
+  state      text        NOT NULL CHECK (state IN ('refused', 'booked', 'out_for_delivery',
+                                                   'delivered', 'failed', 'freed')),
   zone       text,
   slot_id    uuid        REFERENCES slots,
   handover   text,
   changed_at timestamptz NOT NULL DEFAULT now(),
-  CHECK (state IN ('refused', 'freed') OR (zone IS NOT NULL AND slot_id IS NOT NULL AND handover IS NOT NULL))
+  CHECK (state IN ('refused', 'freed')
+         OR (zone IS NOT NULL AND slot_id IS NOT NULL AND handover IS NOT NULL))
 );
 CREATE INDEX ON bookings (state, order_id);

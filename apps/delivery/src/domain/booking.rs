@@ -1,7 +1,7 @@
 use contracts::delivery::{BookingRefusal, Handover};
 use kernel::{Class, Classify};
 
-/// What delivery does for an order. An order that it has not heard of has no booking.
+/// The state of an order's delivery. An order of which delivery got no event has no booking.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Booking {
     Refused,
@@ -9,13 +9,13 @@ pub enum Booking {
     OutForDelivery,
     Delivered,
     Failed,
-    /// The place is free again. Also the tombstone of an order whose verdict came first.
+    /// The place is free again. It is also the tombstone of an order whose verdict came first.
     Freed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
-    /// The goods are set aside; whether there is a place.
+    /// The goods are set aside. The order gets a place in its slot, or not.
     Reserved(Result<Handover, BookingRefusal>),
     Shipped,
     Reported(CourierOutcome),
@@ -88,8 +88,8 @@ impl Decision {
     }
 }
 
-/// One place per order, given back once; a locker takes a shipped parcel at once. An input that no
-/// longer applies changes nothing.
+/// Decides what an input changes. An order gets one place and gives it back once; a locker takes a
+/// shipped parcel at once. An input that no longer applies changes nothing.
 pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
     use Announcement as Say;
     match (booking, input) {
@@ -118,7 +118,8 @@ pub fn decide(booking: Option<Booking>, input: Input) -> Decision {
     }
 }
 
-/// What a courier reports is accepted once, and only while the parcel is out.
+/// Decides about a courier's report, which is accepted once, and only while the parcel is out for
+/// delivery.
 pub fn report(
     booking: Option<Booking>,
     outcome: CourierOutcome,
@@ -171,9 +172,12 @@ mod tests {
     }
 
     proptest! {
-        /// However the inputs arrive, a place is taken at most once and given back at most once.
+        /// In whatever sequence the inputs arrive, a place is taken at most once and given back at
+        /// most once.
         #[test]
-        fn a_place_is_taken_and_given_back_once(inputs in prop::collection::vec(0..5_usize, 0..12)) {
+        fn a_place_is_taken_and_given_back_once(
+            inputs in prop::collection::vec(0..5_usize, 0..12),
+        ) {
             let (mut booking, mut taken) = (None, Vec::new());
             for input in inputs {
                 let input = [
@@ -187,9 +191,19 @@ mod tests {
                 booking = decision.booking.or(booking);
                 taken.extend(decision.place);
             }
-            prop_assert!([&[][..], &[PlaceMove::Take], &[PlaceMove::Take, PlaceMove::GiveBack]].contains(&&taken[..]));
+            let expected =
+                [&[][..], &[PlaceMove::Take], &[PlaceMove::Take, PlaceMove::GiveBack]];
+            prop_assert!(expected.contains(&&taken[..]));
             let has_place = taken.len() == 1;
-            let needs_place = matches!(booking, Some(Booking::Booked(_) | Booking::OutForDelivery | Booking::Delivered | Booking::Failed));
+            let needs_place = matches!(
+                booking,
+                Some(
+                    Booking::Booked(_)
+                        | Booking::OutForDelivery
+                        | Booking::Delivered
+                        | Booking::Failed
+                )
+            );
             prop_assert_eq!(has_place, needs_place);
         }
     }

@@ -1,5 +1,5 @@
 //! All that delivery decides. Pure: no I/O, no clock, no random.
 
 pub mod booking;
-pub mod hands;
 pub mod slot;
+pub mod staff;

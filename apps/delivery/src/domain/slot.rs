@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use contracts::delivery::{BookingRefusal, Handover};
 use kernel::{Class, Classify, Zone};
 
-/// A time slot of a zone: 0 <= booked <= capacity, always.
+/// A time slot of a zone, with its places: 0 <= booked <= capacity, always.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Slot {
     pub zone: Zone,
@@ -42,6 +42,7 @@ impl Classify for SlotError {
 }
 
 impl Slot {
+    /// A slot without bookings, which ends after `now`.
     pub fn new(
         zone: Zone,
         (starts_at, ends_at): (DateTime<Utc>, DateTime<Utc>),
@@ -66,11 +67,12 @@ impl Slot {
         })
     }
 
+    /// Places that can be booked.
     pub fn free(&self) -> i64 {
         self.capacity - self.booked
     }
 
-    /// The number of booked places after one more, or one less.
+    /// The number of booked places after `places` more, or with a negative number fewer.
     pub fn after(&self, places: i64) -> Result<i64, SlotError> {
         let booked = self.booked + places;
         if (0..=self.capacity).contains(&booked) {
@@ -81,7 +83,8 @@ impl Slot {
     }
 }
 
-/// Whether an order gets a place: how the zone is served, or why not.
+/// Offers an order a place in a slot: returns how its parcel is handed over, or why it gets no
+/// place.
 pub fn offer(
     zone: &Zone,
     handover: Option<Handover>,
@@ -89,7 +92,7 @@ pub fn offer(
     now: DateTime<Utc>,
 ) -> Result<Handover, BookingRefusal> {
     let handover = handover.ok_or(BookingRefusal::ZoneNotServed)?;
-    // One of another zone is no slot of this order's.
+    // A slot of another zone counts as unknown.
     let slot = slot
         .filter(|slot| slot.zone == *zone)
         .ok_or(BookingRefusal::UnknownSlot)?;
@@ -170,19 +173,23 @@ mod tests {
     proptest! {
         /// The reference is the set of orders that have a place.
         #[test]
-        fn bookings_never_exceed_the_capacity(capacity in 1..5_i64, wishes in prop::collection::vec((0..8_u8, any::<bool>()), 0..60)) {
+        fn bookings_never_exceed_the_capacity(
+            capacity in 1..5_i64,
+            changes in prop::collection::vec((0..8_u8, any::<bool>()), 0..60),
+        ) {
             let mut slot = slot(capacity, 0);
             let mut placed = std::collections::BTreeSet::new();
-            for (order, wants) in wishes {
-                if wants && !placed.contains(&order) {
+            for (order, books) in changes {
+                if books && !placed.contains(&order) {
                     let zone = slot.zone.clone();
                     let offered = offer(&zone, Some(Handover::Locker), Some(&slot), noon());
-                    prop_assert_eq!(offered.is_ok(), i64::try_from(placed.len()).unwrap() < capacity);
+                    let has_place = i64::try_from(placed.len()).unwrap() < capacity;
+                    prop_assert_eq!(offered.is_ok(), has_place);
                     if offered.is_ok() {
                         slot.booked = slot.after(1).unwrap();
                         placed.insert(order);
                     }
-                } else if !wants && placed.remove(&order) {
+                } else if !books && placed.remove(&order) {
                     slot.booked = slot.after(-1).unwrap();
                 }
                 prop_assert_eq!(slot.booked, i64::try_from(placed.len()).unwrap());

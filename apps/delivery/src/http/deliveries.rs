@@ -8,8 +8,8 @@ use service_kit::{Answer, AuthError, Call, Page, PageQuery, Responded, Role};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    State,
-    domain::hands::Hands,
+    domain::staff::Staff,
+    state::State,
     usecases::{
         assign_courier::{AssignCourier, CourierView, assign_courier},
         list_deliveries::{DeliveryView, ListDeliveries, list_deliveries},
@@ -17,13 +17,13 @@ use crate::{
     },
 };
 
-/// Who calls, if they see to parcels.
-fn hands<B>(call: &Call<State, B>) -> Result<Hands, AuthError> {
+/// The caller as a person who handles parcels; an error if their role does not.
+fn staff<B>(call: &Call<State, B>) -> Result<Staff, AuthError> {
     let caller = call.require(&[Role::Courier, Role::Manager])?;
     Ok(if caller.role == Role::Manager {
-        Hands::Manager(caller.user_id)
+        Staff::Manager(caller.user_id)
     } else {
-        Hands::Courier(caller.user_id)
+        Staff::Courier(caller.user_id)
     })
 }
 
@@ -40,7 +40,7 @@ enum RunStatus {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeliveriesQuery {
-    /// Those of one status; without it those that are out for delivery.
+    /// Only parcels of this status; without it those that are out for delivery.
     #[serde(default)]
     #[param(inline)]
     status: RunStatus,
@@ -51,12 +51,17 @@ struct DeliveriesQuery {
 
 /// The parcels of a courier's run: theirs, and of those that are out for delivery also those that
 /// are free to take. Managers see all.
-#[utoipa::path(tag = "deliveries", params(DeliveriesQuery), security(("token" = [])), responses((status = 200, body = Page<DeliveryView>)))]
+#[utoipa::path(
+    tag = "deliveries",
+    params(DeliveriesQuery),
+    security(("token" = [])),
+    responses((status = 200, body = Page<DeliveryView>))
+)]
 #[get("/api/deliveries")]
 pub async fn get_deliveries(call: Call<State>, query: Query<DeliveriesQuery>) -> Responded {
-    let seen_by = match hands(&call)? {
-        Hands::Courier(courier) => Some(courier),
-        Hands::Manager(_) => None,
+    let seen_by = match staff(&call)? {
+        Staff::Courier(courier) => Some(courier),
+        Staff::Manager(_) => None,
     };
     let DeliveriesQuery {
         status,
@@ -87,11 +92,23 @@ struct NewCourier {
 /// Take a parcel that is out for delivery and free; for managers: give it to a courier, also if
 /// another one had it. With `If-None-Match: *` only if it is free. The person who ordered it does
 /// not deliver it.
-#[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path), ("If-None-Match" = Option<String>, Header, description = "* for a parcel that has no courier yet")),
-    request_body = NewCourier, security(("token" = [])), responses((status = 200, body = CourierView), (status = 201, body = CourierView)))]
+#[utoipa::path(
+    tag = "deliveries",
+    params(
+        ("order_id" = OrderId, Path),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "* for a parcel that has no courier yet",
+        ),
+    ),
+    request_body = NewCourier,
+    security(("token" = [])),
+    responses((status = 200, body = CourierView), (status = 201, body = CourierView))
+)]
 #[put("/api/deliveries/{order_id}/courier")]
 pub async fn put_courier(call: Call<State, NewCourier>, order_id: Path<OrderId>) -> Responded {
-    let (by, preconditions) = (hands(&call)?, call.preconditions());
+    let (by, preconditions) = (staff(&call)?, call.preconditions());
     let (order_id, courier_id) = (order_id.into_inner(), call.body.courier_id);
     let view = CourierView {
         order_id,
@@ -114,10 +131,15 @@ pub async fn put_courier(call: Call<State, NewCourier>, order_id: Path<OrderId>)
 }
 
 /// Give a parcel of yours back, so that it is free to take; for managers: any.
-#[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path)), security(("token" = [])), responses((status = 204, description = "It is free to take")))]
+#[utoipa::path(
+    tag = "deliveries",
+    params(("order_id" = OrderId, Path)),
+    security(("token" = [])),
+    responses((status = 204, description = "It is free to take"))
+)]
 #[delete("/api/deliveries/{order_id}/courier")]
 pub async fn delete_courier(call: Call<State>, order_id: Path<OrderId>) -> Responded {
-    let (by, preconditions) = (hands(&call)?, call.preconditions());
+    let (by, preconditions) = (staff(&call)?, call.preconditions());
     call.map(|_| AssignCourier {
         order_id: order_id.into_inner(),
         by,
@@ -136,13 +158,18 @@ struct Report {
     outcome: Outcome,
 }
 
-/// Report what became of a parcel of yours: once, while it is out for delivery. Managers may for
-/// any that is not of their own order.
-#[utoipa::path(tag = "deliveries", params(("order_id" = OrderId, Path)), request_body = Report, security(("token" = [])),
-    responses((status = 201, body = OutcomeView)))]
+/// Report the outcome of a parcel of yours: once, while it is out for delivery. Managers report for
+/// any parcel that they did not order themselves.
+#[utoipa::path(
+    tag = "deliveries",
+    params(("order_id" = OrderId, Path)),
+    request_body = Report,
+    security(("token" = [])),
+    responses((status = 201, body = OutcomeView))
+)]
 #[post("/api/deliveries/{order_id}/outcome")]
 pub async fn post_outcome(call: Call<State, Report>, order_id: Path<OrderId>) -> Responded {
-    let by = hands(&call)?;
+    let by = staff(&call)?;
     call.map(|body| ReportOutcome {
         order_id: order_id.into_inner(),
         by,

@@ -49,12 +49,14 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "not_your_parcel",
         status: 403,
-        meaning: "A courier sees to the parcels that they have taken or were given. Take it with PUT /api/deliveries/{order_id}/courier, if it is free.",
+        meaning: "A courier sees to the parcels that they have taken or were given. Take it with \
+                  PUT /api/deliveries/{order_id}/courier, if it is free.",
     },
     ProblemDoc {
         code: "own_order",
         status: 403,
-        meaning: "The person who ordered a parcel does not deliver it, and does not report its outcome.",
+        meaning: "The person who ordered a parcel does not deliver it, and does not report its \
+                  outcome.",
     },
     ProblemDoc {
         code: "parcel_taken",

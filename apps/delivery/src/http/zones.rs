@@ -9,7 +9,7 @@ use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::ToSchema;
 
 use crate::{
-    State,
+    state::State,
     usecases::{
         add_slot::{AddSlot, SlotView, add_slot},
         list_slots::{ListSlots, list_slots},
@@ -37,8 +37,20 @@ struct HowServed {
 
 /// Serve a zone, or serve it in another way; for managers. With `If-None-Match: *` only if it is
 /// not served yet.
-#[utoipa::path(tag = "zones", params(("zone" = Zone, Path), ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = HowServed, security(("token" = [])),
-    responses((status = 200, body = ZoneView), (status = 201, body = ZoneView)))]
+#[utoipa::path(
+    tag = "zones",
+    params(
+        ("zone" = Zone, Path),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "* for what is not there yet",
+        ),
+    ),
+    request_body = HowServed,
+    security(("token" = [])),
+    responses((status = 200, body = ZoneView), (status = 201, body = ZoneView))
+)]
 #[put("/api/zones/{zone}")]
 pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> Responded {
     call.require(&[Role::Manager])?;
@@ -60,7 +72,11 @@ pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> R
 }
 
 /// The slots of a zone that have not ended, the earliest first.
-#[utoipa::path(tag = "zones", params(("zone" = Zone, Path), PageQuery), responses((status = 200, body = Page<SlotView>)))]
+#[utoipa::path(
+    tag = "zones",
+    params(("zone" = Zone, Path), PageQuery),
+    responses((status = 200, body = Page<SlotView>))
+)]
 #[get("/api/zones/{zone}/slots")]
 pub async fn get_slots(call: Call<State>, zone: Path<Zone>, page: Query<PageQuery>) -> Responded {
     call.map(|_| ListSlots {
@@ -81,8 +97,13 @@ struct NewSlot {
 }
 
 /// Add a time slot to a zone; for managers.
-#[utoipa::path(tag = "zones", params(("zone" = Zone, Path)), request_body = NewSlot, security(("token" = [])),
-    responses((status = 201, body = SlotView)))]
+#[utoipa::path(
+    tag = "zones",
+    params(("zone" = Zone, Path)),
+    request_body = NewSlot,
+    security(("token" = [])),
+    responses((status = 201, body = SlotView))
+)]
 #[post("/api/zones/{zone}/slots")]
 pub async fn post_slot(call: Call<State, NewSlot>, zone: Path<Zone>) -> Responded {
     call.require(&[Role::Manager])?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::booking::Booking;
 
-/// The place that an order has or had.
+/// The slot in which an order has or had a place.
 #[derive(Clone, Debug)]
 pub struct Place {
     pub zone: Zone,
@@ -33,15 +33,15 @@ const fn to_text(booking: Booking) -> &'static str {
     }
 }
 
-/// An order's booking as it lies in its table.
+/// A row of the table `bookings`.
 #[derive(Clone)]
-pub struct Row {
+pub struct BookingRow {
     pub user_id: UserId,
     pub booking: Booking,
     pub place: Option<Place>,
-    /// How it is handed over, once it was booked.
+    /// How the parcel is handed over, once it was booked.
     pub handover: Option<Handover>,
-    /// Who delivers it, once that is known.
+    /// The courier who delivers the parcel, once there is one.
     pub courier_id: Option<UserId>,
 }
 
@@ -55,7 +55,7 @@ type Columns = (
     Option<UserId>,
 );
 
-fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
+fn from_columns(columns: Columns) -> Result<(OrderId, BookingRow), DbError> {
     let (order_id, user_id, state, handover, zone, slot_id, courier_id) = columns;
     let handover = handover.as_deref().map(zones::from_text).transpose()?;
     let booking = match state.as_str() {
@@ -71,7 +71,7 @@ fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
     let place = zone
         .zip(slot_id)
         .map(|(zone, slot_id)| Place { zone, slot_id });
-    let row = Row {
+    let row = BookingRow {
         user_id,
         booking,
         place,
@@ -81,7 +81,7 @@ fn from_columns(columns: Columns) -> Result<(OrderId, Row), DbError> {
     Ok((order_id, row))
 }
 
-impl LockedRow for Row {
+impl LockedRow for BookingRow {
     type Key = OrderId;
     const WHAT: &'static str = "saving bookings";
 
@@ -147,7 +147,8 @@ impl LockedRow for Row {
         }
         let query = sql_query(
             "UPDATE bookings SET state = new.state, courier_id = new.courier,
-               changed_at = CASE WHEN bookings.state = new.state THEN bookings.changed_at ELSE now() END
+               changed_at =
+                 CASE WHEN bookings.state = new.state THEN bookings.changed_at ELSE now() END
              FROM unnest($1, $2, $3) AS new (id, state, courier) WHERE order_id = new.id",
         )
         .bind::<Array<Uuid>, _>(ids)
@@ -166,31 +167,32 @@ pub async fn lock(
     Ok(row.map(|row| (row.booking, row.place)))
 }
 
-/// All that is known of the order, locked until the transaction ends.
-pub async fn locked(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Row>, DbError> {
+/// The order's row, locked until the transaction ends.
+pub async fn locked(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<BookingRow>, DbError> {
     tx.lock_row(&order_id).await
 }
 
-/// Saves another courier of what [`locked`] has found.
-pub fn assign(tx: &mut Tx<'_>, order_id: OrderId, row: Row, courier_id: Option<UserId>) {
-    tx.save_row(order_id, Row { courier_id, ..row });
+/// Saves another courier of the row that [`locked`] found.
+pub fn assign(tx: &mut Tx<'_>, order_id: OrderId, row: BookingRow, courier_id: Option<UserId>) {
+    tx.save_row(order_id, BookingRow { courier_id, ..row });
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
-/// another event of the order was faster, the commit fails, and all is decided anew.
+/// Saves the state that follows the one that [`lock`] found. Where [`lock`] found no row, it locked
+/// nothing: if another event of the order was faster, the commit fails, and the event is applied
+/// again.
 pub fn save(
     tx: &mut Tx<'_>,
     (order_id, user_id): (OrderId, UserId),
     booking: Booking,
     place: Option<Place>,
 ) {
-    let before: Option<&Row> = tx.locked_row(&order_id);
+    let before: Option<&BookingRow> = tx.locked_row(&order_id);
     let handover = match booking {
         Booking::Booked(handover) => Some(handover),
         _ => before.and_then(|row| row.handover),
     };
     let courier_id = before.and_then(|row| row.courier_id);
-    let row = Row {
+    let row = BookingRow {
         user_id,
         booking,
         place,
@@ -200,9 +202,9 @@ pub fn save(
     tx.save_row(order_id, row);
 }
 
-/// A parcel with its slot.
+/// A parcel, its slot and its courier.
 #[derive(Queryable)]
-pub struct Run {
+pub struct ParcelInSlot {
     pub order_id: OrderId,
     pub zone: Zone,
     pub slot_id: SlotId,
@@ -211,15 +213,15 @@ pub struct Run {
     pub courier_id: Option<UserId>,
 }
 
-/// Parcels of one state beyond `after`, in the order of their ids; for a courier only theirs, and
-/// those that are free to take.
+/// Parcels of one state with an order's id beyond `after`, by that id. The courier `seen_by` sees
+/// only their own, and those that are free to take.
 pub async fn in_state(
     tx: &mut Tx<'_>,
     state: &str,
     seen_by: Option<UserId>,
     after: Option<OrderId>,
     limit: i64,
-) -> Result<Vec<Run>, DbError> {
+) -> Result<Vec<ParcelInSlot>, DbError> {
     let mut found = bookings::table
         .inner_join(slots::table)
         .filter(bookings::state.eq(state))

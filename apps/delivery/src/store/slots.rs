@@ -15,7 +15,7 @@ use crate::domain::slot::Slot;
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = slots)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
-struct Row {
+struct SlotRow {
     id: SlotId,
     zone: Zone,
     starts_at: DateTime<Utc>,
@@ -24,9 +24,9 @@ struct Row {
     booked: i64,
 }
 
-impl From<Row> for Slot {
-    fn from(row: Row) -> Self {
-        let Row {
+impl From<SlotRow> for Slot {
+    fn from(row: SlotRow) -> Self {
+        let SlotRow {
             zone,
             starts_at,
             ends_at,
@@ -55,9 +55,9 @@ impl LockedRow for Slot {
         let locked = slots::table
             .filter(slots::id.eq_any(ids))
             .order(slots::id)
-            .select(Row::as_select())
+            .select(SlotRow::as_select())
             .for_update();
-        let rows: Vec<Row> = locked.load(conn).await?;
+        let rows: Vec<SlotRow> = locked.load(conn).await?;
         Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
     }
 
@@ -70,7 +70,8 @@ impl LockedRow for Slot {
             .map(|(id, slot)| (id, slot.booked))
             .unzip();
         let query = sql_query(
-            "UPDATE slots SET booked = new.booked FROM unnest($1, $2) AS new (id, booked) WHERE slots.id = new.id",
+            "UPDATE slots SET booked = new.booked
+             FROM unnest($1, $2) AS new (id, booked) WHERE slots.id = new.id",
         )
         .bind::<Array<Uuid>, _>(ids)
         .bind::<Array<BigInt>, _>(booked);
@@ -83,7 +84,7 @@ pub async fn lock(tx: &mut Tx<'_>, id: SlotId) -> Result<Option<Slot>, DbError> 
     tx.lock_row(&id).await
 }
 
-/// Saves a locked slot with so many places booked.
+/// Saves the number of booked places of a locked slot.
 pub fn save_booked(tx: &mut Tx<'_>, id: SlotId, slot: Slot, booked: i64) {
     tx.save_row(id, Slot { booked, ..slot });
 }
@@ -124,7 +125,7 @@ pub async fn of_zone(
     let ordered = found
         .order((slots::starts_at, slots::id))
         .limit(limit)
-        .select(Row::as_select());
-    let rows: Vec<Row> = ordered.load(&mut **tx).await?;
+        .select(SlotRow::as_select());
+    let rows: Vec<SlotRow> = ordered.load(&mut **tx).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
 }

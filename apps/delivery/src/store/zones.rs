@@ -20,7 +20,7 @@ pub fn from_text(text: &str) -> Result<Handover, UnknownValue> {
     UnknownValue::or(handover, "the handover of a zone", text)
 }
 
-/// How a zone is served, if it is.
+/// How the parcels of a zone are handed over; `None` if the zone is not served.
 pub async fn handover(tx: &mut Tx<'_>, zone: &Zone) -> Result<Option<Handover>, DbError> {
     let found: Option<String> = zones::table
         .find(zone)
@@ -31,7 +31,7 @@ pub async fn handover(tx: &mut Tx<'_>, zone: &Zone) -> Result<Option<Handover>, 
     Ok(found.as_deref().map(from_text).transpose()?)
 }
 
-/// Serves a zone in this way; `false` if it is served already.
+/// Serves a zone with this handover. `false` if it is served already.
 pub async fn add(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<bool, DbError> {
     let new = (zones::zone.eq(zone), zones::handover.eq(to_text(handover)));
     let added = diesel::insert_into(zones::table)
@@ -42,7 +42,7 @@ pub async fn add(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<boo
     Ok(added == 1)
 }
 
-/// Serves a zone in another way.
+/// Gives a zone that is served another handover.
 pub async fn change(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<(), DbError> {
     let changed = diesel::update(zones::table.find(zone))
         .set(zones::handover.eq(to_text(handover)))
@@ -51,7 +51,7 @@ pub async fn change(tx: &mut Tx<'_>, zone: &Zone, handover: Handover) -> Result<
     DbError::expect_rows("changing a zone", 1, changed)
 }
 
-/// Zones after `after`, by name.
+/// Zones with a name beyond `after`, by name.
 pub async fn after(
     tx: &mut Tx<'_>,
     after: Option<Zone>,

@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use super::DeliveryError;
 use crate::{
-    State,
     domain::slot::Slot,
+    state::State,
     store::{slots, zones},
 };
 
-/// A slot as everyone sees it.
+/// A slot as customers see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SlotView {
     pub id: SlotId,
@@ -55,11 +55,16 @@ pub struct AddSlot {
 pub async fn add_slot(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &AddSlot,
+    command: &AddSlot,
 ) -> Result<SlotView, DeliveryError> {
-    let times = (wish.starts_at, wish.ends_at);
-    let slot = Slot::new(wish.zone.clone(), times, wish.capacity, tx.now().await?)?;
-    zones::handover(tx, &wish.zone)
+    let times = (command.starts_at, command.ends_at);
+    let slot = Slot::new(
+        command.zone.clone(),
+        times,
+        command.capacity,
+        tx.now().await?,
+    )?;
+    zones::handover(tx, &command.zone)
         .await?
         .ok_or(DeliveryError::UnknownZone)?;
     let id = SlotId::new();

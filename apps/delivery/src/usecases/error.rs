@@ -3,9 +3,9 @@ use kernel::{Class, Classify};
 use outbox::PublishError;
 use service_kit::{InvalidCursor, PreconditionFailed};
 
-use crate::domain::{booking::NotOutForDelivery, hands::NotForThem, slot::SlotError};
+use crate::domain::{booking::NotOutForDelivery, slot::SlotError, staff::ParcelDenied};
 
-/// Why delivery does not do it.
+/// Why a use case of delivery fails.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     #[error("this zone is not served")]
@@ -15,7 +15,7 @@ pub enum DeliveryError {
     #[error(transparent)]
     NotOut(#[from] NotOutForDelivery),
     #[error(transparent)]
-    NotForThem(#[from] NotForThem),
+    ParcelDenied(#[from] ParcelDenied),
     #[error(transparent)]
     Slot(#[from] SlotError),
     #[error(transparent)]
@@ -33,7 +33,7 @@ impl Classify for DeliveryError {
         match self {
             Self::UnknownZone | Self::UnknownDelivery => Class::NotFound,
             Self::NotOut(error) => error.class(),
-            Self::NotForThem(error) => error.class(),
+            Self::ParcelDenied(error) => error.class(),
             Self::Slot(error) => error.class(),
             Self::Cursor(error) => error.class(),
             Self::Precondition(error) => error.class(),
@@ -46,7 +46,7 @@ impl Classify for DeliveryError {
             Self::UnknownZone => "unknown_zone",
             Self::UnknownDelivery => "unknown_delivery",
             Self::NotOut(error) => error.code(),
-            Self::NotForThem(error) => error.code(),
+            Self::ParcelDenied(error) => error.code(),
             Self::Slot(error) => error.code(),
             Self::Cursor(error) => error.code(),
             Self::Precondition(error) => error.code(),

@@ -17,10 +17,11 @@ use crate::{
     },
 };
 
-/// The goods are set aside: book the slot.
+/// Books the slot of an order whose goods are set aside.
 pub async fn on_reserved(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), DeliveryError> {
     let (order_id, user_id) = (order.order_id, order.user_id);
-    // Locked in one order everywhere: what is the order's own, then what it shares with others.
+    // The order's own row first, then the slot that it shares with other orders. All services lock
+    // in this sequence, so that no two transactions wait for each other.
     let before = bookings::lock(tx, order_id)
         .await?
         .map(|(booking, _)| booking);
@@ -62,7 +63,7 @@ pub async fn on_reserved(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), Deliv
     Ok(())
 }
 
-/// The parcel left, or the verdict came.
+/// Follows a shipment or a verdict.
 pub async fn on_other(
     tx: &mut Tx<'_>,
     order_id: OrderId,
@@ -74,7 +75,8 @@ pub async fn on_other(
     carry_out(tx, (order_id, user_id), before, &decision, place.flatten()).await
 }
 
-/// Stores a decision about an order that is known, and tells of the parcel's handover.
+/// Stores a decision about an order that is known, and publishes the outcome of its parcel, if
+/// there is one.
 pub async fn carry_out(
     tx: &mut Tx<'_>,
     (order_id, user_id): (OrderId, UserId),
@@ -103,6 +105,7 @@ pub async fn carry_out(
     Ok(())
 }
 
+/// Stores a decision: the booking, and the place that the slot loses or gets back.
 async fn store(
     tx: &mut Tx<'_>,
     (order_id, user_id): (OrderId, UserId),
@@ -111,7 +114,7 @@ async fn store(
     place: Option<Place>,
 ) -> Result<(), DeliveryError> {
     let Some(booking) = decision.booking else {
-        tracing::info!(%order_id, ?before, "no longer applies");
+        tracing::info!(%order_id, ?before, "the input no longer applies");
         return Ok(());
     };
     bookings::save(tx, (order_id, user_id), booking, place.clone());

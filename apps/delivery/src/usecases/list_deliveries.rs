@@ -6,7 +6,7 @@ use service_kit::{Page, PageQuery};
 use utoipa::ToSchema;
 
 use super::DeliveryError;
-use crate::{State, store::bookings};
+use crate::{state::State, store::bookings};
 
 /// A parcel on a courier's run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,19 +18,19 @@ pub struct DeliveryView {
     pub ends_at: DateTime<Utc>,
     /// `out_for_delivery`, `delivered` or `failed`.
     pub status: String,
-    /// Who delivers it; null while it is free to take.
+    /// The courier who delivers it; null while it is free to take.
     pub courier_id: Option<UserId>,
 }
 
 pub struct ListDeliveries {
     pub status: String,
-    /// Only what this courier sees: what is theirs, and what is free to take.
+    /// Only the parcels of this courier, and those that are free to take.
     pub seen_by: Option<UserId>,
     pub page: PageQuery,
 }
 
-/// The parcels of one status, in the order in which they were ordered; a courier sees their own,
-/// and those that they may take.
+/// The parcels of one status, the earliest order first. A courier sees their own, and those that
+/// they may take.
 pub async fn list_deliveries(
     tx: &mut Tx<'_>,
     _: &State,

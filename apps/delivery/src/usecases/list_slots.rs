@@ -4,7 +4,7 @@ use service_kit::{Page, PageQuery};
 
 use super::{DeliveryError, add_slot::SlotView};
 use crate::{
-    State,
+    state::State,
     store::{slots, zones},
 };
 

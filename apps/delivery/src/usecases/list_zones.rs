@@ -2,7 +2,7 @@ use db::Tx;
 use service_kit::{Page, PageQuery};
 
 use super::{DeliveryError, put_zone::ZoneView};
-use crate::{State, store::zones};
+use crate::{state::State, store::zones};
 
 /// The zones that are served, by name.
 pub async fn list_zones(

@@ -1,4 +1,4 @@
-//! What managers and couriers do, and what orders need; one operation per file.
+//! What managers and couriers do, and what delivery does for orders; one operation per file.
 
 pub mod add_slot;
 pub mod assign_courier;

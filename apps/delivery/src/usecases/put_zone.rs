@@ -6,9 +6,9 @@ use service_kit::Preconditions;
 use utoipa::ToSchema;
 
 use super::DeliveryError;
-use crate::{State, store::zones};
+use crate::{state::State, store::zones};
 
-/// A zone as everyone sees it.
+/// A zone as customers see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ZoneView {
     pub zone: Zone,
@@ -28,21 +28,21 @@ pub struct PutView {
     pub is_new: bool,
 }
 
-/// Serves a zone, or serves it in another way. Bookings keep the way in which they were made.
+/// Serves a zone, or changes its handover. Bookings keep the handover with which they were made.
 pub async fn put_zone(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &PutZone,
+    command: &PutZone,
 ) -> Result<PutView, DeliveryError> {
-    let is_new = zones::add(tx, &wish.zone, wish.handover).await?;
-    wish.preconditions.check_existence(!is_new)?;
+    let is_new = zones::add(tx, &command.zone, command.handover).await?;
+    command.preconditions.check_existence(!is_new)?;
     if !is_new {
-        zones::change(tx, &wish.zone, wish.handover).await?;
+        zones::change(tx, &command.zone, command.handover).await?;
     }
     Ok(PutView {
         zone: ZoneView {
-            zone: wish.zone.clone(),
-            handover: wish.handover,
+            zone: command.zone.clone(),
+            handover: command.handover,
         },
         is_new,
     })

@@ -5,15 +5,15 @@ use utoipa::ToSchema;
 
 use super::{DeliveryError, follow_order};
 use crate::{
-    State,
     domain::{
         booking::{self, CourierOutcome},
-        hands::{Hands, Parcel},
+        staff::{Parcel, Staff},
     },
+    state::State,
     store::bookings,
 };
 
-/// What became of a parcel at the door.
+/// The outcome of a parcel at the door.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -32,7 +32,8 @@ impl From<Outcome> for CourierOutcome {
 
 pub struct ReportOutcome {
     pub order_id: OrderId,
-    pub by: Hands,
+    /// The caller.
+    pub by: Staff,
     pub outcome: Outcome,
 }
 
@@ -42,18 +43,18 @@ pub struct OutcomeView {
     pub outcome: Outcome,
 }
 
-/// A courier reports what became of a parcel of theirs: once, and only while it is out for
-/// delivery.
+/// Takes the report of a courier, or a manager, on a parcel's outcome: once, and only while the
+/// parcel is out for delivery.
 pub async fn report_outcome(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &ReportOutcome,
+    command: &ReportOutcome,
 ) -> Result<OutcomeView, DeliveryError> {
     let ReportOutcome {
         order_id,
         by,
         outcome,
-    } = *wish;
+    } = *command;
     let row = bookings::locked(tx, order_id)
         .await?
         .ok_or(DeliveryError::UnknownDelivery)?;

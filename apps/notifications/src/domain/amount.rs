@@ -1,6 +1,6 @@
 use kernel::{Currency, Money};
 
-/// An amount as people write it: `12.50 EUR`. The digits behind the point are those of ISO 4217.
+/// An amount as people write it: `12.50 EUR`. ISO 4217 says how many digits are behind the point.
 pub fn in_words(amount: Money, currency: Currency) -> String {
     let digits = minor_digits(currency);
     if digits == 0 {

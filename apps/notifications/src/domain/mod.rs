@@ -1,4 +1,4 @@
-//! What a user is told, and in which words. Pure.
+//! The words of notifications. Pure: no I/O, no clock, no random.
 
 pub mod amount;
 pub mod news;

@@ -3,7 +3,7 @@ use kernel::{Currency, Money, OrderId};
 
 use super::{amount, reason};
 
-/// Something that happened to a user and that they are told of.
+/// Something that happened to a user, who gets a notification of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
     Registered,
@@ -26,7 +26,7 @@ pub enum News {
 }
 
 impl News {
-    /// The news as programs name it.
+    /// The stable name of the kind of news, for programs.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Registered => "registered",
@@ -42,7 +42,7 @@ impl News {
         }
     }
 
-    /// The order that the news is of, if it is of one.
+    /// The order that the news is about, if it is about one.
     pub const fn order_id(&self) -> Option<OrderId> {
         match self {
             Self::Shipped { order_id } | Self::Finished { order_id, .. } => Some(*order_id),
@@ -110,7 +110,8 @@ mod tests {
         );
         assert_eq!(
             told(Outcome::Refunded, Some("recipient_absent")),
-            "Your order came back to us: nobody was there to take the parcel. You have your money back."
+            "Your order came back to us: nobody was there to take the parcel. \
+             You have your money back."
         );
         assert_eq!(
             told(Outcome::Cancelled, None),

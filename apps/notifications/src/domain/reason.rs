@@ -1,7 +1,6 @@
-/// Why an order ended as it did, for the customer.
-///
-/// The codes are those that orders names. A code that is not known here yet is no reason to keep
-/// the news from the customer: it is told as it is.
+/// Words for the customer why an order ended as it did, from the reason's code in the events of
+/// orders. A code of a newer release, which has no words here, is shown as it is: the customer gets
+/// the notification nevertheless.
 pub fn in_words(code: &str) -> String {
     let words = match code {
         "insufficient_funds" => "there was too little money on your account",

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 #[openapi(paths(notifications::get_notifications))]
 pub struct Api;
 
-/// Reading refuses nothing beyond what every service does.
+/// None beyond those of every service.
 pub const PROBLEMS: &[ProblemDoc] = &[];
 
 pub fn routes(config: &mut ServiceConfig) {

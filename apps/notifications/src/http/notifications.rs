@@ -2,12 +2,17 @@ use actix_web::{get, web::Query};
 use service_kit::{Answer, Call, Page, PageQuery, Responded};
 
 use crate::{
-    State,
+    state::State,
     usecases::list_notifications::{ListNotifications, NotificationView, list_notifications},
 };
 
-/// What you were told, newest first.
-#[utoipa::path(tag = "notifications", params(PageQuery), security(("token" = [])), responses((status = 200, body = Page<NotificationView>)))]
+/// Your notifications, newest first.
+#[utoipa::path(
+    tag = "notifications",
+    params(PageQuery),
+    security(("token" = [])),
+    responses((status = 200, body = Page<NotificationView>))
+)]
 #[get("/api/notifications")]
 pub async fn get_notifications(call: Call<State>, page: Query<PageQuery>) -> Responded {
     let user_id = call.caller()?.user_id;

@@ -22,9 +22,9 @@ pub struct Notification {
     pub at: DateTime<Utc>,
 }
 
-/// Notifications, until the transaction commits.
+/// Notifications, which are written together when the transaction commits.
 #[derive(Default)]
-struct Unwritten {
+struct UnwrittenNotifications {
     ids: Vec<EventId>,
     users: Vec<UserId>,
     kinds: Vec<&'static str>,
@@ -33,14 +33,16 @@ struct Unwritten {
     times: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Shipment and end of an order come by different topics, so two transactions may add them at once:
-/// each must see the other's.
+/// Locks the orders of notifications. The shipment and the end of an order are events of different
+/// topics, so two transactions may add them at the same time: with the lock the later one sees the
+/// notification of the earlier one.
 const LOCK_ORDERS: &str = "SELECT pg_advisory_xact_lock($2, key) FROM (
-      SELECT DISTINCT hashtext(order_id::text) AS key FROM unnest($1) AS of (order_id) WHERE order_id IS NOT NULL ORDER BY key
+      SELECT DISTINCT hashtext(order_id::text) AS key
+      FROM unnest($1) AS of (order_id) WHERE order_id IS NOT NULL ORDER BY key
     ) AS keys";
 
-/// Each has the time of its event. These are of different databases, whose clocks may differ:
-/// whatever they say, an order has left before it ended.
+/// Adds notifications, each with the time of its event. Events come from different databases, whose
+/// clocks may differ, so the time is changed where an order would end before its shipment.
 const ADD: &str = "WITH new AS (
       SELECT id, user_id, kind, order_id, text, coalesce(at, clock_timestamp()) AS at
       FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, user_id, kind, order_id, text, at)
@@ -56,12 +58,14 @@ const ADD: &str = "WITH new AS (
     SELECT id, user_id, kind, order_id, text, CASE
       WHEN order_id IS NULL THEN at
       WHEN kind = 'shipped'
-        THEN least(at, (SELECT min(o.at) - interval '1 microsecond' FROM outcome o WHERE o.order_id = new.order_id))
-      ELSE greatest(at, (SELECT max(s.at) + interval '1 microsecond' FROM shipment s WHERE s.order_id = new.order_id))
+        THEN least(at, (SELECT min(o.at) - interval '1 microsecond'
+                        FROM outcome o WHERE o.order_id = new.order_id))
+      ELSE greatest(at, (SELECT max(s.at) + interval '1 microsecond'
+                         FROM shipment s WHERE s.order_id = new.order_id))
     END FROM new
     ON CONFLICT DO NOTHING";
 
-impl DeferredWrite for Unwritten {
+impl DeferredWrite for UnwrittenNotifications {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let gathered = self.ids.len();
         let is_of_orders = self.orders.iter().any(Option::is_some);
@@ -83,7 +87,7 @@ impl DeferredWrite for Unwritten {
             if added < gathered {
                 tracing::info!(
                     notifications = gathered - added,
-                    "were told before, ignored"
+                    "the notifications were added before, so they are ignored"
                 );
             }
             Ok(())
@@ -92,11 +96,11 @@ impl DeferredWrite for Unwritten {
     }
 }
 
-/// A notification's place among its user's: when it happened, and its id where that is the same.
-pub type Place = (DateTime<Utc>, EventId);
+/// The position of a notification in its user's list: its time, and its id where times are equal.
+pub type Position = (DateTime<Utc>, EventId);
 
-/// Adds the notification of an event, given by its id and its time, when the transaction commits;
-/// unless this event, its order's shipment or its order's end was told before.
+/// Adds the notification of an event, given by its id and its time, when the transaction commits.
+/// A second notification of the event, or of its order's shipment or end, is ignored.
 pub fn add(
     tx: &mut Tx<'_>,
     (id, at): (EventId, Option<DateTime<Utc>>),
@@ -105,7 +109,7 @@ pub fn add(
     order_id: Option<OrderId>,
     text: String,
 ) {
-    let unwritten: &mut Unwritten = tx.deferred();
+    let unwritten: &mut UnwrittenNotifications = tx.deferred();
     unwritten.ids.push(id);
     unwritten.users.push(user_id);
     unwritten.kinds.push(kind);
@@ -114,18 +118,18 @@ pub fn add(
     unwritten.times.push(at);
 }
 
-/// Up to `most` of a user's notifications, newest first, from behind the place `after`.
+/// Up to `limit` of a user's notifications, newest first, from behind the position `after`.
 pub async fn of_user(
     tx: &mut Tx<'_>,
     user_id: UserId,
-    after: Option<Place>,
-    most: i64,
+    after: Option<Position>,
+    limit: i64,
 ) -> Result<Vec<Notification>, DbError> {
     use notifications::dsl;
     let mut query = notifications::table
         .filter(dsl::user_id.eq(user_id))
         .order((dsl::at.desc(), dsl::id.desc()))
-        .limit(most)
+        .limit(limit)
         .select(Notification::as_select())
         .into_boxed();
     if let Some((at, id)) = after {

@@ -6,15 +6,15 @@ use service_kit::Page;
 use utoipa::ToSchema;
 
 use crate::{
-    State,
-    store::notifications::{self, Notification, Place},
+    state::State,
+    store::notifications::{self, Notification, Position},
 };
 
 pub struct ListNotifications {
     pub user_id: UserId,
     pub limit: i64,
-    /// Where the page before ended.
-    pub after: Option<Place>,
+    /// The last position of the page before.
+    pub after: Option<Position>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +42,7 @@ impl From<Notification> for NotificationView {
     }
 }
 
-/// What a user was told, newest first.
+/// A user's notifications, newest first.
 pub async fn list_notifications(
     tx: &mut Tx<'_>,
     _: &State,

@@ -1,4 +1,4 @@
-//! What happens to notifications, one operation per file.
+//! How notifications are added and listed; one operation per file.
 
 pub mod list_notifications;
-pub mod tell_user;
+pub mod notify_user;

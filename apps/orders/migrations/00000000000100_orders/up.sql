@@ -1,8 +1,9 @@
--- Orders, with what follows from their facts as a cache for lists and filters.
+-- Orders. What is derived from their facts is kept with them, for lists and filters.
 CREATE TABLE orders (
   id              uuid        PRIMARY KEY,
   user_id         uuid        NOT NULL,
-  -- The caller's Idempotency-Key, kept beyond its lifetime to show that no order was placed twice.
+  -- The caller's Idempotency-Key, kept beyond its lifetime: it proves that no order was placed
+  -- twice.
   idempotency_key text        NOT NULL,
   zone            text        NOT NULL,
   slot_id         uuid        NOT NULL,
@@ -24,7 +25,7 @@ CREATE TABLE order_lines (
   PRIMARY KEY (order_id, sku)
 );
 
--- What is known of an order. A fact is added once and never changed.
+-- The facts of an order. A fact is added once and never changed.
 CREATE TABLE order_facts (
   order_id uuid        NOT NULL REFERENCES orders,
   kind     text        NOT NULL,
@@ -33,7 +34,7 @@ CREATE TABLE order_facts (
   PRIMARY KEY (order_id, kind)
 );
 
--- A copy of what the warehouse lists: an order takes its prices from here.
+-- A copy of the goods that the warehouse lists. An order takes its prices from here.
 CREATE TABLE goods (
   sku   text   PRIMARY KEY,
   name  text   NOT NULL,

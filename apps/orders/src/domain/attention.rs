@@ -1,11 +1,11 @@
 use super::status::Status;
 
-/// Why somebody must look at an order whose deadline has passed.
+/// Why an operator must look at an order whose deadline has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Attention {
     /// The warehouse did not answer a stop.
     StopOverdue,
-    /// Neither locker nor courier reported.
+    /// No locker and no courier reported the outcome.
     DeliveryOverdue,
     /// The goods did not come back.
     ReturnOverdue,
@@ -31,12 +31,12 @@ impl Attention {
     }
 }
 
-/// What is done about an order that is late.
+/// What the sweeper does about an order that is late.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Overdue {
-    /// It has not left yet: it is stopped.
+    /// Stops it, as it has not left yet.
     Stop,
-    /// No stop would help: somebody must look at it.
+    /// Asks an operator to look at it, as no stop would help.
     Ask(Attention),
 }
 

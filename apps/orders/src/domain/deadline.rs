@@ -7,10 +7,10 @@ use super::{
     status::Status,
 };
 
-/// How long an order may stay where it is.
+/// How long an order may stay in a status before it is late.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// In each status before shipment, and with a parcel locker.
+pub struct TimeLimits {
+    /// In each status before the shipment, and on the way to a parcel locker.
     pub before_shipment: TimeDelta,
     /// While the money goes back.
     pub closing: TimeDelta,
@@ -20,27 +20,28 @@ pub struct Patience {
     pub courier: TimeDelta,
 }
 
-/// When the order is late, if it is under way.
-pub fn deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>> {
+/// The time from which the order is late; `None` for one that is over.
+pub fn deadline(facts: &Facts, limits: &TimeLimits) -> Option<DateTime<Utc>> {
     let status = Status::of(facts);
     let (since, allowed) = match status {
         Status::Delivered | Status::Rejected | Status::Cancelled | Status::Refunded => return None,
-        Status::Shipped => return shipped_deadline(facts, patience),
-        Status::Placed => (Kind::Placed, patience.before_shipment),
-        Status::Held => (Kind::Held, patience.before_shipment),
-        Status::Reserved => (Kind::Reserved, patience.before_shipment),
-        Status::Booked => (Kind::Booked, patience.before_shipment),
-        Status::Paid => (Kind::Captured, patience.before_shipment),
-        Status::Stopping => (Kind::StopRequested, patience.before_shipment),
-        Status::Closing => (Kind::Closed, patience.closing),
-        Status::Returning if facts.has(Kind::Failed) => (Kind::Failed, patience.returning),
-        Status::Returning => (Kind::Returned, patience.returning),
+        Status::Shipped => return shipped_deadline(facts, limits),
+        Status::Placed => (Kind::Placed, limits.before_shipment),
+        Status::Held => (Kind::Held, limits.before_shipment),
+        Status::Reserved => (Kind::Reserved, limits.before_shipment),
+        Status::Booked => (Kind::Booked, limits.before_shipment),
+        Status::Paid => (Kind::Captured, limits.before_shipment),
+        Status::Stopping => (Kind::StopRequested, limits.before_shipment),
+        Status::Closing => (Kind::Closed, limits.closing),
+        Status::Returning if facts.has(Kind::Failed) => (Kind::Failed, limits.returning),
+        Status::Returning => (Kind::Returned, limits.returning),
     };
     facts.at(since).map(|since| after(since, allowed))
 }
 
-/// A courier has until after the slot; a locker takes a parcel at once.
-fn shipped_deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>> {
+/// The deadline of a shipped order: a courier has time until after the slot, while a locker takes a
+/// parcel at once.
+fn shipped_deadline(facts: &Facts, limits: &TimeLimits) -> Option<DateTime<Utc>> {
     let since = facts
         .at(Kind::Shipped)
         .or_else(|| facts.at(Kind::ReleaseRefused))?;
@@ -48,10 +49,10 @@ fn shipped_deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>>
         Some(Fact::Booked {
             ends_at,
             handover: Handover::Courier,
-        }) => after(since.max(*ends_at), patience.courier),
-        Some(_) => after(since, patience.before_shipment),
-        // The booking is still under way to us.
-        None => after(since, patience.courier),
+        }) => after(since.max(*ends_at), limits.courier),
+        Some(_) => after(since, limits.before_shipment),
+        // The event of the booking has not arrived yet.
+        None => after(since, limits.courier),
     })
 }
 
@@ -59,10 +60,10 @@ fn shipped_deadline(facts: &Facts, patience: &Patience) -> Option<DateTime<Utc>>
 mod tests {
     use super::*;
 
-    /// A slot may end later than any time that can be reckoned with.
+    /// A slot may end so late that no time can be added to its end.
     #[test]
     fn a_slot_at_the_end_of_all_times_has_a_deadline() {
-        let patience = Patience {
+        let limits = TimeLimits {
             before_shipment: TimeDelta::seconds(1),
             closing: TimeDelta::seconds(1),
             returning: TimeDelta::seconds(1),
@@ -83,7 +84,7 @@ mod tests {
                 Fact::Shipped,
             ] {
                 known.add(fact, last);
-                assert!(deadline(&known, &patience).is_some(), "{known:?}");
+                assert!(deadline(&known, &limits).is_some(), "{known:?}");
             }
         }
     }

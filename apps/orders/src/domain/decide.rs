@@ -8,8 +8,8 @@ use super::{
     status::Status,
 };
 
-/// What follows from the facts and is not yet one of them: the verdict, once, and the end, once.
-/// Each is added as a fact when it is told, and that is the guard.
+/// The next fact that follows from those that are known: the verdict, once, and the end, once. Each
+/// is added to the facts when it is published, and so it is decided only once.
 pub fn decide(facts: &Facts) -> Option<Fact> {
     if !facts.has(Kind::Closed)
         && let Some((outcome, reason)) = verdict(facts)
@@ -25,7 +25,8 @@ pub fn decide(facts: &Facts) -> Option<Fact> {
     None
 }
 
-/// The way back: everyone undoes what they did. Only orders decides it.
+/// The verdict and its reason, if the order cannot go on: then each participant undoes what it did.
+/// Only orders decides it.
 fn verdict(facts: &Facts) -> Option<(Verdict, &'static str)> {
     if facts.has(Kind::Returned) {
         return Some((Verdict::Refunded, FailedReason::RecipientAbsent.code()));

@@ -9,8 +9,8 @@ use contracts::{
 use kernel::Sku;
 use serde::{Deserialize, Serialize};
 
-/// Something that is known of an order. The variants stand in the saga's order, which is the
-/// timeline's.
+/// Something that is known of an order. The variants stand in the order of the saga, in which the
+/// timeline shows them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fact {
@@ -51,7 +51,7 @@ pub enum Fact {
     },
 }
 
-/// A fact without its details. There is at most one of each.
+/// A fact without its details. An order has at most one fact of each kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -76,7 +76,31 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The event that tells of it.
+    /// The kind as serde names it, for the table of facts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Held => "held",
+            Self::HoldRefused => "hold_refused",
+            Self::Reserved => "reserved",
+            Self::ReserveRefused => "reserve_refused",
+            Self::Booked => "booked",
+            Self::BookingRefused => "booking_refused",
+            Self::Captured => "captured",
+            Self::Shipped => "shipped",
+            Self::StopRequested => "stop_requested",
+            Self::Released => "released",
+            Self::ReleaseRefused => "release_refused",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Returned => "returned",
+            Self::Closed => "closed",
+            Self::Settled => "settled",
+            Self::Finished => "finished",
+        }
+    }
+
+    /// The type of the event that carries it, without the version.
     pub const fn event(self) -> &'static str {
         match self {
             Self::Placed => "orders.placed",
@@ -126,12 +150,12 @@ impl Fact {
     }
 }
 
-/// What is known of an order, and since when.
+/// The facts of an order, each with the time from which it is known.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Facts(BTreeMap<Kind, (Fact, DateTime<Utc>)>);
 
 impl Facts {
-    /// Adds a fact; `false` if it was known.
+    /// Adds a fact. `false` if one of its kind was known, which then stays as it was.
     pub fn add(&mut self, fact: Fact, at: DateTime<Utc>) -> bool {
         let kind = fact.kind();
         if self.0.contains_key(&kind) {
@@ -141,7 +165,7 @@ impl Facts {
         true
     }
 
-    /// How many are known.
+    /// The number of facts.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -158,7 +182,7 @@ impl Facts {
         self.0.get(&kind).map(|(_, at)| *at)
     }
 
-    /// All of them in the saga's order.
+    /// All facts, in the order of the saga.
     pub fn iter(&self) -> impl Iterator<Item = (&Fact, DateTime<Utc>)> {
         self.0.values().map(|(fact, at)| (fact, *at))
     }
@@ -174,5 +198,32 @@ impl Facts {
     }
 }
 
-/// Why the warehouse refuses.
+/// The reason of an order that the warehouse refused.
 pub const OUT_OF_STOCK: &str = "out_of_stock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind is written to the table as text, and read from the fact's JSON.
+    #[test]
+    fn a_kind_is_called_as_in_the_json_of_its_fact() {
+        for fact in [
+            Fact::Placed,
+            Fact::HoldRefused {
+                reason: HoldRefusal::NoAccount,
+            },
+            Fact::StopRequested {
+                reason: StopReason::Customer,
+            },
+            Fact::Finished {
+                outcome: Outcome::Delivered,
+                reason: None,
+            },
+        ] {
+            let json = serde_json::to_value(&fact).unwrap();
+            assert_eq!(json["kind"], fact.kind().as_str());
+            assert_eq!(json["kind"], serde_json::to_value(fact.kind()).unwrap());
+        }
+    }
+}

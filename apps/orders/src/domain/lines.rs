@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use contracts::Line;
 use kernel::{Class, Classify, Money, Sku};
 
-/// What somebody wants of one SKU.
+/// A line of an order that a customer wants to place: it has no price yet.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct WantedLine {
     pub sku: Sku,
     pub quantity: u32,
 }
@@ -36,19 +36,21 @@ impl Classify for LinesError {
     }
 }
 
-const MOST_LINES: usize = 100;
-const MOST_PIECES: u32 = 10_000;
+/// Bounds the lines of an order, and with them the size of its events: each carries all lines.
+const MAX_LINES: usize = 100;
+/// Bounds the pieces of one SKU in an order, far above what a customer buys.
+const MAX_PIECES: u32 = 10_000;
 
-/// Each SKU once, with what is wanted of it in all, by name.
-pub fn sum(wishes: &[Wish]) -> Result<BTreeMap<Sku, u32>, LinesError> {
-    if !(1..=MOST_LINES).contains(&wishes.len()) {
+/// Each wanted SKU once, with the sum of its pieces, by SKU.
+pub fn sum(wanted: &[WantedLine]) -> Result<BTreeMap<Sku, u32>, LinesError> {
+    if !(1..=MAX_LINES).contains(&wanted.len()) {
         return Err(LinesError::Count);
     }
     let mut sums = BTreeMap::new();
-    for Wish { sku, quantity } in wishes {
+    for WantedLine { sku, quantity } in wanted {
         let sum: &mut u32 = sums.entry(sku.clone()).or_default();
         *sum = sum.checked_add(*quantity).ok_or(LinesError::Quantity)?;
-        if !(1..=MOST_PIECES).contains(quantity) || *sum > MOST_PIECES {
+        if !(1..=MAX_PIECES).contains(quantity) || *sum > MAX_PIECES {
             return Err(LinesError::Quantity);
         }
     }
@@ -85,8 +87,8 @@ pub fn price(
 mod tests {
     use super::*;
 
-    fn wish(sku: &str, quantity: u32) -> Wish {
-        Wish {
+    fn wanted_line(sku: &str, quantity: u32) -> WantedLine {
+        WantedLine {
             sku: sku.parse().unwrap(),
             quantity,
         }
@@ -100,7 +102,12 @@ mod tests {
 
     #[test]
     fn repeated_skus_are_summed() {
-        let sums = sum(&[wish("b", 1), wish("a", 2), wish("b", 3)]).unwrap();
+        let sums = sum(&[
+            wanted_line("b", 1),
+            wanted_line("a", 2),
+            wanted_line("b", 3),
+        ])
+        .unwrap();
         let (lines, total) = price(&sums, &prices(&[("a", 10), ("b", 7)])).unwrap();
         assert_eq!(
             lines
@@ -115,13 +122,13 @@ mod tests {
     #[test]
     fn what_makes_no_order_is_refused() {
         assert_eq!(sum(&[]), Err(LinesError::Count));
-        assert_eq!(sum(&vec![wish("a", 1); 101]), Err(LinesError::Count));
-        assert_eq!(sum(&[wish("a", 0)]), Err(LinesError::Quantity));
+        assert_eq!(sum(&vec![wanted_line("a", 1); 101]), Err(LinesError::Count));
+        assert_eq!(sum(&[wanted_line("a", 0)]), Err(LinesError::Quantity));
         assert_eq!(
-            sum(&[wish("a", 6000), wish("a", 6000)]),
+            sum(&[wanted_line("a", 6000), wanted_line("a", 6000)]),
             Err(LinesError::Quantity)
         );
-        let wanted = sum(&[wish("a", 10_000)]).unwrap();
+        let wanted = sum(&[wanted_line("a", 10_000)]).unwrap();
         assert_eq!(
             price(&wanted, &prices(&[])),
             Err(LinesError::UnknownSku("a".parse().unwrap()))

@@ -1,7 +1,7 @@
 //! All that orders decides. Pure: no I/O, no clock, no random.
 //!
-//! Topics are not ordered among each other, so an order is a set of facts: adding one is
-//! commutative, and all else is derived from the set.
+//! Events of different topics arrive in any order. So an order is a set of facts: they may be added
+//! in any order, and everything else is derived from the set.
 
 pub mod attention;
 pub mod deadline;

@@ -1,4 +1,4 @@
-//! Every order of arrivals leads to the same status and the same decisions.
+//! In whatever sequence facts arrive, they lead to the same status and the same decisions.
 
 use chrono::{DateTime, Utc};
 use contracts::{
@@ -25,8 +25,8 @@ fn booked() -> Fact {
     }
 }
 
-/// What the participants tell of an order, in the saga's order, and how it must end. What billing
-/// answers to the verdict comes after it.
+/// A name, the facts that the participants publish of an order in the order of the saga, the status
+/// in which it must end, and the verdict. Billing's answer to the verdict comes after it.
 type Story = (
     &'static str,
     Vec<Fact>,
@@ -121,8 +121,8 @@ fn stories() -> Vec<Story> {
     ]
 }
 
-/// Lets facts arrive one by one, and billing answer a verdict; the facts at rest and what was
-/// decided on the way.
+/// Adds facts one by one, with billing's answer to a verdict. Returns all facts in the end, and
+/// those of them that orders decided.
 fn play(arrivals: &[Fact]) -> (Facts, Vec<Fact>) {
     let mut facts = Facts::default();
     let mut decided = Vec::new();
@@ -147,7 +147,7 @@ fn play(arrivals: &[Fact]) -> (Facts, Vec<Fact>) {
     (facts, decided)
 }
 
-/// All orders of `items`, by Heap's algorithm.
+/// All permutations of `items`, by Heap's algorithm.
 fn permutations(items: &[Fact]) -> Vec<Vec<Fact>> {
     fn heap(k: usize, items: &mut Vec<Fact>, out: &mut Vec<Vec<Fact>>) {
         if k <= 1 {
@@ -168,7 +168,7 @@ fn permutations(items: &[Fact]) -> Vec<Vec<Fact>> {
 #[test]
 fn every_order_of_arrivals_ends_the_same() {
     for (name, story, status, verdict) in stories() {
-        // Our own request comes before what the others say about it.
+        // A stop is requested by orders itself, before the other services answer it.
         let (own, others): (Vec<Fact>, Vec<Fact>) = story
             .into_iter()
             .partition(|fact| matches!(fact, Fact::StopRequested { .. }));
@@ -235,7 +235,10 @@ fn nothing_is_finished_before_the_money_is_settled() {
 
 proptest! {
     #[test]
-    fn a_fact_that_is_known_changes_nothing(order in Just(stories()).prop_shuffle(), again in 0..6_usize) {
+    fn a_fact_that_is_known_changes_nothing(
+        order in Just(stories()).prop_shuffle(),
+        again in 0..6_usize,
+    ) {
         let (_, story, ..) = &order[0];
         let (facts, _) = play(story);
         let mut twice = facts.clone();

@@ -1,11 +1,10 @@
 use contracts::orders::Verdict;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::facts::{Fact, Facts, Kind};
 
-/// Where an order is. Derived from its facts, never set.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
+/// Where an order is. It is derived from the order's facts, never set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Placed,
@@ -58,7 +57,7 @@ impl Status {
         }
     }
 
-    /// Nothing changes any more.
+    /// Whether nothing changes any more.
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -66,12 +65,13 @@ impl Status {
         )
     }
 
-    /// From here on it only waits for a courier, or for nothing.
+    /// Whether the parcel has left, or the order is over.
     pub const fn is_shipped_or_over(self) -> bool {
         self.is_terminal() || matches!(self, Self::Shipped | Self::Returning)
     }
 
-    /// The first match wins. A later fact implies the earlier ones, which may still be under way.
+    /// The status that follows from the facts. The latest fact of the saga decides, as it implies
+    /// the earlier ones, which may arrive after it.
     pub fn of(facts: &Facts) -> Self {
         let has = |kind| facts.has(kind);
         if let Some(Fact::Closed { outcome, .. }) = facts.get(Kind::Closed) {

@@ -27,8 +27,8 @@ impl Classify for NoStop {
     }
 }
 
-/// What a wish to stop the order adds to its facts: the request, or nothing if it is under way
-/// already. Whether the stop comes in time is for the warehouse to say.
+/// The fact that a command to stop the order adds: the request, or nothing if one is under way
+/// already. The warehouse decides whether the stop comes in time.
 pub fn stop(facts: &Facts, reason: StopReason) -> Result<Option<Fact>, NoStop> {
     match Status::of(facts) {
         Status::Placed | Status::Held | Status::Reserved | Status::Booked | Status::Paid => {

@@ -3,7 +3,7 @@ use contracts::orders::{Outcome, Verdict};
 
 use super::facts::{Fact, Facts};
 
-/// A step of an order, for its customer.
+/// A step of an order, as its customer reads it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
     pub at: DateTime<Utc>,
@@ -11,7 +11,7 @@ pub struct Step {
     pub text: String,
 }
 
-/// The order's steps, in the saga's order and not in that of their arrival.
+/// The order's steps, in the order of the saga and not in that of their arrival.
 pub fn timeline(facts: &Facts) -> Vec<Step> {
     facts
         .iter()
@@ -19,7 +19,7 @@ pub fn timeline(facts: &Facts) -> Vec<Step> {
         .collect()
 }
 
-/// One step, as it reads when `facts` are known.
+/// The step of one fact, worded by what else was known of the order then.
 pub fn step(fact: &Fact, at: DateTime<Utc>, facts: &Facts) -> Step {
     Step {
         at,
@@ -68,7 +68,7 @@ const fn verdict(outcome: Verdict) -> &'static str {
     }
 }
 
-/// What the verdict has everyone undo. Goods that came back are on the shelf already.
+/// What the participants undo after the verdict. Goods that came back are on the shelf already.
 fn undone(facts: &Facts) -> String {
     use super::facts::Kind;
     let money = match (facts.has(Kind::Captured), facts.has(Kind::Held)) {

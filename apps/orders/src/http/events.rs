@@ -1,12 +1,28 @@
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, get, web::Path};
 use kernel::{Class, Classify, OrderId};
-use service_kit::{Call, EventStream, Responded};
+use serde::Serialize;
+use service_kit::{Call, EventStream, Gone, Responded};
 use utoipa::ToSchema;
 
 use crate::{
-    State,
-    usecases::stream_order::{FollowOrder, follow_order, tell},
+    domain::{
+        facts::{Facts, Kind},
+        status::Status,
+        timeline,
+    },
+    state::State,
+    streams::Follower,
+    usecases::{
+        stream_order::{FollowOrder, follow_order},
+        view_order::StepView,
+    },
 };
+
+/// How long a stream is silent before it sends a comment: well below the 60 seconds after which
+/// proxies commonly close a silent connection.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 #[error("Last-Event-ID is the id of an event of this stream, a number")]
@@ -21,7 +37,7 @@ impl Classify for InvalidLastEventId {
     }
 }
 
-/// A step as it comes: a server-sent event.
+/// A step as the stream carries it: a server-sent event.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it stands for the stream on the API page")]
 struct OrderEvent {
@@ -35,6 +51,14 @@ struct OrderEvent {
     data: String,
 }
 
+/// A step, and the status of the order after it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewsView {
+    #[serde(flatten)]
+    pub step: StepView,
+    pub status: Status,
+}
+
 /// One of your orders, live: each step as a server-sent event, from the first one or from the one
 /// after Last-Event-ID. A Last-Event-ID beyond the last event is not of this stream, which then
 /// begins with the first one. The stream ends when the order does; after that 204 says that there
@@ -43,7 +67,11 @@ struct OrderEvent {
     tag = "orders",
     params(
         ("id" = OrderId, Path),
-        ("Last-Event-ID" = Option<u32>, Header, description = "The last event that was seen, to go on after it"),
+        (
+            "Last-Event-ID" = Option<u32>,
+            Header,
+            description = "The last event that was seen, to go on after it",
+        ),
     ),
     security(("token" = [])),
     responses(
@@ -61,12 +89,12 @@ pub async fn get_order_events(
     let (order_id, after) = (id.into_inner(), last_event_id(&request)?);
     let (streams, runtime) = (call.state().streams.clone(), call.runtime());
     let (is_head, token_over) = (call.is_head(), call.token_over());
-    let wish = call.map(|_| FollowOrder {
+    let command = call.map(|_| FollowOrder {
         order_id,
         owner,
         after,
     });
-    let Some(after) = wish.read("orders.follow_order", follow_order).await? else {
+    let Some(after) = command.read("orders.follow_order", follow_order).await? else {
         return Ok(HttpResponse::NoContent().finish());
     };
     if is_head {
@@ -74,7 +102,7 @@ pub async fn get_order_events(
     }
     let follower = streams.follow(order_id, owner)?;
     Ok(EventStream::answer(&runtime, token_over, |stream| {
-        tell(follower, after, stream)
+        send_steps(follower, after, stream)
     }))
 }
 
@@ -88,4 +116,38 @@ fn last_event_id(request: &HttpRequest) -> Result<i32, InvalidLastEventId> {
     }
     // A number that no event can have is greater than all.
     Ok(text.parse().unwrap_or(i32::MAX))
+}
+
+/// Sends each step after the one with the number `seen`, by number, until the order is finished.
+async fn send_steps(mut order: Follower, mut seen: i32, stream: EventStream) -> Result<(), Gone> {
+    loop {
+        let facts = tokio::select! {
+            facts = order.facts_beyond(seen) => facts,
+            () = stream.gone() => None,
+            () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => {
+                stream.keep_alive().await?;
+                continue;
+            }
+        };
+        let Some(facts) = facts else {
+            return Ok(());
+        };
+        let mut known = Facts::default();
+        for fact in facts.iter() {
+            known.add(fact.fact.clone(), fact.at);
+            if fact.number <= seen {
+                continue;
+            }
+            let step = timeline::step(&fact.fact, fact.at, &known);
+            let news = NewsView {
+                status: Status::of(&known),
+                step: step.into(),
+            };
+            stream.send(fact.number, &news.step.event, &news).await?;
+            seen = fact.number;
+        }
+        if known.has(Kind::Finished) {
+            return Ok(());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod events;
 mod orders;
+mod schemas;
 mod stops;
 mod verdicts;
 
@@ -20,7 +21,7 @@ use utoipa::OpenApi;
         stops::post_stop,
         verdicts::post_verdict
     ),
-    components(schemas(crate::usecases::stream_order::NewsView))
+    components(schemas(events::NewsView))
 )]
 pub struct Api;
 
@@ -58,7 +59,8 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "price_changed",
         status: 409,
-        meaning: "The order has another total than expected_total by now; the problem's total says which. Ask the customer, and send it again with the same key.",
+        meaning: "The order has another total than expected_total by now; the problem's total says \
+                  which. Ask the customer, and send it again with the same key.",
     },
     ProblemDoc {
         code: "already_shipped",
@@ -83,7 +85,8 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "too_many_streams",
         status: 429,
-        meaning: "You are watching as many orders as one may. End a stream, or look at the order itself.",
+        meaning: "You are watching as many orders as one may. End a stream, or look at the order \
+                  itself.",
     },
     ProblemDoc {
         code: "streams_busy",

@@ -8,13 +8,13 @@ use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    State,
-    domain::{lines::Wish, status::Status},
+    domain::{lines::WantedLine, status::Status},
+    state::State,
     store::orders::Scope,
     usecases::{
         list_orders::{ListOrders, OrderSummary, list_orders},
         place_order::{PlaceOrder, place_order},
-        view_order::{OrderView, TheirOrder, view_order},
+        view_order::{OrderView, OwnedOrder, view_order},
     },
 };
 
@@ -41,7 +41,12 @@ struct NewLine {
 }
 
 /// Place an order, at today's prices. With expected_total only if that is what it costs.
-#[utoipa::path(tag = "orders", request_body = NewOrder, security(("token" = [])), responses((status = 201, body = OrderView)))]
+#[utoipa::path(
+    tag = "orders",
+    request_body = NewOrder,
+    security(("token" = [])),
+    responses((status = 201, body = OrderView))
+)]
 #[post("/api/orders")]
 pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
     let customer = call.caller()?.user_id;
@@ -52,7 +57,7 @@ pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
         lines: body
             .lines
             .into_iter()
-            .map(|line| Wish {
+            .map(|line| WantedLine {
                 sku: line.sku,
                 quantity: line.quantity,
             })
@@ -74,7 +79,8 @@ struct OrdersQuery {
     /// Only those of this status.
     #[param(inline)]
     status: Option<Status>,
-    /// true: instead of yours those of everybody that somebody must look at; for managers.
+    /// true: instead of your orders those of all customers that an operator must look at; for
+    /// managers.
     needs_attention: Option<bool>,
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u16>,
@@ -82,7 +88,12 @@ struct OrdersQuery {
 }
 
 /// Your orders, the newest first; or, for managers, all that need attention.
-#[utoipa::path(tag = "orders", params(OrdersQuery), security(("token" = [])), responses((status = 200, body = Page<OrderSummary>)))]
+#[utoipa::path(
+    tag = "orders",
+    params(OrdersQuery),
+    security(("token" = [])),
+    responses((status = 200, body = Page<OrderSummary>))
+)]
 #[get("/api/orders")]
 pub async fn get_orders(call: Call<State>, query: Query<OrdersQuery>) -> Responded {
     let OrdersQuery {
@@ -107,11 +118,16 @@ pub async fn get_orders(call: Call<State>, query: Query<OrdersQuery>) -> Respond
 }
 
 /// One of your orders, with its timeline.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 200, body = OrderView)))]
+#[utoipa::path(
+    tag = "orders",
+    params(("id" = OrderId, Path)),
+    security(("token" = [])),
+    responses((status = 200, body = OrderView))
+)]
 #[get("/api/orders/{id}")]
 pub async fn get_order(call: Call<State>, id: Path<OrderId>) -> Responded {
     let owner = call.caller()?.user_id;
-    call.map(|_| TheirOrder {
+    call.map(|_| OwnedOrder {
         order_id: id.into_inner(),
         owner,
     })

@@ -3,19 +3,24 @@ use kernel::OrderId;
 use service_kit::{Answer, Call, Responded, Role};
 
 use crate::{
-    State,
+    state::State,
     usecases::{
         request_stop::{cancel_order, stop_order},
-        view_order::TheirOrder,
+        view_order::OwnedOrder,
     },
 };
 
-/// Cancel one of your orders. It is a wish: whether it comes in time shows in the order's timeline.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 202, description = "The stop is under way")))]
+/// Cancel one of your orders. It is a request: the order's timeline shows whether it came in time.
+#[utoipa::path(
+    tag = "orders",
+    params(("id" = OrderId, Path)),
+    security(("token" = [])),
+    responses((status = 202, description = "The stop is under way"))
+)]
 #[post("/api/orders/{id}/cancellation")]
 pub async fn post_cancellation(call: Call<State>, id: Path<OrderId>) -> Responded {
     let owner = call.caller()?.user_id;
-    call.map(|_| TheirOrder {
+    call.map(|_| OwnedOrder {
         order_id: id.into_inner(),
         owner,
     })
@@ -23,8 +28,13 @@ pub async fn post_cancellation(call: Call<State>, id: Path<OrderId>) -> Responde
     .await
 }
 
-/// Stop anybody's order, for managers.
-#[utoipa::path(tag = "orders", params(("id" = OrderId, Path)), security(("token" = [])), responses((status = 202, description = "The stop is under way")))]
+/// Stop the order of any customer, for managers.
+#[utoipa::path(
+    tag = "orders",
+    params(("id" = OrderId, Path)),
+    security(("token" = [])),
+    responses((status = 202, description = "The stop is under way"))
+)]
 #[post("/api/orders/{id}/stop")]
 pub async fn post_stop(call: Call<State>, id: Path<OrderId>) -> Responded {
     call.require(&[Role::Manager])?;

@@ -14,15 +14,16 @@ use serde::Deserialize;
 use super::schema::order_facts;
 use crate::domain::facts::{Fact, Facts};
 
-/// A fact as it was learnt: the first of an order has the number 1.
+/// A fact of an order with its number: the order's facts are counted from 1, in the sequence of
+/// their arrival.
 #[derive(Clone, Debug)]
-pub struct Learnt {
+pub struct NumberedFact {
     pub number: i32,
     pub fact: Fact,
     pub at: DateTime<Utc>,
 }
 
-/// All that is known of these orders.
+/// The facts of these orders.
 pub async fn of_all(
     conn: &mut AsyncPgConnection,
     ids: &[OrderId],
@@ -39,7 +40,7 @@ pub async fn of_all(
     Ok(facts)
 }
 
-/// All that is known of an order.
+/// The facts of an order.
 pub async fn of(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Facts, DbError> {
     Ok(of_all(tx, &[order_id])
         .await?
@@ -52,8 +53,8 @@ fn read(fact: &serde_json::Value) -> Result<Fact, UnknownValue> {
     UnknownValue::or(known, "a fact of an order", fact.to_string())
 }
 
-/// All that is known of an order, as it was learnt.
-pub async fn learnt(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<Learnt>, DbError> {
+/// The facts of an order, by number.
+pub async fn numbered(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<NumberedFact>, DbError> {
     let known = order_facts::table.filter(order_facts::order_id.eq(order_id));
     let rows: Vec<(i32, serde_json::Value, DateTime<Utc>)> = known
         .order(order_facts::number)
@@ -63,13 +64,13 @@ pub async fn learnt(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Vec<Learnt>, D
     rows.into_iter()
         .map(|(number, fact, at)| {
             let fact = read(&fact)?;
-            Ok(Learnt { number, fact, at })
+            Ok(NumberedFact { number, fact, at })
         })
         .collect()
 }
 
 #[derive(QueryableByName)]
-struct Row {
+struct FactRow {
     #[diesel(sql_type = Uuid)]
     order_id: OrderId,
     #[diesel(sql_type = Integer)]
@@ -80,38 +81,38 @@ struct Row {
     at: DateTime<Utc>,
 }
 
-/// What there is of an order, unless a newer release wrote some of it.
-type OfOrder = Result<Vec<Learnt>, UnknownValue>;
+/// Facts of an order, by number; an error if a newer release wrote one of them.
+type OfOrder = Result<Vec<NumberedFact>, UnknownValue>;
 
-/// Of each of these orders the facts with a higher number than that beside it, as they were learnt.
-pub async fn news(
+/// The facts of each of these orders that have a higher number than the one given with the order.
+pub async fn newer(
     tx: &mut Tx<'_>,
     orders: &[(OrderId, i32)],
 ) -> Result<BTreeMap<OrderId, OfOrder>, DbError> {
     let (ids, numbers): (Vec<OrderId>, Vec<i32>) = orders.iter().copied().unzip();
-    // As arrays it is one statement that is prepared once, whatever the number of orders.
+    // With arrays it is one prepared statement for any number of orders.
     let query = sql_query(
         "SELECT order_id, number, fact, at FROM unnest($1, $2) AS seen (id, last)
          JOIN order_facts ON order_id = id AND number > last ORDER BY order_id, number",
     )
     .bind::<Array<Uuid>, _>(ids)
     .bind::<Array<Integer>, _>(numbers);
-    let rows: Vec<Row> = cached(query).load(&mut **tx).await?;
-    let mut news = BTreeMap::<OrderId, OfOrder>::new();
-    for Row {
+    let rows: Vec<FactRow> = cached(query).load(&mut **tx).await?;
+    let mut newer = BTreeMap::<OrderId, OfOrder>::new();
+    for FactRow {
         order_id,
         number,
         fact,
         at,
     } in rows
     {
-        let learnt = read(&fact).map(|fact| Learnt { number, fact, at });
-        let of_order = news.entry(order_id).or_insert_with(|| Ok(Vec::new()));
-        match (of_order, learnt) {
-            (Ok(known), Ok(learnt)) => known.push(learnt),
+        let fact = read(&fact).map(|fact| NumberedFact { number, fact, at });
+        let of_order = newer.entry(order_id).or_insert_with(|| Ok(Vec::new()));
+        match (of_order, fact) {
+            (Ok(facts), Ok(fact)) => facts.push(fact),
             (of_order @ Ok(_), Err(error)) => *of_order = Err(error),
             (Err(_), _) => {}
         }
     }
-    Ok(news)
+    Ok(newer)
 }

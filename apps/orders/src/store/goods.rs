@@ -17,20 +17,21 @@ pub struct Listing<'l> {
     pub sku: &'l Sku,
     pub name: &'l str,
     pub price: Money,
-    /// 0 if the event does not say it.
+    /// 0 if the event has none.
     pub version: i64,
-    /// The event's time, if it is known.
+    /// The time of the event, if it has one.
     pub listed_at: Option<DateTime<Utc>>,
 }
 
-/// Versions decide what is newer; where an event has none, times do.
-const COPY: &str = "INSERT INTO goods (sku, name, price, version, listed_at) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price, listed_at = excluded.listed_at,
-      version = greatest(goods.version, excluded.version)
+/// The version decides which listing is newer, or the time where an event has no version.
+const COPY: &str = "INSERT INTO goods (sku, name, price, version, listed_at)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price,
+      listed_at = excluded.listed_at, version = greatest(goods.version, excluded.version)
     WHERE CASE WHEN excluded.version > 0 THEN excluded.version > goods.version
       ELSE coalesce(excluded.listed_at >= goods.listed_at, true) END";
 
-/// Copies goods, unless what is known of them is newer; whether it did.
+/// Copies a listing of goods, unless a newer one is known. `true` if it was copied.
 pub async fn copy(tx: &mut Tx<'_>, listing: &Listing<'_>) -> Result<bool, DbError> {
     let query = sql_query(COPY)
         .bind::<Text, _>(listing.sku)
@@ -41,7 +42,7 @@ pub async fn copy(tx: &mut Tx<'_>, listing: &Listing<'_>) -> Result<bool, DbErro
     Ok(cached(query).execute(&mut **tx).await? == 1)
 }
 
-/// Today's prices of those of these goods that are known.
+/// Today's prices of these goods, without those that are not listed.
 pub async fn prices(
     tx: &mut Tx<'_>,
     skus: impl Iterator<Item = &Sku>,

@@ -1,4 +1,4 @@
-//! Orders under way: each is locked and read with all that is known of it.
+//! Orders under way: each is locked and read with its facts.
 
 use chrono::{DateTime, Utc};
 use db::{DbError, LockedRow, Tx, cached};
@@ -11,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kernel::{OrderId, UserId, Zone};
 
 use super::{
-    facts::{self, Learnt},
+    facts::{self, NumberedFact},
     schema::orders,
 };
 use crate::domain::{
@@ -19,7 +19,7 @@ use crate::domain::{
     status::Status,
 };
 
-/// What follows from an order's facts, for lists and the sweeper.
+/// What is derived from the facts of an order, for lists and the sweeper.
 #[derive(Clone)]
 pub struct Derived {
     pub status: Status,
@@ -27,9 +27,9 @@ pub struct Derived {
     pub deadline: Option<DateTime<Utc>>,
 }
 
-/// An order, whose it is and where it goes.
+/// An order, its customer and its zone.
 #[derive(Clone)]
-pub struct Whose {
+pub struct OrderParty {
     pub order_id: OrderId,
     pub user_id: UserId,
     pub zone: Zone,
@@ -41,8 +41,8 @@ pub struct Order {
     user_id: UserId,
     zone: Zone,
     known: Facts,
-    /// What the table does not have yet.
-    learnt: Vec<Learnt>,
+    /// The facts that the table does not have yet.
+    new_facts: Vec<NumberedFact>,
     derived: Option<Derived>,
 }
 
@@ -60,14 +60,14 @@ impl LockedRow for Order {
             .select((orders::id, orders::user_id, orders::zone))
             .for_update();
         let owners: Vec<(OrderId, UserId, Zone)> = locked.load(conn).await?;
-        // Only now: what was learnt while somebody else had the lock is seen.
+        // Read after the lock, so that facts are seen which another transaction added meanwhile.
         let mut facts = facts::of_all(conn, &ids).await?;
         let orders = owners.into_iter().map(|(id, user_id, zone)| {
             let order = Self {
                 user_id,
                 zone,
                 known: facts.remove(&id).unwrap_or_default(),
-                learnt: Vec::new(),
+                new_facts: Vec::new(),
                 derived: None,
             };
             (id, order)
@@ -79,18 +79,21 @@ impl LockedRow for Order {
         conn: &mut AsyncPgConnection,
         orders: Vec<(OrderId, Self)>,
     ) -> Result<usize, DbError> {
-        let (mut learnt, mut derived) = (Vec::new(), Vec::new());
+        let (mut new_facts, mut derived) = (Vec::new(), Vec::new());
         for (id, order) in orders {
-            learnt.extend(order.learnt.into_iter().map(|learnt| (id, learnt)));
+            new_facts.extend(order.new_facts.into_iter().map(|fact| (id, fact)));
             derived.extend(order.derived.map(|derived| (id, derived)));
         }
-        add_facts(conn, learnt).await?;
+        add_facts(conn, new_facts).await?;
         save_derived(conn, derived).await
     }
 }
 
-/// Locks an order; whose it is, and what is known of it.
-pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Whose, Facts)>, DbError> {
+/// Locks an order until the transaction ends, and reads its facts.
+pub async fn lock(
+    tx: &mut Tx<'_>,
+    order_id: OrderId,
+) -> Result<Option<(OrderParty, Facts)>, DbError> {
     let order: Option<Order> = tx.lock_row(&order_id).await?;
     Ok(order.map(|order| {
         let Order {
@@ -99,22 +102,24 @@ pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<(Whose, F
             known,
             ..
         } = order;
-        let whose = Whose {
+        let party = OrderParty {
             order_id,
             user_id,
             zone,
         };
-        (whose, known)
+        (party, known)
     }))
 }
 
-/// Adds facts to a locked order, and what follows from all that is known of it by then.
-pub fn save(tx: &mut Tx<'_>, id: OrderId, learnt: Vec<Learnt>, derived: Derived) {
+/// Adds facts to a locked order, and what is derived from all its facts then.
+pub fn save(tx: &mut Tx<'_>, id: OrderId, new_facts: Vec<NumberedFact>, derived: Derived) {
     let order: Option<&Order> = tx.locked_row(&id);
-    let mut order = order.expect("who changes an order has locked it").clone();
-    for learnt in learnt {
-        order.known.add(learnt.fact.clone(), learnt.at);
-        order.learnt.push(learnt);
+    let mut order = order
+        .expect("an order is locked before it is changed")
+        .clone();
+    for fact in new_facts {
+        order.known.add(fact.fact.clone(), fact.at);
+        order.new_facts.push(fact);
     }
     order.derived = Some(derived);
     tx.save_row(id, order);
@@ -123,21 +128,21 @@ pub fn save(tx: &mut Tx<'_>, id: OrderId, learnt: Vec<Learnt>, derived: Derived)
 /// Adds facts to orders.
 pub async fn add_facts(
     conn: &mut AsyncPgConnection,
-    learnt: Vec<(OrderId, Learnt)>,
+    new_facts: Vec<(OrderId, NumberedFact)>,
 ) -> Result<(), DbError> {
-    let expected = learnt.len();
+    let expected = new_facts.len();
     let (mut ids, mut kinds, mut facts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut times, mut numbers) = (Vec::new(), Vec::new());
-    for (id, Learnt { number, fact, at }) in learnt {
-        let json = json(&fact);
+    for (id, NumberedFact { number, fact, at }) in new_facts {
         ids.push(id);
-        kinds.push(json["kind"].as_str().unwrap_or_default().to_owned());
-        facts.push(json);
+        kinds.push(fact.kind().as_str());
+        facts.push(json(&fact));
         times.push(at);
         numbers.push(number);
     }
     let query = sql_query(
-        "INSERT INTO order_facts (order_id, kind, fact, at, number) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        "INSERT INTO order_facts (order_id, kind, fact, at, number)
+         SELECT * FROM unnest($1, $2, $3, $4, $5)",
     )
     .bind::<Array<Uuid>, _>(ids)
     .bind::<Array<Text>, _>(kinds)
@@ -163,10 +168,12 @@ async fn save_derived(
         reasons.push(derived.reason);
         deadlines.push(derived.deadline);
     }
-    // They went on: what was wrong is over, or will be seen again at the next deadline.
+    // The orders went on, so they need attention no more; the next deadline may ask for it again.
     let query = sql_query(
-        "UPDATE orders SET status = new.status, outcome_reason = new.reason, deadline = new.deadline, attention = NULL
-         FROM unnest($1, $2, $3, $4) AS new (id, status, reason, deadline) WHERE orders.id = new.id",
+        "UPDATE orders SET status = new.status, outcome_reason = new.reason,
+           deadline = new.deadline, attention = NULL
+         FROM unnest($1, $2, $3, $4) AS new (id, status, reason, deadline)
+         WHERE orders.id = new.id",
     )
     .bind::<Array<Uuid>, _>(ids)
     .bind::<Array<Text>, _>(statuses)

@@ -13,6 +13,7 @@ use kernel::{Money, OrderId, Sku, SlotId, UserId, Zone};
 use super::schema::{order_lines, orders};
 use crate::domain::{attention::Attention, status::Status};
 
+/// Adds an order that was just placed, with its lines.
 pub async fn add(
     tx: &mut Tx<'_>,
     order: &OrderSheet,
@@ -47,9 +48,10 @@ pub async fn add(
             )
         })
         .unzip();
-    // As arrays it is one statement that is prepared once, whatever the number of lines.
+    // With arrays it is one prepared statement for any number of lines.
     let lines = sql_query(
-        "INSERT INTO order_lines (order_id, sku, quantity, unit_price) SELECT $1, * FROM unnest($2, $3, $4)",
+        "INSERT INTO order_lines (order_id, sku, quantity, unit_price)
+         SELECT $1, * FROM unnest($2, $3, $4)",
     )
     .bind::<sql_types::Uuid, _>(order.order_id)
     .bind::<Array<Text>, _>(skus)
@@ -59,8 +61,8 @@ pub async fn add(
     DbError::expect_rows("adding an order's lines", order.lines.len(), added)
 }
 
-/// Orders whose deadline has passed by the database's clock and that nobody was asked to look at,
-/// the latest first.
+/// Orders whose deadline has passed by the database's clock and that need no attention yet, the
+/// latest first.
 pub async fn late(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<OrderId>, DbError> {
     let late = orders::table
         .filter(orders::deadline.lt(dsl::now))
@@ -69,7 +71,7 @@ pub async fn late(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<OrderId>, DbError> 
     Ok(late.load(&mut **tx).await?)
 }
 
-/// Locks the order if it is still late and nobody else has it; whether that is so.
+/// Locks the order, if it is still late and no other transaction has locked it. `true` if it did.
 pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId) -> Result<bool, DbError> {
     let late = orders::table
         .find(id)
@@ -80,6 +82,7 @@ pub async fn lock_late(tx: &mut Tx<'_>, id: OrderId) -> Result<bool, DbError> {
     Ok(locked.is_some())
 }
 
+/// Marks an order as one that an operator must look at.
 pub async fn ask_for_attention(
     tx: &mut Tx<'_>,
     id: OrderId,
@@ -92,7 +95,7 @@ pub async fn ask_for_attention(
     DbError::expect_rows("asking for attention", 1, asked)
 }
 
-/// How many orders are under way, by status. Each of them has a deadline.
+/// The number of orders that are under way, by status. Each of them has a deadline.
 pub async fn count_open(tx: &mut Tx<'_>) -> Result<Vec<(String, i64)>, DbError> {
     let counted = orders::table
         .filter(orders::deadline.is_not_null())
@@ -101,7 +104,7 @@ pub async fn count_open(tx: &mut Tx<'_>) -> Result<Vec<(String, i64)>, DbError> 
     Ok(counted.load(&mut **tx).await?)
 }
 
-/// When the oldest order was placed that is under way and neither shipped nor on its way back.
+/// When the oldest order under way was placed that has not left yet.
 pub async fn oldest_unshipped(tx: &mut Tx<'_>) -> Result<Option<DateTime<Utc>>, DbError> {
     let away = Status::ALL
         .into_iter()
@@ -113,7 +116,7 @@ pub async fn oldest_unshipped(tx: &mut Tx<'_>) -> Result<Option<DateTime<Utc>>, 
     Ok(oldest.first(&mut **tx).await?)
 }
 
-/// How many orders are late and wait for the sweeper.
+/// The number of orders that are late and wait for the sweeper.
 pub async fn count_late(tx: &mut Tx<'_>) -> Result<i64, DbError> {
     let late = orders::table
         .filter(orders::deadline.lt(dsl::now))
@@ -121,7 +124,7 @@ pub async fn count_late(tx: &mut Tx<'_>) -> Result<i64, DbError> {
     Ok(late.count().get_result(&mut **tx).await?)
 }
 
-/// How many orders need attention, for each reason.
+/// The number of orders that need attention, for each reason.
 pub async fn count_attention(tx: &mut Tx<'_>) -> Result<Vec<(Attention, i64)>, DbError> {
     let counted = orders::table
         .filter(orders::attention.is_not_null())
@@ -137,7 +140,7 @@ pub async fn count_attention(tx: &mut Tx<'_>) -> Result<Vec<(Attention, i64)>, D
     Ok(Attention::ALL.map(of).to_vec())
 }
 
-/// Whether this owner has this order.
+/// Whether an order is of this owner.
 pub async fn is_of_owner(tx: &mut Tx<'_>, id: OrderId, owner: UserId) -> Result<bool, DbError> {
     let found = orders::table.find(id).filter(orders::user_id.eq(owner));
     Ok(diesel::select(diesel::dsl::exists(found))
@@ -145,9 +148,9 @@ pub async fn is_of_owner(tx: &mut Tx<'_>, id: OrderId, owner: UserId) -> Result<
         .await?)
 }
 
-type Row = (Zone, SlotId, String, Money, Option<DateTime<Utc>>);
+type OrderColumns = (Zone, SlotId, String, Money, Option<DateTime<Utc>>);
 
-/// An order of this owner's, with its deadline.
+/// An order of this owner, with its deadline.
 pub async fn of_owner(
     tx: &mut Tx<'_>,
     id: OrderId,
@@ -164,7 +167,7 @@ pub async fn of_owner(
         .find(id)
         .filter(orders::user_id.eq(owner))
         .select(columns);
-    let row: Option<Row> = row.first(&mut **tx).await.optional()?;
+    let row: Option<OrderColumns> = row.first(&mut **tx).await.optional()?;
     let Some((zone, slot_id, currency, total, deadline)) = row else {
         return Ok(None);
     };
@@ -211,11 +214,11 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     Of(UserId),
-    /// Anybody's.
+    /// Those of all customers that need attention.
     NeedingAttention,
 }
 
-/// Orders before `after`, the newest first.
+/// Orders that are older than `after`, the newest first.
 pub async fn list(
     tx: &mut Tx<'_>,
     scope: Scope,

@@ -5,7 +5,8 @@ pub const RIGHTS: [Rights; 4] = [
     Rights::of_table("orders")
         .service("SELECT, INSERT, UPDATE")
         .reader(
-            "SELECT (id, user_id, idempotency_key, currency, total, status, outcome_reason, deadline, placed_at, attention)",
+            "SELECT (id, user_id, idempotency_key, currency, total, status, outcome_reason, \
+             deadline, placed_at, attention)",
         ),
     Rights::of_table("order_lines").service("SELECT, INSERT"),
     // Facts are only ever added.

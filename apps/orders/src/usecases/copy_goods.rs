@@ -5,8 +5,8 @@ use inbox::Delivery;
 use super::OrderError;
 use crate::store::goods::{self, Listing};
 
-/// Keeps the copy of names and prices. An event that was overtaken, as one that an operator replays
-/// later, changes nothing.
+/// Updates the copy of the names and prices of goods. An event that a newer one has overtaken, as
+/// one that an operator replays later, changes nothing.
 pub async fn copy_goods(tx: &mut Tx<'_>, listed: Delivery<GoodsListed>) -> Result<(), OrderError> {
     let GoodsListed {
         sku,
@@ -23,7 +23,11 @@ pub async fn copy_goods(tx: &mut Tx<'_>, listed: Delivery<GoodsListed>) -> Resul
         listed_at: listed.time,
     };
     if !goods::copy(tx, &listing).await? {
-        tracing::info!(%sku, version, "a newer listing of these goods is known; this one changes nothing");
+        tracing::info!(
+            %sku,
+            version,
+            "a newer listing of these goods is known; this one changes nothing"
+        );
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use service_kit::InvalidCursor;
 
 use crate::domain::{lines::LinesError, stop::NoStop};
 
-/// Why orders does not do it.
+/// Why a use case of orders fails.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
     #[error("there is no such order")]
@@ -13,7 +13,8 @@ pub enum OrderError {
     #[error("there is no verdict on this order; it goes on, or it is delivered")]
     NoVerdict,
     #[error(
-        "the order costs {total} minor units by now; send it again with this expected_total if that is all right"
+        "the order costs {total} minor units by now; send it again with this expected_total if \
+         that is all right"
     )]
     PriceChanged { total: Money },
     #[error("expected_total: 1 to 100000000000 minor units")]

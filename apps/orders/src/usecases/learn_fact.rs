@@ -1,10 +1,11 @@
 use db::Tx;
 use kernel::OrderId;
 
-use super::{OrderError, go_on::go_on};
-use crate::{State, domain::facts::Fact, store::open};
+use super::{OrderError, advance::advance};
+use crate::{domain::facts::Fact, state::State, store::open};
 
-/// Adds what was heard of an order to its facts, and does what follows.
+/// Adds the fact that an event brought to its order, and every fact that follows from it. A fact
+/// that is known already changes nothing.
 pub async fn learn_fact(
     tx: &mut Tx<'_>,
     state: &State,
@@ -15,8 +16,8 @@ pub async fn learn_fact(
         .await?
         .ok_or(OrderError::UnknownOrder)?;
     if known.has(fact.kind()) {
-        tracing::info!(%order_id, kind = ?fact.kind(), "is known already");
+        tracing::info!(%order_id, kind = ?fact.kind(), "the fact is known already");
         return Ok(());
     }
-    go_on(tx, state, order, known, fact).await
+    advance(tx, state, order, known, fact).await
 }

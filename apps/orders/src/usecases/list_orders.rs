@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::OrderError;
 use crate::{
-    State,
     domain::status::Status,
+    state::State,
     store::orders::{self, Scope},
 };
 
@@ -25,7 +25,7 @@ pub struct OrderSummary {
     pub user_id: UserId,
     pub status: String,
     pub outcome_reason: Option<String>,
-    /// Why somebody must look at the order, if so: `stop_overdue`, `delivery_overdue`,
+    /// Why an operator must look at the order, if so: `stop_overdue`, `delivery_overdue`,
     /// `return_overdue` or `settlement_overdue`.
     pub needs_attention: Option<String>,
     pub total: Money,
@@ -33,7 +33,7 @@ pub struct OrderSummary {
     pub placed_at: DateTime<Utc>,
 }
 
-/// One's orders, or those of everybody that need attention; the newest first.
+/// The orders of a customer, or those of all customers that need attention; the newest first.
 pub async fn list_orders(
     tx: &mut Tx<'_>,
     state: &State,

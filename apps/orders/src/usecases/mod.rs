@@ -1,8 +1,8 @@
-//! What customers do with orders, and what is learnt of them; one operation per file.
+//! What customers do with orders, and what events add to them; one operation per file.
 
+mod advance;
 pub mod copy_goods;
 mod error;
-mod go_on;
 pub mod learn_fact;
 pub mod list_orders;
 pub mod place_order;

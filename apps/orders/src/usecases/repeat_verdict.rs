@@ -1,11 +1,11 @@
 use db::Tx;
 use kernel::OrderId;
 
-use super::{OrderError, go_on::tell};
-use crate::{State, domain::facts::Kind, store::open};
+use super::{OrderError, advance::publish};
+use crate::{domain::facts::Kind, state::State, store::open};
 
-/// Tells an order's verdict anew, for participants that never got it. One that has undone what it
-/// did for the order does nothing again.
+/// Publishes an order's verdict again, for participants that never got it. A participant that has
+/// undone its part does nothing again.
 pub async fn repeat_verdict(
     tx: &mut Tx<'_>,
     _: &State,
@@ -15,6 +15,6 @@ pub async fn repeat_verdict(
         .await?
         .ok_or(OrderError::UnknownOrder)?;
     let verdict = known.get(Kind::Closed).ok_or(OrderError::NoVerdict)?;
-    tracing::warn!(%order_id, "the verdict is told anew");
-    tell(tx, &order, verdict)
+    tracing::warn!(%order_id, "the verdict is published again");
+    publish(tx, &order, verdict)
 }

@@ -2,28 +2,28 @@ use contracts::orders::StopReason;
 use db::Tx;
 use kernel::OrderId;
 
-use super::{OrderError, go_on::go_on, view_order::TheirOrder};
+use super::{OrderError, advance::advance, view_order::OwnedOrder};
 use crate::{
-    State,
     domain::{facts::Facts, stop},
-    store::open::{self, Whose},
+    state::State,
+    store::open::{self, OrderParty},
 };
 
-/// A customer cancels an order of theirs. It is a wish: the warehouse says whether it comes in
-/// time.
+/// A customer cancels an order of theirs. It is a request: the warehouse decides whether it comes
+/// in time.
 pub async fn cancel_order(
     tx: &mut Tx<'_>,
     state: &State,
-    wish: &TheirOrder,
+    command: &OwnedOrder,
 ) -> Result<(), OrderError> {
-    let (order, known) = open::lock(tx, wish.order_id)
+    let (order, known) = open::lock(tx, command.order_id)
         .await?
-        .filter(|(order, _)| order.user_id == wish.owner)
+        .filter(|(order, _)| order.user_id == command.owner)
         .ok_or(OrderError::UnknownOrder)?;
     request(tx, state, order, known, StopReason::Customer).await
 }
 
-/// A manager stops anybody's order.
+/// A manager stops the order of any customer.
 pub async fn stop_order(
     tx: &mut Tx<'_>,
     state: &State,
@@ -35,16 +35,16 @@ pub async fn stop_order(
     request(tx, state, order, known, StopReason::Operator).await
 }
 
-/// Asks for a stop of a locked order, unless one is under way.
+/// Requests the stop of a locked order, unless one is under way.
 pub async fn request(
     tx: &mut Tx<'_>,
     state: &State,
-    order: Whose,
+    order: OrderParty,
     known: Facts,
     reason: StopReason,
 ) -> Result<(), OrderError> {
     match stop::stop(&known, reason)? {
-        Some(fact) => go_on(tx, state, order, known, fact).await,
+        Some(fact) => advance(tx, state, order, known, fact).await,
         None => Ok(()),
     }
 }

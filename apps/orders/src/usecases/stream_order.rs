@@ -1,91 +1,39 @@
-use std::time::Duration;
-
 use db::Tx;
 use kernel::{OrderId, UserId};
-use serde::Serialize;
-use service_kit::{EventStream, Gone};
-use utoipa::ToSchema;
 
-use super::{OrderError, view_order::StepView};
+use super::OrderError;
 use crate::{
-    State,
-    domain::{
-        facts::{Facts, Kind},
-        status::Status,
-        timeline,
-    },
+    domain::facts::Kind,
+    state::State,
     store::{facts, orders},
-    streams::Follower,
 };
-
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub struct FollowOrder {
     pub order_id: OrderId,
     pub owner: UserId,
-    /// The last step that the client has seen; 0 if none.
+    /// The number of the last step that the client has seen; 0 if it has seen none.
     pub after: i32,
 }
 
-/// A step as it happened, and what it made of the order.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NewsView {
-    #[serde(flatten)]
-    pub step: StepView,
-    pub status: Status,
-}
-
-/// After which step one's order is told, or `None` if there is nothing more to tell of it. A client
-/// that has seen more than there is has it from elsewhere, and is told everything: it could not
-/// know that it must ask without its last id.
+/// The number of the step after which a stream of the caller's order begins; `None` if all steps
+/// were seen and no more will come. A client that names a later step than the last one got the
+/// number elsewhere. Its stream begins with the first step, as the client cannot know that it must
+/// ask without a number.
 pub async fn follow_order(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &FollowOrder,
+    command: &FollowOrder,
 ) -> Result<Option<i32>, OrderError> {
-    if !orders::is_of_owner(tx, wish.order_id, wish.owner).await? {
+    if !orders::is_of_owner(tx, command.order_id, command.owner).await? {
         return Err(OrderError::UnknownOrder);
     }
-    let learnt = facts::learnt(tx, wish.order_id).await?;
-    let all = i32::try_from(learnt.len()).unwrap_or(i32::MAX);
-    let is_over = learnt
-        .iter()
-        .any(|learnt| learnt.fact.kind() == Kind::Finished);
-    let after = if wish.after > all { 0 } else { wish.after };
+    let facts = facts::numbered(tx, command.order_id).await?;
+    let all = i32::try_from(facts.len()).unwrap_or(i32::MAX);
+    let is_over = facts.iter().any(|fact| fact.fact.kind() == Kind::Finished);
+    let after = if command.after > all {
+        0
+    } else {
+        command.after
+    };
     Ok((!is_over || after < all).then_some(after))
-}
-
-/// Tells each step after `seen`, in the order in which they were learnt, until the order is
-/// finished.
-pub async fn tell(mut order: Follower, mut seen: i32, stream: EventStream) -> Result<(), Gone> {
-    loop {
-        let learnt = tokio::select! {
-            learnt = order.beyond(seen) => learnt,
-            () = stream.gone() => None,
-            () = tokio::time::sleep(KEEP_ALIVE) => {
-                stream.keep_alive().await?;
-                continue;
-            }
-        };
-        let Some(learnt) = learnt else {
-            return Ok(());
-        };
-        let mut known = Facts::default();
-        for learnt in learnt.iter() {
-            known.add(learnt.fact.clone(), learnt.at);
-            if learnt.number <= seen {
-                continue;
-            }
-            let step = timeline::step(&learnt.fact, learnt.at, &known);
-            let news = NewsView {
-                status: Status::of(&known),
-                step: step.into(),
-            };
-            stream.send(learnt.number, &news.step.event, &news).await?;
-            seen = learnt.number;
-        }
-        if known.has(Kind::Finished) {
-            return Ok(());
-        }
-    }
 }

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use super::OrderError;
 use crate::{
-    State,
     domain::{
         facts::{Fact, Facts},
         status::Status,
         timeline::{Step, timeline},
     },
+    state::State,
     store::{facts, orders},
 };
 
@@ -85,20 +85,20 @@ impl OrderView {
     }
 }
 
-/// An order of somebody's.
-pub struct TheirOrder {
+/// An order that a caller names as theirs.
+pub struct OwnedOrder {
     pub order_id: OrderId,
     pub owner: UserId,
 }
 
-/// One's own order; anybody else's is not there.
+/// The caller's own order. The order of another user counts as unknown.
 pub async fn view_order(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &TheirOrder,
+    command: &OwnedOrder,
 ) -> Result<OrderView, OrderError> {
-    let found = orders::of_owner(tx, wish.order_id, wish.owner).await?;
+    let found = orders::of_owner(tx, command.order_id, command.owner).await?;
     let (sheet, deadline) = found.ok_or(OrderError::UnknownOrder)?;
-    let facts = facts::of(tx, wish.order_id).await?;
+    let facts = facts::of(tx, command.order_id).await?;
     Ok(OrderView::of_sheet(&sheet, &facts, deadline))
 }

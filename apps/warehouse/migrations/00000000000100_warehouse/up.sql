@@ -1,5 +1,5 @@
--- Goods and their stock. What is reserved is the sum of the active reservations, what is on hand
--- the sum of the movements.
+-- Goods and their stock. The reserved pieces are the sum of the active reservations, the pieces on
+-- hand the sum of the movements.
 CREATE TABLE goods (
   sku       text        PRIMARY KEY,
   name      text        NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE goods (
   CHECK (0 <= reserved AND reserved <= on_hand)
 );
 
--- What came and went. Only ever added to.
+-- The pieces that came and went. Rows are only added, never changed.
 CREATE TABLE movements (
   id       uuid        PRIMARY KEY,
   sku      text        NOT NULL REFERENCES goods,
@@ -21,12 +21,13 @@ CREATE TABLE movements (
 );
 CREATE INDEX ON movements (sku, id);
 
--- Where an order's goods are. 'released' is also the tombstone of a stop that came before the
+-- The state of an order's goods. 'released' is also the tombstone of a stop that came before the
 -- order.
 CREATE TABLE parcels (
   order_id   uuid        PRIMARY KEY,
   user_id    uuid        NOT NULL,
-  state      text        NOT NULL CHECK (state IN ('refused', 'reserved', 'released', 'shipped', 'returned')),
+  state      text        NOT NULL CHECK (state IN ('refused', 'reserved', 'released', 'shipped',
+                                                   'returned')),
   changed_at timestamptz NOT NULL DEFAULT now()
 );
 

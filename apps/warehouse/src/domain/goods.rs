@@ -23,6 +23,7 @@ impl Classify for GoodsError {
     }
 }
 
+/// The name without spaces around it.
 pub fn parse_name(text: &str) -> Result<String, GoodsError> {
     let name = kernel::label(text, 200);
     name.map(ToOwned::to_owned).ok_or(GoodsError::Name)

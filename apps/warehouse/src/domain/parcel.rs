@@ -1,11 +1,11 @@
 use kernel::Sku;
 
-/// Where an order's goods are. An order that the warehouse has not heard of has no parcel.
+/// The state of an order's goods. An order of which the warehouse got no event has no parcel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Parcel {
     Refused,
     Reserved,
-    /// Also the tombstone of a stop that came before the order.
+    /// The goods were given back. It is also the tombstone of a stop that came before the order.
     Released,
     Shipped,
     Returned,
@@ -13,8 +13,9 @@ pub enum Parcel {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Input {
-    /// The order is paid for; the first SKU of which there is too little, if any.
+    /// The order's money is held.
     Held {
+        /// The first SKU of which there is too little, if any.
         missing: Option<Sku>,
     },
     StopRequested,
@@ -73,8 +74,8 @@ impl Decision {
     }
 }
 
-/// A stop is granted once, and never after the goods have left, when each is refused. An input that
-/// no longer applies changes nothing.
+/// Decides what an input changes. A stop is granted once while the goods are here; after the goods
+/// have left each stop is refused. An input that no longer applies changes nothing.
 pub fn decide(parcel: Option<Parcel>, input: Input) -> Decision {
     use Announcement as Say;
     match (parcel, input) {
@@ -84,7 +85,7 @@ pub fn decide(parcel: Option<Parcel>, input: Input) -> Decision {
         (None, Input::Held { missing: Some(sku) }) => {
             Decision::to(Parcel::Refused).saying(Say::ReserveRefused(sku))
         }
-        // From nothing it is the tombstone that keeps a late hold from reserving.
+        // Without a parcel it is the tombstone that keeps a late hold from reserving.
         (None | Some(Parcel::Refused), Input::StopRequested) => {
             Decision::to(Parcel::Released).saying(Say::Released)
         }
@@ -144,12 +145,19 @@ mod tests {
     }
 
     proptest! {
-        /// However the inputs arrive, goods are reserved at most once, and go one way out and back.
+        /// In whatever sequence the inputs arrive, goods are reserved at most once, and leave and
+        /// come back at most once.
         #[test]
         fn goods_are_never_counted_twice(inputs in prop::collection::vec(0..5_usize, 0..12)) {
             let (mut parcel, mut reserved, mut out) = (None, 0, 0);
             for input in inputs {
-                let input = [HELD, Input::StopRequested, Input::Captured, Input::DeliveryFailed, Input::Closed][input].clone();
+                let input = [
+                    HELD,
+                    Input::StopRequested,
+                    Input::Captured,
+                    Input::DeliveryFailed,
+                    Input::Closed,
+                ][input].clone();
                 let decision = decide(parcel, input);
                 parcel = decision.parcel.or(parcel);
                 match decision.stock {
@@ -159,7 +167,8 @@ mod tests {
                     Some(StockMove::PutBack) => out -= 1,
                     None => {}
                 }
-                prop_assert!((0..=1).contains(&reserved) && (0..=1).contains(&out) && reserved + out <= 1);
+                prop_assert!((0..=1).contains(&reserved) && (0..=1).contains(&out));
+                prop_assert!(reserved + out <= 1);
                 prop_assert_eq!(reserved == 1, parcel == Some(Parcel::Reserved));
                 prop_assert_eq!(out == 1, parcel == Some(Parcel::Shipped));
             }

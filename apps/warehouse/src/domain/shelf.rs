@@ -2,7 +2,7 @@ use kernel::{Class, Classify, Sku};
 
 use super::parcel::StockMove;
 
-/// The stock of one SKU: 0 <= reserved <= on hand, always.
+/// The stock of one SKU, in pieces: 0 <= reserved <= on hand, always.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Shelf {
     pub on_hand: i64,
@@ -33,19 +33,21 @@ impl Classify for ShelfError {
     }
 }
 
-/// The most pieces of one SKU.
-const MAX: i64 = 1_000_000_000;
+/// Bounds the pieces of one SKU, so that sums of pieces stay far from overflow.
+const MAX_PIECES: i64 = 1_000_000_000;
 
 impl Shelf {
+    /// Pieces that can be ordered.
     pub fn available(self) -> i64 {
         self.on_hand - self.reserved
     }
 
+    /// The shelf after `quantity` pieces came in.
     pub fn receive(self, quantity: i64) -> Result<Self, ShelfError> {
         let on_hand = self
             .on_hand
             .checked_add(quantity)
-            .filter(|on_hand| *on_hand <= MAX)
+            .filter(|on_hand| *on_hand <= MAX_PIECES)
             .ok_or(ShelfError::Full)?;
         Ok(Self { on_hand, ..self })
     }
@@ -79,8 +81,8 @@ impl Shelf {
     }
 }
 
-/// The first SKU, in the order of the lines, of which there is too little; one that nobody knows
-/// counts as none.
+/// The first SKU, in the order of the lines, of which there is too little. A SKU without a shelf
+/// has no pieces.
 pub fn missing(lines: impl IntoIterator<Item = (Sku, i64, Option<Shelf>)>) -> Option<Sku> {
     let short = lines
         .into_iter()
@@ -117,25 +119,44 @@ mod tests {
     }
 
     proptest! {
-        /// The reference counts single pieces: on the shelf, set aside, and gone.
+        /// The reference counts single pieces: free, reserved, and gone.
         #[test]
-        fn stock_follows_a_count_of_pieces(moves in prop::collection::vec((0..5_u8, 1..20_i64), 0..200)) {
+        fn stock_follows_a_count_of_pieces(
+            moves in prop::collection::vec((0..5_u8, 1..20_i64), 0..200),
+        ) {
             let mut shelf = Shelf::default();
-            let (mut free, mut aside, mut gone) = (0_i64, 0_i64, 0_i64);
+            let (mut free, mut reserved, mut gone) = (0_i64, 0_i64, 0_i64);
             for (kind, quantity) in moves {
-                let (outcome, next) = match kind {
-                    0 => (shelf.receive(quantity), Some((free + quantity, aside, gone))),
-                    1 => (shelf.apply(StockMove::Reserve, quantity), (free >= quantity).then_some((free - quantity, aside + quantity, gone))),
-                    2 => (shelf.apply(StockMove::Release, quantity), (aside >= quantity).then_some((free + quantity, aside - quantity, gone))),
-                    3 => (shelf.apply(StockMove::TakeOut, quantity), (aside >= quantity).then_some((free, aside - quantity, gone + quantity))),
-                    _ => (shelf.apply(StockMove::PutBack, quantity), Some((free + quantity, aside, gone - quantity))),
+                let is_possible = match kind {
+                    1 => free >= quantity,
+                    2 | 3 => reserved >= quantity,
+                    _ => true,
                 };
-                prop_assert_eq!(outcome.is_ok(), next.is_some());
-                if let (Ok(after), Some(counted)) = (outcome, next) {
+                let (outcome, next) = match kind {
+                    0 => (shelf.receive(quantity), (free + quantity, reserved, gone)),
+                    1 => (
+                        shelf.apply(StockMove::Reserve, quantity),
+                        (free - quantity, reserved + quantity, gone),
+                    ),
+                    2 => (
+                        shelf.apply(StockMove::Release, quantity),
+                        (free + quantity, reserved - quantity, gone),
+                    ),
+                    3 => (
+                        shelf.apply(StockMove::TakeOut, quantity),
+                        (free, reserved - quantity, gone + quantity),
+                    ),
+                    _ => (
+                        shelf.apply(StockMove::PutBack, quantity),
+                        (free + quantity, reserved, gone - quantity),
+                    ),
+                };
+                prop_assert_eq!(outcome.is_ok(), is_possible);
+                if let Ok(after) = outcome {
                     shelf = after;
-                    (free, aside, gone) = counted;
+                    (free, reserved, gone) = next;
                 }
-                prop_assert_eq!(shelf, Shelf { on_hand: free + aside, reserved: aside });
+                prop_assert_eq!(shelf, Shelf { on_hand: free + reserved, reserved });
             }
         }
     }

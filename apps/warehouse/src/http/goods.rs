@@ -8,8 +8,8 @@ use service_kit::{Answer, Call, Page, PageQuery, Responded, Role};
 use utoipa::ToSchema;
 
 use crate::{
-    State,
     domain::goods::{check_price, check_quantity, parse_name},
+    state::State,
     usecases::{
         list_goods::{list_goods, view_goods},
         list_movements::{ListMovements, MovementView, list_movements},
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Everything that is listed, by SKU.
+/// All goods that are listed, by SKU.
 #[utoipa::path(tag = "goods", params(PageQuery), responses((status = 200, body = Page<GoodsView>)))]
 #[get("/api/goods")]
 pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Responded {
@@ -28,8 +28,21 @@ pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Resp
 }
 
 /// One kind of goods.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")),
-    responses((status = 200, body = GoodsView), (status = 304, description = "You have it")))]
+#[utoipa::path(
+    tag = "goods",
+    params(
+        ("sku" = Sku, Path),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "The ETag of what you have; the answer is 304 if that is all",
+        ),
+    ),
+    responses(
+        (status = 200, body = GoodsView),
+        (status = 304, description = "You have it"),
+    )
+)]
 #[get("/api/goods/{sku}")]
 pub async fn get_goods(call: Call<State>, sku: Path<Sku>) -> Responded {
     call.map(|_| sku.into_inner())
@@ -51,9 +64,25 @@ struct NameAndPrice {
 
 /// List goods, or give them another name or price; for managers. With If-Match only if they were
 /// not changed meanwhile, with `If-None-Match: *` only if they are not listed yet.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read"),
-        ("If-None-Match" = Option<String>, Header, description = "* for what is not there yet")), request_body = NameAndPrice, security(("token" = [])),
-    responses((status = 200, body = GoodsView), (status = 201, body = GoodsView)))]
+#[utoipa::path(
+    tag = "goods",
+    params(
+        ("sku" = Sku, Path),
+        (
+            "If-Match" = Option<String>,
+            Header,
+            description = "The ETag of what you have read",
+        ),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "* for what is not there yet",
+        ),
+    ),
+    request_body = NameAndPrice,
+    security(("token" = [])),
+    responses((status = 200, body = GoodsView), (status = 201, body = GoodsView))
+)]
 #[put("/api/goods/{sku}")]
 pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) -> Responded {
     call.require(&[Role::Manager])?;
@@ -86,8 +115,13 @@ struct Quantity {
 }
 
 /// Goods came in; for managers.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path)), request_body = Quantity, security(("token" = [])),
-    responses((status = 201, body = ReceiptView)))]
+#[utoipa::path(
+    tag = "goods",
+    params(("sku" = Sku, Path)),
+    request_body = Quantity,
+    security(("token" = [])),
+    responses((status = 201, body = ReceiptView))
+)]
 #[post("/api/goods/{sku}/receipts")]
 pub async fn post_receipt(call: Call<State, Quantity>, sku: Path<Sku>) -> Responded {
     call.require(&[Role::Manager])?;
@@ -103,9 +137,13 @@ pub async fn post_receipt(call: Call<State, Quantity>, sku: Path<Sku>) -> Respon
     .await
 }
 
-/// What came and went, the newest first; for managers.
-#[utoipa::path(tag = "goods", params(("sku" = Sku, Path), PageQuery), security(("token" = [])),
-    responses((status = 200, body = Page<MovementView>)))]
+/// The pieces that came and went, the newest first; for managers.
+#[utoipa::path(
+    tag = "goods",
+    params(("sku" = Sku, Path), PageQuery),
+    security(("token" = [])),
+    responses((status = 200, body = Page<MovementView>))
+)]
 #[get("/api/goods/{sku}/movements")]
 pub async fn get_movements(call: Call<State>, sku: Path<Sku>, page: Query<PageQuery>) -> Responded {
     call.require(&[Role::Manager])?;

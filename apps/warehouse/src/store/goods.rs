@@ -42,7 +42,7 @@ pub async fn find(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Goods>, DbError> 
         .optional()?)
 }
 
-/// The goods with their row locked until the transaction ends.
+/// The goods, locked until the transaction ends.
 pub async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Goods>, DbError> {
     let locked = goods::table
         .find(sku)
@@ -97,7 +97,8 @@ pub async fn lock_shelf(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Shelf>, DbE
     tx.lock_row(sku).await
 }
 
-/// The shelves of those of these goods that there are, locked until the transaction ends.
+/// The shelves of these goods, without those that are not listed, locked until the transaction
+/// ends.
 pub async fn lock_shelves(
     tx: &mut Tx<'_>,
     skus: impl Iterator<Item = &Sku> + Clone,
@@ -112,7 +113,7 @@ pub fn save_shelf(tx: &mut Tx<'_>, sku: &Sku, shelf: Shelf) {
     tx.save_row(sku.clone(), shelf);
 }
 
-/// Goods after `after`, by SKU.
+/// Goods with a SKU beyond `after`, by SKU.
 pub async fn after(tx: &mut Tx<'_>, after: Option<Sku>, limit: i64) -> Result<Vec<Goods>, DbError> {
     let mut listed = goods::table.into_boxed();
     if let Some(after) = after {
@@ -126,7 +127,7 @@ pub async fn after(tx: &mut Tx<'_>, after: Option<Sku>, limit: i64) -> Result<Ve
         .await?)
 }
 
-/// Lists goods under a name and price; `None` if they are listed already.
+/// Lists goods with a name and a price. `None` if they are listed already.
 pub async fn add(
     tx: &mut Tx<'_>,
     sku: &Sku,

@@ -13,7 +13,7 @@ use super::schema::movements;
 
 pub type MovementId = Id<Movement>;
 
-/// What came or went of one SKU.
+/// Pieces of one SKU that came or went.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = movements)]
 #[diesel(check_for_backend(diesel::pg::Pg))]
@@ -25,9 +25,9 @@ pub struct Movement {
     pub order_id: Option<OrderId>,
 }
 
-/// Movements, until the transaction commits.
+/// Movements, which are written together when the transaction commits.
 #[derive(Default)]
-struct Unwritten {
+struct UnwrittenMovements {
     ids: Vec<MovementId>,
     skus: Vec<Sku>,
     kinds: Vec<&'static str>,
@@ -35,11 +35,12 @@ struct Unwritten {
     orders: Vec<Option<OrderId>>,
 }
 
-impl DeferredWrite for Unwritten {
+impl DeferredWrite for UnwrittenMovements {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let expected = self.ids.len();
         let query = sql_query(
-            "INSERT INTO movements (id, sku, kind, quantity, order_id) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+            "INSERT INTO movements (id, sku, kind, quantity, order_id)
+             SELECT * FROM unnest($1, $2, $3, $4, $5)",
         )
         .bind::<Array<Uuid>, _>(self.ids)
         .bind::<Array<Text>, _>(self.skus)
@@ -54,7 +55,7 @@ impl DeferredWrite for Unwritten {
     }
 }
 
-/// Records what comes or goes.
+/// Records pieces that come, or with a negative `quantity` go.
 pub fn record(
     tx: &mut Tx<'_>,
     sku: &Sku,
@@ -63,7 +64,7 @@ pub fn record(
     order_id: Option<OrderId>,
 ) -> MovementId {
     let id = MovementId::new();
-    let unwritten: &mut Unwritten = tx.deferred();
+    let unwritten: &mut UnwrittenMovements = tx.deferred();
     unwritten.ids.push(id);
     unwritten.skus.push(sku.clone());
     unwritten.kinds.push(kind);
@@ -72,7 +73,7 @@ pub fn record(
     id
 }
 
-/// The SKU's movements before `after`, the newest first.
+/// The SKU's movements that are older than `after`, the newest first.
 pub async fn of_sku(
     tx: &mut Tx<'_>,
     sku: &Sku,

@@ -12,15 +12,15 @@ use kernel::{OrderId, Sku, UserId};
 use super::schema::{parcel_lines, parcels};
 use crate::domain::parcel::Parcel;
 
-/// Goods and how many of them, by SKU.
+/// The quantity of each SKU.
 pub type Lines = BTreeMap<Sku, i64>;
 
-/// An order's parcel as it lies in its tables.
+/// An order's parcel: its row of the table `parcels`, and those of `parcel_lines`.
 #[derive(Clone)]
-pub struct Row {
+pub struct ParcelRow {
     pub user_id: UserId,
     pub parcel: Parcel,
-    /// Empty if nothing was ever reserved for it.
+    /// Empty if no goods were reserved for it.
     pub lines: Lines,
 }
 
@@ -47,7 +47,7 @@ fn from_text(text: &str) -> Result<Parcel, UnknownValue> {
     UnknownValue::or(parcel, "the state of a parcel", text)
 }
 
-impl LockedRow for Row {
+impl LockedRow for ParcelRow {
     type Key = OrderId;
     const WHAT: &'static str = "saving parcels";
 
@@ -166,12 +166,13 @@ async fn lines(
 }
 
 /// The order's parcel, locked until the transaction ends.
-pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<Row>, DbError> {
+pub async fn lock(tx: &mut Tx<'_>, order_id: OrderId) -> Result<Option<ParcelRow>, DbError> {
     tx.lock_row(&order_id).await
 }
 
-/// Saves what follows what [`lock`] has found. Where it found nothing, nothing was locked: if
-/// another event of the order was faster, the commit fails, and all is decided anew.
-pub fn save(tx: &mut Tx<'_>, order_id: OrderId, row: Row) {
+/// Saves the state that follows the one that [`lock`] found. Where [`lock`] found no row, it locked
+/// nothing: if another event of the order was faster, the commit fails, and the event is applied
+/// again.
+pub fn save(tx: &mut Tx<'_>, order_id: OrderId, row: ParcelRow) {
     tx.save_row(order_id, row);
 }

@@ -5,7 +5,7 @@ pub const RIGHTS: [Rights; 4] = [
     Rights::of_table("goods")
         .service("SELECT, INSERT, UPDATE")
         .reader("SELECT (sku, on_hand, reserved)"),
-    // Movements are only ever added.
+    // Movements are added, and never changed.
     Rights::of_table("movements")
         .service("SELECT, INSERT")
         .reader("SELECT (sku, quantity)"),

@@ -5,7 +5,7 @@ use service_kit::{InvalidCursor, PreconditionFailed};
 
 use crate::domain::{goods::GoodsError, shelf::ShelfError};
 
-/// Why the warehouse does not do it.
+/// Why a use case of the warehouse fails.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
     #[error("there are no goods with this SKU")]

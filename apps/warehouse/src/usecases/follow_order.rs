@@ -13,13 +13,14 @@ use crate::{
     },
     store::{
         goods, movements,
-        parcels::{self, Lines, Row},
+        parcels::{self, Lines, ParcelRow},
     },
 };
 
-/// The order is paid for: reserve its goods.
+/// Reserves the goods of an order whose money is held.
 pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
-    // Locked in one order everywhere: what is the order's own, then what it shares with others.
+    // The order's own row first, then the shelves that it shares with other orders. All services
+    // lock in this sequence, so that no two transactions wait for each other.
     parcels::lock(tx, order.order_id).await?;
     let shelves = goods::lock_shelves(tx, order.lines.iter().map(|line| &line.sku)).await?;
     let lines = order.lines.iter().map(|Line { sku, quantity, .. }| {
@@ -36,7 +37,7 @@ pub async fn on_held(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), Warehouse
     .await
 }
 
-/// The money is taken: ship.
+/// Ships an order whose money is captured.
 pub async fn on_captured(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), WarehouseError> {
     apply(
         tx,
@@ -48,7 +49,7 @@ pub async fn on_captured(tx: &mut Tx<'_>, order: OrderSheet) -> Result<(), Wareh
     .await
 }
 
-/// A stop, a verdict, or a parcel that nobody took.
+/// Follows a stop, a verdict, or a parcel that its recipient did not take.
 pub async fn on_other(
     tx: &mut Tx<'_>,
     order_id: OrderId,
@@ -58,6 +59,7 @@ pub async fn on_other(
     apply(tx, order_id, user_id, None, input).await
 }
 
+/// Decides what an input changes, stores it and publishes it.
 async fn apply(
     tx: &mut Tx<'_>,
     order_id: OrderId,
@@ -69,7 +71,7 @@ async fn apply(
     let before = row.as_ref().map(|row| row.parcel);
     let Decision { parcel, stock, say } = parcel::decide(before, input.clone());
     if parcel.is_none() && say.is_none() {
-        tracing::info!(%order_id, ?before, ?input, "no longer applies");
+        tracing::info!(%order_id, ?before, ?input, "the input no longer applies");
     }
     let mut lines = row.map(|row| row.lines).unwrap_or_default();
     if let (Some(StockMove::Reserve), Some(order)) = (stock, &order) {
@@ -82,7 +84,7 @@ async fn apply(
         move_stock(tx, order_id, &lines, stock).await?;
     }
     if let Some(parcel) = parcel {
-        let row = Row {
+        let row = ParcelRow {
             user_id,
             parcel,
             lines,
@@ -90,7 +92,7 @@ async fn apply(
         parcels::save(tx, order_id, row);
     }
     if let Some(say) = say {
-        tell(tx, order_id, user_id, order, say)?;
+        publish(tx, order_id, user_id, order, say)?;
     }
     Ok(())
 }
@@ -118,7 +120,7 @@ async fn move_stock(
     Ok(())
 }
 
-fn tell(
+fn publish(
     tx: &mut Tx<'_>,
     order_id: OrderId,
     user_id: UserId,
@@ -142,7 +144,7 @@ fn tell(
         }
         (Announcement::Returned, _) => outbox::publish(tx, &Returned { order_id, user_id })?,
         (Announcement::Reserved | Announcement::Shipped, None) => {
-            unreachable!("only events that carry the sheet lead to these")
+            unreachable!("only an event that carries the sheet leads to these")
         }
     };
     Ok(())

@@ -3,9 +3,9 @@ use kernel::Sku;
 use service_kit::{Page, PageQuery};
 
 use super::{WarehouseError, put_goods::GoodsView};
-use crate::{State, store::goods};
+use crate::{state::State, store::goods};
 
-/// Everything that is listed, by SKU.
+/// All goods that are listed, by SKU.
 pub async fn list_goods(
     tx: &mut Tx<'_>,
     state: &State,
@@ -20,6 +20,7 @@ pub async fn list_goods(
     Ok(Page::cut(items, limit, |last: &GoodsView| last.sku.clone()))
 }
 
+/// The goods of one SKU.
 pub async fn view_goods(
     tx: &mut Tx<'_>,
     state: &State,

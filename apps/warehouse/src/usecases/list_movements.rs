@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::WarehouseError;
 use crate::{
-    State,
+    state::State,
     store::{
         goods,
         movements::{self, MovementId},
@@ -25,12 +25,12 @@ pub struct MovementView {
     pub at: DateTime<Utc>,
     /// `receipt`, `shipment` or `return`.
     pub kind: String,
-    /// Negative for what went out.
+    /// In pieces; negative for those that went out.
     pub quantity: i64,
     pub order_id: Option<OrderId>,
 }
 
-/// What came and went of one SKU, the newest first.
+/// The pieces of one SKU that came and went, the newest first.
 pub async fn list_movements(
     tx: &mut Tx<'_>,
     _: &State,

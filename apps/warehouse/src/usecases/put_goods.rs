@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::WarehouseError;
 use crate::{
-    State,
+    state::State,
     store::goods::{self, Goods},
 };
 
-/// Goods as everyone sees them.
+/// Goods as customers see them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GoodsView {
     pub sku: Sku,
@@ -21,7 +21,7 @@ pub struct GoodsView {
     pub currency: Currency,
     /// Pieces that can be ordered.
     pub available: i64,
-    /// In the ETag: of name and price.
+    /// The version of name and price, for the ETag.
     #[serde(skip)]
     pub version: i64,
 }
@@ -53,35 +53,36 @@ pub struct PutView {
     pub is_new: bool,
 }
 
-/// Lists goods, or gives them another name or price. Tells of it only if something changed.
+/// Lists goods, or gives them another name or price. Publishes the listing only if something
+/// changed.
 pub async fn put_goods(
     tx: &mut Tx<'_>,
     state: &State,
-    wish: &PutGoods,
+    command: &PutGoods,
 ) -> Result<PutView, WarehouseError> {
-    let mut before = goods::lock(tx, &wish.sku).await?;
+    let mut before = goods::lock(tx, &command.sku).await?;
     if before.is_none() {
-        wish.preconditions.check(None)?;
-        if let Some(listed) = goods::add(tx, &wish.sku, &wish.name, wish.price).await? {
-            return tell(tx, state, listed, true);
+        command.preconditions.check(None)?;
+        if let Some(listed) = goods::add(tx, &command.sku, &command.name, command.price).await? {
+            return publish(tx, state, listed, true);
         }
         // Another manager has listed them meanwhile.
-        before = goods::lock(tx, &wish.sku).await?;
+        before = goods::lock(tx, &command.sku).await?;
     }
     let before = before.ok_or(WarehouseError::UnknownSku)?;
-    if (&before.name, before.price) == (&wish.name, wish.price) {
-        wish.preconditions.check_unchanged(before.version)?;
+    if (&before.name, before.price) == (&command.name, command.price) {
+        command.preconditions.check_unchanged(before.version)?;
         return Ok(PutView {
             goods: GoodsView::of(before, state.currency),
             is_new: false,
         });
     }
-    wish.preconditions.check(Some(before.version))?;
-    let changed = goods::change(tx, &wish.sku, &wish.name, wish.price).await?;
-    tell(tx, state, changed, false)
+    command.preconditions.check(Some(before.version))?;
+    let changed = goods::change(tx, &command.sku, &command.name, command.price).await?;
+    publish(tx, state, changed, false)
 }
 
-fn tell(
+fn publish(
     tx: &mut Tx<'_>,
     state: &State,
     goods: Goods,

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::WarehouseError;
 use crate::{
-    State,
+    state::State,
     store::{
         goods,
         movements::{self, MovementId},
@@ -25,7 +25,7 @@ pub struct ReceiptView {
     pub available: i64,
 }
 
-/// Goods came in.
+/// Adds goods that came in to their shelf.
 pub async fn receive_goods(
     tx: &mut Tx<'_>,
     _: &State,

@@ -4,9 +4,9 @@ use kernel::{EventId, UserId};
 
 use crate::{domain::news::News, store::notifications};
 
-/// Tells a user the news of an event, given by its id and its time. What they were told already is
-/// not told again.
-pub fn tell_user(
+/// Notifies a user of the news of an event, given by its id and its time. A user is notified of it
+/// once.
+pub fn notify_user(
     tx: &mut Tx<'_>,
     (id, at): (EventId, Option<DateTime<Utc>>),
     user_id: UserId,

@@ -4,54 +4,59 @@ use kernel::OrderId;
 
 use super::OrderError;
 use crate::{
-    State,
     domain::{
         deadline::deadline,
         decide::decide,
         facts::{Fact, Facts, Kind},
         status::Status,
     },
+    state::State,
     store::{
-        facts::Learnt,
-        open::{self, Derived, Whose},
+        facts::NumberedFact,
+        open::{self, Derived, OrderParty},
     },
 };
 
-/// Adds a new fact to those of a locked order, and all that follows from it; tells what orders
-/// itself decided, and saves what is derived.
-pub async fn go_on(
+/// Adds a new fact to a locked order, and every fact that follows from it. Publishes those that
+/// orders decided, and saves what is derived from all of them.
+pub async fn advance(
     tx: &mut Tx<'_>,
     state: &State,
-    order: Whose,
+    order: OrderParty,
     mut known: Facts,
     fact: Fact,
 ) -> Result<(), OrderError> {
     let now = tx.now().await?;
     let before = Status::of(&known);
     let mut next = Some(fact);
-    let mut news = Vec::new();
+    let mut new_facts = Vec::new();
     while let Some(fact) = next {
-        tell(tx, &order, &fact)?;
+        publish(tx, &order, &fact)?;
         let number = i32::try_from(known.count() + 1).expect("there are fewer kinds of facts");
-        let learnt = Learnt {
+        known.add(fact.clone(), now);
+        new_facts.push(NumberedFact {
             number,
             fact,
             at: now,
-        };
-        known.add(learnt.fact.clone(), now);
-        news.push(learnt);
+        });
         next = decide(&known);
     }
     if let Some(placed_at) = known.at(Kind::Placed) {
         let (metrics, after) = (state.metrics.clone(), Status::of(&known));
-        tx.when_committed(move || metrics.went_on(placed_at, before, after, now));
+        tx.when_committed(move || metrics.advanced(placed_at, before, after, now));
     }
-    save(tx, state, order.order_id, &known, news);
+    save(tx, state, order.order_id, &known, new_facts);
     Ok(())
 }
 
-/// Saves what is new of an order, and what follows from all that is known of it.
-pub fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts, news: Vec<Learnt>) {
+/// Saves new facts of an order, and what is derived from all that are known of it.
+pub fn save(
+    tx: &mut Tx<'_>,
+    state: &State,
+    id: OrderId,
+    known: &Facts,
+    new_facts: Vec<NumberedFact>,
+) {
     let reason = known.iter().find_map(|(fact, _)| match fact {
         Fact::Closed { reason, .. } => Some(reason.clone()),
         _ => None,
@@ -59,14 +64,15 @@ pub fn save(tx: &mut Tx<'_>, state: &State, id: OrderId, known: &Facts, news: Ve
     let derived = Derived {
         status: Status::of(known),
         reason,
-        deadline: deadline(known, &state.patience),
+        deadline: deadline(known, &state.time_limits),
     };
-    open::save(tx, id, news, derived);
+    open::save(tx, id, new_facts, derived);
 }
 
-/// What the others tell is an event already.
-pub fn tell(tx: &mut Tx<'_>, order: &Whose, fact: &Fact) -> Result<(), OrderError> {
-    let Whose {
+/// Publishes a fact that orders decided. Any other fact came as an event, which its service has
+/// published.
+pub fn publish(tx: &mut Tx<'_>, order: &OrderParty, fact: &Fact) -> Result<(), OrderError> {
+    let OrderParty {
         order_id,
         user_id,
         zone,
