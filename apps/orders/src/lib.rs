@@ -17,7 +17,7 @@ use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
 use kernel::Currency;
-use service_kit::{Boot, ProblemDoc, Service};
+use service_kit::{ProblemDoc, Service, StartContext};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
@@ -76,23 +76,23 @@ impl Service for Orders {
     type Settings = OrdersSettings;
     type State = State;
 
-    async fn state(boot: Boot<'_, OrdersSettings>) -> anyhow::Result<State> {
+    async fn state(context: StartContext<'_, OrdersSettings>) -> anyhow::Result<State> {
         let patience = Patience {
-            before_shipment: TimeDelta::seconds(boot.own.deadline_before_shipment),
-            closing: TimeDelta::seconds(boot.own.deadline_closing),
-            returning: TimeDelta::seconds(boot.own.deadline_returning),
-            courier: TimeDelta::seconds(boot.own.deadline_courier),
+            before_shipment: TimeDelta::seconds(context.own.deadline_before_shipment),
+            closing: TimeDelta::seconds(context.own.deadline_closing),
+            returning: TimeDelta::seconds(context.own.deadline_returning),
+            courier: TimeDelta::seconds(context.own.deadline_courier),
         };
         Ok(State {
-            currency: boot.kit.shop_currency,
+            currency: context.kit.shop_currency,
             patience,
             streams: Streams::new(
-                boot.db.clone(),
-                boot.own.max_streams as usize,
-                boot.own.max_streams_per_user as usize,
+                context.db.clone(),
+                context.own.max_streams as usize,
+                context.own.max_streams_per_user as usize,
             ),
-            sweep_every: Duration::from_millis(boot.own.sweep_every),
-            metrics: OrderMetrics::register(boot.registry),
+            sweep_every: Duration::from_millis(context.own.sweep_every),
+            metrics: OrderMetrics::register(context.registry),
         })
     }
 

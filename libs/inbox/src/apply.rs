@@ -261,7 +261,8 @@ async fn handle<S: Send + Sync + 'static>(
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let work = trace.scope(handler(tx, state, message).instrument(span.clone()));
+    let handled = handler(tx, state, message).instrument(span.clone());
+    let work = telemetry::traces::scope(trace, handled);
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the
     // partition would wait without anybody being told.
     let result = match AssertUnwindSafe(work).catch_unwind().await {

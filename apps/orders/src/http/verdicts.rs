@@ -11,7 +11,7 @@ use crate::{State, usecases::repeat_verdict::repeat_verdict};
 pub async fn post_verdict(call: Call<State>, id: Path<OrderId>) -> Responded {
     call.require(&[Role::Manager])?;
     call.map(|_| id.into_inner())
-        .once("orders.repeat_verdict", repeat_verdict, |()| {
+        .run_idempotent("orders.repeat_verdict", repeat_verdict, |()| {
             Answer::accepted()
         })
         .await
