@@ -28,7 +28,7 @@ pub struct Connections {
     /// `None` if all connections come from the same proxies.
     max_per_network: Option<usize>,
     open: Arc<Mutex<Open>>,
-    shown: Gauge,
+    gauge: Gauge,
 }
 
 #[derive(Default)]
@@ -44,26 +44,26 @@ pub struct ConnectionPermit {
 }
 
 impl Connections {
-    /// `shown` is the metric of the open connections.
-    pub fn new(max: usize, max_per_network: Option<usize>, shown: Gauge) -> Self {
+    /// `gauge` is the metric of the open connections.
+    pub fn new(max: usize, max_per_network: Option<usize>, gauge: Gauge) -> Self {
         Self {
             max,
             max_per_network,
             open: Arc::default(),
-            shown,
+            gauge,
         }
     }
 
     /// A permit for a connection from this network, if one is free.
     pub fn acquire(&self, network: IpAddr) -> Option<ConnectionPermit> {
         let mut open = self.open();
-        let of_network = open.by_network.get(&network).copied().unwrap_or_default();
-        if open.all >= self.max || self.max_per_network.is_some_and(|max| of_network >= max) {
+        let in_network = open.by_network.get(&network).copied().unwrap_or_default();
+        if open.all >= self.max || self.max_per_network.is_some_and(|max| in_network >= max) {
             return None;
         }
         open.all += 1;
-        open.by_network.insert(network, of_network + 1);
-        self.shown.inc();
+        open.by_network.insert(network, in_network + 1);
+        self.gauge.inc();
         Some(ConnectionPermit {
             network,
             connections: self.clone(),
@@ -79,7 +79,7 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.all -= 1;
-        self.connections.shown.dec();
+        self.connections.gauge.dec();
         if let Some(count) = open.by_network.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {

@@ -37,8 +37,8 @@ pub fn sender<'h>(
     let lines: Vec<&str> = forwarded
         .map(|line| std::str::from_utf8(line).unwrap_or_default())
         .collect();
-    let said = lines.iter().rev().flat_map(|line| line.rsplit(','));
-    let farthest = said.take(proxies).last();
+    let entries = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    let farthest = entries.take(proxies).last();
     farthest.and_then(address).or(peer)
 }
 

@@ -4,9 +4,10 @@ ALTER TABLE users
     CHECK (status IN ('active', 'suspended')),
   ADD COLUMN token_generation bigint NOT NULL DEFAULT 0;
 
--- The sessions of people who are logged in. Of secrets there are hashes only: family_hash of the bits
--- that all refresh tokens of a session share, refresh_hash of the current token, and previous_hash of
--- the one before it. The current token is derived from the one before it and the salt.
+-- The sessions of people who are logged in. Of secrets there are hashes only: family_hash of the
+-- bits that all refresh tokens of a session share, refresh_hash of the current token, and
+-- previous_hash of the one before it. The current token is derived from the one before it and the
+-- salt.
 CREATE TABLE sessions (
   id               uuid        PRIMARY KEY,
   user_id          uuid        NOT NULL REFERENCES users ON DELETE CASCADE,

@@ -195,7 +195,7 @@ mod tests {
         drop(attempts.begin("ada", Some(HERE)).unwrap());
         assert!(
             attempts.state().running.is_empty(),
-            "nothing is kept of who is not at work"
+            "nothing is kept of attempts that have ended"
         );
     }
 

@@ -48,11 +48,11 @@ pub struct Plan {
 /// for as long as a token that it signed is valid, so that no user is logged out.
 pub fn plan(made_at: &[DateTime<Utc>], now: DateTime<Utc>, policy: &KeyPolicy) -> Option<Plan> {
     let newest = *made_at.first()?;
-    let shown = made_at
+    let published = made_at
         .iter()
         .position(|made_at| *made_at + policy.ahead <= now);
     // At the first start there is only one key, which signs at once.
-    let signs = shown.unwrap_or(made_at.len() - 1);
+    let signs = published.unwrap_or(made_at.len() - 1);
     // The last token of a key was signed when each replica had seen that the next key took over.
     let over = (1..made_at.len()).filter(|key| {
         let next_signs_since = made_at[key - 1] + policy.ahead;

@@ -62,7 +62,8 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "account_suspended",
         status: 403,
-        meaning: "A manager has suspended the account. It is told to who knows its password only.",
+        meaning: "A manager has suspended the account. Only a caller who knows its password \
+                  learns this.",
     },
     ProblemDoc {
         code: "refresh_token_invalid",

@@ -182,14 +182,14 @@ async fn rotate(
         .await?;
     let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
     let signs = &keys[plan.signs];
-    let shown: Vec<_> = keys.iter().map(|key| to_jwk(&key.stored)).collect();
+    let public: Vec<_> = keys.iter().map(|key| to_jwk(&key.stored)).collect();
     Ok(Keys {
         header: Header {
             kid: Some(signs.stored.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         },
         signs: EncodingKey::from_ed_der(&signs.private),
-        jwks: Arc::new(json!({ "keys": shown })),
+        jwks: Arc::new(json!({ "keys": public })),
     })
 }
 

@@ -21,8 +21,8 @@ CREATE TABLE security_events (
 CREATE INDEX ON security_events (at);
 CREATE INDEX ON security_events (who, at);
 
--- Deletes up to `batch` rows that are older than `days`, and returns how many. The service's role has
--- no right to delete rows itself; this function deletes none that is younger than thirty days.
+-- Deletes up to `batch` rows that are older than `days`, and returns how many. The service's role
+-- has no right to delete rows itself; this function deletes none that is younger than thirty days.
 CREATE FUNCTION security_events_forget(days int, batch int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
   WITH forgotten AS (

@@ -216,15 +216,13 @@ impl Tokens {
         self.0.void.has(caller.user_id, caller.generation)
     }
 
-    /// Refuses a token from the future, and one whose lifetime is longer than the settings allow: a
-    /// thief of a key could sign such tokens, to use them after the key is revoked.
+    /// Refuses a token from the future, and one whose lifetime is longer than the settings allow,
+    /// so that a stolen key cannot sign tokens that stay valid for years.
     fn is_of_its_time(&self, claims: &Claims, now: i64) -> Result<(), AuthError> {
         let latest = now.saturating_add(CLOCK_SKEW_MAX_SECONDS);
-        let longest = self
-            .0
-            .lifetime_max_seconds
-            .saturating_add(CLOCK_SKEW_MAX_SECONDS);
-        if claims.iat > latest || claims.exp.saturating_sub(claims.iat) > longest {
+        let lifetime_max = self.0.lifetime_max_seconds;
+        let lifetime_max = lifetime_max.saturating_add(CLOCK_SKEW_MAX_SECONDS);
+        if claims.iat > latest || claims.exp.saturating_sub(claims.iat) > lifetime_max {
             return Err(AuthError::Invalid);
         }
         Ok(())

@@ -99,7 +99,7 @@ impl VoidTokens {
     }
 
     async fn read_all(&self) -> Result<(), DbError> {
-        let heard = self
+        let rows = self
             .0
             .db
             .transaction(
@@ -112,14 +112,12 @@ impl VoidTokens {
                 },
             )
             .await?;
-        let heard = heard
-            .into_iter()
-            .map(|heard| (heard.user_id, heard.generation));
+        let rows = rows.into_iter().map(|row| (row.user_id, row.generation));
         *self
             .0
             .generations
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = heard.collect();
+            .unwrap_or_else(PoisonError::into_inner) = rows.collect();
         Ok(())
     }
 
@@ -133,18 +131,14 @@ impl VoidTokens {
             Ok(cached(latest).load(&mut **tx).await?)
         };
         let db = &self.0.db;
-        let heard = db.transaction("kit.latest_void_tokens", read).await?;
-        if !heard.is_empty() {
+        let rows = db.transaction("kit.latest_void_tokens", read).await?;
+        if !rows.is_empty() {
             let mut known = self
                 .0
                 .generations
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            known.extend(
-                heard
-                    .into_iter()
-                    .map(|heard| (heard.user_id, heard.generation)),
-            );
+            known.extend(rows.into_iter().map(|row| (row.user_id, row.generation)));
         }
         Ok(())
     }

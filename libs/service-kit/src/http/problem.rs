@@ -179,7 +179,7 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "too_many_requests",
         429,
-        "The caller sends more requests than one may. Go on after Retry-After, with the same key.",
+        "The caller sends too many requests. Go on after Retry-After, with the same key.",
     ),
     doc(
         "precondition_failed",
