@@ -261,8 +261,8 @@ async fn handle<S: Send + Sync + 'static>(
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let handled = handler(tx, state, message).instrument(span.clone());
-    let work = telemetry::traces::scope(trace, handled);
+    let work = handler(tx, state, message).instrument(span.clone());
+    let work = telemetry::traces::scope(trace, work);
     // Its error rolls back whatever it left half done. Uncaught it would end the worker, and the
     // partition would wait without anybody being told.
     let result = match AssertUnwindSafe(work).catch_unwind().await {

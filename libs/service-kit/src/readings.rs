@@ -113,7 +113,7 @@ impl Readings {
                 match self.check().await {
                     Ok(()) => self.invariants_age.renew(),
                     Err(error) => {
-                        tracing::warn!(error = cause_chain(&error), "invariants cannot be checked")
+                        tracing::warn!(error = cause_chain(&error), "invariants cannot be checked");
                     }
                 }
                 let pause = began.elapsed() * CHECK_PAUSE_FACTOR;

@@ -78,7 +78,7 @@ impl TokenIssuer {
         {
             match rotate(db, &self.policy, &self.seal, &self.clock).await {
                 Ok(keys) => {
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys)
+                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                 }
                 Err(error) => {
                     tracing::warn!(

@@ -261,7 +261,7 @@ impl ResponseError for ApiError {
         match class {
             Class::Bug => tracing::error!(code = self.0.code(), cause, "request failed"),
             Class::Unavailable => {
-                tracing::warn!(code = self.0.code(), cause, "request cannot be served now")
+                tracing::warn!(code = self.0.code(), cause, "request cannot be served now");
             }
             _ => tracing::debug!(code = self.0.code(), cause, "request refused"),
         }
