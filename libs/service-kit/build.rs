@@ -1,5 +1,5 @@
-//! Takes the two files that an API page needs out of the packaged Swagger UI; all of it would be 11
-//! MB in every service.
+//! Takes the two files that an API page needs out of the packaged Swagger UI, which has 11 MB as a
+//! whole.
 
 use std::{env, error::Error, fs::File, io, path::Path};
 

@@ -22,7 +22,7 @@ async fn run(settings: RelaySettings) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen(&settings.shutdown)?;
     let mut running = outbox_relay::start(settings).await?;
     let outcome = tokio::select! {
-        () = shutdown.wished() => running.stop().await,
+        () = shutdown.requested() => running.stop().await,
         ended = running.ended() => ended,
     };
     telemetry::traces::flush().await;

@@ -42,6 +42,8 @@ impl<'a> Visit<'a> for Named {
         }
     }
     fn visit_item_use(&mut self, _: &'a syn::ItemUse) {}
+    /// The `crate` of `pub(crate)` is no import.
+    fn visit_visibility(&mut self, _: &'a Visibility) {}
 }
 
 /// The paths of a `use`, each with the name that it gets.

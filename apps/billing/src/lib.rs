@@ -11,7 +11,7 @@ use actix_web::web::ServiceConfig;
 use db::Migrations;
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use service_kit::{Boot, NoSettings, ProblemDoc, Service};
+use service_kit::{NoSettings, ProblemDoc, Service, StartContext};
 use utoipa::OpenApi;
 
 pub use crate::state::State;
@@ -27,9 +27,9 @@ impl Service for Billing {
     type Settings = NoSettings;
     type State = State;
 
-    async fn state(boot: Boot<'_, NoSettings>) -> anyhow::Result<State> {
+    async fn state(context: StartContext<'_, NoSettings>) -> anyhow::Result<State> {
         Ok(State {
-            currency: boot.kit.shop_currency,
+            currency: context.kit.shop_currency,
         })
     }
 

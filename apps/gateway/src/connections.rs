@@ -1,4 +1,4 @@
-//! How many connections there may be, and how long each may keep the gateway waiting.
+//! The limits of clients' connections: how many may be open, and how long a write may wait.
 
 use std::{
     collections::HashMap,
@@ -18,14 +18,17 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+/// Bytes that a connection buffers of a request, whose head may not be larger, and of an answer.
+pub const BUFFER_MAX_BYTES: usize = 32 * 1024;
+
 /// The connections that are open.
 #[derive(Clone)]
 pub struct Connections {
-    most: usize,
-    /// `None` where all come from the same proxies.
-    most_of_network: Option<usize>,
+    max: usize,
+    /// `None` if all connections come from the same proxies.
+    max_per_network: Option<usize>,
     open: Arc<Mutex<Open>>,
-    shown: Gauge,
+    gauge: Gauge,
 }
 
 #[derive(Default)]
@@ -34,34 +37,34 @@ struct Open {
     by_network: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place among those that may be open; it is free again when this is dropped.
-pub struct Place {
+/// The permit of an open connection. Dropping it frees it for another one.
+pub struct ConnectionPermit {
     network: IpAddr,
     connections: Connections,
 }
 
 impl Connections {
-    /// `shown` says how many there are.
-    pub fn new(most: usize, most_of_network: Option<usize>, shown: Gauge) -> Self {
+    /// `gauge` is the metric of the open connections.
+    pub fn new(max: usize, max_per_network: Option<usize>, gauge: Gauge) -> Self {
         Self {
-            most,
-            most_of_network,
+            max,
+            max_per_network,
             open: Arc::default(),
-            shown,
+            gauge,
         }
     }
 
-    /// A place for a connection from this network, if there is one.
-    pub fn take(&self, network: IpAddr) -> Option<Place> {
+    /// A permit for a connection from this network, if one is free.
+    pub fn acquire(&self, network: IpAddr) -> Option<ConnectionPermit> {
         let mut open = self.open();
-        let of_network = open.by_network.get(&network).copied().unwrap_or_default();
-        if open.all >= self.most || self.most_of_network.is_some_and(|most| of_network >= most) {
+        let in_network = open.by_network.get(&network).copied().unwrap_or_default();
+        if open.all >= self.max || self.max_per_network.is_some_and(|max| in_network >= max) {
             return None;
         }
         open.all += 1;
-        open.by_network.insert(network, of_network + 1);
-        self.shown.inc();
-        Some(Place {
+        open.by_network.insert(network, in_network + 1);
+        self.gauge.inc();
+        Some(ConnectionPermit {
             network,
             connections: self.clone(),
         })
@@ -72,11 +75,11 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open();
         open.all -= 1;
-        self.connections.shown.dec();
+        self.connections.gauge.dec();
         if let Some(count) = open.by_network.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
@@ -86,8 +89,8 @@ impl Drop for Place {
     }
 }
 
-/// What a client without a place is told. It may not have asked anything yet.
-pub fn no_place() -> Vec<u8> {
+/// The answer to a refused connection, which may not have sent a request yet.
+pub fn too_many_connections() -> Vec<u8> {
     const DETAIL: &str =
         "the gateway has no place for another connection, or for another one of this network";
     let body = json!({
@@ -101,25 +104,26 @@ pub fn no_place() -> Vec<u8> {
     let body = body.to_string();
     let length = body.len();
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+        "HTTP/1.1 503 Service Unavailable\r\n\
+         content-type: application/problem+json\r\ncontent-length: {length}\r\n\
          cache-control: no-store\r\nretry-after: 5\r\nconnection: close\r\n\r\n{body}"
     )
     .into_bytes()
 }
 
-/// A client's connection that fails when the client takes nothing of its answer for too long.
-pub struct Unhurried {
+/// A client's connection whose writes time out when the client reads nothing of its answer.
+pub struct TimedWrites {
     stream: TcpStream,
-    patience: Duration,
-    /// Since a write had to wait.
+    write_timeout: Duration,
+    /// Runs while a write has to wait.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Unhurried {
-    pub fn new(stream: TcpStream, patience: Duration) -> Self {
+impl TimedWrites {
+    pub fn new(stream: TcpStream, write_timeout: Duration) -> Self {
         Self {
             stream,
-            patience,
+            write_timeout,
             waiting: None,
         }
     }
@@ -133,10 +137,10 @@ impl Unhurried {
             self.waiting = None;
             return written;
         }
-        let patience = self.patience;
+        let write_timeout = self.write_timeout;
         let waiting = self
             .waiting
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
+            .get_or_insert_with(|| Box::pin(sleep(write_timeout)));
         waiting
             .as_mut()
             .poll(cx)
@@ -144,7 +148,7 @@ impl Unhurried {
     }
 }
 
-impl AsyncRead for Unhurried {
+impl AsyncRead for TimedWrites {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -154,7 +158,7 @@ impl AsyncRead for Unhurried {
     }
 }
 
-impl AsyncWrite for Unhurried {
+impl AsyncWrite for TimedWrites {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -5,22 +5,22 @@ use std::{fmt::Write, time::Duration};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::{Response, StatusCode, Uri, body::Bytes, header};
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{GatewaySettings, headers::POLICY_OF_PAGES, problem, routes::Service, ways::Ways};
+use crate::{
+    connector::ServiceConnector, headers::POLICY_OF_PAGES, problem, routes::Service,
+    settings::GatewaySettings,
+};
 
 /// The list of API pages.
 pub fn index() -> Response<Full<Bytes>> {
     let mut list = String::new();
     for service in Service::ALL {
         list += &format!(
-            "<li><a href=\"{service}/\">{service}</a> · <a href=\"{service}/openapi.json\">OpenAPI</a></li>"
+            "<li><a href=\"{service}/\">{service}</a> · <a \
+             href=\"{service}/openapi.json\">OpenAPI</a></li>"
         );
     }
     html(page(
@@ -37,14 +37,15 @@ pub fn redirect(location: &str) -> Response<Full<Bytes>> {
         .expect("a path of the route table is always a header")
 }
 
-/// How long the page of problems is shown before the services are asked again: codes come with
-/// releases.
-const KEEP: Duration = Duration::from_secs(300);
-/// The same where a service did not answer.
-const KEEP_INCOMPLETE: Duration = Duration::from_secs(5);
-/// Within which a service must have told all its problems, and how many bytes they may have.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-const LARGEST_ANSWER: usize = 256 * 1024;
+/// How long the page of problems is kept before the services are asked again: codes change with
+/// releases only.
+const PAGE_LIFETIME: Duration = Duration::from_secs(300);
+/// How long it is kept if a service did not answer.
+const INCOMPLETE_PAGE_LIFETIME: Duration = Duration::from_secs(5);
+/// How long a service may take to list its problems.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Size of such an answer at most.
+const ANSWER_MAX_BYTES: usize = 256 * 1024;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 struct ProblemDoc {
@@ -53,10 +54,10 @@ struct ProblemDoc {
     meaning: String,
 }
 
-/// What each problem's code means, as the services say it: one page that is made now and then,
-/// however many ask for it.
+/// The page that explains each problem's code, from the services' own lists. It is cached, so that
+/// many requests for it do not reach the services.
 pub struct Problems {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<ServiceConnector, Empty<Bytes>>,
     made: Mutex<Option<Made>>,
 }
 
@@ -66,15 +67,15 @@ struct Made {
 }
 
 impl Problems {
-    pub fn new(ways: &Ways) -> Self {
+    pub fn new(connector: &ServiceConnector) -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build(ways.connector()),
+            client: Client::builder(TokioExecutor::new()).build(connector.clone()),
             made: Mutex::default(),
         }
     }
 
     pub async fn answer(&self, settings: &GatewaySettings) -> Response<Full<Bytes>> {
-        // Who comes while it is being made waits for the same one.
+        // Requests that come while the page is being made wait for it.
         let mut made = self.made.lock().await;
         let known = made
             .as_ref()
@@ -91,12 +92,12 @@ impl Problems {
     }
 
     async fn make(&self, settings: &GatewaySettings) -> Made {
-        let told = Service::ALL.map(|service| self.told_by(settings.base_of(service)));
-        let told = join_all(told).await;
-        let keep = if told.iter().all(Option::is_some) {
-            KEEP
+        let lists = Service::ALL.map(|service| self.problems_of(settings.base_of(service)));
+        let lists = join_all(lists).await;
+        let lifetime = if lists.iter().all(Option::is_some) {
+            PAGE_LIFETIME
         } else {
-            KEEP_INCOMPLETE
+            INCOMPLETE_PAGE_LIFETIME
         };
         let own = problem::OWN.map(|(code, status, meaning)| ProblemDoc {
             code: code.to_owned(),
@@ -104,28 +105,28 @@ impl Problems {
             meaning: meaning.to_owned(),
         });
         let mut problems: Vec<ProblemDoc> =
-            told.into_iter().flatten().flatten().chain(own).collect();
-        // A code may mean something else to another service; each meaning is shown once.
+            lists.into_iter().flatten().flatten().chain(own).collect();
+        // Two services may explain a code differently; each explanation is shown once.
         problems.sort();
         problems.dedup();
         Made {
             page: Bytes::from(table(&problems)),
-            good_until: Instant::now() + keep,
+            good_until: Instant::now() + lifetime,
         }
     }
 
-    /// `None` if the service does not say it in time.
-    async fn told_by(&self, base: &Uri) -> Option<Vec<ProblemDoc>> {
+    /// The problems of a service; `None` if it does not answer in time.
+    async fn problems_of(&self, base: &Uri) -> Option<Vec<ProblemDoc>> {
         let target = format!("{}/problems.json", base.to_string().trim_end_matches('/'));
         let target: Uri = target.parse().ok()?;
         let whole = async {
             let answer = self.client.get(target).await.ok()?;
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER)
+            let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES)
                 .collect()
                 .await;
             Some(body.ok()?.to_bytes())
         };
-        let json = tokio::time::timeout(ANSWER_WITHIN, whole).await.ok()??;
+        let json = tokio::time::timeout(ANSWER_TIMEOUT, whole).await.ok()??;
         serde_json::from_slice(&json).ok()
     }
 }
@@ -153,7 +154,8 @@ fn page(title: &str, content: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
          <style>body{{font:16px/1.5 system-ui;margin:3rem auto;max-width:60rem;padding:0 1rem}}\
-         td,th{{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}}tr:target{{background:#ffc}}</style>\
+         td,th{{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}}\
+         tr:target{{background:#ffc}}</style>\
          <h1>{title}</h1>{content}</html>"
     )
 }

@@ -1,4 +1,4 @@
-//! What the headers of requests and answers say beyond the services' own words.
+//! The headers that the gateway adds or removes.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What an answer says to browsers, unless it says something else itself. The services say the
-/// same: some are reached in other ways.
+/// Headers for browsers, which each answer gets unless it has its own. The services send the same,
+/// because some can be reached without the gateway.
 const OF_ANSWERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (
@@ -48,10 +48,11 @@ const OF_ANSWERS: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// For the gateway's own pages: they have a style of their own, and nothing that runs.
-pub const POLICY_OF_PAGES: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The policy of the gateway's own pages: they have inline styles and no scripts.
+pub const POLICY_OF_PAGES: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri \
+                                   'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// How browsers are told to come over TLS only, if they are.
+/// The header that tells browsers to come over TLS only (HSTS); `None` for a duration of zero.
 pub fn transport_security(lasts: Duration) -> Option<HeaderValue> {
     let text = format!("max-age={}", lasts.as_secs());
     let header = HeaderValue::from_str(&text).expect("a number makes a header");

@@ -1,5 +1,5 @@
-//! The journal of requests: a line for each answer. A thread of its own writes it, so that no
-//! request waits for a disk.
+//! The journal of requests: a JSON line for each answer. A thread of its own writes the file, so
+//! that no request waits for a disk.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::templates::Template;
 
-/// Lines that may wait for the disk; what comes beyond them is dropped and counted.
-const WAITING: usize = 16_384;
+/// Lines that may wait for the disk; further ones are dropped and counted.
+const QUEUE_MAX_LINES: usize = 16_384;
 
 pub struct Journal {
     entries: SyncSender<Entry>,
@@ -32,10 +32,10 @@ enum Entry {
 }
 
 impl Journal {
-    /// Goes on with the file, or makes it.
+    /// Appends to the file; makes it if it does not exist.
     pub fn open(path: &Path, dropped: Counter) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let (entries, waiting) = sync_channel(WAITING);
+        let (entries, waiting) = sync_channel(QUEUE_MAX_LINES);
         let lost = dropped.clone();
         thread::Builder::new()
             .name("journal".to_owned())
@@ -47,7 +47,7 @@ impl Journal {
         })
     }
 
-    /// An answer begins. `class` is what the metrics call it.
+    /// Adds the line of an answer that begins. `class` is the class of its status in the metrics.
     pub fn note(
         &self,
         template: Template,
@@ -74,7 +74,7 @@ impl Journal {
         }
     }
 
-    /// Everything that was noted is in the file.
+    /// Waits until all lines so far are in the file.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         let mut entry = Entry::Flush(done);
@@ -82,7 +82,7 @@ impl Journal {
             entry = again;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // The thread has ended: there is nothing left to wait for.
+        // An error means that the thread has ended: there is nothing to wait for.
         let _ = written.await;
     }
 }
@@ -114,7 +114,7 @@ fn write(mut file: BufWriter<File>, entries: &Receiver<Entry>, lost: &Counter) {
             Entry::Line(line) => put(writeln!(file, "{line}")),
             Entry::Flush(done) => {
                 put(file.flush());
-                // Nobody waits for it any more.
+                // An error means that the caller of flush() has stopped waiting.
                 let _ = done.send(());
             }
         }

@@ -23,7 +23,7 @@ async fn run(settings: GatewaySettings) -> anyhow::Result<()> {
     let running = gateway::start(settings)
         .await
         .context("the gateway cannot start")?;
-    shutdown.wished().await;
+    shutdown.requested().await;
     running.stop().await;
     telemetry::traces::flush().await;
     Ok(())

@@ -27,7 +27,7 @@ struct Route {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Why {
+struct Refusal {
     reason: &'static str,
 }
 
@@ -50,9 +50,10 @@ telemetry::metrics! {
         /// answer
         requests: Family<Answered, Counter> = "gateway_requests";
         /// Time from a request's head to the head of its answer, by route
-        durations: Durations = "gateway_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+        durations: Durations = "gateway_request_duration" in Seconds,
+            Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
         /// Requests and connections that the gateway refused at its door, by reason
-        refused: Family<Why, Counter> = "gateway_refused";
+        refused: Family<Refusal, Counter> = "gateway_refused";
         /// Clients' connections that are open
         connections: Gauge = "gateway_connections";
         /// Lines of the gateway's journal that were dropped, because its file was too slow or could
@@ -61,10 +62,10 @@ telemetry::metrics! {
     }
 }
 
-/// Why the door stays closed: see [`crate::door::Refused`].
-const REASONS: [&str; 4] = ["rate", "log_in_rate", "host", NO_PLACE];
-/// There is no place for a connection.
-pub const NO_PLACE: &str = "connections";
+/// The reasons of refusals: see [`crate::admission::Refused`].
+const REASONS: [&str; 4] = ["rate", "log_in_rate", "host", TOO_MANY_CONNECTIONS];
+/// The reason of a refused connection.
+pub const TOO_MANY_CONNECTIONS: &str = "connections";
 
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "unreachable"];
 
@@ -87,18 +88,18 @@ impl GatewayMetrics {
                 .get_or_create_owned(&Route { method, route });
         }
         for reason in REASONS {
-            metrics.refused.get_or_create_owned(&Why { reason });
+            metrics.refused.get_or_create_owned(&Refusal { reason });
         }
         metrics
     }
 
-    /// Counts what the door did not let pass.
+    /// Counts a refused request or connection.
     pub fn refuse(&self, reason: &'static str) {
-        self.refused.get_or_create_owned(&Why { reason }).inc();
+        self.refused.get_or_create_owned(&Refusal { reason }).inc();
     }
 
-    /// The class of status under which it is counted; `status` is `None` where the service could
-    /// not be reached.
+    /// Counts a request, and returns the class of its status. `status` is `None` if the service
+    /// could not be reached.
     pub fn count(&self, template: Template, status: Option<u16>, took: Duration) -> &'static str {
         let status = status.map_or("unreachable", |status| {
             CLASSES[usize::from(status / 100).clamp(1, 5) - 1]

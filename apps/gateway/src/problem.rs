@@ -6,7 +6,7 @@ use hyper::{
 };
 use serde_json::json;
 
-/// problem+json (RFC 9457), in the shape of the services'.
+/// An answer as problem+json (RFC 9457), with the same fields as the services' problems.
 pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<Bytes>> {
     let body = json!({
         "type": format!("/api/docs/problems#{code}"),
@@ -28,7 +28,7 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Full<By
     }
 }
 
-/// The same, to be tried again after so many seconds.
+/// Adds `Retry-After` to an answer.
 pub fn retry_after<B>(mut response: Response<B>, seconds: u32) -> Response<B> {
     response
         .headers_mut()
@@ -36,7 +36,7 @@ pub fn retry_after<B>(mut response: Response<B>, seconds: u32) -> Response<B> {
     response
 }
 
-/// The codes of the gateway's own refusals, for the page that explains all codes.
+/// The gateway's own problem codes, for the page that explains all codes.
 pub const OWN: [(&str, u16, &str); 3] = [
     (
         "service_unavailable",
@@ -51,6 +51,7 @@ pub const OWN: [(&str, u16, &str); 3] = [
     (
         "too_many_connections",
         503,
-        "The gateway has as many connections as it takes, or as it takes from one network. Try again after Retry-After.",
+        "The gateway has as many connections as it takes, or as it takes from one network. Try \
+         again after Retry-After.",
     ),
 ];

@@ -7,9 +7,8 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderValue},
 };
-use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use kernel::TraceParent;
@@ -18,23 +17,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    GatewaySettings, LARGEST_BUFFER,
+    admission::{Admission, Refused},
+    connections::BUFFER_MAX_BYTES,
+    connector::ServiceConnector,
     docs::{self, Problems},
-    door::{Door, Refused},
     headers::{self, remove_hop_by_hop},
     journal::Journal,
     metrics::GatewayMetrics,
     problem::problem,
     routes::{Route, Service, route},
+    settings::GatewaySettings,
     templates,
-    ways::Ways,
 };
 
 /// Passes requests on to the services, body and answer as streams.
 pub struct Proxy {
     settings: GatewaySettings,
-    door: Door,
-    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+    admission: Admission,
+    client: Client<ServiceConnector, Incoming>,
     problems: Problems,
     transport_security: Option<HeaderValue>,
     metrics: GatewayMetrics,
@@ -49,30 +49,30 @@ type Body = Either<Either<Incoming, UnsyncBoxBody<Bytes, hyper::Error>>, Full<By
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 impl Proxy {
-    /// After `stop` event streams are cut off, which their clients resume; everything else is
+    /// After `stop` event streams are ended, which their clients resume; all other requests are
     /// finished.
     pub fn new(
         settings: GatewaySettings,
-        door: Door,
-        ways: &Ways,
+        admission: Admission,
+        connector: &ServiceConnector,
         metrics: GatewayMetrics,
         journal: Option<Arc<Journal>>,
         stop: CancellationToken,
     ) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Below the services' keep-alive, so that no request meets a connection that is just
-            // being closed.
+            // Shorter than the services' keep-alive, so that no request is sent on a connection
+            // that its service is closing.
             .pool_idle_timeout(Duration::from_secs(3))
-            .http1_max_buf_size(LARGEST_BUFFER)
-            .build(ways.connector());
+            .http1_max_buf_size(BUFFER_MAX_BYTES)
+            .build(connector.clone());
         let transport_security =
             headers::transport_security(Duration::from_secs(settings.hsts_seconds));
         Self {
             settings,
-            door,
+            admission,
             client,
-            problems: Problems::new(ways),
+            problems: Problems::new(connector),
             transport_security,
             metrics,
             journal,
@@ -80,10 +80,9 @@ impl Proxy {
         }
     }
 
-    /// Passes a request on or answers it; it is counted when its answer begins. It is the first
-    /// step of a trace of the store's own: what a client says of its trace is only named as what
-    /// caused it. Otherwise a stranger could hide requests, or put lines into the trace of another
-    /// customer's order.
+    /// Passes a request on or answers it; it is counted when its answer begins. It begins a trace
+    /// of the store's own, with a link to the client's trace: if the client's trace went on, a
+    /// stranger could hide requests, or add lines to the trace of another customer's order.
     pub async fn forward(
         &self,
         mut request: Request<Incoming>,
@@ -108,8 +107,8 @@ impl Proxy {
         if let Ok(header) = HeaderValue::from_str(&trace.to_string()) {
             request.headers_mut().insert("traceparent", header);
         }
-        let sender = self.door.sender(request.headers(), peer);
-        let (mut answer, status, step) = match self.door.admit(&request, sender) {
+        let sender = self.admission.sender(request.headers(), peer);
+        let (mut answer, status, step) = match self.admission.admit(&request, sender) {
             Ok(()) => {
                 let (answer, status) = self.answer(&path, request, sender).await;
                 (answer, status, step)
@@ -153,11 +152,11 @@ impl Proxy {
     ) -> (Answer, Option<u16>) {
         let is_known = METHODS.contains(&request.method().as_str());
         let answer = match route(path) {
-            // No service is to hear of a method that a stranger has made up.
+            // A method that a stranger made up is not passed on.
             Route::To(_, own_path) if !is_known => {
                 let is_page = own_path.starts_with("/docs/");
                 let allowed = if is_page {
-                    Some(OF_PAGES.to_owned())
+                    Some(PAGE_METHODS.to_owned())
                 } else {
                     templates::allowed(path)
                 };
@@ -171,12 +170,12 @@ impl Proxy {
             Route::DocsIndex | Route::Problems | Route::Redirect(_)
                 if request.method() == Method::OPTIONS =>
             {
-                own(options(OF_PAGES))
+                own(options(PAGE_METHODS))
             }
             Route::DocsIndex | Route::Problems | Route::Redirect(_)
                 if ![Method::GET, Method::HEAD].contains(request.method()) =>
             {
-                own(not_allowed(OF_PAGES))
+                own(not_allowed(PAGE_METHODS))
             }
             Route::DocsIndex => own(docs::index()),
             Route::Problems => own(self.problems.answer(&self.settings).await),
@@ -214,7 +213,7 @@ impl Proxy {
         remove_hop_by_hop(&mut head.headers);
         // The service is another host.
         head.headers.remove(header::HOST);
-        // Who has sent it is known by now: nothing else that was said of it counts.
+        // The sender is known by now; the client's own entries do not count.
         head.headers.remove("x-forwarded-for");
         if let Ok(sender) = HeaderValue::from_str(&sender.to_string()) {
             head.headers.insert("x-forwarded-for", sender);
@@ -233,7 +232,8 @@ impl Proxy {
                 Some(Response::from_parts(head, Either::Left(body)))
             }
             Ok(Err(error)) => {
-                tracing::warn!(%service, error = chain(&error), "a service cannot be reached");
+                tracing::warn!(%service, error = kernel::cause_chain(&error), "a service cannot \
+                                                                               be reached");
                 None
             }
             Err(_) => {
@@ -259,9 +259,9 @@ fn unreachable(service: Service) -> Answer {
     ))
 }
 
-/// What the gateway's own pages have.
-const OF_PAGES: &str = "GET, HEAD, OPTIONS";
-/// What an address of the store may have.
+/// The methods of the gateway's own pages.
+const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
+/// The methods that the store knows.
 const METHODS: [&str; 7] = ["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 const EVERY_METHOD: &str = "GET, PUT, POST, PATCH, DELETE, HEAD, OPTIONS";
 
@@ -295,14 +295,4 @@ fn not_allowed(allowed: &str) -> Response<Full<Bytes>> {
 
 fn own(response: Response<Full<Bytes>>) -> Answer {
     response.map(Either::Right)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

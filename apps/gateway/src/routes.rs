@@ -40,7 +40,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// What the gateway does with a path.
+/// The destination of a path.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Route<'p> {
     /// A service answers, under this path of its own.
@@ -51,12 +51,12 @@ pub enum Route<'p> {
     Problems,
     /// A page's relative links only work with a slash at the end.
     Redirect(String),
-    /// `*`: the server as a whole, which only OPTIONS can ask about.
+    /// `*`: the server as a whole, for OPTIONS only.
     Server,
     Unknown,
 }
 
-/// The first segments of a path and whose they are.
+/// The first segments of paths, and the services that they belong to.
 const OWNERS: [(&str, Service); 9] = [
     ("/api/users", Service::Users),
     ("/api/sessions", Service::Users),

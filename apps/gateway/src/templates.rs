@@ -1,4 +1,4 @@
-//! The services' routes as templates, so that metrics and spans have one name for each and not one
+//! The services' routes as templates, so that metrics and spans have one name for each route, not
 //! for each id. A test of the store compares them with the services' OpenAPI pages.
 
 /// A method and a path with names in braces where ids stand.
@@ -12,7 +12,7 @@ const fn template(method: &'static str, route: &'static str) -> Template {
     Template { method, route }
 }
 
-/// A literal segment stands before a name at the same place, because the first match wins.
+/// The first match wins, so that a literal segment comes before a placeholder.
 pub const TEMPLATES: [Template; 39] = [
     template("GET", "/.well-known/jwks.json"),
     template("GET", "/api/account"),
@@ -55,7 +55,7 @@ pub const TEMPLATES: [Template; 39] = [
     template("POST", "/api/zones/{zone}/slots"),
 ];
 
-/// The gateway's own pages, and whatever is no route.
+/// The template of the gateway's own pages, and of paths without a route.
 pub const OTHER: Template = template("other", "other");
 
 /// The template of a request. A HEAD counts as the GET that it stands for.
@@ -67,7 +67,7 @@ pub fn of(method: &str, path: &str) -> Template {
     found.copied().unwrap_or(OTHER)
 }
 
-/// What `Allow` says of a path of the services, if one has it.
+/// The value of `Allow` for a path of the services; `None` if no service has it.
 pub fn allowed(path: &str) -> Option<String> {
     let of_path = TEMPLATES
         .iter()

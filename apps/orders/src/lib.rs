@@ -14,7 +14,7 @@ use actix_web::web::ServiceConfig;
 use db::{Db, Migrations};
 use diesel_migrations::embed_migrations;
 use inbox::Subscriptions;
-use service_kit::{Boot, ProblemDoc, Service};
+use service_kit::{ProblemDoc, Service, StartContext};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 
@@ -32,12 +32,12 @@ impl Service for Orders {
     type Settings = OrdersSettings;
     type State = State;
 
-    async fn state(boot: Boot<'_, OrdersSettings>) -> anyhow::Result<State> {
+    async fn state(context: StartContext<'_, OrdersSettings>) -> anyhow::Result<State> {
         Ok(State::new(
-            boot.own,
-            boot.kit.shop_currency,
-            boot.db,
-            boot.registry,
+            context.own,
+            context.kit.shop_currency,
+            context.db,
+            context.registry,
         ))
     }
 

@@ -1,6 +1,6 @@
-//! What a program is made of: its bill of materials, as CycloneDX
-//! (<https://cyclonedx.org/docs/1.6/json/>), which lies beside it in its image. It is made of what
-//! Cargo says of the workspace, and is the same for the same sources.
+//! Makes the bill of materials of a program as CycloneDX
+//! (<https://cyclonedx.org/docs/1.6/json/>), which the program's image contains. It comes from
+//! Cargo's metadata of the workspace, and is the same for the same sources.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,16 +12,16 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-/// A crate of another, by name and version, and the SHA-256 of what was fetched.
+/// The SHA-256 of each crate from a registry, by name and version.
 type Checksums = BTreeMap<(String, String), String>;
 
-/// The crates of a workspace, and which are made of which.
+/// The crates of a workspace and their dependencies.
 pub struct Workspace {
     metadata: Value,
     checksums: Checksums,
 }
 
-/// Whether a crate's code is in the program, or only helped to build it.
+/// Whether a crate's code is in the program, or is only needed to build it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Use {
     Build,
@@ -29,8 +29,7 @@ enum Use {
 }
 
 impl Workspace {
-    /// Asks Cargo about the workspace in this folder, for the machine that it builds for by
-    /// default.
+    /// Reads Cargo's metadata of the workspace in this folder, for Cargo's default target.
     pub fn read(root: &Path, cargo: Command) -> anyhow::Result<Self> {
         let host = output(Command::new("rustc").arg("-vV"))?;
         let host = host.lines().find_map(|line| line.strip_prefix("host: "));
@@ -117,7 +116,7 @@ impl Workspace {
         if let Some(license) = package["license"].as_str() {
             component["licenses"] = json!([{ "expression": license.replace('/', " OR ") }]);
         }
-        // A crate of the workspace is none of the registry's, also if that has one of its name.
+        // A crate of the workspace has no package URL: the registry may have another of this name.
         if !package["source"].is_null() {
             component["purl"] = json!(reference(package));
             if let Some(hash) = self.checksums.get(&(name.to_owned(), version.to_owned())) {
@@ -128,7 +127,7 @@ impl Workspace {
     }
 }
 
-/// Goes from a crate to all that it is made of. What a build script or a macro needs is not in the
+/// Follows a crate's dependencies. The dependencies of build scripts and macros are not in the
 /// program.
 fn follow<'m>(
     id: &'m str,
@@ -141,8 +140,8 @@ fn follow<'m>(
         return;
     }
     used.insert(id, how);
-    // The sources of a C library, such as those of OpenSSL, which a build script compiles into the
-    // program.
+    // A crate with the sources of a C library, such as OpenSSL's: a build script compiles them into
+    // the program.
     let is_source = |package: &Value| text(&package["name"]).ends_with("-src");
     for (needed, kind) in needs(nodes[id]) {
         let package = packages[needed];
@@ -153,7 +152,7 @@ fn follow<'m>(
     }
 }
 
-/// What a crate needs for itself and for its build, without its tests.
+/// The dependencies of a crate and of its build script, without those of its tests.
 fn needs(node: &Value) -> impl Iterator<Item = (&str, Use)> {
     let needed = node["deps"].as_array().into_iter().flatten();
     needed.filter_map(|needed| {
@@ -174,13 +173,13 @@ fn is_macro(package: &Value) -> bool {
         .any(|kind| kind == "proc-macro")
 }
 
-/// By which a crate is referred to: a package URL where the registry has it.
+/// The reference to a crate: a package URL if it comes from a registry.
 fn reference(package: &Value) -> String {
     let (name, version) = (text(&package["name"]), text(&package["version"]));
     if package["source"].is_null() {
         format!("tovar/{name}@{version}")
     } else {
-        // A plus is a blank in some readers of package URLs.
+        // Some readers of package URLs take a plus for a blank.
         format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"))
     }
 }
@@ -195,7 +194,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Of a Cargo.lock.
+/// The checksums in a Cargo.lock.
 fn checksums(lock: &str) -> Checksums {
     let value = |package: &str, name: &str| {
         let line = package
@@ -305,8 +304,11 @@ mod tests {
 
     #[test]
     fn checksums_are_those_of_the_lock_file() {
-        let lock = "version = 4\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nchecksum = \"aa\"\n\n\
-                    [[package]]\nname = \"ours\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n]\n";
+        let lock = concat!(
+            "version = 4\n\n",
+            "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nchecksum = \"aa\"\n\n",
+            "[[package]]\nname = \"ours\"\nversion = \"0.1.0\"\ndependencies = [\n \"a\",\n]\n",
+        );
         let expected = [(("a".to_owned(), "1.0.0".to_owned()), "aa".to_owned())];
         assert_eq!(checksums(lock), expected.into());
     }

@@ -1,4 +1,4 @@
-//! Makes the store's topics and ends: for a deployment whose Kafka nobody has prepared.
+//! Makes the store's topics in Kafka and ends, for a deployment where no operator makes them.
 
 use std::time::Duration;
 
@@ -14,24 +14,40 @@ use rdkafka::{
 use telemetry::LogSettings;
 use tokio::time::Instant;
 
-/// Makes the topics of the store that are not there yet, and ends. What is there is left as it is.
+/// Makes the topics of the store that are missing, and ends. Existing topics stay as they are.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "topics", version)]
 pub struct TopicsSettings {
-    /// Partitions of a new topic: at most so many replicas of a service share its work
-    #[arg(long, env = "TOPIC_PARTITIONS", default_value_t = 12, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    /// Partitions of a new topic; so many replicas of a service at most share its events
+    #[arg(
+        long,
+        env = "TOPIC_PARTITIONS",
+        default_value_t = 12,
+        value_parser = clap::value_parser!(i32).range(1..=10_000)
+    )]
     pub partitions: i32,
 
     /// Brokers that keep a copy of a new topic
-    #[arg(long, env = "TOPIC_REPLICATION", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100))]
+    #[arg(
+        long,
+        env = "TOPIC_REPLICATION",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(i32).range(1..=100)
+    )]
     pub replication: i32,
 
     /// A setting of a new topic, such as retention.ms=604800000; may be given more than once. With
     /// three copies or more min.insync.replicas is 2 if it is not given
-    #[arg(long = "setting", env = "TOPIC_SETTINGS", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = setting)]
+    #[arg(
+        long = "setting",
+        env = "TOPIC_SETTINGS",
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        value_parser = setting
+    )]
     pub settings: Vec<(String, String)>,
 
-    /// Seconds for which a Kafka that does not answer is waited for
+    /// Seconds to wait for a Kafka that does not answer
     #[arg(long, env = "TOPIC_PATIENCE", default_value_t = 300)]
     pub patience: u64,
 
@@ -48,14 +64,14 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// How many copies an event must have before it counts as taken.
+/// The setting of a topic: how many copies an event must have before Kafka acknowledges it.
 const MIN_INSYNC: &str = "min.insync.replicas";
-/// Copies of a topic from which on one broker may be away while two keep each event.
+/// Copies of a topic that are enough to keep each event on two brokers while one is away.
 const SAFE_FROM: usize = 3;
 
 impl TopicsSettings {
-    /// What new topics are made with. With one copy in sync an acknowledged event could be lost
-    /// with a single disk, however many brokers there are.
+    /// The settings of new topics. With one copy in sync, an acknowledged event could be lost with
+    /// a single disk, however many brokers there are.
     fn of_new_topics(&self) -> Vec<(&str, &str)> {
         let given = self
             .settings
@@ -70,10 +86,12 @@ impl TopicsSettings {
     }
 }
 
-const PAUSE: Duration = Duration::from_secs(1);
-const ANSWER: Duration = Duration::from_secs(10);
+/// Delay between two attempts to reach Kafka.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long Kafka may take for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes what is missing, as soon as Kafka answers.
+/// Makes the missing topics, as soon as Kafka answers.
 pub async fn make(settings: &TopicsSettings) -> anyhow::Result<()> {
     settings.kafka.check()?;
     let admin: AdminClient<DefaultClientContext> =
@@ -82,19 +100,19 @@ pub async fn make(settings: &TopicsSettings) -> anyhow::Result<()> {
     loop {
         match attempt(&admin, settings).await {
             Ok(()) => return Ok(()),
-            Err(Refused::Now(error)) if Instant::now() < deadline => {
+            Err(Refused::ForNow(error)) if Instant::now() < deadline => {
                 tracing::warn!(error = format!("{error:#}"), "waiting for Kafka");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
-            Err(Refused::Now(error) | Refused::ForGood(error)) => return Err(error),
+            Err(Refused::ForNow(error) | Refused::Permanently(error)) => return Err(error),
         }
     }
 }
 
 enum Refused {
-    /// It may work later.
-    Now(anyhow::Error),
-    ForGood(anyhow::Error),
+    /// A later attempt may succeed.
+    ForNow(anyhow::Error),
+    Permanently(anyhow::Error),
 }
 
 async fn attempt(
@@ -114,12 +132,12 @@ async fn attempt(
     });
     let wanted: Vec<NewTopic<'_>> = wanted.collect();
     let options = AdminOptions::new()
-        .request_timeout(Some(ANSWER))
-        .operation_timeout(Some(ANSWER));
+        .request_timeout(Some(ANSWER_TIMEOUT))
+        .operation_timeout(Some(ANSWER_TIMEOUT));
     let made = admin.create_topics(&wanted, &options).await;
     let made = made
         .context("Kafka does not answer")
-        .map_err(Refused::Now)?;
+        .map_err(Refused::ForNow)?;
     for outcome in made {
         match outcome {
             Ok(name) => tracing::info!(name, "made"),
@@ -130,7 +148,7 @@ async fn attempt(
     for name in &names {
         let copies = compare(admin, name, settings.partitions)
             .with_context(|| format!("topic {name}"))
-            .map_err(Refused::Now)?;
+            .map_err(Refused::ForNow)?;
         let found = min_insync(admin, name).await;
         if let Some(risk) = risk(copies, found.as_ref().ok().copied()) {
             let found = found.map_or_else(|error| format!("{error:#}"), |found| found.to_string());
@@ -140,12 +158,12 @@ async fn attempt(
     Ok(())
 }
 
-/// What a topic's `min.insync.replicas` is, its broker's default included.
+/// A topic's `min.insync.replicas`, or the broker's default if the topic does not set it.
 pub async fn min_insync(
     admin: &AdminClient<DefaultClientContext>,
     name: &str,
 ) -> anyhow::Result<usize> {
-    let options = AdminOptions::new().request_timeout(Some(ANSWER));
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let asked = admin
         .describe_configs(&[ResourceSpecifier::Topic(name)], &options)
         .await?;
@@ -157,18 +175,21 @@ pub async fn min_insync(
     Ok(value.context("is not told")?.parse()?)
 }
 
-/// What is wrong with a topic of so many copies; `None` of what is found is what could not be read.
+/// A warning about a topic with so many copies. `found` is its `min.insync.replicas`; `None` if
+/// that cannot be read.
 fn risk(copies: usize, found: Option<usize>) -> Option<&'static str> {
     match found {
         None if copies >= SAFE_FROM => Some(
-            "min.insync.replicas cannot be read; see to it that it is 2, or an acknowledged event may be lost with one broker",
+            "min.insync.replicas cannot be read; see to it that it is 2, or an acknowledged event \
+             may be lost with one broker",
         ),
         Some(..2) if copies >= SAFE_FROM => Some(
-            "an acknowledged event may be lost with one broker: set the topic's min.insync.replicas to 2, with kafka-configs --alter \
-             or in its KafkaTopic",
+            "an acknowledged event may be lost with one broker: set the topic's \
+             min.insync.replicas to 2, with kafka-configs --alter or in its KafkaTopic",
         ),
         Some(found) if copies > 1 && found >= copies => Some(
-            "nothing can be sent while one broker is away: set the topic's min.insync.replicas to one less than it has copies",
+            "nothing can be sent while one broker is away: set the topic's min.insync.replicas to \
+             one less than it has copies",
         ),
         _ => None,
     }
@@ -181,20 +202,21 @@ fn refusal(name: &str, code: RDKafkaErrorCode) -> Refused {
         | RDKafkaErrorCode::InvalidConfig
         | RDKafkaErrorCode::PolicyViolation
         | RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => Refused::ForGood(error),
-        // Too few brokers for the replication may only be too few so far.
-        _ => Refused::Now(error),
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => Refused::Permanently(error),
+        // Brokers that are too few for the replication may still start.
+        _ => Refused::ForNow(error),
     }
 }
 
-/// A key's events are in order as long as its partition stays: a topic with another number of them
-/// is kept, and said. Returns how many copies there are of its partition that has the fewest.
+/// Compares a topic with the settings, and returns the number of copies of its partition with the
+/// fewest. A topic with another number of partitions is kept, with a warning: repartitioning would
+/// break the order of a key's events.
 fn compare(
     admin: &AdminClient<DefaultClientContext>,
     name: &str,
     partitions: i32,
 ) -> anyhow::Result<usize> {
-    let metadata = admin.inner().fetch_metadata(Some(name), ANSWER)?;
+    let metadata = admin.inner().fetch_metadata(Some(name), ANSWER_TIMEOUT)?;
     let topic = metadata.topics().first().context("is not known")?;
     let found = topic.partitions();
     if found.is_empty() || found.iter().any(|partition| partition.leader() < 0) {

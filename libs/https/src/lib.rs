@@ -1,5 +1,5 @@
-//! HTTP over TLS between the store's own processes. An authority is always named: what the web
-//! trusts has no say here.
+//! TLS between the store's own processes. The settings always name the certificate authority; the
+//! public authorities of the web are not trusted.
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
@@ -29,8 +29,8 @@ pub enum HttpsError {
     },
 }
 
-/// A client of servers that an authority in the PEM file `ca` vouches for, under their hosts'
-/// names.
+/// The TLS configuration of a client. It accepts a server whose certificate is signed by an
+/// authority in the PEM file `ca` for the server's host name.
 pub fn client(ca: &Path) -> Result<ClientConfig, HttpsError> {
     let failed = |source| tls(ca, source);
     let mut roots = RootCertStore::empty();
@@ -43,8 +43,8 @@ pub fn client(ca: &Path) -> Result<ClientConfig, HttpsError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// A server that shows the certificates in one PEM file, the server's own first, and has the
-/// private key in the other.
+/// The TLS configuration of a server, from a PEM file of certificates, the server's own first, and
+/// a PEM file of its private key.
 pub fn server(certificate: &Path, key: &Path) -> Result<ServerConfig, HttpsError> {
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| HttpsError::Pem {
         what: "a private key",

@@ -291,7 +291,8 @@ async fn handle<S: Send + Sync + 'static>(
         order_id = tracing::field::Empty,
         trace_id = trace.trace_id(),
     );
-    let work = trace.scope(handler(tx, state, message).instrument(span.clone()));
+    let work = handler(tx, state, message).instrument(span.clone());
+    let work = telemetry::traces::scope(trace, work);
     // A panic that is not caught would end the worker, and the partition would wait without a
     // record of it. The error rolls back what the handler left half done.
     let result = match AssertUnwindSafe(work).catch_unwind().await {

@@ -6,7 +6,7 @@
 pub enum Class {
     /// The request cannot be read: 400.
     Malformed,
-    /// The caller did not prove who they are: 401.
+    /// The caller did not prove their identity: 401.
     Unauthenticated,
     /// The caller is known and may not do this: 403.
     Denied,
@@ -14,7 +14,7 @@ pub enum Class {
     NotFound,
     /// The state of the resource does not allow it now: 409.
     Conflict,
-    /// What the request is about was forgotten, and will not come back: 410.
+    /// The answer or the resource was deleted for good: 410.
     Gone,
     /// The resource changed since the caller last read it: 412.
     Precondition,
@@ -24,7 +24,7 @@ pub enum Class {
     Invalid,
     /// The caller sends too many requests: 429.
     Limited,
-    /// Something this service needs is not there at the moment; trying again may help: 503.
+    /// A part that this service needs is away at the moment; a retry may help: 503.
     Unavailable,
     /// A defect of the program: 500.
     Bug,
@@ -65,9 +65,9 @@ impl Class {
         }
     }
 
-    /// Whether the same work may succeed later without anybody changing it.
+    /// Whether the same work may succeed later although nothing in it is changed.
     ///
-    /// A bug is retried too, for a while: it may have met a state that passes.
+    /// A bug is retried too, for a while: it may depend on a state that passes.
     pub const fn is_retried(self) -> bool {
         matches!(self, Self::Unavailable | Self::Bug)
     }
@@ -88,8 +88,8 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
         matches!(self.class(), Class::Unavailable | Class::Limited).then_some(1)
     }
 
-    /// The total that an order has now, in minor units, where the error is that it is another one
-    /// than its customer expects.
+    /// The order's present total in minor units, if the error is that its customer expects another
+    /// total.
     fn total(&self) -> Option<i64> {
         None
     }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::time::to_microseconds;
 
-/// Where the time comes from. Injected, so that a test can set it; `Utc::now` is banned everywhere
-/// else.
+/// The source of the current time. It is injected, so that a test can set it; `Utc::now` is banned
+/// everywhere else.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
@@ -24,7 +24,8 @@ impl Clock {
         Self(Arc::new(now))
     }
 
-    /// In microseconds: what is answered now is what the database says later.
+    /// The time in microseconds, the precision of the database: an answer now and a later read show
+    /// the same time.
     pub fn now(&self) -> DateTime<Utc> {
         to_microseconds((self.0)())
     }

@@ -2,8 +2,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::OrderId;
 
-/// Names one event for ever. It is the CloudEvents `id` and the consumers' idempotency key. A
-/// UUIDv7, so that indexes over it grow at one end.
+/// The id of an event, which never changes. It is the CloudEvents `id` and the consumers'
+/// idempotency key. It is a UUIDv7, so that indexes over it grow at one end.
 pub type EventId = uuid::Uuid;
 
 /// Something that happened, as other services may know it.
@@ -18,7 +18,7 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Events with one key reach every consumer in the order of their commits.
     fn key(&self) -> String;
 
-    /// The order that it is about, if it is about one. For logs.
+    /// The order that the event is about, if any. For logs.
     fn order(&self) -> Option<OrderId> {
         None
     }

@@ -18,7 +18,7 @@ pub struct Id<T: 'static>(Uuid, PhantomData<fn() -> T>);
 /// Marks the id of a person who uses the store.
 #[derive(Debug)]
 pub enum User {}
-/// Marks the id of a session: of a person who logged in, and has not logged out.
+/// Marks the id of a session, from a log-in to its end.
 #[derive(Debug)]
 pub enum Session {}
 /// Marks the id of an order.
@@ -34,7 +34,7 @@ pub type OrderId = Id<Order>;
 pub type SlotId = Id<Slot>;
 
 impl<T> Id<T> {
-    /// A new id; UUIDv7, so that it sorts by the time it was made (RFC 9562).
+    /// A new id. It is a UUIDv7, so that ids sort by the time they were made (RFC 9562).
     pub fn new() -> Self {
         Self::from_uuid(Uuid::now_v7())
     }
@@ -48,12 +48,13 @@ impl<T> Id<T> {
     }
 }
 
-/// The bits of an id's end, three hex digits, that an order has of its customer.
+/// The last three hex digits, which an order's id has in common with its customer's.
 const TAIL: u128 = 0xfff;
 
 impl OrderId {
-    /// A new id for an order of this customer: UUIDv7 that ends as the customer's, so that whose it
-    /// is shows in any tool. The time and the counter that make ids sort stand before these digits.
+    /// A new id for an order of this customer: a UUIDv7 that ends as the customer's id, so that
+    /// every tool shows whose order it is. The time and the counter that make ids sort come before
+    /// these digits.
     pub fn of(customer: UserId) -> Self {
         let (new, customer) = (Uuid::now_v7().as_u128(), customer.0.as_u128());
         Self::from_uuid(Uuid::from_u128((new & !TAIL) | (customer & TAIL)))

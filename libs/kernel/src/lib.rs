@@ -1,4 +1,7 @@
-//! The words that every part of the store shares. Nothing here does I/O.
+//! The types that every part of the store shares: ids, money, time, events, classes of errors.
+//!
+//! Nothing here does I/O. diesel, schemars and utoipa are dependencies because their traits can
+//! only be implemented beside these types.
 
 mod class;
 mod clock;

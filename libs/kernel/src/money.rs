@@ -10,9 +10,8 @@ use diesel::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An amount in the minor units of the shop's one currency (cents). Not a number: it can only be
-/// added, taken away and multiplied by a count, and each of these says when the result does not
-/// fit.
+/// An amount in the minor units of the shop's one currency (cents). It can only be added,
+/// subtracted and multiplied by a count; each of these returns `None` when the result does not fit.
 #[derive(
     Clone,
     Copy,
@@ -36,8 +35,8 @@ pub struct Money(i64);
 impl Money {
     pub const ZERO: Self = Self(0);
 
-    /// The most that one request may move: a billion units of a currency with cents. Sums of many
-    /// such amounts still fit into 64 bits.
+    /// The largest amount that one request may move: a billion units of a currency with cents. Sums
+    /// of many such amounts still fit into 64 bits.
     pub const MAX_INPUT: Self = Self(100_000_000_000);
 
     pub const fn from_minor(minor_units: i64) -> Self {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a {what} is 1 to 64 characters out of a-z, A-Z, 0-9, '-', '_' and '.', and starts with a letter or digit"
+    "a {what} is 1 to 64 characters out of a-z, A-Z, 0-9, '-', '_' and '.', and starts with a \
+     letter or digit"
 )]
 pub struct InvalidName {
     what: &'static str,
@@ -43,7 +44,11 @@ macro_rules! name {
         impl FromStr for $type {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                if is_valid(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName { what: $what }) }
+                if is_valid(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(InvalidName { what: $what })
+                }
             }
         }
         impl<'de> Deserialize<'de> for $type {

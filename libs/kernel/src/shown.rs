@@ -1,11 +1,10 @@
 use std::fmt::Write;
 
-/// Bytes that others chose, as people see them: on one line, with an escape for each byte that is
-/// no printable text, and of more than `most` characters only the first, with how many bytes there
-/// are.
+/// Untrusted bytes as readable text: on one line, with an escape for each byte that is not
+/// printable. A text of more than `max_chars` characters is cut, and the number of bytes is added.
 ///
-/// What this returns can be stored as text, logged and printed, whatever the bytes are.
-pub fn shown(bytes: &[u8], most: usize) -> String {
+/// The result can be stored as text, logged and printed, whatever the bytes are.
+pub fn shown(bytes: &[u8], max_chars: usize) -> String {
     let mut text = String::new();
     let mut count = 0;
     let mut escaped = String::new();
@@ -13,7 +12,7 @@ pub fn shown(bytes: &[u8], most: usize) -> String {
         let printable = chunk.valid().chars().map(Ok);
         for part in printable.chain(chunk.invalid().iter().map(Err)) {
             escaped.clear();
-            // To a string nothing fails.
+            // Writing to a string cannot fail.
             let _ = match part {
                 Ok(c) if is_printable(c) => write!(escaped, "{c}"),
                 Ok(c) if c.is_ascii() => write!(escaped, "\\x{:02x}", u32::from(c)),
@@ -21,7 +20,7 @@ pub fn shown(bytes: &[u8], most: usize) -> String {
                 Err(byte) => write!(escaped, "\\x{byte:02x}"),
             };
             count += escaped.chars().count();
-            if count > most {
+            if count > max_chars {
                 let _ = write!(text, "… ({} bytes)", bytes.len());
                 return text;
             }
@@ -31,9 +30,9 @@ pub fn shown(bytes: &[u8], most: usize) -> String {
     text
 }
 
-/// Not of the kind that moves the cursor, turns the direction of writing round or shows nothing.
+/// Whether it shows something, and does not move the cursor or change the direction of writing.
 fn is_printable(c: char) -> bool {
-    // All of these but a space are escaped by Debug.
+    // Debug escapes the others, and also quotes and backslashes, which are printable.
     c == ' ' || c == '\'' || c == '"' || c == '\\' || c.escape_debug().count() == 1
 }
 

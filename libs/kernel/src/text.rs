@@ -1,11 +1,11 @@
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// A name that people gave something: the text without blanks around it, if it fits into one line,
-/// shows something, and has at most `most` characters. What it shows is left as it was written: a
-/// label names nothing to a program.
-pub fn label(text: &str, most: usize) -> Option<&str> {
+/// A name that a person gives: the text without blanks around it. `None` if it does not fit into
+/// one line, shows nothing, or has more than `max_chars` characters. The text itself is not
+/// normalized, because programs do not compare labels.
+pub fn label(text: &str, max_chars: usize) -> Option<&str> {
     let label = text.trim();
-    let fits = label.chars().count() <= most && label.chars().all(is_of_one_line);
+    let fits = label.chars().count() <= max_chars && label.chars().all(is_of_one_line);
     (fits && label.chars().any(shows)).then_some(label)
 }
 
@@ -17,8 +17,8 @@ fn is_of_one_line(c: char) -> bool {
     )
 }
 
-/// Whether a character is drawn, also when it stands alone. Blanks are not, marks only on others,
-/// and what directs others is never seen.
+/// Whether a character is visible on its own. Blanks, combining marks and format characters are
+/// not.
 fn shows(c: char) -> bool {
     use GeneralCategoryGroup::{Letter, Number, Punctuation, Symbol};
     matches!(
@@ -27,7 +27,7 @@ fn shows(c: char) -> bool {
     ) && !FILLERS.contains(&c)
 }
 
-/// Letters and signs by their category, which are drawn as blanks: of Hangul and of Braille.
+/// Letters and signs by their category that are drawn as blanks: of Hangul and of Braille.
 const FILLERS: [char; 5] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{2800}'];
 
 #[cfg(test)]

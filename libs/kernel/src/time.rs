@@ -3,20 +3,21 @@ use std::{borrow::Cow, str::FromStr};
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A point in time that came from outside, as the store keeps it: in microseconds, which is what
-/// PostgreSQL has, and in the years 1 to 9999, which RFC 3339 can write.
+/// A point in time from outside, as the store can keep it: in microseconds, PostgreSQL's precision,
+/// and in the years 1 to 9999, which RFC 3339 can write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(DateTime<Utc>);
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a time is written as RFC 3339 has it, such as 2030-01-31T10:00:00Z, with a year from 0001 to 9999"
+    "a time is written as RFC 3339 has it, such as 2030-01-31T10:00:00Z, with a year from 0001 to \
+     9999"
 )]
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// The time to the microsecond; what is beyond that is cut off.
+    /// Truncates the time to microseconds.
     pub fn new(time: DateTime<Utc>) -> Result<Self, InvalidTimestamp> {
         if (1..=9999).contains(&time.year()) {
             Ok(Self(to_microseconds(time)))
@@ -35,7 +36,7 @@ pub(crate) fn to_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// So long after a time. What is beyond the end of all times is the last one, which never comes.
+/// The time `span` after a time; the last time that exists, if that is beyond it.
 pub fn after(time: DateTime<Utc>, span: TimeDelta) -> DateTime<Utc> {
     time.checked_add_signed(span)
         .unwrap_or(to_microseconds(DateTime::<Utc>::MAX_UTC))

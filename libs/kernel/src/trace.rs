@@ -1,14 +1,10 @@
-use std::{fmt, future::Future, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-tokio::task_local! {
-    static CURRENT: TraceParent;
-}
-
-/// Where a piece of work stands in its trace, as W3C Trace Context writes it.
+/// The place of a piece of work in its trace, as W3C Trace Context writes it.
 ///
-/// It travels with the task, from the HTTP request through the outbox row and the Kafka header into
+/// It travels from the HTTP request through the outbox row and the Kafka header into
 /// the consumer, so that one order is one trace.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
@@ -53,19 +49,9 @@ impl TraceParent {
         format!("{:016x}", self.span_id)
     }
 
-    /// Whether whoever began the trace wants it to be recorded.
+    /// Whether the sender that began the trace wants it to be recorded.
     pub const fn is_sampled(self) -> bool {
         self.flags & 1 == 1
-    }
-
-    /// Runs `work` as a part of this trace.
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
-    }
-
-    /// The trace of the running task, if it has one.
-    pub fn current() -> Option<Self> {
-        CURRENT.try_with(|trace| *trace).ok()
     }
 }
 

@@ -1,5 +1,5 @@
-//! How often callers and networks may ask: the one limiter of the store, before the gateway and
-//! before each service.
+//! The rate limits of the store: how many requests callers and networks may send. The gateway and
+//! each service apply them first.
 
 mod network;
 
@@ -15,28 +15,43 @@ use kernel::{Class, Classify, UserId};
 
 pub use network::{network, sender, site};
 
-/// How often callers and networks may ask.
+/// How many requests callers and networks may send.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitSettings {
-    /// Requests that a caller may send a second in the long run; 0 is no limit at all, of networks
-    /// neither
+    /// Requests that a caller may send a second in the long run; 0 removes this limit and those of
+    /// networks
     #[arg(long, env = "RATE_LIMIT", default_value_t = 100)]
     pub rate_limit: u32,
 
     /// Requests that a caller may send at once
-    #[arg(long, env = "RATE_BURST", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        env = "RATE_BURST",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub rate_burst: u32,
 
     /// Requests that a network may send a second, all its callers together. A network is an address
     /// of IPv4, or the first 64 bits of one of IPv6; those of the same first 48 bits may together
     /// send 16 times as many
-    #[arg(long, env = "NETWORK_RATE_LIMIT", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        env = "NETWORK_RATE_LIMIT",
+        default_value_t = 400,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub network_rate_limit: u32,
 
     /// Log-ins, refreshed sessions, registrations and changes of a password that a network may send
     /// a minute
-    #[arg(long, env = "LOGIN_RATE_LIMIT", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        env = "LOGIN_RATE_LIMIT",
+        default_value_t = 120,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub login_rate_limit: u32,
 }
 
@@ -47,19 +62,19 @@ impl LimitSettings {
     }
 }
 
-/// Whose requests are counted together, beside those of their network.
+/// The caller whose requests are counted together. Their network counts them, too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Caller {
-    /// They proved who they are.
+pub enum CountedCaller {
+    /// A user whose token was verified.
     User(UserId),
-    /// They sent a token that was not looked at yet.
+    /// The hash of a token that is not verified yet.
     Token(u64),
 }
 
-/// What a request is for, as far as that matters here.
+/// What a request is for, as far as the limits differ by it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// It may be a guess at a password or at a token, or costs a hash.
+    /// It may be a guess at a password or a token, or makes the store hash a password.
     LogIn,
     Other,
 }
@@ -80,22 +95,23 @@ impl Purpose {
     }
 }
 
-/// How many networks of 64 bits may be as busy as one may be, before those of the same 48 bits are
-/// too busy together.
-const NETWORKS_OF_A_SITE: u32 = 16;
-/// How often those are forgotten who are as if they had never been here.
-const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// A site (48 bits of IPv6) may send as many requests as this number of its networks (64 bits): one
+/// owner often has a whole site, and could use its 65536 networks in turn.
+const NETWORKS_PER_SITE: u32 = 16;
+/// How often callers and networks are forgotten whose whole burst is free again.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 type Keyed<K> = DefaultKeyedRateLimiter<K>;
 
-/// The limits, and what was asked so far. They are of this process: each replica has its own.
+/// The limits, and the requests so far. Each process counts for itself, so that each replica admits
+/// as much as one.
 pub struct Limits {
     counts: Option<Counts>,
     tokens: RandomState,
 }
 
 struct Counts {
-    callers: Keyed<Caller>,
+    callers: Keyed<CountedCaller>,
     all: Networks,
     log_ins: Networks,
 }
@@ -139,8 +155,8 @@ impl Limits {
         }
     }
 
-    /// Counts a request of a network. That is to be done first, and whatever else the request says
-    /// of its caller: no token makes more of it.
+    /// Counts a request of a network. This comes before everything else, also for a request with a
+    /// token: a token gives its network no further requests.
     pub fn admit(&self, network: IpAddr, purpose: Purpose) -> Result<(), TooManyRequests> {
         let Some(counts) = &self.counts else {
             return Ok(());
@@ -151,23 +167,23 @@ impl Limits {
         counts.all.check(network)
     }
 
-    /// Counts a request of a caller, from wherever.
-    pub fn admit_caller(&self, caller: Caller) -> Result<(), TooManyRequests> {
+    /// Counts a request of a caller, from any network.
+    pub fn admit_caller(&self, caller: CountedCaller) -> Result<(), TooManyRequests> {
         match &self.counts {
             None => Ok(()),
             Some(counts) => check(&counts.callers, &caller),
         }
     }
 
-    /// The caller who sends this token, which is not kept.
-    pub fn caller_with(&self, token: &[u8]) -> Caller {
-        Caller::Token(self.tokens.hash_one(token))
+    /// The caller who sends this token. The token itself is not kept.
+    pub fn caller_of_token(&self, token: &[u8]) -> CountedCaller {
+        CountedCaller::Token(self.tokens.hash_one(token))
     }
 
-    /// Forgets, again and again, who may send as much as if they had never been here.
+    /// Forgets idle callers and networks at an interval, for as long as it is polled.
     pub async fn keep_small(&self) {
         loop {
-            tokio::time::sleep(FORGET_EVERY).await;
+            tokio::time::sleep(SWEEP_INTERVAL).await;
             if let Some(counts) = &self.counts {
                 forget_idle(&counts.callers);
                 for networks in [&counts.all, &counts.log_ins] {
@@ -182,7 +198,7 @@ impl Limits {
 impl Networks {
     fn new(limit: u32, per: impl Fn(NonZeroU32) -> Quota) -> Self {
         let limit = at_least_one(limit);
-        let of_site = limit.saturating_mul(at_least_one(NETWORKS_OF_A_SITE));
+        let of_site = limit.saturating_mul(at_least_one(NETWORKS_PER_SITE));
         Self {
             networks: RateLimiter::keyed(per(limit)),
             sites: RateLimiter::keyed(per(of_site)),
@@ -249,7 +265,10 @@ mod tests {
     #[test]
     fn a_caller_has_a_limit_of_their_own() {
         let limits = limits(1, 3, 1000, 1000);
-        let (ada, bob) = (Caller::User(UserId::new()), Caller::User(UserId::new()));
+        let (ada, bob) = (
+            CountedCaller::User(UserId::new()),
+            CountedCaller::User(UserId::new()),
+        );
         for _ in 0..3 {
             limits.admit_caller(ada).unwrap();
         }
@@ -289,15 +308,15 @@ mod tests {
     fn without_a_limit_nothing_is_counted() {
         let limits = limits(0, 1, 1, 1);
         assert_eq!(taken(&limits, &[at(HOME)], Purpose::LogIn), 1000);
-        assert!((0..1000).all(|_| limits.admit_caller(Caller::Token(1)).is_ok()));
+        assert!((0..1000).all(|_| limits.admit_caller(CountedCaller::Token(1)).is_ok()));
     }
 
     #[test]
     fn a_token_is_known_again_and_not_kept() {
         let limits = limits(1, 1, 1, 1);
-        let ada = limits.caller_with(b"Bearer ada");
-        assert_eq!(limits.caller_with(b"Bearer ada"), ada);
-        assert_ne!(limits.caller_with(b"Bearer bob"), ada);
+        let ada = limits.caller_of_token(b"Bearer ada");
+        assert_eq!(limits.caller_of_token(b"Bearer ada"), ada);
+        assert_ne!(limits.caller_of_token(b"Bearer bob"), ada);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The network of an address, by the part of it that its owner cannot choose: one of version 6 has
-/// 2^64 addresses, one of version 4 is an address.
+/// The network of an address: the part of it that its owner cannot choose. A network of IPv6 has
+/// 2^64 addresses; one of IPv4 is a single address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(first_bits(address, 64)),
@@ -9,7 +9,7 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What the network is a part of: the 48 bits of version 6 that one owner may have.
+/// The site of a network: the first 48 bits of IPv6, which one owner may have.
 pub fn site(network: IpAddr) -> Option<IpAddr> {
     match network {
         IpAddr::V6(address) => Some(IpAddr::V6(first_bits(address, 48))),
@@ -22,9 +22,9 @@ fn first_bits(address: Ipv6Addr, count: u32) -> Ipv6Addr {
     Ipv6Addr::from_bits(address.to_bits() >> rest << rest)
 }
 
-/// Where a request comes from. So many `proxies` stand between the strangers and this program; each
-/// of them appends to X-Forwarded-For who has asked it, and what stands before that is the
-/// strangers' own word. Where the proxies said nothing that is an address, it is `peer`, who has
+/// The address from which a request comes. `proxies` trusted proxies stand before this program, and
+/// each appends the address of its client to X-Forwarded-For. The client itself may have written
+/// the entries before those. Where the proxies wrote no address, the sender is `peer`, who
 /// connected.
 pub fn sender<'h>(
     peer: Option<IpAddr>,
@@ -37,8 +37,8 @@ pub fn sender<'h>(
     let lines: Vec<&str> = forwarded
         .map(|line| std::str::from_utf8(line).unwrap_or_default())
         .collect();
-    let said = lines.iter().rev().flat_map(|line| line.rsplit(','));
-    let farthest = said.take(proxies).last();
+    let entries = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    let farthest = entries.take(proxies).last();
     farthest.and_then(address).or(peer)
 }
 
@@ -89,7 +89,7 @@ mod tests {
             ("[2001:db8::1]", "2001:db8::1"),
             ("[2001:db8::1]:443", "2001:db8::1"),
             ("\"[2001:db8::1]:443\"", "2001:db8::1"),
-            // No address: who has connected is counted.
+            // No address: the peer is counted.
             ("unknown", "10.9.9.9"),
             ("_hidden", "10.9.9.9"),
             ("", "10.9.9.9"),

@@ -89,7 +89,7 @@ pub fn publish<E: Event>(tx: &mut Tx<'_>, event: &E) -> Result<EventId, PublishE
         });
     }
     let id = EventId::now_v7();
-    let parent = TraceParent::current();
+    let parent = telemetry::traces::current();
     let trace = parent.map(TraceParent::child);
     let span = trace.map_or(Span::none(), |trace| {
         Span::begin(tx.application(), Kind::Producer, trace, parent, || {

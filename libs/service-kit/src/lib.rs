@@ -1,6 +1,5 @@
-//! What makes a service out of a domain: settings, HTTP, callers, problem+json, telemetry, health,
-//! shutdown. A service implements [`Service`], a table of contents; everything else is the same for
-//! all of them.
+//! The frame of a service: settings, HTTP, callers, problem+json, telemetry, health, shutdown. A
+//! service implements [`Service`], its table of contents; all services share the rest.
 
 mod auth;
 mod http;
@@ -16,14 +15,15 @@ pub use auth::{
 pub use http::{
     answer::Answer,
     body::NoBody,
-    call::{Call, Responded, UseCase},
+    call::Call,
     events::{EventStream, Gone},
+    execute::UseCase,
     limit::network,
     page::{CursorKey, InvalidCursor, Page, PageQuery},
-    problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc},
+    problem::{ApiError, COMMON_PROBLEMS, Problem, ProblemDoc, Responded},
     version::{PreconditionFailed, Preconditions, Version},
 };
 pub use run::{Running, main, start, start_by};
 pub use security::{Kind, SecurityLog, Trail};
-pub use service::{Boot, NoSettings, Service};
+pub use service::{NoSettings, Service, StartContext};
 pub use settings::{KitSettings, ServiceSettings, TokenSettings};

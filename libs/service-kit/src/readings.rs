@@ -1,6 +1,5 @@
-//! What a service reads of its own database for its metrics: what nobody tells of by an event, what
-//! must be known while nothing happens, and what must be known while somebody else, such as the
-//! relay, is down.
+//! The metrics that a service reads from its own database: values that no event in the process
+//! changes, and values that must be known while another program, such as the relay, is down.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +21,17 @@ use telemetry::ReadingAge;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Broken {
+struct Invariant {
     invariant: &'static str,
     what: &'static str,
 }
 
 telemetry::metrics! {
-    /// What must always hold inside the service's own database.
+    /// The invariants of the service's own database.
     #[derive(Clone)]
     struct InvariantMetrics {
         /// Rows that contradict what must always hold, by invariant and by what such a row is
-        violations: Family<Broken, Gauge> = "invariant_violations";
+        violations: Family<Invariant, Gauge> = "invariant_violations";
     }
 }
 
@@ -41,20 +40,20 @@ pub(crate) struct Readings {
     service: &'static str,
     db: Db,
     key_hours: u32,
-    every: Duration,
+    interval: Duration,
     outbox: OutboxMetrics,
     inbox: inbox::Metrics,
     postgres: PostgresMetrics,
     age: ReadingAge,
     invariants: InvariantMetrics,
-    checked: ReadingAge,
+    invariants_age: ReadingAge,
 }
 
-/// Invariants are sums over whole tables: a look at them is followed by a pause of at least this,
-const CHECK_PAUSE: Duration = Duration::from_secs(30);
-/// and of at least so many times what it took, so that they never cost more than a twentieth of a
-/// core.
-const CHECK_REST: u32 = 20;
+/// Pause after a check of the invariants, at least. They are sums over whole tables.
+const CHECK_PAUSE_MIN: Duration = Duration::from_secs(30);
+/// The pause is also this many times as long as the check took, so that checks cost at most a
+/// twentieth of a core.
+const CHECK_PAUSE_FACTOR: u32 = 20;
 
 impl Readings {
     pub fn register(
@@ -62,24 +61,25 @@ impl Readings {
         service: &'static str,
         db: &Db,
         key_hours: u32,
-        every: Duration,
+        interval: Duration,
         inbox: inbox::Metrics,
     ) -> Self {
         let readings = Self {
             service,
             db: db.clone(),
             key_hours,
-            every,
+            interval,
             outbox: OutboxMetrics::registered(registry),
             inbox,
             postgres: PostgresMetrics::register(registry),
             age: ReadingAge::registered(
                 registry,
                 "readings_age",
-                "Time since the service last read its database for these metrics: what it read is that old",
+                "Time since the service last read its database for these metrics: what it read is \
+                 that old",
             ),
             invariants: InvariantMetrics::registered(registry),
-            checked: ReadingAge::registered(
+            invariants_age: ReadingAge::registered(
                 registry,
                 "invariants_age",
                 "Time since the service last looked for contradictions in its database",
@@ -93,7 +93,7 @@ impl Readings {
 
     /// Reads until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let look = async {
+        let read = async {
             loop {
                 match self.read().await {
                     Ok(()) => self.age.renew(),
@@ -104,23 +104,24 @@ impl Readings {
                         );
                     }
                 }
-                tokio::time::sleep(self.every).await;
+                tokio::time::sleep(self.interval).await;
             }
         };
         let check = async {
             loop {
                 let began = Instant::now();
                 match self.check().await {
-                    Ok(()) => self.checked.renew(),
+                    Ok(()) => self.invariants_age.renew(),
                     Err(error) => {
                         tracing::warn!(error = cause_chain(&error), "invariants cannot be checked");
                     }
                 }
-                let pause = (began.elapsed() * CHECK_REST).max(CHECK_PAUSE.min(self.every * 6));
+                let pause = began.elapsed() * CHECK_PAUSE_FACTOR;
+                let pause = pause.max(CHECK_PAUSE_MIN.min(self.interval * 6));
                 tokio::time::sleep(pause).await;
             }
         };
-        stop.run_until_cancelled(async { tokio::join!(look, check) })
+        stop.run_until_cancelled(async { tokio::join!(read, check) })
             .await;
     }
 
@@ -130,7 +131,7 @@ impl Readings {
         self.postgres.read(&self.db).await
     }
 
-    /// Each in a snapshot of its own: one is proof.
+    /// Checks each invariant in a snapshot of its own: one violation is proof.
     async fn check(&self) -> Result<(), DbError> {
         for (invariant, check) in invariants::of(self.service) {
             let count = self
@@ -163,10 +164,10 @@ impl Readings {
 
     fn violations(&self, invariant: &'static str, check: &Check, count: i64) {
         let what = check.what;
-        let broken = Broken { invariant, what };
+        let labels = Invariant { invariant, what };
         self.invariants
             .violations
-            .get_or_create_owned(&broken)
+            .get_or_create_owned(&labels)
             .set(count);
     }
 }

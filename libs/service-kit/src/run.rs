@@ -1,4 +1,5 @@
 use std::{
+    future::Future,
     net::{SocketAddr, TcpListener},
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -22,14 +23,15 @@ use prometheus_client::registry::Registry;
 use telemetry::{Listen, Ops, Readiness, ReadingAge, Shutdown};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use utoipa::openapi::OpenApi;
 
 use crate::{
-    ApiError, Boot, KitSettings, OwnKeys, Service, ServiceSettings, Tokens, VoidTokens,
+    ApiError, KitSettings, OwnKeys, Service, ServiceSettings, StartContext, Tokens, VoidTokens,
     http::{
-        call::Kit,
+        call::RequestContext,
         docs,
         headers::{self, Public},
-        limit::{self, Door},
+        limit::{self, Admission},
         methods::{self, Methods},
         observe::{self, HttpMetrics, Observer},
     },
@@ -39,8 +41,8 @@ use crate::{
 
 const MIGRATIONS: Migrations = Migrations::new(embed_migrations!(), &RIGHTS);
 
-/// A service adds to the security log, and neither reads nor changes it. The reader sees no
-/// network of a person.
+/// A service adds to the security log; it cannot read or change it. The reader does not see
+/// networks, because they are personal data.
 const RIGHTS: [Rights; 5] = [
     Rights::of_table("token_key_cache").service("SELECT, INSERT, UPDATE"),
     Rights::of_table("void_tokens").service("SELECT, INSERT, UPDATE, DELETE"),
@@ -50,41 +52,41 @@ const RIGHTS: [Rights; 5] = [
         .reader("SELECT (at, kind, who, what, whom, trace_id, outcome, reason, database_role)"),
 ];
 
-/// A service that was started. Dropping it does not stop it; [`Running::stop`] does, in good order.
+/// A service that was started. Dropping it does not stop it; [`Running::stop`] does.
 pub struct Running {
-    /// Where the HTTP API is.
+    /// Address of the HTTP API.
     pub address: SocketAddr,
-    /// Where it is over TLS, if it is.
+    /// Address of the same API over TLS, if it is served so.
     pub https_address: Option<SocketAddr>,
-    /// Where health and metrics are.
+    /// Address of health and metrics.
     pub ops_address: SocketAddr,
     server: ServerHandle,
     inbox: Option<inbox::Running>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    work: Background,
     _ops: Ops,
 }
 
 impl Running {
-    /// Finishes the requests that were accepted and the events that are in work, then ends.
+    /// Finishes the accepted requests and the events that are being handled, then ends.
     pub async fn stop(self) {
-        // First what goes on by itself: a stream that stays open would hold the server up.
-        self.stop.cancel();
+        // Background work ends first: an open stream would hold the server up.
+        self.work.stop.cancel();
         self.server.stop(true).await;
         if let Some(inbox) = self.inbox {
             inbox.stop().await;
         }
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.work.tasks.close();
+        self.work.tasks.wait().await;
     }
 }
 
-/// Migrates, opens the database, binds, consumes, serves.
+/// Starts a service: migrates and opens its database, listens, serves requests and consumes events.
 pub async fn start<S: Service>(settings: ServiceSettings<S::Settings>) -> anyhow::Result<Running> {
     start_by::<S>(settings, Clock::system()).await
 }
 
-/// As [`start`], by another clock: tests have services whose clocks are wrong.
+/// Starts a service as [`start`] does, by another clock: tests have services whose clocks are
+/// wrong.
 pub async fn start_by<S: Service>(
     settings: ServiceSettings<S::Settings>,
     clock: Clock,
@@ -94,87 +96,35 @@ pub async fn start_by<S: Service>(
     migrate::<S>(&kit).await?;
     telemetry::traces::export(&kit.traces);
     let mut registry = telemetry::registry("service", S::NAME);
-    let db = Db::open(&kit.db, S::NAME)
-        .await
-        .context("the database cannot be opened")?
-        .observed(&mut registry);
-    outbox::declare_topics(&db, S::PUBLISHES)
-        .await
-        .context("the topics cannot be declared")?;
-
-    let api = docs::openapi::<S>();
-    let security = SecurityLog::register(&mut registry);
-    let observer = Observer {
-        service: S::NAME,
-        metrics: HttpMetrics::register(&mut registry, &api),
-        security: security.clone(),
-    };
-    let inbox_metrics = inbox::Metrics::register(&mut registry);
-    let readings = Readings::register(
-        &mut registry,
-        S::NAME,
-        &db,
-        kit.idempotency.idempotency_hours,
-        Duration::from_millis(kit.readings_every),
-        inbox_metrics.clone(),
-    );
-    let boot = Boot {
+    let db = open_database::<S>(&kit, &mut registry).await?;
+    let api = docs::openapi(S::openapi(), S::NAME, S::ABOUT, S::PROBLEMS);
+    let metrics = ServiceMetrics::register::<S>(&kit, &db, &api, &mut registry);
+    let context = StartContext {
         own: &own,
         kit: &kit,
         db: &db,
         clock: &clock,
-        security: &security,
+        security: &metrics.observer.security,
         registry: &mut registry,
     };
-    let state = S::state(boot)
+    let state = S::state(context)
         .await
         .context("the service's state cannot be made")?;
 
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let work = Background::default();
     let own_keys = S::token_keys(&state);
-    let tokens = tokens(&kit, own_keys, &mut registry, &db, clock, (&tasks, &stop)).await?;
-    let doors = Doors::open(&kit).await?;
-    let (address, https_address) = (doors.http.local_addr()?, doors.https_address()?);
+    let tokens = verify_tokens(&kit, own_keys, &mut registry, &db, clock, &work).await?;
+    let listeners = Listeners::open(&kit).await?;
+    let (address, https_address) = (listeners.http.local_addr()?, listeners.https_address()?);
     let limits = Arc::new(Limits::new(&kit.limits));
-    let sweeper = limits.clone();
-    tasks.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(async move { sweeper.keep_small().await }),
-    );
-    tasks.spawn(
-        stop.clone()
-            .run_until_cancelled_owned(forget_old(db.clone(), kit.clone())),
-    );
-    tasks.spawn(S::background(state.clone(), db.clone(), stop.clone()));
-    tasks.spawn(readings.run(stop.clone()));
+    start_background::<S>(&work, &kit, &db, &state, &limits);
+    work.tasks.spawn(metrics.readings.run(work.stop.clone()));
 
-    let server = serve::<S>(
-        &kit,
-        doors,
-        state.clone(),
-        db.clone(),
-        tokens.clone(),
-        limits,
-        (api, observer),
-    )?;
-    let subscriptions = S::subscriptions();
-    let inbox = if subscriptions.topics().is_empty() {
-        None
-    } else {
-        Some(
-            inbox::start(
-                subscriptions,
-                state,
-                db.clone(),
-                &kit.kafka,
-                &kit.inbox,
-                inbox_metrics,
-            )
-            .await?,
-        )
-    };
+    let context = request_context(&kit, &state, &db, &tokens, &limits, &metrics.observer);
+    let server = serve::<S>(&kit, listeners, context, limits, (api, metrics.observer))?;
+    let inbox = start_inbox::<S>(&kit, state, &db, metrics.inbox).await?;
     let watch = db.heartbeat().watch(kit.db.postgres.clone(), S::NAME);
-    tasks.spawn(stop.clone().run_until_cancelled_owned(watch));
+    work.spawn_until_stop(watch);
     let ready = readiness(db.heartbeat(), tokens);
     let ops = Ops::start(&kit.ops, Arc::new(Mutex::new(registry)), ready).await?;
     tracing::info!(service = S::NAME, %address, ops = %ops.address, "serving");
@@ -184,20 +134,119 @@ pub async fn start_by<S: Service>(
         ops_address: ops.address,
         server,
         inbox,
-        stop,
-        tasks,
+        work,
         _ops: ops,
     })
 }
 
-/// Knows whose tokens count, and goes on learning it until `stop`.
-async fn tokens(
+/// Opens the migrated database, and declares in it the topics that the service publishes to.
+async fn open_database<S: Service>(
+    kit: &KitSettings,
+    registry: &mut Registry,
+) -> anyhow::Result<Db> {
+    let db = Db::open(&kit.db, S::NAME)
+        .await
+        .context("the database cannot be opened")?
+        .observed(registry);
+    outbox::declare_topics(&db, S::PUBLISHES)
+        .await
+        .context("the topics cannot be declared")?;
+    Ok(db)
+}
+
+/// The metrics that every service has.
+struct ServiceMetrics {
+    observer: Observer,
+    inbox: inbox::Metrics,
+    readings: Readings,
+}
+
+impl ServiceMetrics {
+    fn register<S: Service>(
+        kit: &KitSettings,
+        db: &Db,
+        api: &OpenApi,
+        registry: &mut Registry,
+    ) -> Self {
+        let security = SecurityLog::register(registry);
+        let observer = Observer {
+            service: S::NAME,
+            metrics: HttpMetrics::register(registry, api),
+            security,
+        };
+        let inbox = inbox::Metrics::register(registry);
+        let readings = Readings::register(
+            registry,
+            S::NAME,
+            db,
+            kit.idempotency.idempotency_hours,
+            Duration::from_millis(kit.readings_every),
+            inbox.clone(),
+        );
+        Self {
+            observer,
+            inbox,
+            readings,
+        }
+    }
+}
+
+/// The tasks of a service beside its requests and events.
+#[derive(Default)]
+struct Background {
+    /// Cancelled when the service stops.
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Background {
+    /// Runs `work`, and drops it at the next await when the service stops.
+    fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let until_stop = self.stop.clone().run_until_cancelled_owned(work);
+        self.tasks.spawn(until_stop);
+    }
+}
+
+/// Starts the tasks that forget what is old, and the service's own.
+fn start_background<S: Service>(
+    work: &Background,
+    kit: &KitSettings,
+    db: &Db,
+    state: &S::State,
+    limits: &Arc<Limits>,
+) {
+    let limits = limits.clone();
+    work.spawn_until_stop(async move { limits.keep_small().await });
+    work.spawn_until_stop(forget_old(db.clone(), kit.clone()));
+    let own = S::background(state.clone(), db.clone(), work.stop.clone());
+    work.tasks.spawn(own);
+}
+
+/// The inbox of the service's subscriptions, if it has any.
+async fn start_inbox<S: Service>(
+    kit: &KitSettings,
+    state: S::State,
+    db: &Db,
+    metrics: inbox::Metrics,
+) -> anyhow::Result<Option<inbox::Running>> {
+    let subscriptions = S::subscriptions();
+    if subscriptions.topics().is_empty() {
+        return Ok(None);
+    }
+    let db = db.clone();
+    let running = inbox::start(subscriptions, state, db, &kit.kafka, &kit.inbox, metrics);
+    Ok(Some(running.await?))
+}
+
+/// The verifier of access tokens. Until the service stops, it goes on fetching the public keys and
+/// the list of void tokens.
+async fn verify_tokens(
     kit: &KitSettings,
     own_keys: Option<OwnKeys>,
     registry: &mut Registry,
     db: &Db,
     clock: Clock,
-    (tasks, stop): (&TaskTracker, &CancellationToken),
+    work: &Background,
 ) -> anyhow::Result<Tokens> {
     let keys_age = ReadingAge::registered(
         registry,
@@ -206,7 +255,7 @@ async fn tokens(
     );
     let void = VoidTokens::load(db.clone())
         .await
-        .context("it cannot be read whose tokens are void")?;
+        .context("the list of void tokens cannot be read")?;
     let tokens = Tokens::new(
         &kit.tokens,
         own_keys,
@@ -215,18 +264,19 @@ async fn tokens(
         void.clone(),
         clock,
     )?;
-    tasks.spawn(void.keep_current(stop.clone()));
-    tasks.spawn(tokens.clone().keep_fresh(stop.clone()));
+    work.tasks.spawn(void.keep_current(work.stop.clone()));
+    work.tasks
+        .spawn(tokens.clone().keep_fresh(work.stop.clone()));
     Ok(tokens)
 }
 
-/// Where requests come in.
-struct Doors {
+/// The open listeners for requests.
+struct Listeners {
     http: TcpListener,
     https: Option<(TcpListener, rustls::ServerConfig)>,
 }
 
-impl Doors {
+impl Listeners {
     async fn open(kit: &KitSettings) -> anyhow::Result<Self> {
         let https = match (kit.https_listen, &kit.https_certificate, &kit.https_key) {
             (Some(address), Some(certificate), Some(key)) => Some((
@@ -254,46 +304,42 @@ async fn listen(address: Listen, setting: &str) -> anyhow::Result<TcpListener> {
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
     kit.db.check()?;
+    /// How long the start waits for a database that starts at the same time.
+    const DATABASE_WAIT_MAX: Duration = Duration::from_secs(60);
+    const RETRY_DELAY: Duration = Duration::from_millis(500);
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![
             outbox::MIGRATIONS,
             inbox::MIGRATIONS,
             idempotency::MIGRATIONS,
-            // Its view of the security log is over what operators did to outbox and inbox.
+            // After outbox and inbox: its view of the security log reads what operators did there.
             MIGRATIONS,
             S::MIGRATIONS,
         ];
         match db::migrate(&kit.db, sets).await {
-            // A database that starts beside us may need a moment.
-            Err(error @ db::MigrateError::Connect(_)) if waited < Duration::from_secs(60) => {
-                let pause = Duration::from_millis(500);
+            Err(error @ db::MigrateError::Connect(_)) if waited < DATABASE_WAIT_MAX => {
                 tracing::warn!(error = cause_chain(&error), "waiting for the database");
-                tokio::time::sleep(pause).await;
-                waited += pause;
+                tokio::time::sleep(RETRY_DELAY).await;
+                waited += RETRY_DELAY;
             }
             done => return done.context("the database cannot be migrated"),
         }
     }
 }
 
-fn serve<S: Service>(
+fn request_context<S: Clone>(
     kit: &KitSettings,
-    doors: Doors,
-    state: S::State,
-    db: Db,
-    tokens: Tokens,
-    limits: Arc<Limits>,
-    (api, observer): (utoipa::openapi::OpenApi, Observer),
-) -> anyhow::Result<ServerHandle> {
-    let door = Data::new(Door {
-        limits: limits.clone(),
-        proxies: kit.trusted_proxies.into(),
-    });
-    let shared = Data::new(Kit {
-        state,
-        db,
-        tokens,
+    state: &S,
+    db: &Db,
+    tokens: &Tokens,
+    limits: &Arc<Limits>,
+    observer: &Observer,
+) -> RequestContext<S> {
+    RequestContext {
+        state: state.clone(),
+        db: db.clone(),
+        tokens: tokens.clone(),
         claims: Claims::default(),
         security: observer.security.clone(),
         fingerprints: FingerprintKey::new(kit.idempotency.idempotency_secret.expose().as_bytes()),
@@ -301,17 +347,31 @@ fn serve<S: Service>(
         fresh_login_seconds: kit.tokens.fresh_login_seconds,
         body_limit: kit.http_body_limit,
         body_timeout: Duration::from_secs(kit.http_body_timeout),
-        limits,
+        limits: limits.clone(),
         runtime: Handle::current(),
+    }
+}
+
+fn serve<S: Service>(
+    kit: &KitSettings,
+    listeners: Listeners,
+    context: RequestContext<S::State>,
+    limits: Arc<Limits>,
+    (api, observer): (OpenApi, Observer),
+) -> anyhow::Result<ServerHandle> {
+    let admission = Data::new(Admission {
+        limits,
+        proxies: kit.trusted_proxies.into(),
     });
+    let context = Data::new(context);
     let (observer, methods) = (Data::new(observer), Data::new(Methods::of(&api)));
     let public = Data::new(Public::of(&api));
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(shared.clone())
+            .app_data(context.clone())
             .app_data(observer.clone())
             .app_data(methods.clone())
-            .app_data(door.clone())
+            .app_data(admission.clone())
             .app_data(public.clone())
             .app_data(
                 web::PathConfig::default()
@@ -320,7 +380,7 @@ fn serve<S: Service>(
             .app_data(web::QueryConfig::default().error_handler(|error, _| {
                 ApiError::from(BadAddress::Query(error.to_string())).into()
             }))
-            // The last one comes first.
+            // A request passes the last of these first.
             .wrap(from_fn(limit::admit))
             .wrap(from_fn(headers::complete))
             .wrap(from_fn(observe::observe))
@@ -330,13 +390,12 @@ fn serve<S: Service>(
             .default_service(web::to(methods::no_route))
     })
     .workers(usize::from(kit.http_workers))
-    // A client that closes its side is gone: what waits for it ends. What changes something runs
-    // on, in a task of its own.
+    // When a client closes its side, its handler is dropped. Changes run on, in tasks of their own.
     .h1_allow_half_closed(false)
     .shutdown_timeout(kit.shutdown_grace)
     .disable_signals()
-    .listen(doors.http)?;
-    let server = match doors.https {
+    .listen(listeners.http)?;
+    let server = match listeners.https {
         Some((listener, tls)) => server.listen_rustls_0_23(listener, tls)?,
         None => server,
     };
@@ -369,13 +428,13 @@ impl Classify for BadAddress {
     }
 }
 
-/// Ready while the database answers anyone, however busy this process is with it: all replicas have
-/// the same one, and what is slow for one would take all of them out. Kafka does not count:
-/// requests are served without it. Nor does users, until the token keys that it once told are too
-/// old to be believed: then no caller is known.
-fn readiness(pulse: Heartbeat, tokens: Tokens) -> Readiness {
+/// A service is ready while its database answers at all. A slow answer does not count: all replicas
+/// share the database, and would all be taken out at once. Kafka does not count either: requests
+/// are served without it. The service users counts only when the token keys that were fetched from
+/// it are too old to be believed, because then no caller can be verified.
+fn readiness(heartbeat: Heartbeat, tokens: Tokens) -> Readiness {
     Arc::new(move || {
-        let silence = pulse.silent_for();
+        let silence = heartbeat.silent_for();
         let ready = match silence {
             Some(silence) => Err(format!(
                 "the database has been silent for {} s",
@@ -387,7 +446,7 @@ fn readiness(pulse: Heartbeat, tokens: Tokens) -> Readiness {
     })
 }
 
-/// Forgets what has been kept for long enough.
+/// Deletes old idempotency keys and old entries of the security log, until it is dropped.
 async fn forget_old(db: Db, kit: KitSettings) {
     tokio::join!(
         purge_keys(db.clone(), kit.idempotency.idempotency_hours),
@@ -396,22 +455,25 @@ async fn forget_old(db: Db, kit: KitSettings) {
 }
 
 async fn purge_keys(db: Db, keep_hours: u32) {
-    const BATCH: i32 = 1000;
+    /// Keys that one transaction deletes at most, so that it holds its locks for a short time.
+    const BATCH_MAX: i32 = 1000;
+    const INTERVAL: Duration = Duration::from_secs(600);
+    const RETRY_DELAY: Duration = Duration::from_secs(60);
     loop {
         let purged = db
             .transaction("kit.purge_keys", async |tx| {
-                idempotency::purge(tx, keep_hours, BATCH).await
+                idempotency::purge(tx, keep_hours, BATCH_MAX).await
             })
             .await;
         match purged {
-            Ok(full) if full == usize::try_from(BATCH).unwrap_or_default() => {}
-            Ok(_) => tokio::time::sleep(Duration::from_secs(600)).await,
+            Ok(full) if full == usize::try_from(BATCH_MAX).unwrap_or_default() => {}
+            Ok(_) => tokio::time::sleep(INTERVAL).await,
             Err(error) => {
                 tracing::warn!(
                     error = cause_chain(&error),
                     "old idempotency keys not purged"
                 );
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -454,9 +516,9 @@ async fn run_until_signal<S: Service>(
     let mut shutdown = Shutdown::listen(&settings.kit.shutdown)?;
     let started = tokio::select! {
         started = start::<S>(settings) => started?,
-        () = shutdown.wished() => return Ok(()),
+        () = shutdown.requested() => return Ok(()),
     };
-    shutdown.wished().await;
+    shutdown.requested().await;
     tracing::info!(service = S::NAME, "stopping");
     started.stop().await;
     telemetry::traces::flush().await;

@@ -1,5 +1,5 @@
-//! The security log: who did what, and who was refused. An act leaves a row in its own transaction,
-//! a line, and a count; a refusal a line and a count.
+//! The security log: which user did what, and whose request was refused. An act leaves a row in its
+//! own transaction, a log line and a count; a refusal leaves a line and a count.
 
 use std::{
     fmt::Display,
@@ -27,31 +27,32 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
+use telemetry::traces;
 
 use crate::{
     Role,
     http::{limit::network, methods, problem::status_of},
 };
 
-/// What an act or a refusal is about.
+/// The kind of an act or a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     LogIn,
     Registration,
     Password,
     Role,
-    /// An account that is suspended, or active again.
+    /// A manager suspended an account, or let it in again.
     Status,
-    /// Sessions that their owner ended.
+    /// An owner ended sessions of theirs.
     Session,
     Deletion,
-    /// What a manager did, or was shown of others.
+    /// A manager acted, or read data of others.
     Manager,
-    /// What a courier did, or was shown of others.
+    /// A courier acted, or read data of others.
     Courier,
-    /// An account to which log-ins fail again and again.
+    /// Log-ins to one account fail again and again.
     Guessing,
-    /// A refusal that is none of the others.
+    /// Any other refusal.
     Access,
 }
 
@@ -86,7 +87,8 @@ impl Kind {
         }
     }
 
-    /// What people of this role do to what is not their own; a customer does nothing of the kind.
+    /// The kind of what people of this role do to the data of others; a customer does nothing of
+    /// the kind.
     pub(crate) const fn of_role(role: Role) -> Option<Self> {
         match role {
             Role::Manager => Some(Self::Manager),
@@ -121,7 +123,7 @@ impl Outcome {
         }
     }
 
-    /// What an answer refuses, if it is a refusal that the log tells of.
+    /// The outcome of a request with this status, if the log records it.
     pub(crate) fn of(status: StatusCode) -> Option<Self> {
         match status {
             StatusCode::UNAUTHORIZED => Some(Self::Unauthenticated),
@@ -133,7 +135,7 @@ impl Outcome {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct Told {
+struct EventLabels {
     kind: &'static str,
     outcome: &'static str,
 }
@@ -141,11 +143,11 @@ struct Told {
 telemetry::metrics! {
     struct SecurityMetrics {
         /// Acts and refusals that the security log tells of, by kind and outcome
-        events: Family<Told, Counter> = "security_events";
+        events: Family<EventLabels, Counter> = "security_events";
     }
 }
 
-/// One entry.
+/// One entry of the security log.
 #[derive(Clone, Debug)]
 struct Entry {
     kind: Kind,
@@ -164,28 +166,30 @@ pub struct SecurityLog(Arc<Inner>);
 
 struct Inner {
     metrics: SecurityMetrics,
-    /// For the lines of refusals, of which a stranger can cause any number.
+    /// Limits the lines of refusals, because a stranger can cause any number of them.
     lines: DefaultDirectRateLimiter,
     left_out: AtomicU64,
 }
 
-/// Lines of refusals that a process writes in a second in the long run, and at once. The others are
-/// only counted.
+/// Lines of refusals that a process writes in a second in the long run, and in a burst. Further
+/// refusals are only counted, so that a flood does not fill the log.
 const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
-const LINES_AT_ONCE: NonZeroU32 = NonZeroU32::new(200).expect("200 is not 0");
-/// Characters of what a path names that are shown.
-const LONGEST: usize = 100;
+const LINES_PER_BURST: NonZeroU32 = NonZeroU32::new(200).expect("200 is not 0");
+/// Characters that an entry shows at most of the names in a path.
+const NAMED_MAX_CHARS: usize = 100;
 
 impl SecurityLog {
-    /// Every count shows with zero, so that the first event is an increase.
+    /// Registers every count with zero, so that the first event is an increase.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = SecurityMetrics::registered(registry);
         for kind in Kind::ALL {
             for outcome in Outcome::ALL {
-                metrics.events.get_or_create_owned(&Told::of(kind, outcome));
+                metrics
+                    .events
+                    .get_or_create_owned(&EventLabels::of(kind, outcome));
             }
         }
-        let quota = Quota::per_second(LINES_PER_SECOND).allow_burst(LINES_AT_ONCE);
+        let quota = Quota::per_second(LINES_PER_SECOND).allow_burst(LINES_PER_BURST);
         Self(Arc::new(Inner {
             metrics,
             lines: RateLimiter::direct(quota),
@@ -193,7 +197,7 @@ impl SecurityLog {
         }))
     }
 
-    /// For what happens without a request: which part of the store does it, and what.
+    /// An entry for an act without a request: `who` is the part of the store that acts.
     pub fn trail(&self, kind: Kind, who: &str, what: &str) -> Trail {
         let entry = Entry {
             kind,
@@ -201,30 +205,30 @@ impl SecurityLog {
             what: what.to_owned(),
             whom: None,
             network: None,
-            trace_id: TraceParent::current().map(TraceParent::trace_id),
+            trace_id: traces::current().map(TraceParent::trace_id),
             outcome: Outcome::Done,
             reason: None,
         };
         Trail {
             log: self.clone(),
             entry,
-            shown: Shown::default(),
+            facts: RequestFacts::default(),
         }
     }
 
-    /// For what a request does.
+    /// An entry for the act of a request.
     pub(crate) fn trail_of(&self, request: &HttpRequest, kind: Kind) -> Trail {
-        let trace_id = TraceParent::current().map(TraceParent::trace_id);
-        let shown = Shown::of(request);
-        shown.parts().kind = Some(kind);
+        let trace_id = traces::current().map(TraceParent::trace_id);
+        let facts = RequestFacts::of(request);
+        facts.parts().kind = Some(kind);
         Trail {
             log: self.clone(),
-            entry: entry(request, &shown, trace_id, Outcome::Done),
-            shown,
+            entry: entry(request, &facts, trace_id, Outcome::Done),
+            facts,
         }
     }
 
-    /// Tells that a request was refused, and why.
+    /// Records that a request was refused, and why.
     pub(crate) fn refused(
         &self,
         request: &HttpRequest,
@@ -232,10 +236,10 @@ impl SecurityLog {
         outcome: Outcome,
         reason: Option<&'static str>,
     ) {
-        let shown = Shown::of(request);
+        let facts = RequestFacts::of(request);
         let entry = Entry {
             reason,
-            ..entry(request, &shown, Some(trace.trace_id()), outcome)
+            ..entry(request, &facts, Some(trace.trace_id()), outcome)
         };
         self.count(&entry);
         if self.0.lines.check().is_err() {
@@ -246,12 +250,12 @@ impl SecurityLog {
     }
 
     fn count(&self, entry: &Entry) {
-        let told = Told::of(entry.kind, entry.outcome);
-        self.0.metrics.events.get_or_create_owned(&told).inc();
+        let labels = EventLabels::of(entry.kind, entry.outcome);
+        self.0.metrics.events.get_or_create_owned(&labels).inc();
     }
 }
 
-impl Told {
+impl EventLabels {
     const fn of(kind: Kind, outcome: Outcome) -> Self {
         Self {
             kind: kind.as_str(),
@@ -262,20 +266,20 @@ impl Told {
 
 fn entry(
     request: &HttpRequest,
-    shown: &Shown,
+    facts: &RequestFacts,
     trace_id: Option<String>,
     outcome: Outcome,
 ) -> Entry {
     let method = methods::label(request.method());
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
-    let parts = shown.parts();
+    let parts = facts.parts();
     let named = || {
         let named: Vec<&str> = request
             .match_info()
             .iter()
             .map(|(_, value)| value)
             .collect();
-        (!named.is_empty()).then(|| kernel::shown(named.join(" ").as_bytes(), LONGEST))
+        (!named.is_empty()).then(|| kernel::shown(named.join(" ").as_bytes(), NAMED_MAX_CHARS))
     };
     Entry {
         kind: parts.kind.unwrap_or(Kind::Access),
@@ -290,7 +294,7 @@ fn entry(
 }
 
 impl Entry {
-    /// `left_out` is how many refusals before this one had no line.
+    /// Writes the log line. `left_out` refusals before this one had none.
     fn write_line(&self, left_out: u64) {
         tracing::info!(
             target: "security",
@@ -308,9 +312,9 @@ impl Entry {
     }
 }
 
-/// What a request has shown of itself so far, for the log of its refusal.
+/// What is known of a request so far, for the log of its refusal.
 #[derive(Clone, Default)]
-pub(crate) struct Shown(Arc<Mutex<Parts>>);
+pub(crate) struct RequestFacts(Arc<Mutex<Parts>>);
 
 #[derive(Default)]
 struct Parts {
@@ -319,24 +323,24 @@ struct Parts {
     whom: Option<String>,
 }
 
-impl Shown {
-    /// That of a request, which is made when it is first asked for.
+impl RequestFacts {
+    /// The facts of a request; the first call makes them.
     fn of(request: &HttpRequest) -> Self {
         let mut extensions = request.extensions_mut();
-        if let Some(shown) = extensions.get::<Self>() {
-            return shown.clone();
+        if let Some(facts) = extensions.get::<Self>() {
+            return facts.clone();
         }
-        let shown = Self::default();
-        extensions.insert(shown.clone());
-        shown
+        let facts = Self::default();
+        extensions.insert(facts.clone());
+        facts
     }
 
-    /// What it does is of this kind.
+    /// Notes the kind of what the request does.
     pub(crate) fn of_kind(request: &HttpRequest, kind: Kind) {
         Self::of(request).parts().kind = Some(kind);
     }
 
-    /// Who sent it has proved who they are.
+    /// Notes the user whose token came with the request.
     pub(crate) fn sent_by(request: &HttpRequest, who: UserId) {
         Self::of(request).parts().who = Some(who);
     }
@@ -346,48 +350,49 @@ impl Shown {
     }
 }
 
-/// What the security log tells of one act; it goes with the act to the transaction that stores it.
+/// The security log's entry for one act. It is carried to the transaction that stores the act.
 #[derive(Clone)]
 pub struct Trail {
     log: SecurityLog,
     entry: Entry,
-    shown: Shown,
+    facts: RequestFacts,
 }
 
 impl Trail {
-    /// Who did it, once that is known.
+    /// Sets the user who acts, once that is known.
     #[must_use]
     pub fn by(mut self, who: impl Display) -> Self {
         self.entry.who = Some(who.to_string());
         self
     }
 
-    /// The person or thing that it was about.
+    /// Sets the person or thing that the act is about.
     #[must_use]
     pub fn about(mut self, whom: impl Display) -> Self {
         self.entry.whom = Some(whom.to_string());
-        self.shown.parts().whom.clone_from(&self.entry.whom);
+        self.facts.parts().whom.clone_from(&self.entry.whom);
         self
     }
 
-    /// It is done if this transaction commits.
+    /// Records the act, if this transaction commits.
     pub fn done(&self, tx: &mut Tx<'_>) {
-        self.tell(tx, self.entry.clone());
+        self.record(tx, self.entry.clone());
     }
 
-    /// It is refused because of `error`. The line and the count come with the answer, as those of
-    /// every refusal.
+    /// Adds a row that the act was refused because of `error`. The line and the count come with the
+    /// answer, as for every refusal.
     pub fn refused(&self, tx: &mut Tx<'_>, error: &impl Classify) {
-        tx.deferred::<Rows>().0.push(self.refusal(error));
+        tx.deferred::<PendingEntries>().0.push(self.refusal(error));
     }
 
-    /// The refusals of an account's log-ins are so many that its password may be being guessed.
+    /// Records that so many log-ins to an account were refused that a stranger may be guessing its
+    /// password.
     pub fn guessed(&self, tx: &mut Tx<'_>, error: &impl Classify) {
         let entry = Entry {
             kind: Kind::Guessing,
             ..self.refusal(error)
         };
-        self.tell(tx, entry);
+        self.record(tx, entry);
     }
 
     fn refusal(&self, error: &impl Classify) -> Entry {
@@ -398,8 +403,8 @@ impl Trail {
         }
     }
 
-    fn tell(&self, tx: &mut Tx<'_>, entry: Entry) {
-        tx.deferred::<Rows>().0.push(entry.clone());
+    fn record(&self, tx: &mut Tx<'_>, entry: Entry) {
+        tx.deferred::<PendingEntries>().0.push(entry.clone());
         let log = self.log.clone();
         tx.when_committed(move || {
             log.count(&entry);
@@ -408,24 +413,26 @@ impl Trail {
     }
 }
 
-/// The entries of a transaction, until it commits.
+/// The entries of a transaction, which are written when it commits.
 #[derive(Default)]
-struct Rows(Vec<Entry>);
+struct PendingEntries(Vec<Entry>);
 
-impl DeferredWrite for Rows {
+impl DeferredWrite for PendingEntries {
     fn write(self: Box<Self>, conn: &mut AsyncPgConnection) -> BoxFuture<'_, Result<(), DbError>> {
         let texts = |of: fn(&Entry) -> Option<String>| -> Vec<Option<String>> {
             self.0.iter().map(of).collect()
         };
+        let networks = texts(|entry| entry.network.as_ref().map(IpAddr::to_string));
         let query = sql_query(
-            "INSERT INTO security_events (kind, who, what, whom, network, trace_id, outcome, reason)
+            "INSERT INTO security_events
+               (kind, who, what, whom, network, trace_id, outcome, reason)
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| Some(entry.kind.as_str().to_owned())))
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| entry.who.clone()))
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| Some(entry.what.clone())))
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| entry.whom.clone()))
-        .bind::<Array<Nullable<Text>>, _>(texts(|entry| entry.network.map(|network| network.to_string())))
+        .bind::<Array<Nullable<Text>>, _>(networks)
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| entry.trace_id.clone()))
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| Some(entry.outcome.as_str().to_owned())))
         .bind::<Array<Nullable<Text>>, _>(texts(|entry| entry.reason.map(ToOwned::to_owned)));
@@ -443,10 +450,12 @@ struct Forgotten {
     count: i64,
 }
 
-/// Forgets entries that are older than `days`, a little at a time, until it is dropped.
+/// Deletes entries that are older than `days`, in batches, until it is dropped.
 pub(crate) async fn forget_old(db: Db, days: u16) {
-    const BATCH: i32 = 10_000;
-    const EVERY: Duration = Duration::from_hours(1);
+    /// Entries that one transaction deletes at most, so that it holds its locks for a short time.
+    const BATCH_MAX: i32 = 10_000;
+    const INTERVAL: Duration = Duration::from_hours(1);
+    const RETRY_DELAY: Duration = Duration::from_secs(60);
     loop {
         let forgotten = db
             .transaction(
@@ -454,21 +463,21 @@ pub(crate) async fn forget_old(db: Db, days: u16) {
                 async |tx| -> Result<i64, DbError> {
                     let query = sql_query("SELECT security_events_forget($1, $2) AS count")
                         .bind::<Integer, _>(i32::from(days))
-                        .bind::<Integer, _>(BATCH);
+                        .bind::<Integer, _>(BATCH_MAX);
                     let forgotten: Forgotten = query.get_result(&mut **tx).await?;
                     Ok(forgotten.count)
                 },
             )
             .await;
         match forgotten {
-            Ok(full) if full == i64::from(BATCH) => {}
-            Ok(_) => tokio::time::sleep(EVERY).await,
+            Ok(full) if full == i64::from(BATCH_MAX) => {}
+            Ok(_) => tokio::time::sleep(INTERVAL).await,
             Err(error) => {
                 tracing::warn!(
                     error = cause_chain(&error),
                     "old security events not forgotten"
                 );
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -518,7 +527,7 @@ mod tests {
         let request = TestRequest::post()
             .append_header(("x-forwarded-for", "10.0.0.7"))
             .to_http_request();
-        Shown::sent_by(&request, who);
+        RequestFacts::sent_by(&request, who);
         log.refused(&request, trace, Outcome::Denied, Some("role_denied"));
         let line: serde_json::Value =
             serde_json::from_slice(&std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();

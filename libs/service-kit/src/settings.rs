@@ -29,7 +29,7 @@ pub struct KitSettings {
     )]
     pub http_listen: Listen,
 
-    /// Address of the same API over TLS; port 0 takes a free one. Without it there is none
+    /// Address of the same API over TLS; port 0 takes a free one. Without it there is no TLS
     #[arg(
         long,
         env = "HTTPS_LISTEN",
@@ -60,7 +60,13 @@ pub struct KitSettings {
     pub https_key: Option<PathBuf>,
 
     /// Threads that serve HTTP
-    #[arg(long, env = "HTTP_WORKERS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "HTTP")]
+    #[arg(
+        long,
+        env = "HTTP_WORKERS",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u16).range(1..=64),
+        help_heading = "HTTP"
+    )]
     pub http_workers: u16,
 
     /// Bytes that a request's body may have
@@ -81,9 +87,15 @@ pub struct KitSettings {
     )]
     pub http_body_timeout: u64,
 
-    /// Proxies before the service, each of which appends to X-Forwarded-For who has asked it; the
-    /// gateway is the last of them. With 0 the client is who has connected, whatever it says
-    #[arg(long, env = "TRUSTED_PROXIES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "HTTP")]
+    /// Proxies before the service, each of which appends the address of its client to
+    /// X-Forwarded-For; the gateway is the last of them. With 0 that header is ignored
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(0..=10),
+        help_heading = "HTTP"
+    )]
     pub trusted_proxies: u8,
 
     /// Seconds that accepted requests have to finish when the service stops
@@ -123,13 +135,25 @@ pub struct KitSettings {
     #[command(flatten)]
     pub ops: OpsSettings,
 
-    /// Milliseconds between two readings of the database for the metrics: where the outbox stands,
-    /// what is parked, what PostgreSQL counts. Invariants are checked a sixth as often at most
-    #[arg(long, env = "READINGS_EVERY", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=60_000), help_heading = "Health and metrics")]
+    /// Milliseconds between two readings of the database for the metrics: the state of the outbox,
+    /// parked events, PostgreSQL's counts. Invariants are checked a sixth as often at most
+    #[arg(
+        long,
+        env = "READINGS_EVERY",
+        default_value_t = 5000,
+        value_parser = clap::value_parser!(u64).range(100..=60_000),
+        help_heading = "Health and metrics"
+    )]
     pub readings_every: u64,
 
-    /// Days for which it is kept who did what, in the table security_events
-    #[arg(long, env = "SECURITY_LOG_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(30..=3650), help_heading = "Security log")]
+    /// Days for which an entry of the security log is kept, in the table security_events
+    #[arg(
+        long,
+        env = "SECURITY_LOG_DAYS",
+        default_value_t = 365,
+        value_parser = clap::value_parser!(u16).range(30..=3650),
+        help_heading = "Security log"
+    )]
     pub security_log_days: u16,
 
     #[command(flatten)]
@@ -140,12 +164,12 @@ pub struct KitSettings {
     pub shutdown: ShutdownSettings,
 }
 
-/// How callers prove who they are.
+/// Settings for the verification of access tokens.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Access tokens")]
 pub struct TokenSettings {
-    /// Where the public token keys are, such as https://users:8443/.well-known/jwks.json; users has
-    /// them itself
+    /// Address of the public token keys, such as https://users:8443/.well-known/jwks.json; the
+    /// service users has the keys itself
     #[arg(long, env = "JWKS_URL")]
     pub jwks_url: Option<Url>,
 
@@ -153,18 +177,33 @@ pub struct TokenSettings {
     #[arg(long, env = "JWKS_CA", value_name = "FILE")]
     pub jwks_ca: Option<PathBuf>,
 
-    /// Seconds after which the public token keys are fetched again: a key that was revoked opens
-    /// nothing after that
-    #[arg(long, env = "JWKS_REFRESH_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    /// Seconds after which the public token keys are fetched again: a revoked key is refused after
+    /// that
+    #[arg(
+        long,
+        env = "JWKS_REFRESH_SECONDS",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
     pub jwks_refresh_seconds: u64,
 
     /// Hours for which the public token keys are believed while they cannot be fetched
-    #[arg(long, env = "JWKS_AGE_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=8760))]
+    #[arg(
+        long,
+        env = "JWKS_AGE_HOURS",
+        default_value_t = 24,
+        value_parser = clap::value_parser!(u64).range(1..=8760)
+    )]
     pub jwks_age_hours: u64,
 
     /// Seconds for which a token may be valid at most, from its issue to its end: at least
     /// TOKEN_LIFETIME of users
-    #[arg(long, env = "TOKEN_MOST_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    #[arg(
+        long,
+        env = "TOKEN_MOST_SECONDS",
+        default_value_t = 3600,
+        value_parser = clap::value_parser!(i64).range(1..=86_400)
+    )]
     pub token_most_seconds: i64,
 
     /// Issuer that a token must name
@@ -177,6 +216,11 @@ pub struct TokenSettings {
 
     /// Seconds after which a log-in is too old to take money out or to delete the account; the same
     /// for users and billing
-    #[arg(long, env = "FRESH_LOGIN_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(
+        long,
+        env = "FRESH_LOGIN_SECONDS",
+        default_value_t = 300,
+        value_parser = clap::value_parser!(u32).range(1..=86_400)
+    )]
     pub fresh_login_seconds: u32,
 }

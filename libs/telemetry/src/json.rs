@@ -14,8 +14,9 @@ use tracing_subscriber::{
     registry::{LookupSpan, Scope},
 };
 
-/// A line as one flat JSON object: what the spans around it know, such as `trace_id`, `order_id`
-/// and `event_id`, stands beside the line's own fields, so that a search needs no path.
+/// Writes a log line as one flat JSON object. The fields of the spans around it, such as
+/// `trace_id`, `order_id` and `event_id`, are at the same level as its own, so that a search needs
+/// no path.
 pub struct FlatJson;
 
 impl<S> FormatEvent<S, JsonFields> for FlatJson

@@ -2,9 +2,9 @@ use std::{fmt, io, net::SocketAddr, str::FromStr};
 
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Where a process listens: at `127.0.0.1:8080`, or at `reserved:127.0.0.1:8080`, a port that its
-/// parent holds for it. No other user can take that one, neither before the process is there nor
-/// after it ended: the system lets only the same user's processes share a port (SO_REUSEPORT,
+/// The address at which a process listens: `127.0.0.1:8080`, or `reserved:127.0.0.1:8080`, a port
+/// that its parent holds for it. Other users cannot take a reserved port, even while the process
+/// does not run: the system lets only processes of the same user share a port (SO_REUSEPORT,
 /// socket(7)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listen {
@@ -14,11 +14,11 @@ pub struct Listen {
 
 const RESERVED: &str = "reserved:";
 
-/// How many connections may wait to be accepted.
-const BACKLOG: u32 = 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG_CONNECTIONS: u32 = 1024;
 
 impl Listen {
-    /// Needs a runtime.
+    /// Opens the listener, within a runtime.
     pub async fn open(self) -> io::Result<TcpListener> {
         if !self.is_reserved {
             return TcpListener::bind(self.address).await;
@@ -29,7 +29,7 @@ impl Listen {
         }?;
         socket.set_reuseport(true)?;
         socket.bind(self.address)?;
-        socket.listen(BACKLOG)
+        socket.listen(BACKLOG_CONNECTIONS)
     }
 }
 
@@ -51,8 +51,8 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A port of 127.0.0.1 that is held for processes of a user, for as long as this lives. It is not
-/// listened at.
+/// A port of 127.0.0.1 that is held for processes of one user, for as long as this lives. The
+/// reservation itself does not listen.
 #[derive(Debug)]
 pub struct Reservation {
     address: SocketAddr,
@@ -60,13 +60,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Holds this port, or any that is free for 0; for processes of the user with this number,
-    /// which only root may choose.
+    /// Holds this port, or any free one for port 0. `user` is the id of the user whose processes
+    /// may listen at it; only root may choose another user than itself.
     pub fn of(port: u16, user: Option<u32>) -> io::Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        // Processes of one user could share it without a word.
+        // Fails if the port is in use, also by another process of this user, with which the
+        // reservation would share it silently.
         drop(std::net::TcpListener::bind(address)?);
-        // Without SO_REUSEADDR, which lets others in as long as nothing listens.
+        // No SO_REUSEADDR: it lets other users bind the port while no process listens.
         let socket = TcpSocket::new_v4()?;
         if let Some(user) = user {
             std::os::unix::fs::fchown(&socket, Some(user), None)?;
@@ -83,7 +84,7 @@ impl Reservation {
         self.address
     }
 
-    /// The setting of the process that it is held for.
+    /// The address for the settings of the process that will listen.
     pub fn setting(&self) -> String {
         format!("{RESERVED}{}", self.address)
     }

@@ -44,7 +44,7 @@ pub fn init(settings: &LogSettings) {
     writing_to(settings, io::stderr);
 }
 
-/// The same, written to somewhere else.
+/// Starts the log on this writer, as [`init`] does on standard error.
 pub fn writing_to(
     settings: &LogSettings,
     writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,

@@ -28,18 +28,18 @@ pub struct OpsSettings {
     pub ops_listen: Listen,
 }
 
-/// Says whether the process can do its work now; `Err` holds the reason.
+/// Tells whether the process can do its work now; `Err` holds the reason why it cannot.
 pub type Readiness =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// The running second port. Dropping it closes the port.
+/// The open second port of a process. Dropping it closes the port.
 pub struct Ops {
     pub address: SocketAddr,
     _stop: DropGuard,
 }
 
 #[derive(Clone)]
-struct Shown {
+struct OpsState {
     registry: Arc<Mutex<Registry>>,
     ready: Readiness,
 }
@@ -56,7 +56,7 @@ impl Ops {
         let stop = CancellationToken::new();
         tokio::spawn(
             stop.clone()
-                .run_until_cancelled_owned(serve(listener, Shown { registry, ready })),
+                .run_until_cancelled_owned(serve(listener, OpsState { registry, ready })),
         );
         Ok(Self {
             address,
@@ -65,16 +65,16 @@ impl Ops {
     }
 }
 
-async fn serve(listener: TcpListener, shown: Shown) {
+async fn serve(listener: TcpListener, state: OpsState) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors: wait for some to be freed instead of spinning.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let shown = shown.clone();
+        let state = state.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, shown.clone()));
+            let service = service_fn(move |request| answer(request, state.clone()));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(5))
@@ -87,10 +87,13 @@ async fn serve(listener: TcpListener, shown: Shown) {
     }
 }
 
-async fn answer<B>(request: Request<B>, shown: Shown) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer<B>(
+    request: Request<B>,
+    state: OpsState,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, content_type, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/health/live") => (StatusCode::OK, "text/plain", "live\n".to_owned()),
-        (&Method::GET, "/health/ready") => match (shown.ready)().await {
+        (&Method::GET, "/health/ready") => match (state.ready)().await {
             Ok(()) => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
             Err(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -100,7 +103,7 @@ async fn answer<B>(request: Request<B>, shown: Shown) -> Result<Response<Full<By
         },
         (&Method::GET, "/metrics") => {
             let mut out = String::new();
-            let registry = shown
+            let registry = state
                 .registry
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);

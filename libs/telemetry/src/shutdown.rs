@@ -13,7 +13,7 @@ pub struct ShutdownSettings {
     pub stop_at_eof: bool,
 }
 
-/// The wish that this process end: SIGTERM, SIGINT, or the end of standard input.
+/// Receives the request that this process end: SIGTERM, SIGINT, or the end of standard input.
 pub struct Shutdown {
     terminate: Signal,
     interrupt: Signal,
@@ -22,7 +22,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// From now on the signals are kept for [`Shutdown::wished`].
+    /// Keeps the signals from now on for [`Shutdown::requested`].
     pub fn listen(settings: &ShutdownSettings) -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -31,7 +31,8 @@ impl Shutdown {
         })
     }
 
-    pub async fn wished(&mut self) {
+    /// Waits until the process should end.
+    pub async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -42,13 +43,14 @@ impl Shutdown {
 
 async fn ended(input: &mut Option<oneshot::Receiver<()>>) {
     match input {
-        // An error is what is waited for: the other end is gone.
+        // Only an error can come: the other end was dropped.
         Some(open) => drop(open.await),
         None => std::future::pending().await,
     }
 }
 
-/// On a thread of its own: a runtime would wait for the read before it ends.
+/// Reads standard input on a thread of its own, because a runtime would wait for the read before it
+/// ends.
 fn watch_input() -> oneshot::Receiver<()> {
     let (open, input) = oneshot::channel();
     std::thread::spawn(move || {

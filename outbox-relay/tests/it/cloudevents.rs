@@ -30,10 +30,8 @@ async fn an_event_is_a_cloudevent_in_binary_mode_on_the_partition_that_java_woul
         let work = async |tx: &mut Tx<'_>| -> Result<Uuid, Abort> {
             Ok(publish(tx, &noted(key, "text")).await?)
         };
-        let id = trace
-            .scope(store.db.transaction("test", work))
-            .await
-            .unwrap();
+        let published = store.db.transaction("test", work);
+        let id = telemetry::traces::scope(trace, published).await.unwrap();
         topic.until_has([id]).await;
         let message = topic.received.last().unwrap();
         assert_eq!(message.key, key);

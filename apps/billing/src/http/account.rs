@@ -26,7 +26,7 @@ use crate::{
 pub async fn get_account(call: Call<State>) -> Responded {
     let user_id = call.caller()?.user_id;
     call.map(|_| user_id)
-        .run("billing.view_account", view_own, Answer::ok)
+        .run_in_transaction("billing.view_account", view_own, Answer::ok)
         .await
 }
 
@@ -44,7 +44,7 @@ pub async fn get_entries(call: Call<State>, page: Query<PageQuery>) -> Responded
         user_id,
         page: page.into_inner(),
     })
-    .run("billing.list_entries", list_entries, Answer::ok)
+    .run_in_transaction("billing.list_entries", list_entries, Answer::ok)
     .await
 }
 
@@ -70,7 +70,7 @@ pub async fn post_top_up(call: Call<State, Amount>) -> Responded {
         user_id,
         amount: body.amount,
     })
-    .once("billing.top_up", top_up, |moved| {
+    .run_idempotent("billing.top_up", top_up, |moved| {
         Answer::created("/api/account/entries", moved)
     })
     .await
@@ -90,7 +90,7 @@ pub async fn post_withdrawal(call: Call<State, Amount>) -> Responded {
         user_id,
         amount: body.amount,
     })
-    .once("billing.withdraw", withdraw, |moved| {
+    .run_idempotent("billing.withdraw", withdraw, |moved| {
         Answer::created("/api/account/entries", moved)
     })
     .await
@@ -107,6 +107,6 @@ pub async fn post_withdrawal(call: Call<State, Amount>) -> Responded {
 pub async fn get_any_account(call: Call<State>, user_id: Path<UserId>) -> Responded {
     call.require(&[Role::Manager])?;
     call.map(|_| user_id.into_inner())
-        .run("billing.view_any_account", view_any, Answer::ok)
+        .run_in_transaction("billing.view_any_account", view_any, Answer::ok)
         .await
 }

@@ -78,7 +78,7 @@ pub async fn get_deliveries(call: Call<State>, query: Query<DeliveriesQuery>) ->
         seen_by,
         page: PageQuery { limit, cursor },
     })
-    .run("delivery.list_deliveries", list_deliveries, Answer::ok)
+    .run_in_transaction("delivery.list_deliveries", list_deliveries, Answer::ok)
     .await
 }
 
@@ -120,7 +120,7 @@ pub async fn put_courier(call: Call<State, NewCourier>, order_id: Path<OrderId>)
         courier: Some(courier_id),
         preconditions,
     })
-    .run("delivery.assign_courier", assign_courier, move |is_new| {
+    .run_in_transaction("delivery.assign_courier", assign_courier, move |is_new| {
         if *is_new {
             Answer::created("/api/deliveries", &view)
         } else {
@@ -146,7 +146,7 @@ pub async fn delete_courier(call: Call<State>, order_id: Path<OrderId>) -> Respo
         courier: None,
         preconditions,
     })
-    .run("delivery.free_parcel", assign_courier, |_| {
+    .run_in_transaction("delivery.free_parcel", assign_courier, |_| {
         Answer::no_content()
     })
     .await
@@ -175,7 +175,7 @@ pub async fn post_outcome(call: Call<State, Report>, order_id: Path<OrderId>) ->
         by,
         outcome: body.outcome,
     })
-    .once("delivery.report_outcome", report_outcome, |outcome| {
+    .run_idempotent("delivery.report_outcome", report_outcome, |outcome| {
         Answer::created("/api/deliveries", outcome)
     })
     .await

@@ -23,7 +23,7 @@ use crate::{
 #[get("/api/zones")]
 pub async fn get_zones(call: Call<State>, page: Query<PageQuery>) -> Responded {
     call.map(|_| page.into_inner())
-        .run("delivery.list_zones", list_zones, Answer::ok)
+        .run_in_transaction("delivery.list_zones", list_zones, Answer::ok)
         .await
 }
 
@@ -67,7 +67,7 @@ pub async fn put_zone_route(call: Call<State, HowServed>, zone: Path<Zone>) -> R
         handover: body.handover,
         preconditions,
     })
-    .run("delivery.put_zone", put_zone, answer)
+    .run_in_transaction("delivery.put_zone", put_zone, answer)
     .await
 }
 
@@ -83,7 +83,7 @@ pub async fn get_slots(call: Call<State>, zone: Path<Zone>, page: Query<PageQuer
         zone: zone.into_inner(),
         page: page.into_inner(),
     })
-    .run("delivery.list_slots", list_slots, Answer::ok)
+    .run_in_transaction("delivery.list_slots", list_slots, Answer::ok)
     .await
 }
 
@@ -114,6 +114,6 @@ pub async fn post_slot(call: Call<State, NewSlot>, zone: Path<Zone>) -> Responde
         ends_at: body.ends_at.get(),
         capacity: body.capacity,
     })
-    .once("delivery.add_slot", add_slot, answer)
+    .run_idempotent("delivery.add_slot", add_slot, answer)
     .await
 }

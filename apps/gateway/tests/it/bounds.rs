@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! The limits of what a client may cost.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn connect(fixture: &Fixture) -> TcpStream {
     TcpStream::connect(fixture.gateway.address).await.unwrap()
 }
 
-/// The first line of what is answered; nothing if the connection is closed without a word.
+/// The first line of the answer; empty if the connection is closed without one.
 async fn status_of(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut some = [0; 4096];
@@ -41,7 +41,7 @@ async fn ask(stream: &mut TcpStream) -> String {
     status_of(stream).await
 }
 
-/// Until the gateway has so many connections open.
+/// Waits until the gateway has so many connections open.
 async fn until_open(fixture: &Fixture, count: f64) {
     let deadline = Instant::now() + SOON;
     loop {
@@ -75,7 +75,7 @@ async fn is_bounded(settings: &[&str], most: usize) {
             .await
             >= 5.0
     );
-    // A place that is given back is free.
+    // A freed permit can be used again.
     open.pop();
     let free = u32::try_from(open.len()).unwrap();
     until_open(&fixture, f64::from(free)).await;
@@ -163,7 +163,7 @@ async fn who_connects_and_says_nothing_is_let_go() {
     until_open(&fixture, 0.0).await;
 }
 
-/// It would keep an answer in the gateway's memory, and a place, for as long as it likes.
+/// Otherwise such a client would hold an answer in memory, and a permit, for as long as it likes.
 #[tokio::test]
 async fn who_takes_nothing_of_an_answer_is_let_go() {
     let services = Services::answering(vec![b'a'; 32 * 1024 * 1024]).await;
@@ -176,7 +176,7 @@ async fn who_takes_nothing_of_an_answer_is_let_go() {
     until_open(&fixture, 1.0).await;
     until_open(&fixture, 0.0).await;
 
-    // Who takes it slowly gets all of it.
+    // A client that reads slowly gets all of it.
     let mut slow = connect(&fixture).await;
     slow.write_all(b"GET /api/goods HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         .await

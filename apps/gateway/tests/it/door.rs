@@ -1,14 +1,15 @@
-//! Host names, methods, and what a stranger says of a trace.
+//! Host names, methods, and the trace headers of strangers.
 
 use std::collections::BTreeSet;
 
-use crate::fixture::{Fixture, every_way};
+use crate::fixture::{Fixture, every_route};
 
-/// Otherwise a page whose name is made to lead here has the browsers of its readers use the store.
+/// Otherwise a web page whose name resolves to this address makes its visitors' browsers use the
+/// store.
 #[tokio::test]
 async fn a_host_name_that_is_not_allowed_gets_nowhere() {
     let fixture = Fixture::start(&[]).await;
-    for (method, path) in every_way() {
+    for (method, path) in every_route() {
         let answer = fixture
             .send(&method, &path, &[("host", "evil.example:8080")])
             .await;
@@ -77,7 +78,7 @@ async fn who_runs_the_store_says_which_host_names_are_allowed() {
     );
 }
 
-/// What a stranger invents is passed on to no service, and makes no time series.
+/// Invented methods and paths are passed on to no service, and make no time series.
 #[tokio::test]
 async fn a_method_that_a_stranger_invents_gets_nowhere() {
     let fixture = Fixture::start(&["--rate-limit=0"]).await;
@@ -92,7 +93,7 @@ async fn a_method_that_a_stranger_invents_gets_nowhere() {
             .collect::<BTreeSet<_>>()
     };
     let before = series().await;
-    let paths: BTreeSet<String> = every_way().into_iter().map(|(_, path)| path).collect();
+    let paths: BTreeSet<String> = every_route().into_iter().map(|(_, path)| path).collect();
     for (number, path) in paths.iter().enumerate() {
         for method in [
             format!("BREW{number}"),
@@ -118,7 +119,7 @@ async fn a_method_that_a_stranger_invents_gets_nowhere() {
     assert_eq!(refused.code().as_deref(), Some("method_not_allowed"));
 }
 
-/// It could hide its requests, or put lines into the trace of another customer's order.
+/// A stranger could hide requests, or add lines to the trace of another customer's order.
 #[tokio::test]
 async fn a_strangers_trace_is_not_gone_on_with() {
     let fixture = Fixture::start(&[]).await;

@@ -19,7 +19,7 @@ use reqwest::{
 };
 use tokio::net::TcpListener;
 
-/// What a service was asked.
+/// A request that a service received.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
@@ -66,7 +66,7 @@ impl Services {
     }
 }
 
-/// A gateway and what stands behind it.
+/// A gateway and the service behind it.
 pub struct Fixture {
     pub services: Services,
     pub gateway: Running,
@@ -82,7 +82,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The problem's code, if it is one.
+    /// The code, if it is a problem.
     pub fn code(&self) -> Option<String> {
         let (_, rest) = self.body.split_once("\"code\":\"")?;
         Some(rest.split('"').next()?.to_owned())
@@ -189,8 +189,8 @@ impl Fixture {
     }
 }
 
-/// Every way to ask the gateway: all routes of the services, its own pages, and what there is not.
-pub fn every_way() -> Vec<(String, String)> {
+/// Every kind of request: all routes of the services, the gateway's own pages, and unknown paths.
+pub fn every_route() -> Vec<(String, String)> {
     let of_services = TEMPLATES.iter().map(|Template { method, route }| {
         let id = "018f2f9e-7c1a-7000-8000-000000000000";
         let segments = route.split('/');

@@ -1,12 +1,12 @@
-//! What answers say to browsers, and what stays with one connection.
+//! Headers for browsers, and headers that belong to one connection.
 
-use crate::fixture::{Fixture, every_way};
+use crate::fixture::{Fixture, every_route};
 
 #[tokio::test]
 async fn every_answer_tells_browsers_what_not_to_do() {
     let fixture = Fixture::start(&["--trusted-proxies=1", "--login-rate-limit=1"]).await;
     let (mut refused, mut limited) = (0, 0);
-    for (number, (method, path)) in every_way().iter().enumerate() {
+    for (number, (method, path)) in every_route().iter().enumerate() {
         let network = format!("10.1.2.{number}");
         for host in ["localhost", "localhost", "evil.example"] {
             let headers = [("host", host), ("x-forwarded-for", &*network)];

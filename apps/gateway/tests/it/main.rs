@@ -1,4 +1,4 @@
-//! The gateway before a service that answers everything and remembers what it was asked.
+//! The gateway before a service that answers every request and remembers it.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod bounds;

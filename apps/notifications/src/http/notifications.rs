@@ -22,6 +22,6 @@ pub async fn get_notifications(call: Call<State>, page: Query<PageQuery>) -> Res
         after: page.after()?,
     };
     call.map(|_| list)
-        .run("notifications.list", list_notifications, Answer::ok)
+        .run_in_transaction("notifications.list", list_notifications, Answer::ok)
         .await
 }

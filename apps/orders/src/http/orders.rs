@@ -66,7 +66,7 @@ pub async fn post_order(call: Call<State, NewOrder>) -> Responded {
         slot_id: body.slot_id,
         expected_total: body.expected_total,
     })
-    .once("orders.place_order", place_order, |order| {
+    .run_idempotent("orders.place_order", place_order, |order| {
         Answer::created(format!("/api/orders/{}", order.id), order)
     })
     .await
@@ -113,7 +113,7 @@ pub async fn get_orders(call: Call<State>, query: Query<OrdersQuery>) -> Respond
         status,
         page: PageQuery { limit, cursor },
     })
-    .run("orders.list_orders", list_orders, Answer::ok)
+    .run_in_transaction("orders.list_orders", list_orders, Answer::ok)
     .await
 }
 
@@ -131,6 +131,6 @@ pub async fn get_order(call: Call<State>, id: Path<OrderId>) -> Responded {
         order_id: id.into_inner(),
         owner,
     })
-    .run("orders.view_order", view_order, Answer::ok)
+    .run_in_transaction("orders.view_order", view_order, Answer::ok)
     .await
 }

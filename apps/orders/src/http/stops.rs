@@ -24,7 +24,7 @@ pub async fn post_cancellation(call: Call<State>, id: Path<OrderId>) -> Responde
         order_id: id.into_inner(),
         owner,
     })
-    .once("orders.cancel_order", cancel_order, |()| Answer::accepted())
+    .run_idempotent("orders.cancel_order", cancel_order, |()| Answer::accepted())
     .await
 }
 
@@ -39,6 +39,6 @@ pub async fn post_cancellation(call: Call<State>, id: Path<OrderId>) -> Responde
 pub async fn post_stop(call: Call<State>, id: Path<OrderId>) -> Responded {
     call.require(&[Role::Manager])?;
     call.map(|_| id.into_inner())
-        .once("orders.stop_order", stop_order, |()| Answer::accepted())
+        .run_idempotent("orders.stop_order", stop_order, |()| Answer::accepted())
         .await
 }

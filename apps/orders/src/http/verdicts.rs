@@ -16,7 +16,7 @@ use crate::{state::State, usecases::repeat_verdict::repeat_verdict};
 pub async fn post_verdict(call: Call<State>, id: Path<OrderId>) -> Responded {
     call.require(&[Role::Manager])?;
     call.map(|_| id.into_inner())
-        .once("orders.repeat_verdict", repeat_verdict, |()| {
+        .run_idempotent("orders.repeat_verdict", repeat_verdict, |()| {
             Answer::accepted()
         })
         .await

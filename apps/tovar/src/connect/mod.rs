@@ -61,7 +61,7 @@ pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     backing::private::folder(&args.data)?;
     let connection = tokio::select! {
         connection = Connection::open(kubectl, &args.release, args.reach) => connection?,
-        () = stop.wished() => return Ok(()),
+        () = stop.requested() => return Ok(()),
     };
     let file = &connection.store;
     let path = file.write(&args.data)?;
@@ -76,7 +76,7 @@ pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     }
     println!();
     println!("ready {}", file.base_url);
-    stop.wished().await;
+    stop.requested().await;
     StoreFile::remove(&args.data);
     Ok(())
 }

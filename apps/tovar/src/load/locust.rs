@@ -101,7 +101,7 @@ impl Locust {
             let status = tokio::select! {
                 status = self.process.wait() => Some(status?),
                 () = tokio::time::sleep(Duration::from_millis(100)) => None,
-                () = stop.wished() => {
+                () = stop.requested() => {
                     if is_stopped {
                         bail!("stopped before the journal was compared with the store");
                     }

@@ -233,6 +233,6 @@ fn processes(
 async fn unless_stopped<T>(stop: &mut Shutdown, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        () = stop.wished() => None,
+        () = stop.requested() => None,
     }
 }

@@ -1,2 +1,2 @@
--- Counts the changes of a profile, so that one who changes it can say which one they have seen.
+-- Counts the changes of a profile, so that a change can name the version that its caller has seen.
 ALTER TABLE users ADD COLUMN version bigint NOT NULL DEFAULT 1;

@@ -1,5 +1,5 @@
--- How often in a row a log-in to an account failed, whether there is such an account or not; by a
--- hash of its address.
+-- How often in a row log-ins to an account failed, by a hash of its address. The account need not
+-- exist.
 CREATE TABLE login_failures (
   account       bytea       PRIMARY KEY,
   failures      int         NOT NULL,

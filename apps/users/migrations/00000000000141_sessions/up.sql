@@ -1,12 +1,13 @@
--- Who is suspended cannot log in. Tokens of a person that are of an earlier generation do not
--- count.
+-- A suspended person cannot log in. Tokens of an earlier generation than a person's are void.
 ALTER TABLE users
-  ADD COLUMN status           text   NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
+  ADD COLUMN status           text   NOT NULL DEFAULT 'active'
+    CHECK (status IN ('active', 'suspended')),
   ADD COLUMN token_generation bigint NOT NULL DEFAULT 0;
 
--- Where people are logged in. Of what is secret there are hashes only: of what all refresh tokens
--- of a session share, of the one that is good now, and of the one before it, from which the salt
--- makes it.
+-- The sessions of people who are logged in. Of secrets there are hashes only: family_hash of the
+-- bits that all refresh tokens of a session share, refresh_hash of the current token, and
+-- previous_hash of the one before it. The current token is derived from the one before it and the
+-- salt.
 CREATE TABLE sessions (
   id               uuid        PRIMARY KEY,
   user_id          uuid        NOT NULL REFERENCES users ON DELETE CASCADE,

@@ -1,16 +1,16 @@
-//! The commonest passwords, which are the first that are tried by one who guesses (NIST SP 800-63B,
-//! 3.1.1.2).
+//! The commonest passwords, which an attacker tries first (NIST SP 800-63B, 3.1.1.2).
 //!
-//! The list holds those of at least eight characters among the 20 000 commonest of the passwords
-//! that have leaked, by the counts of Have I Been Pwned as Royce Williams has published them and
-//! Django 5.2 uses them: in lower case, in order.
+//! The list holds the passwords of at least eight characters among the 20 000 commonest leaked
+//! ones, by the counts of Have I Been Pwned as Royce Williams published them and Django 5.2 uses
+//! them. They are in lower case and sorted.
 
 use std::{collections::HashSet, sync::LazyLock};
 
 static LIST: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
-/// Words that people of this store think of first. Digits and signs beside them do not help.
+/// Words of this store, which its people are likely to choose. They are refused with any digits and
+/// signs, too.
 const OF_THE_STORE: [&str; 8] = [
     "tovar",
     "tovarshop",
@@ -22,8 +22,8 @@ const OF_THE_STORE: [&str; 8] = [
     "warehouse",
 ];
 
-/// Whether a password is one of the commonest, in whatever case, or a word of this store with
-/// digits and signs.
+/// Whether a password is one of the commonest, in any case, or a word of this store with digits and
+/// signs.
 pub fn is_common(password: &str) -> bool {
     let password = password.to_lowercase();
     let letters: String = password.chars().filter(|c| c.is_alphabetic()).collect();

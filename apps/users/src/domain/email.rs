@@ -6,20 +6,19 @@ use precis_profiles::UsernameCaseMapped;
 
 use super::person::PersonError;
 
-/// An e-mail address in the one spelling under which it is compared: what stands before the @ as a
-/// name of a user (UsernameCaseMapped, RFC 8265, section 3.3), and the domain in Unicode as
-/// browsers read it (UTS #46). Whether it reaches anybody is not checked: nothing is ever sent to
-/// it.
+/// An e-mail address in the spelling by which addresses are compared: the part before the @ as a
+/// user name (UsernameCaseMapped, RFC 8265, section 3.3), and the domain in Unicode as browsers
+/// read it (UTS #46). The store sends no mail, so whether the address exists is not checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Email(String);
 
-/// As columns and indexes hold it.
-const LONGEST: usize = 254;
+/// Characters of an address at most (RFC 5321, section 4.5.3.1.3, without the angle brackets).
+const ADDRESS_MAX_CHARS: usize = 254;
 
 impl Email {
     pub fn parse(text: &str) -> Result<Self, PersonError> {
         let address = prepared(text).ok_or(PersonError::Email)?;
-        (address.chars().count() <= LONGEST)
+        (address.chars().count() <= ADDRESS_MAX_CHARS)
             .then_some(Self(address))
             .ok_or(PersonError::Email)
     }
@@ -31,31 +30,32 @@ impl Email {
 
 fn prepared(text: &str) -> Option<String> {
     let (local, domain) = parts(text)?;
-    // A capital sigma at the end of a word becomes another small one than within it, which the
-    // profile does not know.
+    // A capital sigma at the end of a word has another lower case than within it; the profile does
+    // not know that.
     let local = UsernameCaseMapped::enforce(Cow::from(local.to_lowercase())).ok()?;
     let (domain, known) =
         Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow);
     known.ok()?;
-    // With a dot at its end it is the same domain.
+    // A domain with a dot at its end is the same domain.
     let domain = domain.strip_suffix('.').unwrap_or(&domain);
     let is_whole =
         !local.contains('@') && !domain.is_empty() && !domain.contains(char::is_whitespace);
     is_whole.then(|| format!("{local}@{domain}"))
 }
 
-/// What stands on both sides of the only @, which may be one of full width.
+/// The parts before and after the @, which may be of full width; `None` unless there is exactly
+/// one.
 fn parts(text: &str) -> Option<(&str, &str)> {
     let (local, domain) = text.split_once(AT)?;
     let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
     let whole = !local.is_empty() && !domain.is_empty() && !domain.contains(AT);
-    (plain && whole && text.chars().count() <= LONGEST).then_some((local, domain))
+    (plain && whole && text.chars().count() <= ADDRESS_MAX_CHARS).then_some((local, domain))
 }
 
 const AT: [char; 2] = ['@', '\u{ff20}'];
 
-/// An address as it is typed to log in. It finds who registered before addresses were prepared,
-/// too: those stand under their own spelling, of which only A to Z were made small.
+/// An address as a caller types it to log in. It also finds accounts that an earlier release stored
+/// unprepared: under the spelling of their owner, with only A to Z in lower case.
 #[derive(Clone, Debug)]
 pub struct TypedEmail {
     spelling: String,
@@ -63,7 +63,7 @@ pub struct TypedEmail {
 }
 
 impl TypedEmail {
-    /// `None` if it is nothing that anybody could ever have registered.
+    /// `None` if no release could have registered such a text.
     pub fn parse(text: &str) -> Option<Self> {
         parts(text).map(|_| Self {
             spelling: text.to_ascii_lowercase(),
@@ -75,7 +75,7 @@ impl TypedEmail {
         &self.spelling
     }
 
-    /// The one spelling of all that are the same.
+    /// The same text for all spellings of one address.
     pub fn key(&self) -> &str {
         self.prepared.as_ref().map_or(&self.spelling, Email::as_str)
     }

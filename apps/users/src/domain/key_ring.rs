@@ -5,53 +5,54 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// When token keys come and go.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyPolicy {
-    /// After which a key is followed by a new one.
+    /// Age of a key at which a new one is made.
     pub lifetime: TimeDelta,
-    /// For which a new key is shown before it signs, so that everybody has it by then.
+    /// Time for which a new key is published before it signs, so that every verifier has it by
+    /// then.
     pub ahead: TimeDelta,
-    /// For which a token is valid.
+    /// Time for which a token is valid.
     pub token_lifetime: TimeDelta,
 }
 
-/// By how much the clocks of two replicas may differ.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(10);
+/// Difference between the clocks of two replicas at most.
+const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::seconds(10);
 
 impl KeyPolicy {
-    /// How often a replica looks which key signs. Until then it signs by the one that did, also by
-    /// one that was revoked.
-    pub fn look_every(&self) -> Duration {
+    /// Interval at which a replica reads which key signs. Until then it signs with the key before,
+    /// also with a revoked one.
+    pub fn poll_interval(&self) -> Duration {
         let ahead = self.ahead.to_std().unwrap_or_default();
         (ahead / 10).clamp(Duration::from_millis(100), Duration::from_secs(5))
     }
 
-    /// How long a key stays after another one has taken over: for as long as the last token by it
-    /// is valid.
+    /// How long a key stays published after another one has taken over: as long as the last token
+    /// that it signed is valid.
     fn stays(&self) -> TimeDelta {
-        // A look may take as long as the pause before it.
-        let looks = TimeDelta::from_std(self.look_every() * 2).unwrap_or_default();
-        self.token_lifetime + looks + CLOCKS_DIFFER
+        // A poll may take as long as the pause before it.
+        let polls = TimeDelta::from_std(self.poll_interval() * 2).unwrap_or_default();
+        self.token_lifetime + polls + CLOCK_SKEW_MAX
     }
 }
 
-/// What is to be done with keys of these ages; indices into them.
+/// What should be done with keys, as indices into their list.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Plan {
     /// The key that signs.
     pub signs: usize,
     pub is_new_one_due: bool,
-    /// Keys by which no valid token can be signed any more.
+    /// Keys that signed no token that is still valid.
     pub over: Vec<usize>,
 }
 
-/// Plans for keys that were made at these times, the newest first; `None` without any. A token is
-/// verified by the key that signed it for as long as it is valid, so nobody is logged out.
+/// Plans for keys that were made at these times, the newest first; `None` without keys. A key stays
+/// for as long as a token that it signed is valid, so that no user is logged out.
 pub fn plan(made_at: &[DateTime<Utc>], now: DateTime<Utc>, policy: &KeyPolicy) -> Option<Plan> {
     let newest = *made_at.first()?;
-    let shown = made_at
+    let published = made_at
         .iter()
         .position(|made_at| *made_at + policy.ahead <= now);
-    // At the first start there is only one, and nobody has another.
-    let signs = shown.unwrap_or(made_at.len() - 1);
+    // At the first start there is only one key, which signs at once.
+    let signs = published.unwrap_or(made_at.len() - 1);
     // The last token of a key was signed when each replica had seen that the next key took over.
     let over = (1..made_at.len()).filter(|key| {
         let next_signs_since = made_at[key - 1] + policy.ahead;
@@ -116,15 +117,14 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever somebody looks, every token that is valid was signed by a key that is still
-        /// there: also one of a replica that looks as late as it may, by a clock that is as wrong
-        /// as it may be.
+        /// At any time, the key of every valid token is still published: also the key of a replica
+        /// that polls as late as it may, by a clock that is as wrong as it may be.
         #[test]
         fn nobody_is_logged_out(
             steps in prop::collection::vec((1..40_i64, 0..3_usize), 1..400),
             clocks in prop::array::uniform3(-5..=5_i64),
         ) {
-            let every = i64::try_from(POLICY.look_every().as_secs()).unwrap();
+            let every = i64::try_from(POLICY.poll_interval().as_secs()).unwrap();
             let (mut now, mut keys, mut tokens) = (0, vec![at(0)], Vec::new());
             // Of three replicas: the key by which each signs.
             let mut signs = [(at(0), i64::MIN); 3];
@@ -139,8 +139,9 @@ mod tests {
                         }
                         let plan = plan(&keys, clock, &POLICY).unwrap();
                         signs[replica] = (keys[plan.signs], now);
-                        let mut kept: Vec<_> =
-                            keys.iter().enumerate().filter(|(i, _)| !plan.over.contains(i)).map(|(_, key)| *key).collect();
+                        let indexed = keys.iter().enumerate();
+                        let kept = indexed.filter(|(i, _)| !plan.over.contains(i));
+                        let mut kept: Vec<_> = kept.map(|(_, key)| *key).collect();
                         if plan.is_new_one_due {
                             kept.insert(0, clock);
                         }

@@ -4,21 +4,20 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use super::{common_passwords::is_common, person::PersonError};
 
-/// A password as it is hashed: every blank is the one of ASCII, and what can be composed is
-/// (OpaqueString, RFC 8265, section 4.2), so that it is the same on every keyboard. Of any
-/// characters that Unicode has or will have, as NIST SP 800-63B wishes; the profile's own table is
-/// of 2013.
+/// A password, prepared for hashing: every blank becomes the ASCII space, and the text is composed
+/// (NFC), as OpaqueString does (RFC 8265, section 4.2), so that it is the same on every keyboard.
+/// All characters of Unicode are allowed, as NIST SP 800-63B asks; the profile's own table is of
+/// 2013.
 #[derive(Clone)]
 pub struct Password {
     prepared: Secret,
-    /// If that is something else.
+    /// The text as it was typed, if that differs.
     as_typed: Option<Secret>,
 }
 
 impl Password {
-    /// A new password: long enough to be worth hashing, short enough not to be an attack, and none
-    /// of those that everybody guesses first (NIST SP 800-63B, 5.1.1.2). Whose it is may forbid it,
-    /// too: see [`Password::is_not_of`].
+    /// Parses a new password: 8 to 128 characters, and not one of the commonest, which an attacker
+    /// guesses first (NIST SP 800-63B, 5.1.1.2). See also [`Password::is_not_of`].
     pub fn parse(text: &str) -> Result<Self, PersonError> {
         let password = Self::typed(text);
         let prepared = password.prepared.expose();
@@ -49,7 +48,7 @@ impl Password {
         Ok(())
     }
 
-    /// Whatever is typed as one to log in.
+    /// Takes any text as the password of a log-in.
     pub fn typed(text: &str) -> Self {
         let blank = |c: char| match c.general_category() {
             GeneralCategory::SpaceSeparator => ' ',
@@ -66,7 +65,7 @@ impl Password {
         &self.prepared
     }
 
-    /// As it was typed, if that is another text: passwords were once hashed so.
+    /// The text as it was typed, if that differs: an earlier release hashed that.
     pub fn as_typed(&self) -> Option<&Secret> {
         self.as_typed.as_ref()
     }

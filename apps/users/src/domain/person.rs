@@ -3,7 +3,8 @@ use kernel::{Class, Classify};
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PersonError {
     #[error(
-        "email: an address has one @, letters, digits or signs before it, a domain after it, no blanks, and at most 254 characters"
+        "email: an address has one @, letters, digits or signs before it, a domain after it, no \
+         blanks, and at most 254 characters"
     )]
     Email,
     #[error("name: 1 to 100 characters in one line, of which at least one is visible")]

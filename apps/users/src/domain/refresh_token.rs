@@ -5,59 +5,59 @@ use ring::hmac;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// As long as a SHA-256, and as unlikely to be guessed.
-const SECRET: usize = 32;
-const ID: usize = 16;
+/// Bytes of each secret: as many as of a SHA-256, whose output the next secret is.
+const SECRET_BYTES: usize = 32;
+const ID_BYTES: usize = 16;
 
-/// For so long the forerunner of a token is good once more: longer than the gateway waits for an
-/// answer (30 s), after which a client may ask again.
+/// How long a used token may be sent again, if its successor was not used: longer than the gateway
+/// waits for an answer (30 s), after which a client may retry.
 pub const GRACE: TimeDelta = TimeDelta::seconds(60);
 
-/// What makes a new access token when the old one has expired: 256 random bits that all tokens of a
-/// session share, and 256 of its own. By the first an old token is told from one that was made up,
-/// however old it is.
+/// A token that gives a new access token when the old one has expired: 256 random bits that all
+/// tokens of a session share, and 256 bits of its own. The shared bits distinguish a used token,
+/// however old, from an invented one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken {
     session: SessionId,
-    family: [u8; SECRET],
-    own: [u8; SECRET],
+    family: [u8; SECRET_BYTES],
+    own: [u8; SECRET_BYTES],
 }
 
-/// What is kept of a token.
+/// The hashes of a token, which the database keeps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hashes {
     pub family: Vec<u8>,
     pub own: Vec<u8>,
 }
 
-/// What a session knows of its tokens.
+/// The hashes of a session's tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'k> {
     pub family: &'k [u8],
-    /// Of the token that is good.
+    /// Hash of the current token.
     pub current: &'k [u8],
-    /// Of the one before it.
+    /// Hash of the one before it.
     pub previous: Option<&'k [u8]>,
-    /// Since that one was used.
+    /// Time since that one was used.
     pub rotated: TimeDelta,
 }
 
-/// What a token is for the session that it names.
+/// What a presented token is for the session that it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Presented {
-    /// It is good, and another one takes its place.
+    /// It is valid; the next one replaces it.
     Current,
     /// Its successor was made a moment ago, and was not used yet: the answer may have been lost.
     Again,
-    /// It was used before. One of two who have it is a thief.
+    /// It was used before. Two clients have it, and one of them is a thief.
     Used,
-    /// It was never given out.
+    /// It is not a token of this session.
     Foreign,
 }
 
 impl RefreshToken {
-    /// Out of random bits.
-    pub fn new(session: SessionId, family: [u8; SECRET], own: [u8; SECRET]) -> Self {
+    /// Makes a token from random bits.
+    pub fn new(session: SessionId, family: [u8; SECRET_BYTES], own: [u8; SECRET_BYTES]) -> Self {
         Self {
             session,
             family,
@@ -66,9 +66,10 @@ impl RefreshToken {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; ID + 2 * SECRET] = URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
-        let (id, secrets) = bytes.split_first_chunk::<ID>()?;
-        let (family, own) = secrets.split_first_chunk::<SECRET>()?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let bytes: [u8; ID_BYTES + 2 * SECRET_BYTES] = bytes.try_into().ok()?;
+        let (id, secrets) = bytes.split_first_chunk::<ID_BYTES>()?;
+        let (family, own) = secrets.split_first_chunk::<SECRET_BYTES>()?;
         Some(Self {
             session: SessionId::from_uuid(Uuid::from_bytes(*id)),
             family: *family,
@@ -80,7 +81,7 @@ impl RefreshToken {
         self.session
     }
 
-    /// As its owner gets it.
+    /// The token as text, as its owner gets it.
     pub fn text(&self) -> String {
         let id = self.session.uuid();
         URL_SAFE_NO_PAD
@@ -94,12 +95,12 @@ impl RefreshToken {
         }
     }
 
-    /// The token that follows. Who asks again gets the same one, although only its hash is kept: it
-    /// takes both the salt and this token to know it.
+    /// The next token. A retry gets the same one, although only its hash is kept: it is derived
+    /// from the salt, which is stored, and from this token, which the client sends.
     #[must_use]
     pub fn next(&self, salt: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
-        let mut own = [0; SECRET];
+        let mut own = [0; SECRET_BYTES];
         own.copy_from_slice(hmac::sign(&key, &self.own).as_ref());
         Self {
             own,
@@ -131,8 +132,8 @@ mod tests {
     fn token(family: u8, own: u8) -> RefreshToken {
         RefreshToken::new(
             SessionId::from_uuid(Uuid::nil()),
-            [family; SECRET],
-            [own; SECRET],
+            [family; SECRET_BYTES],
+            [own; SECRET_BYTES],
         )
     }
 
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_until_its_successor_was_used() {
-        let (first, salts) = (token(1, 2), [[3; SECRET], [4; SECRET]]);
+        let (first, salts) = (token(1, 2), [[3; SECRET_BYTES], [4; SECRET_BYTES]]);
         let second = first.next(&salts[0]);
         let third = second.next(&salts[1]);
         assert!(second == first.next(&salts[0]), "the same one again");

@@ -6,18 +6,18 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-/// Encrypts the private parts of token keys (AES-256-GCM), under a secret that the database does
-/// not have. What is encrypted is bound to the key's name: it does not open under another one.
+/// Encrypts the private parts of token keys (AES-256-GCM), under a secret that is not in the
+/// database. The ciphertext is bound to the key's id: it cannot be decrypted under another one.
 pub struct Seal {
     current: LessSafeKey,
-    /// Of the secret before, while it is being replaced.
+    /// From the former secret, while it is being replaced.
     former: Option<LessSafeKey>,
 }
 
-/// What was encrypted.
+/// A decrypted private part.
 pub struct Opened {
     pub private: Vec<u8>,
-    /// Whether it was encrypted under the secret before.
+    /// Whether it was encrypted under the former secret.
     pub is_former: bool,
 }
 
@@ -29,7 +29,7 @@ impl Seal {
         })
     }
 
-    /// The nonce, and what follows it.
+    /// Encrypts a private part; returns the nonce and the ciphertext.
     pub fn seal(&self, kid: &str, private: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce)?;
@@ -40,7 +40,7 @@ impl Seal {
         Ok([&nonce[..], &sealed].concat())
     }
 
-    /// `None` if neither secret is the one that it was encrypted under.
+    /// Decrypts a private part; `None` if it was encrypted under neither secret.
     pub fn open(&self, kid: &str, sealed: &[u8]) -> Option<Opened> {
         let of = |key, is_former| {
             let private = open(key, kid, sealed)?;

@@ -1,14 +1,13 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Whether a person may use the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Active,
-    /// A manager has locked them out.
+    /// A manager suspended the account: its owner cannot log in.
     Suspended,
 }
 
@@ -17,6 +16,8 @@ pub enum Status {
 pub struct InvalidStatus;
 
 impl Status {
+    pub const ALL: [Self; 2] = [Self::Active, Self::Suspended];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -28,7 +29,7 @@ impl Status {
 impl FromStr for Status {
     type Err = InvalidStatus;
     fn from_str(text: &str) -> Result<Self, InvalidStatus> {
-        [Self::Active, Self::Suspended]
+        Self::ALL
             .into_iter()
             .find(|status| status.as_str() == text)
             .ok_or(InvalidStatus)

@@ -1,6 +1,7 @@
 //! The routes of users.
 
 mod jwks;
+mod schemas;
 mod sessions;
 mod users;
 
@@ -45,7 +46,8 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "password_too_common",
         status: 422,
-        meaning: "The password is one of the commonest, or the address or the name of its owner. Choose another one.",
+        meaning: "The password is one of the commonest, or the address or the name of its owner. \
+                  Choose another one.",
     },
     ProblemDoc {
         code: "email_taken",
@@ -60,17 +62,20 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "account_suspended",
         status: 403,
-        meaning: "A manager has suspended the account. It is told to who knows its password only.",
+        meaning: "A manager has suspended the account. Only a caller who knows its password \
+                  learns this.",
     },
     ProblemDoc {
         code: "refresh_token_invalid",
         status: 401,
-        meaning: "The refresh token is not one of ours, or its session has ended. Log in again with POST /api/sessions.",
+        meaning: "The refresh token is not one of ours, or its session has ended. Log in again \
+                  with POST /api/sessions.",
     },
     ProblemDoc {
         code: "refresh_token_reused",
         status: 401,
-        meaning: "The refresh token was used before, so that another person may have it too. The session is ended; log in again with POST /api/sessions.",
+        meaning: "The refresh token was used before, so that another person may have it too. The \
+                  session is ended; log in again with POST /api/sessions.",
     },
     ProblemDoc {
         code: "wrong_password",
@@ -85,12 +90,16 @@ pub const PROBLEMS: &[ProblemDoc] = &[
     ProblemDoc {
         code: "too_many_attempts",
         status: 429,
-        meaning: "Too many attempts to log in to this account, or from this network, failed or are under way. Go on after Retry-After.",
+        meaning: concat!(
+            "Too many attempts to log in to this account, or from this network, ",
+            "failed or are under way. Go on after Retry-After."
+        ),
     },
     ProblemDoc {
         code: "passwords_busy",
         status: 503,
-        meaning: "Too many passwords are being checked. Nothing was stored; try again after Retry-After with the same key.",
+        meaning: "Too many passwords are being checked. Nothing was stored; try again after \
+                  Retry-After with the same key.",
     },
     ProblemDoc {
         code: "answer_expired",

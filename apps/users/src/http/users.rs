@@ -13,7 +13,7 @@ use crate::{
         change_role::{ChangeRole, change_role},
         change_status::{ChangeStatus, change_status},
         delete_person::{DeletePerson, delete_person},
-        register::{Asked, Register, is_new, register},
+        register::{Register, Registration, is_new, register},
         view_person::{PersonView, ViewPerson, view_me, view_person},
     },
 };
@@ -48,17 +48,20 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
     let owner = format!("email:{}", email.as_str());
     let call = call.keyed_by(owner.clone())?;
     let trail = call.trail(Kind::Registration);
-    let asked = Asked {
+    let registration = Registration {
         email: email.clone(),
         owner,
         key: call.key()?,
         keep_hours: call.keep_hours(),
     };
-    let password_hash = if call.before("users.is_new", is_new, asked).await? {
-        let passwords = &call.state().passwords;
-        let _turn = call.state().turns.take(email.as_str(), network(&request))?;
+    let password_hash = if call.before("users.is_new", is_new, registration).await? {
+        let hasher = &call.state().hasher;
+        let _attempt = call
+            .state()
+            .attempts
+            .begin(email.as_str(), network(&request))?;
         // A client that goes away takes this handler with it.
-        Some(passwords.hash(&password, &CancellationToken::new()).await?)
+        Some(hasher.hash(&password, &CancellationToken::new()).await?)
     } else {
         None
     };
@@ -69,20 +72,30 @@ pub async fn post_user(request: HttpRequest, call: Call<State, NewUser>) -> Resp
         role: Role::Customer,
         trail,
     })
-    .once("users.register", register, |person| {
+    .run_idempotent("users.register", register, |person| {
         Answer::created("/api/users/me", person)
     })
     .await
 }
 
 /// Who you are.
-#[utoipa::path(tag = "users", params(("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")), security(("token" = [])),
-    responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
+#[utoipa::path(
+    tag = "users",
+    params(
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "The ETag of what you have; the answer is 304 if that is all"
+        )
+    ),
+    security(("token" = [])),
+    responses((status = 200, body = PersonView), (status = 304, description = "You have it"))
+)]
 #[get("/api/users/me")]
 pub async fn get_me(call: Call<State>) -> Responded {
     let caller = call.caller()?;
     call.map(|_| caller)
-        .run("users.view_me", view_me, PersonView::answer)
+        .run_in_transaction("users.view_me", view_me, PersonView::answer)
         .await
 }
 
@@ -116,12 +129,18 @@ impl Classify for CurrentPasswordMissing {
 
 /// Change your name or your password. With another password your other sessions end; this one goes
 /// on, by its refresh token. With If-Match only if it was not changed meanwhile.
-#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = ProfileChange, responses((status = 200, body = PersonView)))]
+#[utoipa::path(
+    tag = "users",
+    params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")),
+    security(("token" = [])),
+    request_body = ProfileChange,
+    responses((status = 200, body = PersonView))
+)]
 #[patch("/api/users/me")]
 pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) -> Responded {
-    let left = CancellationToken::new();
+    let client_gone = CancellationToken::new();
     // Dropped with this handler when the client goes away.
-    let _here = left.clone().drop_guard();
+    let _cancel = client_gone.clone().drop_guard();
     let caller = call.caller()?;
     let preconditions = call.preconditions();
     let name = call.body.name.as_deref().map(parse_name).transpose()?;
@@ -135,7 +154,7 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
                 current,
                 network,
                 trail,
-                left,
+                client_gone,
             })
         }
         (Some(_), None) => return Err(CurrentPasswordMissing.into()),
@@ -147,14 +166,19 @@ pub async fn patch_me(request: HttpRequest, call: Call<State, ProfileChange>) ->
         password,
         preconditions,
     })
-    .apart(change_person, PersonView::answer)
+    .run_outside_transaction(change_person, PersonView::answer)
     .await
 }
 
 /// Leave the store: your account is closed, and what is available on it is paid out. Orders under
 /// way go on; money that comes back from them is paid out too. It needs a log-in of the last
 /// minutes.
-#[utoipa::path(tag = "users", params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = ["fresh log-in"])), responses((status = 204, description = "You are deleted")))]
+#[utoipa::path(
+    tag = "users",
+    params(("If-Match" = Option<String>, Header, description = "The ETag of what you have read")),
+    security(("token" = ["fresh log-in"])),
+    responses((status = 204, description = "You are deleted"))
+)]
 #[delete("/api/users/me")]
 pub async fn delete_me(call: Call<State>) -> Responded {
     let caller = call.fresh()?;
@@ -164,14 +188,15 @@ pub async fn delete_me(call: Call<State>) -> Responded {
         caller,
         preconditions,
     })
-    .run("users.delete_person", delete_person, |()| {
+    .run_in_transaction("users.delete_person", delete_person, |()| {
         Answer::no_content()
     })
     .await
 }
 
-/// Who calls a route for managers. Whether they may is for the table to say; by their claim the log
-/// only tells a manager's act from the refusal of another person.
+/// The caller of a route for managers. The use case decides by their row whether they may call it;
+/// the role in their token only decides whether the security log records the act of a manager or a
+/// refusal.
 fn managing<B>(call: &Call<State, B>, kind: Kind) -> Result<Caller, AuthError> {
     let caller = call.caller()?;
     if caller.role == Role::Manager {
@@ -180,15 +205,26 @@ fn managing<B>(call: &Call<State, B>, kind: Kind) -> Result<Caller, AuthError> {
     Ok(caller)
 }
 
-/// Somebody, for managers.
-#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag of what you have; the answer is 304 if that is all")), security(("token" = [])),
-    responses((status = 200, body = PersonView), (status = 304, description = "You have it")))]
+/// Any user, for managers.
+#[utoipa::path(
+    tag = "users",
+    params(
+        ("id" = UserId, Path),
+        (
+            "If-None-Match" = Option<String>,
+            Header,
+            description = "The ETag of what you have; the answer is 304 if that is all"
+        )
+    ),
+    security(("token" = [])),
+    responses((status = 200, body = PersonView), (status = 304, description = "You have it"))
+)]
 #[get("/api/users/{id}")]
 pub async fn get_user(call: Call<State>, id: Path<UserId>) -> Responded {
     let caller = managing(&call, Kind::Manager)?;
     let user_id = id.into_inner();
     call.map(|_| ViewPerson { caller, user_id })
-        .run("users.view_person", view_person, PersonView::answer)
+        .run_in_transaction("users.view_person", view_person, PersonView::answer)
         .await
 }
 
@@ -200,7 +236,16 @@ struct NewRole {
 
 /// Give a person a role, for managers. Their sessions go on, by their refresh tokens. With If-Match
 /// only if they were not changed meanwhile.
-#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewRole, responses((status = 200, body = PersonView)))]
+#[utoipa::path(
+    tag = "users",
+    params(
+        ("id" = UserId, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")
+    ),
+    security(("token" = [])),
+    request_body = NewRole,
+    responses((status = 200, body = PersonView))
+)]
 #[put("/api/users/{id}/role")]
 pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded {
     let caller = managing(&call, Kind::Role)?;
@@ -211,7 +256,7 @@ pub async fn put_role(call: Call<State, NewRole>, id: Path<UserId>) -> Responded
         role: body.role,
         preconditions,
     })
-    .run("users.change_role", change_role, PersonView::answer)
+    .run_in_transaction("users.change_role", change_role, PersonView::answer)
     .await
 }
 
@@ -221,9 +266,18 @@ struct NewStatus {
     status: Status,
 }
 
-/// Suspend a person, or let them in again, for managers. Who is suspended is logged out everywhere,
-/// and cannot log in. With If-Match only if they were not changed meanwhile.
-#[utoipa::path(tag = "users", params(("id" = UserId, Path), ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")), security(("token" = [])), request_body = NewStatus, responses((status = 200, body = PersonView)))]
+/// Suspend a person, or let them in again, for managers. A suspended person is logged out
+/// everywhere, and cannot log in. With If-Match only if they were not changed meanwhile.
+#[utoipa::path(
+    tag = "users",
+    params(
+        ("id" = UserId, Path),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what you have read")
+    ),
+    security(("token" = [])),
+    request_body = NewStatus,
+    responses((status = 200, body = PersonView))
+)]
 #[put("/api/users/{id}/status")]
 pub async fn put_status(call: Call<State, NewStatus>, id: Path<UserId>) -> Responded {
     let caller = managing(&call, Kind::Status)?;
@@ -234,6 +288,6 @@ pub async fn put_status(call: Call<State, NewStatus>, id: Path<UserId>) -> Respo
         status: body.status,
         preconditions,
     })
-    .run("users.change_status", change_status, PersonView::answer)
+    .run_in_transaction("users.change_status", change_status, PersonView::answer)
     .await
 }

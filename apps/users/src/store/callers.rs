@@ -7,13 +7,13 @@ use diesel_async::RunQueryDsl;
 use service_kit::{AuthError, Caller, Role};
 
 use super::{
-    people::Person,
+    person::Person,
     schema::{sessions, users},
 };
 use crate::domain::status::Status;
 
-/// The row of a caller whose token counts: its session is there, they are not suspended, and it is
-/// of no generation before theirs.
+/// The row of a caller whose token counts: its session has not ended, its owner is not suspended,
+/// and its generation is not void.
 macro_rules! row_of {
     ($caller:expr) => {{
         let session = sessions::table
@@ -29,8 +29,8 @@ macro_rules! row_of {
     }};
 }
 
-/// Who calls, by their row in this transaction: a token only says what they were when it was made.
-/// Every use case of one who is logged in begins with this, or with one of the two that follow.
+/// The caller's row in this transaction: their token says only what they were when it was signed.
+/// Every use case of a caller begins with this function, or with one of the two below.
 pub async fn calling<E>(tx: &mut Tx<'_>, caller: &Caller) -> Result<Person, E>
 where
     E: From<DbError> + From<AuthError>,
@@ -39,7 +39,7 @@ where
     Ok(found.map_err(DbError::from)?.ok_or(AuthError::Outdated)?)
 }
 
-/// The same, with their row locked until the transaction ends, for who changes it or their
+/// The caller's row, locked until the transaction ends. For use cases that change it or its
 /// sessions.
 pub async fn calling_locked<E>(tx: &mut Tx<'_>, caller: &Caller) -> Result<Person, E>
 where
@@ -53,8 +53,8 @@ where
     Ok(found.map_err(DbError::from)?.ok_or(AuthError::Outdated)?)
 }
 
-/// A manager at this moment. What only managers do asks for it, and it cannot be had in any other
-/// way.
+/// Proof that the caller is a manager in this transaction. Only [`calling_manager`] makes it, and
+/// the queries that only managers may run require it.
 pub struct Manager(());
 
 /// The caller, if they are a manager.

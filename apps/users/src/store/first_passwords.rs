@@ -4,7 +4,7 @@ use diesel_async::RunQueryDsl;
 
 use super::schema::first_passwords::{self, password_hash};
 
-/// Of every first password that was seen at a start, its hash in PHC form.
+/// The hashes, in PHC form, of all first passwords that were in the settings at a start.
 pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<String>, DbError> {
     Ok(first_passwords::table
         .select(password_hash)

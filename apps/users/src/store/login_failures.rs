@@ -6,13 +6,15 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use sha2::{Digest, Sha256};
 
-/// After how many failures in a row the account waits.
-const FREE: i32 = 4;
-/// Seconds that it waits the first time, then each time twice as long, and at most.
-const FIRST_WAIT: i32 = 5;
-const LONGEST_WAIT: i32 = 900;
-/// Of how many accounts failures are remembered; beyond it the oldest are forgotten.
-pub const KEPT: i64 = 100_000;
+/// Failures in a row that are free; after more, the account has to wait.
+const FREE_FAILURES: i32 = 4;
+/// Seconds of the first wait; each further one is twice as long.
+const FIRST_WAIT_SECONDS: i32 = 5;
+/// Seconds of a wait at most: long enough against guessing, short enough for the owner.
+const WAIT_MAX_SECONDS: i32 = 900;
+/// Accounts whose failures are remembered; beyond it the oldest are deleted, so that a flood does
+/// not fill the table.
+pub const REMEMBERED_MAX: i64 = 100_000;
 
 #[derive(QueryableByName)]
 struct Failures {
@@ -26,13 +28,13 @@ struct Count {
     failures: i32,
 }
 
-/// An address is not kept here, as it may be of one who never was a customer.
+/// The key of an address: its hash. The address itself may belong to a person who is no user, and
+/// is not kept.
 fn account(email: &str) -> Vec<u8> {
     Sha256::digest(email.as_bytes()).to_vec()
 }
 
-/// For how many seconds the account of this address waits, maybe 0, after failures; `None` without
-/// any.
+/// Seconds for which this address has to wait after failures, maybe 0; `None` without failures.
 pub async fn wait(tx: &mut Tx<'_>, email: &str) -> Result<Option<u32>, DbError> {
     let query = sql_query(
         "SELECT ceil(greatest(0, extract(epoch FROM blocked_until - now())))::int AS wait
@@ -43,29 +45,33 @@ pub async fn wait(tx: &mut Tx<'_>, email: &str) -> Result<Option<u32>, DbError> 
     Ok(failures.map(|failures| failures.wait.unsigned_abs()))
 }
 
-/// One more failed; how many have by now.
+/// Adds a failure, and returns how many there are.
 pub async fn add(tx: &mut Tx<'_>, email: &str) -> Result<i32, DbError> {
     let query = sql_query(
         "INSERT INTO login_failures AS known (account, failures) VALUES ($1, 1)
          ON CONFLICT (account) DO UPDATE SET
-           failures = CASE WHEN known.failed_at > now() - interval '1 day' THEN known.failures + 1 ELSE 1 END,
+           failures = CASE
+             WHEN known.failed_at > now() - interval '1 day' THEN known.failures + 1
+             ELSE 1
+           END,
            failed_at = now(),
            blocked_until = CASE
              WHEN known.failed_at > now() - interval '1 day' AND known.failures >= $2
-             THEN now() + interval '1 second' * least($4, $3 * power(2, least(known.failures - $2, 20)))
+             THEN now()
+               + interval '1 second' * least($4, $3 * power(2, least(known.failures - $2, 20)))
              ELSE now()
            END
          RETURNING failures",
     )
     .bind::<Binary, _>(account(email))
-    .bind::<Integer, _>(FREE)
-    .bind::<Integer, _>(FIRST_WAIT)
-    .bind::<Integer, _>(LONGEST_WAIT);
+    .bind::<Integer, _>(FREE_FAILURES)
+    .bind::<Integer, _>(FIRST_WAIT_SECONDS)
+    .bind::<Integer, _>(WAIT_MAX_SECONDS);
     let count: Count = cached(query).get_result(&mut **tx).await?;
     Ok(count.failures)
 }
 
-/// One was right, or the account is no more.
+/// Forgets the failures of an address: a log-in succeeded, or the account was deleted.
 pub async fn forget(tx: &mut Tx<'_>, email: &str) -> Result<(), DbError> {
     let query = sql_query("DELETE FROM login_failures WHERE account = $1")
         .bind::<Binary, _>(account(email));
@@ -73,7 +79,7 @@ pub async fn forget(tx: &mut Tx<'_>, email: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Forgets up to `limit` failures that are a day old, or older than the newest `kept`; says how
+/// Deletes up to `limit` failures that are a day old, or older than the newest `kept`. Returns how
 /// many.
 pub async fn purge(tx: &mut Tx<'_>, kept: i64, limit: i64) -> Result<usize, DbError> {
     let purged = sql_query(

@@ -4,6 +4,7 @@ pub mod callers;
 pub mod first_passwords;
 pub mod login_failures;
 pub mod people;
+mod person;
 mod rights;
 mod schema;
 pub mod sessions;

@@ -1,94 +1,21 @@
-use db::{DbError, Tx, UnknownValue, lock_class};
-use diesel::{
-    deserialize::{self, FromSql, FromSqlRow},
-    pg::{Pg, PgValue},
-    prelude::*,
-    sql_query,
-    sql_types::{Integer, Text},
-};
+use db::{DbError, Tx, lock_class};
+use diesel::{prelude::*, sql_query, sql_types::Integer};
 use diesel_async::RunQueryDsl;
 use kernel::UserId;
 use service_kit::Role;
 
+pub use super::person::Person;
 use super::{callers::Manager, schema::users};
 use crate::domain::{
     email::{Email, TypedEmail},
     status::Status,
 };
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = users)]
-#[diesel(check_for_backend(diesel::pg::Pg))]
-pub struct Person {
-    pub id: UserId,
-    pub email: String,
-    pub name: String,
-    pub password_hash: String,
-    #[diesel(deserialize_as = StoredRole)]
-    pub role: Role,
-    pub version: i64,
-    /// `None` until it is prepared.
-    pub email_prepared: Option<String>,
-    #[diesel(deserialize_as = StoredStatus)]
-    pub status: Status,
-    /// Of tokens; those of an earlier one do not count.
-    pub token_generation: i64,
-}
-
-impl Person {
-    /// The one spelling of their address.
-    pub fn address(&self) -> &str {
-        let prepared = self
-            .email_prepared
-            .as_deref()
-            .filter(|prepared| prepared.contains('@'));
-        prepared.unwrap_or(&self.email)
-    }
-
-    pub fn role(&self) -> Role {
-        self.role
-    }
-}
-
-/// A role as it lies in the table.
-#[derive(FromSqlRow)]
-pub struct StoredRole(String);
-
-impl FromSql<Text, Pg> for StoredRole {
-    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
-        <String as FromSql<Text, Pg>>::from_sql(bytes).map(Self)
-    }
-}
-
-impl TryFrom<StoredRole> for Role {
-    type Error = UnknownValue;
-    fn try_from(StoredRole(role): StoredRole) -> Result<Self, UnknownValue> {
-        UnknownValue::or(role.parse().ok(), "the role of a person", role)
-    }
-}
-
-/// A status as it lies in the table.
-#[derive(FromSqlRow)]
-pub struct StoredStatus(String);
-
-impl FromSql<Text, Pg> for StoredStatus {
-    fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
-        <String as FromSql<Text, Pg>>::from_sql(bytes).map(Self)
-    }
-}
-
-impl TryFrom<StoredStatus> for Status {
-    type Error = UnknownValue;
-    fn try_from(StoredStatus(status): StoredStatus) -> Result<Self, UnknownValue> {
-        UnknownValue::or(status.parse().ok(), "the status of a person", status)
-    }
-}
-
 #[derive(Insertable)]
 #[diesel(table_name = users)]
 pub struct NewPerson<'p> {
     pub id: UserId,
-    /// Prepared, as `email_prepared` is: older rows have it as it was written.
+    /// Prepared, as `email_prepared` is; older rows hold the address as it was written.
     pub email: &'p str,
     pub email_prepared: &'p str,
     pub name: &'p str,
@@ -133,7 +60,7 @@ pub async fn locked(tx: &mut Tx<'_>, id: UserId) -> Result<Option<Person>, DbErr
     Ok(found.first(&mut **tx).await.optional()?)
 }
 
-/// Begins a new generation of a person's tokens, and says which.
+/// Begins a new generation of a person's tokens, and returns it.
 pub async fn next_generation(tx: &mut Tx<'_>, id: UserId) -> Result<i64, DbError> {
     let next = diesel::update(users::table.find(id))
         .set(users::token_generation.eq(users::token_generation + 1))
@@ -141,8 +68,8 @@ pub async fn next_generation(tx: &mut Tx<'_>, id: UserId) -> Result<i64, DbError
     Ok(next.get_result(&mut **tx).await?)
 }
 
-/// Whose address this is. Where two have spellings of one address, from before they were compared,
-/// each is found by their own.
+/// The person with this address. Two accounts may have spellings of one address, from a release
+/// that did not compare spellings: each is found by its own.
 pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Person>, DbError> {
     let is_spelt_so = users::email.eq(email.spelling());
     let found = users::table
@@ -152,7 +79,7 @@ pub async fn by_email(tx: &mut Tx<'_>, email: &TypedEmail) -> Result<Option<Pers
     Ok(found.first(&mut **tx).await.optional()?)
 }
 
-/// Gives a person who is locked another role.
+/// Gives a person, whose row is locked, another role.
 pub async fn set_role(
     tx: &mut Tx<'_>,
     _: &Manager,
@@ -168,7 +95,7 @@ pub async fn set_role(
     Ok(changed.get_result(&mut **tx).await?)
 }
 
-/// Gives a person who is locked another status.
+/// Gives a person, whose row is locked, another status.
 pub async fn set_status(
     tx: &mut Tx<'_>,
     _: &Manager,
@@ -184,7 +111,7 @@ pub async fn set_status(
     Ok(changed.get_result(&mut **tx).await?)
 }
 
-/// Changes a person who is locked.
+/// Changes the name and the password hash of a person, whose row is locked.
 pub async fn change(
     tx: &mut Tx<'_>,
     id: UserId,
@@ -202,8 +129,8 @@ pub async fn change(
     Ok(changed.get_result(&mut **tx).await?)
 }
 
-/// Replaces a hash by another one of the same password, unless there is a new password by now.
-/// Nothing that shows is changed.
+/// Replaces a hash by another one of the same password, unless the password was changed meanwhile.
+/// The version stays, because nothing visible changes.
 pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Result<(), DbError> {
     diesel::update(users::table.find(id).filter(users::password_hash.eq(old)))
         .set(users::password_hash.eq(new))
@@ -212,7 +139,7 @@ pub async fn renew_hash(tx: &mut Tx<'_>, id: UserId, old: &str, new: &str) -> Re
     Ok(())
 }
 
-/// Removes a person who is locked.
+/// Removes a person, whose row is locked.
 pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), DbError> {
     let deleted = diesel::delete(users::table.find(id))
         .execute(&mut **tx)
@@ -220,8 +147,8 @@ pub async fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), DbError> {
     DbError::expect_rows("deleting a person", 1, deleted)
 }
 
-/// Keeps others from making and unmaking managers until the transaction ends; those who can act as
-/// one, as far as two.
+/// Keeps other transactions from making and unmaking managers until this one ends. Returns the
+/// active managers, two at most.
 pub async fn lock_roles(tx: &mut Tx<'_>) -> Result<Vec<UserId>, DbError> {
     sql_query("SELECT pg_advisory_xact_lock($1, $2)")
         .bind::<Integer, _>(lock_class::USERS)

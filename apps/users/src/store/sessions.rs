@@ -22,24 +22,25 @@ pub struct Session {
     pub previous_hash: Option<Vec<u8>>,
     pub salt: Option<Vec<u8>>,
     pub created_at: DateTime<Utc>,
-    /// When the password was typed.
+    /// Time at which the password was typed.
     pub authenticated_at: DateTime<Utc>,
-    /// When there was a new access token for it.
+    /// Time of the last new access token.
     pub used_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub network: Option<String>,
     pub user_agent: Option<String>,
 }
 
-/// Adds a session, and ends those that have not been used for longest, beyond `most` of one person.
-/// Their row is locked.
-pub async fn add(tx: &mut Tx<'_>, session: &Session, most: i64) -> Result<(), DbError> {
+/// Adds a session of a person, whose row is locked. Of more than `max` sessions it ends those that
+/// have not been used for the longest time.
+pub async fn add(tx: &mut Tx<'_>, session: &Session, max: i64) -> Result<(), DbError> {
     sql_query(
         "DELETE FROM sessions WHERE id IN
-           (SELECT id FROM sessions WHERE user_id = $1 ORDER BY used_at DESC, id DESC OFFSET $2 - 1)",
+           (SELECT id FROM sessions WHERE user_id = $1
+            ORDER BY used_at DESC, id DESC OFFSET $2 - 1)",
     )
     .bind::<Uuid, _>(session.user_id)
-    .bind::<BigInt, _>(most)
+    .bind::<BigInt, _>(max)
     .execute(&mut **tx)
     .await?;
     let added = diesel::insert_into(sessions::table)
@@ -49,7 +50,7 @@ pub async fn add(tx: &mut Tx<'_>, session: &Session, most: i64) -> Result<(), Db
     DbError::expect_rows("adding a session", 1, added)
 }
 
-/// Whose session it is, be it over or not.
+/// The owner of a session, whether it has ended or not.
 pub async fn owner(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<UserId>, DbError> {
     let owner = sessions::table.find(id).select(sessions::user_id);
     Ok(owner.first(&mut **tx).await.optional()?)
@@ -67,7 +68,7 @@ pub async fn live(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, DbE
         .optional()?)
 }
 
-/// Saves a session whose refresh token was used.
+/// Saves a session after the use of its refresh token.
 pub async fn rotate(tx: &mut Tx<'_>, session: &Session) -> Result<(), DbError> {
     let rotated = diesel::update(sessions::table.find(session.id))
         .set((
@@ -84,7 +85,7 @@ pub async fn rotate(tx: &mut Tx<'_>, session: &Session) -> Result<(), DbError> {
     DbError::expect_rows("using a session's refresh token", 1, rotated)
 }
 
-/// The password was typed in this session.
+/// Notes that the password was typed in this session.
 pub async fn authenticated(tx: &mut Tx<'_>, id: SessionId) -> Result<(), DbError> {
     diesel::update(sessions::table.find(id))
         .set(sessions::authenticated_at.eq(now))
@@ -100,7 +101,7 @@ pub async fn end(tx: &mut Tx<'_>, id: SessionId) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Ends all sessions of a person but one; how many.
+/// Ends all sessions of a person but one, and returns how many.
 pub async fn end_others(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -117,12 +118,12 @@ pub async fn end_all(tx: &mut Tx<'_>, user_id: UserId) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Up to `most` of a person's sessions, the newest first, from behind `after`.
+/// Up to `limit` of a person's sessions, the newest first, after the session `after`.
 pub async fn of_user(
     tx: &mut Tx<'_>,
     user_id: UserId,
     after: Option<SessionId>,
-    most: i64,
+    limit: i64,
 ) -> Result<Vec<Session>, DbError> {
     let mut query = sessions::table
         .filter(
@@ -131,7 +132,7 @@ pub async fn of_user(
                 .and(sessions::expires_at.gt(now)),
         )
         .order(sessions::id.desc())
-        .limit(most)
+        .limit(limit)
         .select(Session::as_select())
         .into_boxed();
     if let Some(after) = after {
@@ -140,11 +141,12 @@ pub async fn of_user(
     Ok(query.load(&mut **tx).await?)
 }
 
-/// Forgets up to `limit` sessions that have expired; how many.
+/// Deletes up to `limit` expired sessions, and returns how many.
 pub async fn purge(tx: &mut Tx<'_>, limit: i64) -> Result<usize, DbError> {
     let purged = sql_query(
         "DELETE FROM sessions WHERE id IN (
-           SELECT id FROM sessions WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+           SELECT id FROM sessions WHERE expires_at < now()
+           ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
     )
     .bind::<BigInt, _>(limit)
     .execute(&mut **tx)

@@ -10,13 +10,13 @@ use super::schema::token_keys;
 #[diesel(check_for_backend(diesel::pg::Pg))]
 pub struct TokenKey {
     pub kid: String,
-    /// In plain, of a key that an earlier version has made; otherwise empty.
+    /// The private part in plain text, if an earlier release made the key; otherwise empty.
     pub private: Vec<u8>,
     pub public: Vec<u8>,
     pub created_at: DateTime<Utc>,
     /// The private part, encrypted.
     pub sealed: Option<Vec<u8>>,
-    /// Whether tokens are signed by it, as the last replica that looked has found.
+    /// Whether the key signs, by the replica that polled last. For operators.
     pub signs: bool,
 }
 
@@ -30,7 +30,8 @@ pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<TokenKey>, DbError> {
         .await?)
 }
 
-/// Keeps other replicas from changing the keys until the transaction ends; how many keys there are.
+/// Keeps other replicas from changing the keys until the transaction ends. Returns the number of
+/// keys.
 pub async fn lock(tx: &mut Tx<'_>) -> Result<usize, DbError> {
     diesel::sql_query("LOCK TABLE token_keys IN EXCLUSIVE MODE")
         .execute(&mut **tx)
@@ -46,7 +47,7 @@ pub async fn add(tx: &mut Tx<'_>, key: &TokenKey) -> Result<(), DbError> {
     DbError::expect_rows("adding a token key", 1, added)
 }
 
-/// Encrypts a key anew. One that is gone meanwhile stays so.
+/// Stores a key encrypted anew, unless it was removed meanwhile.
 pub async fn seal(tx: &mut Tx<'_>, kid: &str, sealed: &[u8]) -> Result<(), DbError> {
     diesel::update(token_keys::table.find(kid))
         .set(token_keys::sealed.eq(sealed))
@@ -55,7 +56,7 @@ pub async fn seal(tx: &mut Tx<'_>, kid: &str, sealed: &[u8]) -> Result<(), DbErr
     Ok(())
 }
 
-/// Notes for operators that tokens are signed by this key.
+/// Notes for operators that this key signs.
 pub async fn note_that_it_signs(tx: &mut Tx<'_>, kid: &str) -> Result<(), DbError> {
     diesel::update(token_keys::table.filter(token_keys::signs.ne(token_keys::kid.eq(kid))))
         .set(token_keys::signs.eq(token_keys::kid.eq(kid)))

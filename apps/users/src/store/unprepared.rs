@@ -11,8 +11,8 @@ use kernel::UserId;
 
 use super::schema::users;
 
-/// People whose address was not prepared yet, and how they wrote it; the eldest first. One
-/// transaction at a time has them.
+/// Accounts whose address is not prepared yet, the oldest first, with the address as it was
+/// written. A lock gives them to one transaction at a time.
 pub async fn some(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(UserId, String)>, DbError> {
     sql_query("SELECT pg_advisory_xact_lock($1, $2)")
         .bind::<diesel::sql_types::Integer, _>(lock_class::USERS)
@@ -28,7 +28,7 @@ pub async fn some(tx: &mut Tx<'_>, limit: i64) -> Result<Vec<(UserId, String)>, 
         .await?)
 }
 
-/// Those of these addresses that are taken.
+/// The addresses among these that are taken.
 pub async fn taken(tx: &mut Tx<'_>, emails: &[String]) -> Result<BTreeSet<String>, DbError> {
     let taken: Vec<Option<String>> = users::table
         .filter(users::email_prepared.eq_any(emails))

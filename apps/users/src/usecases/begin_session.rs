@@ -15,24 +15,25 @@ use crate::{
     },
 };
 
-/// Of one person. Beyond it, the session ends that has not been used for longest.
-const MOST: i64 = 20;
-/// Characters of what a client calls itself.
-const USER_AGENT: usize = 200;
+/// Sessions that one person may have. With one more, the session ends that has not been used for
+/// the longest time.
+const SESSIONS_MAX: i64 = 20;
+/// Characters that are kept of a client's `User-Agent`.
+const USER_AGENT_MAX_CHARS: usize = 200;
 
-/// From where a person calls, as they are shown it.
+/// The client of a session, as it is shown to the session's owner.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Client {
     pub network: Option<IpAddr>,
     pub user_agent: Option<String>,
 }
 
-impl Place {
-    /// `user_agent` as it was sent.
+impl Client {
+    /// Makes it from the header `User-Agent`, as it was sent.
     pub fn new(network: Option<IpAddr>, user_agent: Option<&str>) -> Self {
         let visible = |text: &str| -> String {
             let kept = text.chars().filter(|c| !c.is_control());
-            kept.take(USER_AGENT).collect()
+            kept.take(USER_AGENT_MAX_CHARS).collect()
         };
         Self {
             network,
@@ -43,7 +44,7 @@ impl Place {
     }
 }
 
-/// What a person gets who has logged in, or has refreshed their session.
+/// The answer to a log-in or a refresh.
 #[derive(Serialize, ToSchema)]
 pub struct SessionView {
     pub access_token: String,
@@ -51,9 +52,9 @@ pub struct SessionView {
     pub token_type: &'static str,
     /// Seconds.
     pub expires_in: i64,
-    /// Good for one use: for POST /api/sessions/refresh, which gives another one.
+    /// Valid once, for POST /api/sessions/refresh, which returns the next one.
     pub refresh_token: String,
-    /// Seconds; each use begins them anew, until the session is at its end.
+    /// Seconds; each use starts them anew, until the session ends.
     pub refresh_expires_in: i64,
 }
 
@@ -67,12 +68,12 @@ pub fn random() -> Result<[u8; 32], NoRandom> {
     Ok(bytes)
 }
 
-/// A session that has just begun, for one whose row is locked.
+/// Begins a session for a person, whose row is locked.
 pub async fn begin_session(
     tx: &mut Tx<'_>,
     person: &Person,
     token: &RefreshToken,
-    place: &Place,
+    client: &Client,
     life: SessionLife,
 ) -> Result<Session, DbError> {
     let (now, hashes) = (tx.now().await?, token.hashes());
@@ -87,10 +88,10 @@ pub async fn begin_session(
         authenticated_at: now,
         used_at: now,
         expires_at: life.end(now, now),
-        network: place.network.map(|network| network.to_string()),
-        user_agent: place.user_agent.clone(),
+        network: client.network.map(|network| network.to_string()),
+        user_agent: client.user_agent.clone(),
     };
-    sessions::add(tx, &session, MOST).await?;
+    sessions::add(tx, &session, SESSIONS_MAX).await?;
     Ok(session)
 }
 
@@ -99,7 +100,7 @@ pub fn first_token() -> Result<RefreshToken, NoRandom> {
     Ok(RefreshToken::new(SessionId::new(), random()?, random()?))
 }
 
-/// What its owner gets of a session.
+/// The answer that gives the owner the tokens of a session.
 pub fn view(
     issuer: &TokenIssuer,
     person: &Person,

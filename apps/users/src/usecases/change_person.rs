@@ -13,12 +13,8 @@ use super::{
 };
 use crate::{
     State,
-    domain::{
-        password::Password,
-        passwords::{Fit, PasswordError},
-        person::PersonError,
-        turns::TooManyAttempts,
-    },
+    domain::{attempts::TooManyAttempts, password::Password, person::PersonError},
+    hashing::{Fit, PasswordError},
     store::{
         callers::{calling, calling_locked},
         login_failures,
@@ -27,7 +23,7 @@ use crate::{
     },
 };
 
-/// What somebody wants to be different about themselves.
+/// A change of the caller's name or password.
 pub struct ChangePerson {
     pub caller: Caller,
     pub name: Option<String>,
@@ -38,11 +34,11 @@ pub struct ChangePerson {
 pub struct NewPassword {
     pub new: Password,
     pub current: Password,
-    /// Where they call from.
+    /// The network from which the caller sends it.
     pub network: Option<IpAddr>,
     pub trail: Trail,
-    /// Cancelled when they are gone.
-    pub left: CancellationToken,
+    /// Cancelled when the client goes away.
+    pub client_gone: CancellationToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,34 +110,34 @@ impl Classify for ChangeError {
     }
 }
 
-/// Changes a name, a password, or both. Passwords are hashed between two transactions, because it
-/// takes long: what was proved of the password before is proved again if it is another one by then.
-/// Whatever else has changed meanwhile stays.
+/// Changes a name, a password, or both. Passwords are hashed between two transactions, because that
+/// takes long. If the password was changed meanwhile, the current one is verified again; other
+/// changes that were made meanwhile stay.
 pub async fn change_person(
     state: State,
     db: Db,
-    wish: ChangePerson,
+    command: ChangePerson,
 ) -> Result<PersonView, ChangeError> {
     loop {
         let person = db
             .transaction("users.view_me", async |tx| {
-                calling::<ChangeError>(tx, &wish.caller).await
+                calling::<ChangeError>(tx, &command.caller).await
             })
             .await?;
-        let hashes = match &wish.password {
+        let hashes = match &command.password {
             None => None,
             Some(password) => {
-                let name = wish.name.as_ref().unwrap_or(&person.name);
+                let name = command.name.as_ref().unwrap_or(&person.name);
                 password.new.is_not_of(person.address(), name)?;
-                let allowed = wish.preconditions.check(Some(person.version));
+                let allowed = command.preconditions.check(Some(person.version));
                 let new = new_hash(&state, &db, &person, password, allowed).await?;
-                let proved = person.password_hash;
-                Some(Hashes { proved, new })
+                let verified = person.password_hash;
+                Some(Hashes { verified, new })
             }
         };
         let changed = db
             .transaction("users.change_person", async |tx| {
-                store(tx, &wish, hashes.as_ref()).await
+                store(tx, &command, hashes.as_ref()).await
             })
             .await?;
         if let Some(changed) = changed {
@@ -151,44 +147,45 @@ pub async fn change_person(
 }
 
 struct Hashes {
-    /// Of the password that the caller knew.
-    proved: String,
+    /// Hash of the password that the caller knew.
+    verified: String,
     new: String,
 }
 
-/// The person as they are now, or `None` if they have another password than the one that was
-/// proved.
+/// Stores the change, and returns the person. `None` if they have another password than the one
+/// that was verified.
 async fn store(
     tx: &mut Tx<'_>,
-    wish: &ChangePerson,
+    command: &ChangePerson,
     hashes: Option<&Hashes>,
 ) -> Result<Option<Person>, ChangeError> {
-    let before: Person = calling_locked::<ChangeError>(tx, &wish.caller).await?;
-    if hashes.is_some_and(|hashes| hashes.proved != before.password_hash) {
+    let before: Person = calling_locked::<ChangeError>(tx, &command.caller).await?;
+    if hashes.is_some_and(|hashes| hashes.verified != before.password_hash) {
         return Ok(None);
     }
-    let name = wish.name.as_ref().unwrap_or(&before.name);
+    let name = command.name.as_ref().unwrap_or(&before.name);
     let hash = hashes.map_or(&before.password_hash, |hashes| &hashes.new);
     if (name, hash) == (&before.name, &before.password_hash) {
-        wish.preconditions.check_unchanged(before.version)?;
+        command.preconditions.check_unchanged(before.version)?;
         return Ok(Some(before));
     }
-    wish.preconditions.check(Some(before.version))?;
+    command.preconditions.check(Some(before.version))?;
     if *hash != before.password_hash {
-        if let Some(password) = &wish.password {
+        if let Some(password) = &command.password {
             password.trail.done(tx);
         }
-        // A stranger who is logged in may be why it is changed. This session goes on by its refresh
-        // token.
-        sessions::end_others(tx, before.id, wish.caller.session).await?;
-        sessions::authenticated(tx, wish.caller.session).await?;
+        // The password may be changed because a stranger is logged in. The caller's own session
+        // goes on by its refresh token.
+        sessions::end_others(tx, before.id, command.caller.session).await?;
+        sessions::authenticated(tx, command.caller.session).await?;
         void_tokens::<ChangeError>(tx, before.id).await?;
     }
     Ok(Some(people::change(tx, before.id, name, hash).await?))
 }
 
-/// Who guesses a password here is counted as one who guesses it to log in. `allowed` says whether a
-/// change may be made at all, so that nothing is hashed in vain.
+/// Verifies the current password, and hashes the new one. A wrong password counts as a failure to
+/// log in. `allowed` tells whether the change may be made at all, so that nothing is hashed in
+/// vain.
 async fn new_hash(
     state: &State,
     db: &Db,
@@ -201,24 +198,24 @@ async fn new_hash(
         current,
         network,
         trail,
-        left,
+        client_gone,
     } = password;
     let account = person.address();
-    let turn = state.turns.take(account, *network)?;
+    let attempt = state.attempts.begin(account, *network)?;
     let has_failed = db
         .transaction("users.may_try", async |tx| {
             may_try::<ChangeError>(tx, account).await
         })
         .await?;
     let known = || Some(person.password_hash.clone());
-    let hash = if state.passwords.verify(current, known(), left).await? != Fit::No {
+    let hash = if state.hasher.verify(current, known(), client_gone).await? != Fit::No {
         allowed?;
-        state.passwords.hash(new, left).await?
-    } else if state.passwords.verify(new, known(), left).await? != Fit::No {
+        state.hasher.hash(new, client_gone).await?
+    } else if state.hasher.verify(new, known(), client_gone).await? != Fit::No {
         // A retry of a change that was made.
         person.password_hash.clone()
     } else {
-        turn.failed();
+        attempt.failed();
         let (trail, wrong) = (trail.clone(), ChangeError::WrongPassword);
         failed(db, account, Some(person.id), trail, &wrong).await?;
         return Err(wrong);

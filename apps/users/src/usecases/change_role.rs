@@ -15,8 +15,8 @@ pub struct ChangeRole {
     pub preconditions: Preconditions,
 }
 
-/// Gives a person another role, as long as there is a manager. Their sessions go on, with tokens
-/// that say the new one.
+/// Gives a person another role, unless the store would have no manager. Their sessions go on, with
+/// tokens of the new role.
 pub async fn change_role(
     tx: &mut Tx<'_>,
     _: &State,

@@ -16,8 +16,8 @@ pub struct ChangeStatus {
     pub preconditions: Preconditions,
 }
 
-/// Locks a person out, as long as there is a manager, or lets them in again. Who is suspended is
-/// logged out everywhere.
+/// Suspends a person, unless the store would have no manager, or lets them in again. A suspended
+/// person is logged out everywhere.
 pub async fn change_status(
     tx: &mut Tx<'_>,
     _: &State,

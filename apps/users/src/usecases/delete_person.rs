@@ -56,27 +56,27 @@ pub struct DeletePerson {
     pub preconditions: Preconditions,
 }
 
-/// Deletes the caller with all that is kept of them here, but for the last manager; billing hears
-/// of it and closes the account. Once more changes nothing.
+/// Deletes the caller and all their data here, unless they are the last manager; billing closes the
+/// account when it handles the event. A repetition changes nothing.
 pub async fn delete_person(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &DeletePerson,
+    command: &DeletePerson,
 ) -> Result<(), DeleteError> {
-    let id = wish.caller.user_id;
+    let id = command.caller.user_id;
     let managers = people::lock_roles(tx).await?;
     if people::by_id(tx, id).await?.is_none() {
         return Ok(());
     }
-    let person: Person = calling_locked::<DeleteError>(tx, &wish.caller).await?;
-    wish.preconditions.check(Some(person.version))?;
+    let person: Person = calling_locked::<DeleteError>(tx, &command.caller).await?;
+    command.preconditions.check(Some(person.version))?;
     if managers == [id] {
         return Err(DeleteError::LastManager);
     }
     void_tokens::<DeleteError>(tx, id).await?;
-    // With their sessions.
+    // Their sessions are deleted with them.
     people::delete(tx, id).await?;
-    // Their kept answers hold name and address.
+    // The stored answers to their requests hold name and address.
     for spelling in HashSet::from([person.address(), &person.email]) {
         idempotency::forget(tx, &format!("email:{spelling}")).await?;
     }

@@ -21,7 +21,7 @@ use crate::{
     store::token_keys::{self, TokenKey},
 };
 
-/// Signs access tokens with Ed25519 (RFC 8037), and shows the keys that verify them.
+/// Signs access tokens with Ed25519 (RFC 8037), and publishes the keys that verify them.
 pub struct TokenIssuer {
     keys: RwLock<Arc<Keys>>,
     issuer: String,
@@ -31,17 +31,17 @@ pub struct TokenIssuer {
     clock: Clock,
 }
 
-/// What an access token is to say.
+/// The content of a new access token.
 pub struct Grant {
     pub user_id: UserId,
     pub role: Role,
     pub session: SessionId,
     pub generation: i64,
-    /// When the password was typed.
+    /// Time at which the password was typed.
     pub authenticated_at: DateTime<Utc>,
 }
 
-/// The keys as they are at the moment.
+/// The keys as this replica knows them.
 struct Keys {
     header: Header,
     signs: EncodingKey,
@@ -49,7 +49,7 @@ struct Keys {
 }
 
 impl TokenIssuer {
-    /// Takes the keys of the database, and makes one at the first start.
+    /// Loads the keys from the database, and makes one at the first start.
     pub async fn load(
         db: &Db,
         settings: &TokenSettings,
@@ -68,11 +68,11 @@ impl TokenIssuer {
         })
     }
 
-    /// Lets keys come and go until `stop`. Every replica does so, and takes what another one has
+    /// Rotates the keys until `stop`. Every replica does so, and loads the keys that another one
     /// made.
     pub async fn keep_rotating(&self, db: &Db, stop: CancellationToken) {
         while stop
-            .run_until_cancelled(tokio::time::sleep(self.policy.look_every()))
+            .run_until_cancelled(tokio::time::sleep(self.policy.poll_interval()))
             .await
             .is_some()
         {
@@ -125,17 +125,18 @@ impl TokenIssuer {
     }
 }
 
-/// For how long a key in plain goes on signing once there is one that is encrypted: replicas of the
-/// version before cannot read that one, and have to be gone by then.
-const PLAIN_STAYS: TimeDelta = TimeDelta::hours(24);
+/// How long a plain-text key goes on signing after an encrypted one was made. Replicas of the
+/// release before cannot read encrypted keys; they have to be replaced within this time.
+const PLAIN_KEY_STAYS: TimeDelta = TimeDelta::hours(24);
 
-/// Why there are no keys to sign by.
+/// The reason why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
 enum KeysError {
     #[error(
-        "TOKEN_KEY_SECRET does not open the token key {kid}: give the secret that it was encrypted under. After a change of the \
-         secret give the one before, too, as TOKEN_KEY_SECRET_BEFORE. If that one is lost, `cargo tovar keys revoke {kid}` takes \
-         the key away, and all who are logged in by it log in again"
+        "TOKEN_KEY_SECRET does not open the token key {kid}: give the secret that it was encrypted \
+         under. After a change of the secret give the one before, too, as TOKEN_KEY_SECRET_BEFORE. \
+         If that one is lost, `cargo tovar keys revoke {kid}` takes the key away, and all who are \
+         logged in by it log in again"
     )]
     Sealed { kid: String },
     #[error("the system's random generator made no token key")]
@@ -146,8 +147,8 @@ enum KeysError {
     Db(#[from] DbError),
 }
 
-/// Adds a key when one is due, removes those that are over, encrypts those anew that are under the
-/// secret before, and loads them. Nothing is changed with a secret that does not open them.
+/// Adds a key when one is due, removes expired keys, encrypts keys anew that are under the former
+/// secret, and loads all keys. Changes nothing if the secret does not open them.
 async fn rotate(
     db: &Db,
     policy: &KeyPolicy,
@@ -159,10 +160,10 @@ async fn rotate(
     let keys = db
         .transaction(
             "users.token_keys",
-            async |tx| -> Result<Vec<Usable>, KeysError> {
+            async |tx| -> Result<Vec<OpenedKey>, KeysError> {
                 let mut keys = opened(token_keys::all(tx).await?, seal)?;
                 if let Some(due) = due(&keys, policy, now) {
-                    come_and_go(tx, due, keys.len(), &fresh).await?;
+                    change_keys(tx, due, keys.len(), &fresh).await?;
                     keys = opened(token_keys::all(tx).await?, seal)?;
                 }
                 for key in keys.iter().filter(|key| key.is_former) {
@@ -181,25 +182,25 @@ async fn rotate(
         .await?;
     let plan = plan(&made_at(&keys), now, policy).ok_or(KeysError::None)?;
     let signs = &keys[plan.signs];
-    let shown: Vec<_> = keys.iter().map(|key| to_jwk(&key.stored)).collect();
+    let public: Vec<_> = keys.iter().map(|key| to_jwk(&key.stored)).collect();
     Ok(Keys {
         header: Header {
             kid: Some(signs.stored.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         },
         signs: EncodingKey::from_ed_der(&signs.private),
-        jwks: Arc::new(json!({ "keys": shown })),
+        jwks: Arc::new(json!({ "keys": public })),
     })
 }
 
-/// A key whose private part can be read.
-struct Usable {
+/// A key whose private part was decrypted.
+struct OpenedKey {
     stored: TokenKey,
     private: Vec<u8>,
     is_former: bool,
 }
 
-fn opened(keys: Vec<TokenKey>, seal: &Seal) -> Result<Vec<Usable>, KeysError> {
+fn opened(keys: Vec<TokenKey>, seal: &Seal) -> Result<Vec<OpenedKey>, KeysError> {
     let open = |stored: TokenKey| {
         let (private, is_former) = match &stored.sealed {
             None => (stored.private.clone(), false),
@@ -211,7 +212,7 @@ fn opened(keys: Vec<TokenKey>, seal: &Seal) -> Result<Vec<Usable>, KeysError> {
                 (opened.private, opened.is_former)
             }
         };
-        Ok(Usable {
+        Ok(OpenedKey {
             stored,
             private,
             is_former,
@@ -220,23 +221,26 @@ fn opened(keys: Vec<TokenKey>, seal: &Seal) -> Result<Vec<Usable>, KeysError> {
     keys.into_iter().map(open).collect()
 }
 
-fn made_at(keys: &[Usable]) -> Vec<DateTime<Utc>> {
+fn made_at(keys: &[OpenedKey]) -> Vec<DateTime<Utc>> {
     keys.iter().map(|key| key.stored.created_at).collect()
 }
 
-/// What is to be done with the keys.
+/// The changes of the keys that are due.
 struct Due {
-    /// When a new one is said to be made.
+    /// The creation time of a new key, if one is due. It may be in the future, so that the key
+    /// signs later.
     fresh: Option<DateTime<Utc>>,
-    /// Those that are over, by name.
+    /// The ids of expired keys.
     over: Vec<String>,
 }
 
-fn due(keys: &[Usable], policy: &KeyPolicy, now: DateTime<Utc>) -> Option<Due> {
+fn due(keys: &[OpenedKey], policy: &KeyPolicy, now: DateTime<Utc>) -> Option<Due> {
     let plan = plan(&made_at(keys), now, policy);
     let fresh = match &plan {
         None => Some(now),
-        Some(_) if keys.iter().all(|key| key.stored.sealed.is_none()) => Some(now + PLAIN_STAYS),
+        Some(_) if keys.iter().all(|key| key.stored.sealed.is_none()) => {
+            Some(now + PLAIN_KEY_STAYS)
+        }
         Some(plan) => plan.is_new_one_due.then_some(now),
     };
     let over = plan.map(|plan| plan.over).unwrap_or_default();
@@ -247,8 +251,9 @@ fn due(keys: &[Usable], policy: &KeyPolicy, now: DateTime<Utc>) -> Option<Due> {
     (fresh.is_some() || !over.is_empty()).then_some(Due { fresh, over })
 }
 
-/// Lets keys come and go, unless another replica was faster than this one, which has seen so many.
-async fn come_and_go(
+/// Makes the changes that are due, unless another replica was faster: then the number of keys is
+/// not `seen` any more.
+async fn change_keys(
     tx: &mut Tx<'_>,
     due: Due,
     seen: usize,
@@ -288,7 +293,7 @@ fn generate(seal: &Seal, now: DateTime<Utc>) -> Result<TokenKey, KeysError> {
     })
 }
 
-/// A key is named after its first bytes, which nobody else's key shares.
+/// The id of a key: its first bytes, which no other key shares.
 fn name_of(public: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(&public[..12])
 }
@@ -300,7 +305,7 @@ fn to_jwk(key: &TokenKey) -> serde_json::Value {
     })
 }
 
-/// A policy out of settings in seconds.
+/// The policy by the settings, which are in seconds.
 pub fn policy(lifetime: i64, ahead: i64, token_lifetime: i64) -> KeyPolicy {
     KeyPolicy {
         lifetime: TimeDelta::seconds(lifetime),

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::prepare_emails::prepare_emails;
 use crate::store::{login_failures, sessions};
 
-const EVERY: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Until `stop`: prepares the addresses that a replica of the version before adds, and forgets old
-/// failures and sessions.
+/// Until `stop`, at an interval: prepares the addresses that a replica of an earlier release adds,
+/// and deletes old failures to log in and expired sessions.
 pub async fn keep_tidy(db: &Db, stop: CancellationToken) {
     loop {
         if let Err(error) = prepare_emails(db).await {
@@ -23,7 +23,7 @@ pub async fn keep_tidy(db: &Db, stop: CancellationToken) {
             );
         }
         if stop
-            .run_until_cancelled(tokio::time::sleep(EVERY))
+            .run_until_cancelled(tokio::time::sleep(INTERVAL))
             .await
             .is_none()
         {
@@ -33,13 +33,13 @@ pub async fn keep_tidy(db: &Db, stop: CancellationToken) {
 }
 
 async fn purge(db: &Db) -> Result<(), DbError> {
-    const BATCH: i64 = 1000;
+    const BATCH_MAX: i64 = 1000;
     loop {
         let purged = db
             .transaction("users.purge", async |tx| -> Result<usize, DbError> {
                 Ok(
-                    login_failures::purge(tx, login_failures::KEPT, BATCH).await?
-                        + sessions::purge(tx, BATCH).await?,
+                    login_failures::purge(tx, login_failures::REMEMBERED_MAX, BATCH_MAX).await?
+                        + sessions::purge(tx, BATCH_MAX).await?,
                 )
             })
             .await?;

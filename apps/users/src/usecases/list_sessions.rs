@@ -17,31 +17,31 @@ use crate::{
 pub struct ListSessions {
     pub caller: Caller,
     pub limit: i64,
-    /// The last one of the page before.
+    /// The last session of the page before.
     pub after: Option<SessionId>,
 }
 
-/// A place where a person is logged in.
+/// A client where a person is logged in.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenSessionView {
     pub id: SessionId,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     pub current: bool,
     pub created_at: DateTime<Utc>,
-    /// When the password was typed.
+    /// Time at which the password was typed.
     pub authenticated_at: DateTime<Utc>,
-    /// When it was last refreshed.
+    /// Time at which it was last refreshed.
     pub used_at: DateTime<Utc>,
-    /// When it ends, unless it is refreshed before.
+    /// Time at which it ends, unless it is refreshed before.
     pub expires_at: DateTime<Utc>,
-    /// From where it was last refreshed: an address of IPv4, or the first 64 bits of one of IPv6.
+    /// Network of its last refresh: an address of IPv4, or the first 64 bits of one of IPv6.
     #[schema(example = "192.0.2.7")]
     pub network: Option<String>,
-    /// What the client called itself.
+    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
 }
 
-/// Where the caller is logged in, the newest first.
+/// Lists the caller's sessions, the newest first.
 pub async fn list_sessions(
     tx: &mut Tx<'_>,
     _: &State,

@@ -3,16 +3,11 @@ use kernel::{Class, Classify, UserId};
 use service_kit::Trail;
 use tokio_util::sync::CancellationToken;
 
-use super::begin_session::{NoRandom, Place, SessionView, begin_session, first_token, view};
+use super::begin_session::{Client, NoRandom, SessionView, begin_session, first_token, view};
 use crate::{
     State,
-    domain::{
-        email::TypedEmail,
-        password::Password,
-        passwords::{Fit, PasswordError},
-        status::Status,
-        turns::TooManyAttempts,
-    },
+    domain::{attempts::TooManyAttempts, email::TypedEmail, password::Password, status::Status},
+    hashing::{Fit, PasswordError},
     store::{
         login_failures,
         people::{self, Person},
@@ -20,14 +15,14 @@ use crate::{
 };
 
 pub struct LogIn {
-    /// `None` if what was sent is no address.
+    /// `None` if the caller sent no valid address.
     pub email: Option<TypedEmail>,
     pub password: Password,
-    /// Where they call from.
-    pub place: Place,
+    /// The client from which they log in.
+    pub client: Client,
     pub trail: Trail,
-    /// Cancelled when they are gone.
-    pub left: CancellationToken,
+    /// Cancelled when the client goes away.
+    pub client_gone: CancellationToken,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +74,12 @@ impl Classify for LogInError {
     }
 }
 
-/// A session for who knows the password. Says the same, after the same time, whether the address or
-/// the password is wrong; that an account is suspended, only to who knows its password. What is
-/// cheap is looked at first: most of what is refused costs no hash.
-pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, LogInError> {
-    let email = who.email.as_ref().ok_or(LogInError::Wrong)?;
-    let turn = state.turns.take(email.key(), who.place.network)?;
+/// Begins a session for a caller who knows the password. A wrong address and a wrong password get
+/// the same answer after the same time; only a caller who knows the password is told that the
+/// account is suspended. Cheap checks come first, so that most refusals cost no hash.
+pub async fn log_in(state: State, db: Db, command: LogIn) -> Result<SessionView, LogInError> {
+    let email = command.email.as_ref().ok_or(LogInError::Wrong)?;
+    let attempt = state.attempts.begin(email.key(), command.client.network)?;
     loop {
         let (has_failed, person) = db
             .transaction(
@@ -100,25 +95,29 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
         let known = person.as_ref().map(|person| person.password_hash.clone());
         let account = person.as_ref().map(|person| person.id);
         let fit = state
-            .passwords
-            .verify(&who.password, known, &who.left)
+            .hasher
+            .verify(&command.password, known, &command.client_gone)
             .await?;
         let Some(person) = person.filter(|_| fit != Fit::No) else {
-            turn.failed();
-            failed(&db, email.key(), account, who.trail, &LogInError::Wrong).await?;
+            attempt.failed();
+            failed(&db, email.key(), account, command.trail, &LogInError::Wrong).await?;
             return Err(LogInError::Wrong);
         };
         let renewed = match fit {
-            // Who cannot be served now keeps the hash until they come back.
-            Fit::AsTyped => state.passwords.hash(&who.password, &who.left).await.ok(),
+            // If the hasher is busy, the old hash stays until the next log-in.
+            Fit::AsTyped => state
+                .hasher
+                .hash(&command.password, &command.client_gone)
+                .await
+                .ok(),
             Fit::Yes | Fit::No => None,
         };
         let (token, proved) = (first_token()?, person.password_hash);
-        let trail = who.trail.clone().by(person.id);
+        let trail = command.trail.clone().by(person.id);
         let begun = db
             .transaction("users.logged_in", async |tx| -> Result<_, LogInError> {
                 let now = people::locked(tx, person.id).await?;
-                // They have left, or have another password than the one that was proved.
+                // The account was deleted, or has another password than the one that was verified.
                 let Some(person) = now.filter(|person| person.password_hash == proved) else {
                     return Ok(None);
                 };
@@ -132,7 +131,7 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
                     login_failures::forget(tx, email.key()).await?;
                 }
                 let session =
-                    begin_session(tx, &person, &token, &who.place, state.session_life).await?;
+                    begin_session(tx, &person, &token, &command.client, state.session_life).await?;
                 trail.done(tx);
                 Ok(Some((person, session)))
             })
@@ -143,12 +142,12 @@ pub async fn log_in(state: State, db: Db, who: LogIn) -> Result<SessionView, Log
     }
 }
 
-/// After so many failures in a row, and each time after as many more, a password may be being
-/// guessed.
-const GUESSED: i32 = 10;
+/// Failures in a row after which the security log says that a stranger may be guessing the
+/// password; it says so again after as many more.
+const GUESSES: i32 = 10;
 
-/// Counts that a password of the account with this address was wrong, and tells of it; `account` is
-/// `None` if there is none.
+/// Counts a wrong password for this address, and records it in the security log. `account` is
+/// `None` if no account has the address.
 pub async fn failed(
     db: &Db,
     email: &str,
@@ -163,7 +162,7 @@ pub async fn failed(
     db.transaction("users.log_in_failed", async |tx| -> Result<(), DbError> {
         let failures = login_failures::add(tx, email).await?;
         trail.refused(tx, error);
-        if failures % GUESSED == 0 {
+        if failures % GUESSES == 0 {
             trail.guessed(tx, error);
         }
         Ok(())
@@ -171,8 +170,8 @@ pub async fn failed(
     .await
 }
 
-/// Whether log-ins to an account have failed, be there one or not; an error while it waits for so
-/// many.
+/// Whether log-ins to this address have failed lately, also if no account has it. An error while
+/// the address has to wait because of too many failures.
 pub async fn may_try<E>(tx: &mut Tx<'_>, email: &str) -> Result<bool, E>
 where
     E: From<DbError> + From<TooManyAttempts>,

@@ -36,7 +36,7 @@ impl Classify for LogOutError {
     }
 }
 
-/// Ends the caller's session. Once more changes nothing.
+/// Ends the caller's session. A repetition changes nothing.
 pub async fn log_out(tx: &mut Tx<'_>, _: &State, caller: &Caller) -> Result<(), LogOutError> {
     if sessions::live(tx, caller.session).await?.is_none() {
         return Ok(());

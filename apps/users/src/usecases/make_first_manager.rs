@@ -11,20 +11,17 @@ use super::{
     view_person::PersonView,
 };
 use crate::{
-    domain::{
-        email::Email,
-        password::Password,
-        passwords::{Fit, Passwords},
-    },
+    domain::{email::Email, password::Password},
+    hashing::{Fit, PasswordHasher},
     store::{first_passwords, people},
 };
 
-/// Makes the manager of the settings if there is none, once: a password that was seen at a start,
-/// whether it made a manager or was there beside one, makes none again. It is in the settings for
-/// all time, and may be known by then.
+/// Makes the manager of the settings, if there is no manager. A password works once: the hash of
+/// each password in the settings of a start is stored, and that password makes no manager at a
+/// later start. It may stay in the settings for years, and become known.
 pub async fn make_first_manager(
     db: &Db,
-    passwords: &Arc<Passwords>,
+    hasher: &Arc<PasswordHasher>,
     security: &SecurityLog,
     email: &str,
     password: &Secret,
@@ -43,16 +40,17 @@ pub async fn make_first_manager(
     let here = CancellationToken::new();
     let typed = Password::typed(password.expose());
     for hash in seen {
-        if passwords.verify(&typed, Some(hash), &here).await? != Fit::No {
+        if hasher.verify(&typed, Some(hash), &here).await? != Fit::No {
             if !has_manager {
                 tracing::error!(
-                    "there is no manager, and FIRST_MANAGER_PASSWORD was used before: set another one, and start again"
+                    "there is no manager, and FIRST_MANAGER_PASSWORD was used before: set another \
+                     one, and start again"
                 );
             }
             return Ok(());
         }
     }
-    let hash = passwords.hash(&typed, &here).await?;
+    let hash = hasher.hash(&typed, &here).await?;
     let manager = if has_manager {
         None
     } else {
@@ -71,10 +69,11 @@ pub async fn make_first_manager(
     match made {
         Ok(Some(person)) => tracing::info!(user = %person.id, "made the first manager"),
         Ok(None) => {}
-        // The address is a customer's, who must not become a manager unasked. The password is not
-        // used up.
+        // A customer has the address, and must not become a manager unasked. The password stays
+        // usable.
         Err(RegisterError::EmailTaken) => tracing::warn!(
-            "there is no manager, and the address of FIRST_MANAGER_EMAIL is a customer's: set another one, and start again"
+            "there is no manager, and the address of FIRST_MANAGER_EMAIL is a customer's: set \
+             another one, and start again"
         ),
         Err(error) => return Err(error.into()),
     }
@@ -101,7 +100,8 @@ fn first_manager(
     })
 }
 
-/// One replica after the other: the second finds the manager that the first one has made.
+/// Adds the manager and the hash. A lock lets one replica do so after the other: the second finds
+/// the manager that the first has made.
 async fn make(
     tx: &mut Tx<'_>,
     manager: Option<&Register>,

@@ -1,4 +1,4 @@
-//! What people and managers can do, one operation per file.
+//! The use cases of people and managers, one per file.
 
 pub mod begin_session;
 pub mod change_person;

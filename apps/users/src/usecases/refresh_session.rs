@@ -3,7 +3,7 @@ use kernel::{Class, Classify};
 use outbox::PublishError;
 
 use super::{
-    begin_session::{NoRandom, Place, SessionView, random, view},
+    begin_session::{Client, NoRandom, SessionView, random, view},
     void_tokens::void_tokens,
 };
 use crate::{
@@ -19,19 +19,21 @@ use crate::{
 };
 
 pub struct Refresh {
-    /// `None` if what was sent is none.
+    /// `None` if the caller sent no valid token.
     pub token: Option<RefreshToken>,
-    pub place: Place,
+    pub client: Client,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
     #[error(
-        "the refresh token is not one of ours, or its session has ended; log in again with POST /api/sessions"
+        "the refresh token is not one of ours, or its session has ended; log in again with POST \
+         /api/sessions"
     )]
     Invalid,
     #[error(
-        "the refresh token was used before, so that another person may have it too: the session is ended; log in again with POST /api/sessions"
+        "the refresh token was used before, so that another person may have it too: the session \
+         is ended; log in again with POST /api/sessions"
     )]
     Reused,
     #[error(transparent)]
@@ -64,44 +66,45 @@ impl Classify for RefreshError {
     }
 }
 
-/// A session that goes on, by this token.
-struct GoesOn {
+/// A session that goes on, and its next refresh token.
+struct Refreshed {
     person: Person,
     session: Session,
     token: RefreshToken,
 }
 
-/// New tokens for who has the session's refresh token, which takes effect once. Its second use ends
-/// the session, in a transaction that commits although the answer is a refusal.
+/// Gives new tokens to a caller who has the session's refresh token, which can be used once. A
+/// second use ends the session, in a transaction that commits although the answer is a refusal.
 pub async fn refresh_session(
     state: State,
     db: Db,
-    wish: Refresh,
+    command: Refresh,
 ) -> Result<SessionView, RefreshError> {
-    let token = wish.token.ok_or(RefreshError::Invalid)?;
+    let token = command.token.ok_or(RefreshError::Invalid)?;
     let salt = random()?;
-    let goes_on = db
+    let refreshed = db
         .transaction("users.refresh_session", async |tx| {
-            turn(tx, &state, &token, &salt, &wish.place).await
+            rotate(tx, &state, &token, &salt, &command.client).await
         })
         .await??;
     Ok(view(
         &state.issuer,
-        &goes_on.person,
-        &goes_on.session,
-        &goes_on.token,
+        &refreshed.person,
+        &refreshed.session,
+        &refreshed.token,
     )?)
 }
 
-/// The inner error is one after which the transaction commits.
-async fn turn(
+/// Replaces the refresh token by the next one. After the inner error the transaction commits, after
+/// the outer one it does not.
+async fn rotate(
     tx: &mut Tx<'_>,
     state: &State,
     token: &RefreshToken,
     salt: &[u8],
-    place: &Place,
-) -> Result<Result<GoesOn, RefreshError>, RefreshError> {
-    // The person's row first, by which everything about their sessions takes its turn.
+    client: &Client,
+) -> Result<Result<Refreshed, RefreshError>, RefreshError> {
+    // The person's row is locked first: it orders all changes of their sessions.
     let Some(owner) = sessions::owner(tx, token.session()).await? else {
         return Ok(Err(RefreshError::Invalid));
     };
@@ -131,19 +134,23 @@ async fn turn(
             session.salt = Some(salt.to_vec());
             session.expires_at = state.session_life.end(session.authenticated_at, now);
             session.used_at = now;
-            session.network = place.network.map(|network| network.to_string());
-            session.user_agent.clone_from(&place.user_agent);
+            session.network = client.network.map(|network| network.to_string());
+            session.user_agent.clone_from(&client.user_agent);
             sessions::rotate(tx, &session).await?;
             next
         }
         (Presented::Used | Presented::Again, _) => {
-            tracing::warn!(user = %person.id, session = %session.id, "a refresh token was used a second time; its session is ended");
+            tracing::warn!(
+                user = %person.id,
+                session = %session.id,
+                "a refresh token was used a second time; its session is ended"
+            );
             sessions::end(tx, session.id).await?;
             void_tokens::<RefreshError>(tx, person.id).await?;
             return Ok(Err(RefreshError::Reused));
         }
     };
-    Ok(Ok(GoesOn {
+    Ok(Ok(Refreshed {
         person,
         session,
         token: next,

@@ -11,7 +11,7 @@ use crate::{
     store::people::{self, NewPerson},
 };
 
-/// Somebody who wants to use the store.
+/// A new user account.
 pub struct Register {
     pub email: Email,
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Register {
 pub enum RegisterError {
     #[error("this e-mail address is registered already; log in with it")]
     EmailTaken,
-    /// Between the look for it and its use.
+    /// It expired between the check and the transaction.
     #[error("the answer to this Idempotency-Key expired just now; try again")]
     Expired,
     #[error(transparent)]
@@ -54,17 +54,20 @@ impl Classify for RegisterError {
     }
 }
 
-/// A person who wants to register, and the key under which they ask.
-pub struct Asked {
+/// The address and the Idempotency-Key of a registration.
+pub struct Registration {
     pub email: Email,
     pub owner: String,
     pub key: String,
     pub keep_hours: u32,
 }
 
-/// Whether this is no retry; an error if the address is taken. Cheaper than to hash a password
-/// first.
-pub async fn is_new(tx: &mut Tx<'_>, _: &State, asked: &Asked) -> Result<bool, RegisterError> {
+/// Whether this is no retry; an error if the address is taken. This check spares a hash.
+pub async fn is_new(
+    tx: &mut Tx<'_>,
+    _: &State,
+    asked: &Registration,
+) -> Result<bool, RegisterError> {
     if idempotency::is_used(tx, &asked.owner, &asked.key, asked.keep_hours).await? {
         return Ok(false);
     }
@@ -82,7 +85,7 @@ pub async fn register(
     add(tx, new).await
 }
 
-/// Adds the person and tells the others and the security log, in one transaction.
+/// Adds the person, publishes it and records it in the security log, in one transaction.
 pub async fn add(tx: &mut Tx<'_>, new: &Register) -> Result<PersonView, RegisterError> {
     let id = UserId::new();
     let person = NewPerson {

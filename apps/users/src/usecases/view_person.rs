@@ -13,16 +13,16 @@ use crate::{
     },
 };
 
-/// A person as they and managers see them.
+/// A person, as they themselves and managers see them.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PersonView {
     pub id: UserId,
     pub email: String,
     pub name: String,
     pub role: Role,
-    /// Who is suspended cannot log in.
+    /// A suspended person cannot log in.
     pub status: Status,
-    /// In the ETag.
+    /// For the ETag.
     #[serde(skip)]
     pub version: i64,
 }
@@ -75,7 +75,7 @@ impl From<Person> for PersonView {
     }
 }
 
-/// The caller.
+/// Returns the caller.
 pub async fn view_me(
     tx: &mut Tx<'_>,
     _: &State,
@@ -90,13 +90,13 @@ pub struct ViewPerson {
     pub user_id: UserId,
 }
 
-/// Any person, for managers.
+/// Returns any person, for managers.
 pub async fn view_person(
     tx: &mut Tx<'_>,
     _: &State,
-    wish: &ViewPerson,
+    command: &ViewPerson,
 ) -> Result<PersonView, PersonNotThere> {
-    calling_manager::<PersonNotThere>(tx, &wish.caller).await?;
-    let person = people::by_id(tx, wish.user_id).await?;
+    calling_manager::<PersonNotThere>(tx, &command.caller).await?;
+    let person = people::by_id(tx, command.user_id).await?;
     Ok(person.ok_or(PersonNotThere::Unknown)?.into())
 }

@@ -5,8 +5,8 @@ use outbox::PublishError;
 
 use crate::store::people;
 
-/// From now on no access token of this person counts that is out: here at once, and elsewhere as
-/// soon as the event is heard.
+/// Makes all access tokens of a person void: here at once, and in the other services when they
+/// handle the event.
 pub async fn void_tokens<E>(tx: &mut Tx<'_>, user_id: UserId) -> Result<(), E>
 where
     E: From<DbError> + From<PublishError>,

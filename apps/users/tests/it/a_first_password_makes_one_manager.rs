@@ -9,9 +9,10 @@ async fn number(users: &Fixture, sql: &str) -> i64 {
 
 const MANAGERS: &str = "SELECT count(*) FROM users WHERE role = 'manager'";
 
-/// As after a restore, or by a hand in the database.
+/// As after a restore, or a change in the database by hand.
 async fn lose_all_managers(users: &Fixture) {
-    let lose = "UPDATE users SET role = 'customer', email = id || '@gone.example', email_prepared = id || '@gone.example'
+    let lose = "UPDATE users SET role = 'customer', email = id || '@gone.example',
+                  email_prepared = id || '@gone.example'
                 WHERE role = 'manager'";
     users.sql().await.batch_execute(lose).await.unwrap();
 }
@@ -39,8 +40,8 @@ async fn a_first_password_is_used_once() {
     users.stop().await;
 }
 
-/// It stands in the settings of a store that has a manager: also in that of one who came from the
-/// version before.
+/// The password is in the settings of a store that has a manager already, also after an update from
+/// the release before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_password_that_was_seen_beside_a_manager_is_used_up() {
     let mut users = Fixture::new().await;
@@ -103,11 +104,15 @@ async fn passwords_that_everybody_guesses_are_refused_when_they_are_set_and_not_
         let told = change(json!({ "password": common, "current_password": PASSWORD })).await;
         assert_eq!(told, (refused.0, refused.1.to_owned()), "{common}");
     }
-    // The name that they have from now on counts.
-    let own = json!({ "name": "Countess of Lovelace", "password": "countess of lovelace", "current_password": PASSWORD });
+    // The new name counts.
+    let own = json!({
+        "name": "Countess of Lovelace",
+        "password": "countess of lovelace",
+        "current_password": PASSWORD,
+    });
     assert_eq!(change(own).await, (refused.0, refused.1.to_owned()));
 
-    // Who has had one for long still gets in, with it as current password, too.
+    // A user with an old common password still gets in, also with it as the current password.
     users.has_password(ada, "password").await;
     users.token(ada, "password").await;
     let body = json!({ "password": "a better password", "current_password": "password" });

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::fixture::{Fixture, MANAGER, PASSWORD, TOKEN_KEY_SECRET};
 
-/// Name, private part in plain, and whether there is an encrypted one, the newest first.
+/// Id, plain private part, and whether there is an encrypted one, of each key; the newest first.
 async fn keys(users: &Fixture) -> Vec<(String, Vec<u8>, bool)> {
     let sql = "SELECT kid, private, sealed IS NOT NULL FROM token_keys ORDER BY created_at DESC";
     let rows = users.sql().await.query(sql, &[]).await.unwrap();
@@ -27,7 +27,7 @@ async fn shown(users: &Fixture) -> Vec<String> {
         .collect()
 }
 
-/// The name of the key that signed a token.
+/// The id of the key that signed a token.
 fn signer(token: &str) -> String {
     let header = token
         .trim_start_matches("Bearer ")
@@ -45,7 +45,7 @@ async fn opens(users: &Fixture, token: &str) -> bool {
     me.status == StatusCode::OK
 }
 
-/// Leaves the database as the version before made it, with a key in plain; its name.
+/// Leaves the database as the release before made it, with a plain key; returns the key's id.
 async fn as_of_the_version_before(users: &Fixture) -> String {
     let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
@@ -53,7 +53,7 @@ async fn as_of_the_version_before(users: &Fixture) -> String {
     let kid = URL_SAFE_NO_PAD.encode(&public[..12]);
     let sql = users.sql().await;
     sql.batch_execute("DELETE FROM token_keys").await.unwrap();
-    // All that the version before says.
+    // Everything that the release before writes.
     let add =
         "INSERT INTO token_keys (kid, private, public, created_at) VALUES ($1, $2, $3, now())";
     let written = sql.execute(add, &[&kid, &private.as_ref(), &public]).await;
@@ -110,14 +110,14 @@ async fn the_secret_is_replaced_and_nobody_is_logged_out() {
         signer(&users.token(MANAGER, PASSWORD).await),
         signer(&token)
     );
-    // From then on the one before is of no use.
+    // From then on the former secret is of no use.
     users.set("--token-key-secret-before=forgotten").await;
     assert!(opens(&users, &token).await);
     users.stop().await;
 }
 
-/// Replicas of the version before know the key in plain only. It signs for as long as they may be
-/// there, and is over then.
+/// Replicas of the release before know the plain key only. It signs for as long as they may run,
+/// and is removed then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_plain_is_followed_by_an_encrypted_one_and_nobody_is_logged_out() {
     let mut users = Fixture::new().await;
@@ -133,7 +133,7 @@ async fn a_key_in_plain_is_followed_by_an_encrypted_one_and_nobody_is_logged_out
     assert_eq!(keys(&users).await, all, "it is made once");
     users.restart_after(TimeDelta::hours(23)).await;
     assert_eq!(signer(&users.token(MANAGER, PASSWORD).await), plain);
-    // The clock of this process is what decides which key signs; a token of then is of no use now.
+    // The clock of this process decides which key signs; a token of that time is expired by now.
     users
         .restart_after(TimeDelta::hours(24) + TimeDelta::minutes(11))
         .await;

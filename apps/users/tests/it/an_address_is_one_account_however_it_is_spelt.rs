@@ -72,10 +72,12 @@ async fn spellings_of_an_address_are_one_account_in_every_locale() {
     }
 }
 
-/// As the version before wrote them, in a database where Ä is no letter.
+/// Addresses as the release before wrote them, in a database where Ä is no letter.
 const BEFORE: &str = "INSERT INTO users (id, email, name, password_hash, role, registered_at)
-    SELECT gen_random_uuid(), spelling, spelling, password_hash, 'customer', now() - age * interval '1 day'
-    FROM users, (VALUES ('Äda@example.org', 3), ('äda@example.org', 2), ('bob@example.org', 1), ('cÄd@example.org', 1),
+    SELECT gen_random_uuid(), spelling, spelling, password_hash, 'customer',
+                now() - age * interval '1 day'
+    FROM users, (VALUES ('Äda@example.org', 3), ('äda@example.org', 2), ('bob@example.org', 1),
+                              ('cÄd@example.org', 1),
       ('☺@example.org', 1)) AS old (spelling, age)
     WHERE role = 'manager'";
 
@@ -117,12 +119,14 @@ async fn who_registered_before_addresses_were_prepared_gets_in_as_before() {
     users.stop().await;
 }
 
-/// Two replicas of different versions: the one before adds what this one has not seen.
+/// Two replicas of different releases: the older one adds an address that the newer one has not
+/// seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_version_before_works_beside_this_one() {
     let mut users = Fixture::with(LOCALES[0], &[]).await;
     let before = "INSERT INTO users (id, email, name, password_hash, role)
-        SELECT gen_random_uuid(), $1, 'x', password_hash, 'customer' FROM users WHERE role = 'manager'
+        SELECT gen_random_uuid(), $1, 'x', password_hash, 'customer'
+         FROM users WHERE role = 'manager'
         ON CONFLICT (email) DO NOTHING";
     let sql = users.sql().await;
     for (email, added) in [
@@ -241,7 +245,7 @@ async fn a_name_that_shows_nothing_is_refused() {
     users.stop().await;
 }
 
-/// What `initdb` makes by default here is as in the image.
+/// The default locale of `initdb` here is that of the image.
 #[tokio::test(flavor = "multi_thread")]
 async fn tests_run_where_every_letter_has_a_small_one() {
     let sql = server().await.connect("postgres").await.unwrap();

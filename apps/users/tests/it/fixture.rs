@@ -49,13 +49,13 @@ fn argon2_of(password: &str) -> String {
         .to_string()
 }
 
-/// The header that shows who a session's owner is.
+/// The header with the access token of a session.
 pub fn bearer(session: &Answer) -> String {
     assert_eq!(session.status, StatusCode::OK, "{:?}", session.body);
     format!("Bearer {}", session.body["access_token"].as_str().unwrap())
 }
 
-/// The token by which a session goes on.
+/// The refresh token of a session.
 pub fn refresh_token(session: &Answer) -> String {
     assert_eq!(session.status, StatusCode::OK, "{:?}", session.body);
     session.body["refresh_token"].as_str().unwrap().to_owned()
@@ -110,7 +110,7 @@ impl Fixture {
             "--http-listen=127.0.0.1:0".to_owned(),
             "--http-workers=1".to_owned(),
             "--rate-limit=0".to_owned(),
-            // A busy machine is not what these tests are about.
+            // These tests do not depend on a busy machine.
             "--database-pool-timeout=60".to_owned(),
             "--database-url=postgres://".to_owned(),
             "--idempotency-secret=a secret of the tests".to_owned(),
@@ -158,14 +158,14 @@ impl Fixture {
         self.try_restart().await
     }
 
-    /// Starts it again as if so much time had passed.
+    /// Restarts it as if this much time had passed.
     pub async fn restart_after(&mut self, time: TimeDelta) {
         let right = Clock::system();
         self.clock = Clock::from_fn(move || right.now() + time);
         self.restart().await;
     }
 
-    /// Gives somebody a password that was set by an earlier version.
+    /// Gives the user with this address a password as an earlier release stored it.
     pub async fn has_password(&self, email: &str, password: &str) {
         let set = "UPDATE users SET password_hash = $1 WHERE email = $2";
         let hash = argon2_of(password);
@@ -255,7 +255,7 @@ impl Fixture {
             .await
     }
 
-    /// Logs in; the header that says so.
+    /// Logs in; returns the header with the access token.
     pub async fn token(&self, email: &str, password: &str) -> String {
         bearer(&self.log_in(email, password).await)
     }
@@ -267,7 +267,7 @@ impl Fixture {
             .await
     }
 
-    /// The id of one who is logged in.
+    /// The id of the caller with this header.
     pub async fn id_of(&self, token: &str) -> String {
         let me = self
             .send_as(token, Method::GET, "/api/users/me", None)
@@ -290,7 +290,7 @@ impl Fixture {
         row.get(0)
     }
 
-    /// As one who is logged in.
+    /// Sends a request with the header of a caller.
     pub async fn send_as(
         &self,
         token: &str,

@@ -20,7 +20,7 @@ async fn people(settings: &[&str]) -> Fixture {
     users
 }
 
-/// Fails until the account waits; how often.
+/// Logs in with a wrong password until the account has to wait; returns how often.
 async fn fail(users: &Fixture, email: &str) -> (usize, Answer) {
     for failed in 0..12 {
         let answer = users
@@ -91,7 +91,7 @@ async fn a_restart_forgets_no_failure_and_a_right_log_in_all() {
         .unwrap();
     users.token(ADA, PASSWORD).await;
     assert_eq!(fail(&users, ADA).await.0, failed);
-    // A day later they do not count.
+    // A day later the failures do not count.
     let a_day_later =
         "UPDATE login_failures SET failed_at = now() - interval '25 hours', blocked_until = now()";
     sql.batch_execute(a_day_later).await.unwrap();
@@ -141,7 +141,7 @@ async fn who_guesses_the_current_password_is_limited_too() {
     users.stop().await;
 }
 
-/// Logs in with the right password while so many wrong log-ins are under way; how long it took.
+/// Logs in with the right password during a number of wrong log-ins; returns how long it took.
 async fn among(
     users: &Fixture,
     wrong: usize,
@@ -236,7 +236,7 @@ async fn who_finds_no_place_to_wait_is_told_so_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cheap_is_checked_before_a_password_is_hashed() {
-    // Of so many at once most would find no place, if they needed one.
+    // Most of so many would be refused, if each needed a permit.
     let users = people(&["--password-queue=1"]).await;
     let cid = "cid@example.org";
     let first = users.register_with(cid, PASSWORD, "k1").await;
@@ -271,7 +271,7 @@ async fn what_is_cheap_is_checked_before_a_password_is_hashed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_hashed_for_a_client_that_has_left() {
     let users = people(&["--password-queue=100"]).await;
-    // Each waits for its turn a while, and hangs up.
+    // Each waits in the queue for a while, and hangs up.
     join_all((0..60).map(|n| {
         let users = &users;
         async move {
@@ -281,7 +281,7 @@ async fn nothing_is_hashed_for_a_client_that_has_left() {
         }
     }))
     .await;
-    // Who comes now has their turn after all of them.
+    // A log-in that comes now is served after all of them.
     users.token(BOB, PASSWORD).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let hashed = users
@@ -300,8 +300,10 @@ async fn failures_are_bounded_and_purged() {
     let mut users = people(&[]).await;
     let sql = users.sql().await;
     let many = "INSERT INTO login_failures (account, failures, failed_at)
-        SELECT sha256(n::text::bytea), 1, now() - n * interval '1 millisecond' FROM generate_series(1, 101500) n;
-        INSERT INTO login_failures (account, failures, failed_at) VALUES ('old', 9, now() - interval '25 hours')";
+        SELECT sha256(n::text::bytea), 1, now() - n * interval '1 millisecond' FROM
+           generate_series(1, 101500) n;
+        INSERT INTO login_failures (account, failures, failed_at)
+         VALUES ('old', 9, now() - interval '25 hours')";
     sql.batch_execute(many).await.unwrap();
     // At its start, and each minute.
     users.restart().await;

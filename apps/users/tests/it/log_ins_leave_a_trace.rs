@@ -49,7 +49,13 @@ async fn who_logs_in_and_who_fails_to_is_in_the_log_and_their_secrets_are_not() 
     )
     .await;
     let token = users.token(ADA, PASSWORD).await;
-    let wanted = json!({ "kind": "log_in", "who": id, "outcome": "done", "network": "10.0.0.1", "what": "POST /api/sessions" });
+    let wanted = json!({
+        "kind": "log_in",
+        "who": id,
+        "outcome": "done",
+        "network": "10.0.0.1",
+        "what": "POST /api/sessions",
+    });
     last_is(&users, &wanted).await;
 
     let failed = users.log_in_from("10.0.0.9", ADA, "a guess of hers").await;
@@ -132,7 +138,8 @@ async fn old_entries_are_forgotten_a_few_at_a_time_and_none_of_the_last_thirty_d
     sql.batch_execute(
         "TRUNCATE security_events;
          INSERT INTO security_events (at, kind, what, outcome)
-         SELECT now() - make_interval(days => day), 'log_in', day::text, 'done' FROM unnest('{1,29,31,40,400}'::int[]) AS day",
+         SELECT now() - make_interval(days => day), 'log_in', day::text, 'done'
+         FROM unnest('{1,29,31,40,400}'::int[]) AS day",
     )
     .await
     .unwrap();

@@ -64,7 +64,7 @@ async fn another_password_ends_all_other_sessions() {
     users.stop().await;
 }
 
-/// A password is looked at for long, and may be another one by then.
+/// A password is verified for a long time, and may be changed meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_with_the_password_before_leaves_no_session() {
     let users = Fixture::new().await;
@@ -72,12 +72,12 @@ async fn a_log_in_with_the_password_before_leaves_no_session() {
     users.register("bob@example.org", "another password").await;
     let mut sql = users.sql().await;
     let change = sql.transaction().await.unwrap();
-    let to_bobs =
-        "UPDATE users SET password_hash = (SELECT password_hash FROM users WHERE email = 'bob@example.org')
+    let to_bobs = "UPDATE users SET password_hash =
+           (SELECT password_hash FROM users WHERE email = 'bob@example.org')
                    WHERE email = $1";
     change.execute(to_bobs, &[&ADA]).await.unwrap();
     let commit = async {
-        // By then the log-in has proved its password, and waits for her row.
+        // By now the log-in has verified its password, and waits for her row.
         let waits =
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'";
         while change.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {

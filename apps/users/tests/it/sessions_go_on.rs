@@ -20,7 +20,7 @@ async fn a_session_goes_on_by_refresh_tokens_of_one_use() {
         assert_eq!(users.id_of(&bearer(&next)).await, person);
         session = next;
     }
-    // What is secret is nowhere in the database.
+    // The database holds no secret.
     let (_, secret) = session.body["refresh_token"].as_str().unwrap().split_at(22);
     let kept = users
         .sql()
@@ -49,7 +49,7 @@ async fn who_lost_the_answer_asks_again() {
         answers.iter().all(|answer| refresh_token(answer) == second),
         "the same outcome for all"
     );
-    // From now on the answer has arrived.
+    // From here on the answer counts as received.
     let third = refresh_token(&users.refresh(&second).await);
     assert_eq!(refresh_token(&users.refresh(&second).await), third);
     assert_eq!(users.refresh(&third).await.status, StatusCode::OK);
@@ -60,7 +60,7 @@ async fn who_lost_the_answer_asks_again() {
 async fn the_second_use_of_a_refresh_token_ends_its_session() {
     let users = Fixture::new().await;
     users.register(ADA, PASSWORD).await;
-    // Of a token whose successor was used, and of one that is older than a retry can be.
+    // A second use of a token whose successor was used, and of one that is too old for a retry.
     for is_late in [false, true] {
         let elsewhere = users.log_in(ADA, PASSWORD).await;
         let stolen = refresh_token(&users.log_in(ADA, PASSWORD).await);

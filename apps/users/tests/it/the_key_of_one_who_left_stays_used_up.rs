@@ -34,7 +34,7 @@ async fn a_late_retry_does_not_register_again() {
         "wrong_credentials"
     );
 
-    // Who means it takes a new key.
+    // A new intent takes a new key.
     let again = users.register_with("ada@example.org", PASSWORD, "k2").await;
     assert_eq!(again.status, StatusCode::CREATED);
     let replayed = users.register_with("ada@example.org", PASSWORD, "k2").await;

@@ -107,7 +107,7 @@ async fn of_two_managers_who_go_at_the_same_time_one_stays() {
             .filter(|went| went.0.is_success())
             .count();
         assert_eq!(went, 1, "{first:?} {second:?}");
-        // Who has lost the role to the other one has no say any more.
+        // A manager who lost the role to the other one cannot act any more.
         let outdated = (StatusCode::UNAUTHORIZED, "token_outdated".to_owned());
         let late = if round % 2 == 0 { outdated } else { refused() };
         assert!(first == late || second == late, "{first:?} {second:?}");

@@ -14,7 +14,7 @@ fn outdated() -> (StatusCode, String) {
     (StatusCode::UNAUTHORIZED, "token_outdated".to_owned())
 }
 
-/// The first manager's token, and Eve's session and id, who is a manager too.
+/// The first manager's token, and the session and id of Eve, another manager.
 async fn two_managers(users: &Fixture) -> (String, Answer, String) {
     users.register(EVE, PASSWORD).await;
     let id = users.id_of(&users.token(EVE, PASSWORD).await).await;
@@ -48,7 +48,7 @@ async fn a_demoted_manager_cannot_promote_anyone() {
         let refused = users.give(&bearer(&eve), &id, what, value).await;
         assert_eq!(refusal(&refused), outdated());
     }
-    // By a new token they are what they are.
+    // A new token has the new role.
     let eve = users.refresh(&refresh_token(&eve)).await;
     for (what, value) in ways {
         let refused = users.give(&bearer(&eve), &id, what, value).await;
@@ -117,7 +117,7 @@ async fn who_is_suspended_is_told_so_by_the_right_password_only() {
         refusal(&right),
         (StatusCode::FORBIDDEN, "account_suspended".to_owned())
     );
-    // Who is suspended is no manager who could act.
+    // A suspended manager does not count.
     let manager_id = users.id_of(&manager).await;
     for (what, value) in [("status", "suspended"), ("role", "customer")] {
         let last = users.give(&manager, &manager_id, what, value).await;
@@ -134,7 +134,7 @@ async fn who_is_suspended_is_told_so_by_the_right_password_only() {
     users.stop().await;
 }
 
-/// Of each route that takes a token: its own row decides, and the token's word is believed nowhere.
+/// On each route that takes a token, the caller's row decides, not the token's claims.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_believes_a_token_whose_session_has_ended() {
     let users = Fixture::new().await;

@@ -23,7 +23,7 @@ use crate::{
 #[get("/api/goods")]
 pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Responded {
     call.map(|_| page.into_inner())
-        .run("warehouse.list_goods", list_goods, Answer::ok)
+        .run_in_transaction("warehouse.list_goods", list_goods, Answer::ok)
         .await
 }
 
@@ -46,7 +46,7 @@ pub async fn list_goods_route(call: Call<State>, page: Query<PageQuery>) -> Resp
 #[get("/api/goods/{sku}")]
 pub async fn get_goods(call: Call<State>, sku: Path<Sku>) -> Responded {
     call.map(|_| sku.into_inner())
-        .run("warehouse.view_goods", view_goods, |goods: &GoodsView| {
+        .run_in_transaction("warehouse.view_goods", view_goods, |goods: &GoodsView| {
             Answer::ok(goods).etag(goods.version)
         })
         .await
@@ -103,7 +103,7 @@ pub async fn put_goods_route(call: Call<State, NameAndPrice>, sku: Path<Sku>) ->
         price,
         preconditions,
     })
-    .run("warehouse.put_goods", put_goods, answer)
+    .run_in_transaction("warehouse.put_goods", put_goods, answer)
     .await
 }
 
@@ -133,7 +133,7 @@ pub async fn post_receipt(call: Call<State, Quantity>, sku: Path<Sku>) -> Respon
         sku: sku.into_inner(),
         quantity,
     })
-    .once("warehouse.receive_goods", receive_goods, answer)
+    .run_idempotent("warehouse.receive_goods", receive_goods, answer)
     .await
 }
 
@@ -151,6 +151,6 @@ pub async fn get_movements(call: Call<State>, sku: Path<Sku>, page: Query<PageQu
         sku: sku.into_inner(),
         page: page.into_inner(),
     })
-    .run("warehouse.list_movements", list_movements, Answer::ok)
+    .run_in_transaction("warehouse.list_movements", list_movements, Answer::ok)
     .await
 }

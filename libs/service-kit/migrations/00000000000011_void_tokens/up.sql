@@ -1,5 +1,5 @@
--- From which generation on the access tokens of a person count, as users told. Kept for as long as
--- an older one could live.
+-- The first generation of a person's access tokens that counts, by the events of the service users.
+-- A row is kept for as long as an older token could be valid.
 CREATE TABLE void_tokens (
   user_id    uuid        PRIMARY KEY,
   generation bigint      NOT NULL,

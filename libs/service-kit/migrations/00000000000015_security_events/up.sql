@@ -1,5 +1,5 @@
--- Who did what, and who was refused when they proved who they are: a row in the transaction of the
--- act. Never a password, a token, an e-mail address, or what a request's body held.
+-- The acts of users, and refused proofs of identity: a row in the transaction of the act. It never
+-- holds a password, a token, an e-mail address or a part of a request's body.
 CREATE TABLE security_events (
   id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   at       timestamptz NOT NULL DEFAULT now(),
@@ -13,7 +13,7 @@ CREATE TABLE security_events (
   whom     text,
   network  text,
   trace_id text,
-  -- done, or why not: unauthenticated, denied, limited
+  -- done, or the reason of a refusal: unauthenticated, denied, limited
   outcome  text        NOT NULL,
   -- The code of the refusal.
   reason   text
@@ -21,9 +21,8 @@ CREATE TABLE security_events (
 CREATE INDEX ON security_events (at);
 CREATE INDEX ON security_events (who, at);
 
--- Forgets up to `batch` rows that are older than `days`; says how many. The service's role need not
--- have the right to delete rows: it may call this, which forgets nothing that is younger than
--- thirty days.
+-- Deletes up to `batch` rows that are older than `days`, and returns how many. The service's role
+-- has no right to delete rows itself; this function deletes none that is younger than thirty days.
 CREATE FUNCTION security_events_forget(days int, batch int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
   WITH forgotten AS (
@@ -34,10 +33,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
   SELECT count(*) FROM forgotten
 $$;
 
--- All of it in one place, with what operators did by cargo tovar.
+-- The whole log, together with what operators did by cargo tovar.
 CREATE VIEW security_log AS
-  SELECT at, kind, who, what, whom, network, trace_id, outcome, reason, NULL::text AS database_role FROM security_events
+  SELECT at, kind, who, what, whom, network, trace_id, outcome, reason,
+         NULL::text AS database_role
+  FROM security_events
   UNION ALL
-  SELECT at, 'operator', who, 'outbox ' || operation, details::text, NULL, NULL, 'done', NULL, database_role FROM outbox_operations
+  SELECT at, 'operator', who, 'outbox ' || operation, details::text, NULL, NULL, 'done', NULL,
+         database_role
+  FROM outbox_operations
   UNION ALL
-  SELECT at, 'operator', who, 'inbox ' || operation, details::text, NULL, NULL, 'done', NULL, database_role FROM inbox_operations;
+  SELECT at, 'operator', who, 'inbox ' || operation, details::text, NULL, NULL, 'done', NULL,
+         database_role
+  FROM inbox_operations;

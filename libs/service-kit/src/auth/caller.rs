@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use kernel::{Class, Classify, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
-/// What somebody may do in the store.
+/// What a person may do in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -41,21 +41,21 @@ impl FromStr for Role {
     }
 }
 
-/// Somebody who proved who they are.
+/// A caller whose access token was verified.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caller {
     pub user_id: UserId,
     pub role: Role,
     pub session: SessionId,
-    /// Of their tokens: each change after which older ones do not count makes a new one.
+    /// Generation of their tokens. A change that makes older tokens void begins a new one.
     pub generation: i64,
-    /// When they typed their password, in seconds since 1970.
+    /// Time at which they typed their password, in seconds since 1970.
     pub authenticated_at: i64,
-    /// When the token expires, in seconds since 1970.
+    /// Time at which the token expires, in seconds since 1970.
     pub expires_at: i64,
 }
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     pub iss: String,
@@ -65,16 +65,17 @@ pub struct Claims {
     /// Seconds since 1970.
     pub iat: i64,
     pub exp: i64,
-    /// The session. Tokens of the release before name none, and neither of the two that follow.
+    /// The session. Tokens of the release before lack this and the two claims below.
     pub sid: Option<SessionId>,
     #[serde(rename = "gen")]
     pub generation: Option<i64>,
-    /// When the password was typed (OpenID Connect Core, section 2), in seconds since 1970.
+    /// Time at which the password was typed (OpenID Connect Core, section 2), in seconds since
+    /// 1970.
     pub auth_time: Option<i64>,
 }
 
 impl Claims {
-    /// Who says this, if it says enough.
+    /// The caller with these claims; an error if a claim is missing.
     pub(super) fn caller(&self) -> Result<Caller, AuthError> {
         let (Some(session), Some(generation), Some(authenticated_at)) =
             (self.sid, self.generation, self.auth_time)
@@ -97,19 +98,23 @@ pub enum AuthError {
     #[error("log in with POST /api/sessions and send the token as 'Authorization: Bearer <token>'")]
     Missing,
     #[error(
-        "the access token is not valid or no longer valid; refresh it with POST /api/sessions/refresh, or log in again"
+        "the access token is not valid or no longer valid; refresh it with POST \
+         /api/sessions/refresh, or log in again"
     )]
     Invalid,
     #[error(
-        "the access token does not count any more: the account was changed, or its owner logged out; refresh it with POST /api/sessions/refresh, or log in again"
+        "the access token does not count any more: the account was changed, or its owner logged \
+         out; refresh it with POST /api/sessions/refresh, or log in again"
     )]
     Outdated,
     #[error(
-        "the access token is of an earlier release, and names no session; log in again with POST /api/sessions"
+        "the access token is of an earlier release, and names no session; log in again with POST \
+         /api/sessions"
     )]
     WithoutSession,
     #[error(
-        "this needs a log-in that is at most {seconds} s old; log in again with POST /api/sessions, and send the request with the new token, under the same Idempotency-Key"
+        "this needs a log-in that is at most {seconds} s old; log in again with POST \
+         /api/sessions, and send the request with the new token, under the same Idempotency-Key"
     )]
     NotFresh { seconds: u32 },
     #[error("this is for the role {needed} only")]
@@ -143,7 +148,7 @@ impl Classify for AuthError {
 }
 
 impl Caller {
-    /// Refuses who typed their password more than so many seconds ago.
+    /// Refuses a caller who typed their password more than `seconds` ago.
     pub fn fresh(self, seconds: u32, now: DateTime<Utc>) -> Result<Self, AuthError> {
         let since = now.timestamp() - self.authenticated_at;
         (since <= i64::from(seconds))
@@ -156,7 +161,7 @@ impl Caller {
         self.expires_at <= now.timestamp()
     }
 
-    /// Refuses everybody whose role is not one of `roles`.
+    /// Refuses a caller whose role is not one of `roles`.
     pub fn require(self, roles: &[Role]) -> Result<Self, AuthError> {
         if roles.contains(&self.role) {
             return Ok(self);

@@ -1,4 +1,5 @@
-//! Who calls: access tokens by RFC 8725, checked against the keys that users publishes.
+//! Verification of callers: access tokens by RFC 8725, checked against the keys of the service
+//! users.
 
 mod caller;
 mod tokens;

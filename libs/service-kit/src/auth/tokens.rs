@@ -25,22 +25,22 @@ use tokio_util::sync::CancellationToken;
 use super::VoidTokens;
 use crate::{AuthError, Caller, Claims, TokenSettings};
 
-/// A token with a key that is not known makes us ask for the keys again, but not more often than
-/// this.
-const REFRESH_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// Interval between two fetches of the keys at least. A token with an unknown key causes a fetch,
+/// so that a flood of such tokens must not become a flood of fetches.
+const FETCH_INTERVAL_MIN: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes of a key set at most: of a few hundred keys.
-const LARGEST: usize = 64 * 1024;
-/// By how many seconds the clock of the one who signs may be ahead of the one who verifies.
-const CLOCKS_DIFFER: i64 = 60;
-/// How often the token of an answer that goes on is looked at.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Size of a key set at most: a few hundred keys.
+const KEY_SET_MAX_BYTES: usize = 64 * 1024;
+/// Seconds by which the signer's clock may be ahead of the verifier's.
+const CLOCK_SKEW_MAX_SECONDS: i64 = 60;
+/// Interval at which the token of a streaming answer is checked.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The token keys of the service that makes them, as a JSON Web Key Set.
 pub type OwnKeys = Arc<dyn Fn() -> Arc<serde_json::Value> + Send + Sync>;
 
-/// Checks access tokens. It keeps the public keys, so that it works while users is down, for as
-/// long as they are believed.
+/// Verifies access tokens. It keeps the public keys, so that it works while the service users is
+/// down, until the keys are too old to be believed.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
 
@@ -48,28 +48,30 @@ struct Inner {
     source: Source,
     refresh_every: Duration,
     believed_for: Duration,
-    most_seconds: i64,
+    /// Lifetime of a token at most.
+    lifetime_max_seconds: i64,
     validation: Validation,
     db: Db,
     void: VoidTokens,
     clock: Clock,
     keys: RwLock<HashMap<String, DecodingKey>>,
-    /// Of the keys.
+    /// Age of the keys.
     age: ReadingAge,
     last_fetch: Mutex<Option<Instant>>,
 }
 
-/// Where the public keys come from.
+/// The source of the public keys.
 enum Source {
     Own(OwnKeys),
     Users { url: Url, http: reqwest::Client },
 }
 
-/// Settings by which no token could be checked.
+/// Settings with which no token could be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenSettingsError {
     #[error(
-        "JWKS_URL is missing: set it to where users shows its token keys, such as https://users:8443/.well-known/jwks.json"
+        "JWKS_URL is missing: set it to where users shows its token keys, such as \
+         https://users:8443/.well-known/jwks.json"
     )]
     UrlMissing,
     #[error("JWKS_URL is {0}: it begins with https:// or http://")]
@@ -92,7 +94,7 @@ enum FetchError {
     Http(#[from] reqwest::Error),
     #[error("the answer is {0}, not a key set")]
     Status(StatusCode),
-    #[error("the answer has more than {LARGEST} bytes")]
+    #[error("the answer has more than {KEY_SET_MAX_BYTES} bytes")]
     TooLarge,
     #[error("the answer is no key set")]
     Unreadable(#[from] serde_json::Error),
@@ -112,7 +114,7 @@ struct Cached {
 }
 
 impl Tokens {
-    /// With the keys of the service itself, or with those that [`TokenSettings`] lead to. `age`
+    /// Verifies by the service's own keys, or by those at the address in [`TokenSettings`]. `age`
     /// shows how old they are.
     pub fn new(
         settings: &TokenSettings,
@@ -129,7 +131,7 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.leeway = 0;
         let (source, refresh_every) = match own {
-            Some(own) => (Source::Own(own), REFRESH_AT_MOST_EVERY),
+            Some(own) => (Source::Own(own), FETCH_INTERVAL_MIN),
             None => (
                 Source::users(settings)?,
                 Duration::from_secs(settings.jwks_refresh_seconds),
@@ -139,7 +141,7 @@ impl Tokens {
             source,
             refresh_every,
             believed_for: Duration::from_secs(settings.jwks_age_hours * 3600),
-            most_seconds: settings.token_most_seconds,
+            lifetime_max_seconds: settings.token_most_seconds,
             validation,
             db,
             void,
@@ -150,7 +152,7 @@ impl Tokens {
         })))
     }
 
-    /// Takes the keys of the last run, then keeps them fresh until `stop`.
+    /// Loads the keys of the last run, then fetches them at an interval until `stop`.
     pub async fn keep_fresh(self, stop: CancellationToken) {
         if let Err(error) = self.load_cached().await {
             tracing::warn!(
@@ -178,7 +180,7 @@ impl Tokens {
         }
     }
 
-    /// Who sent this token.
+    /// The caller who sent this token.
     pub async fn verify(&self, token: &str) -> Result<Caller, AuthError> {
         let header = decode_header(token).map_err(|_| AuthError::Invalid)?;
         let kid = header.kid.ok_or(AuthError::Invalid)?;
@@ -201,11 +203,11 @@ impl Tokens {
     /// Waits until the caller's token has expired, or does not count any more.
     pub async fn over(&self, caller: &Caller) {
         while !caller.is_over(self.now()) && !self.is_void(caller) {
-            tokio::time::sleep(WATCH_EVERY).await;
+            tokio::time::sleep(WATCH_INTERVAL).await;
         }
     }
 
-    /// By the clock of this process.
+    /// The time by the clock of this process.
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
@@ -214,18 +216,19 @@ impl Tokens {
         self.0.void.has(caller.user_id, caller.generation)
     }
 
-    /// Refuses what no key of ours would sign: a token from the future, or one that is good for
-    /// longer than any is. So a stolen key is of no use once it is revoked.
+    /// Refuses a token from the future, and one whose lifetime is longer than the settings allow,
+    /// so that a stolen key cannot sign tokens that stay valid for years.
     fn is_of_its_time(&self, claims: &Claims, now: i64) -> Result<(), AuthError> {
-        let latest = now.saturating_add(CLOCKS_DIFFER);
-        let longest = self.0.most_seconds.saturating_add(CLOCKS_DIFFER);
-        if claims.iat > latest || claims.exp.saturating_sub(claims.iat) > longest {
+        let latest = now.saturating_add(CLOCK_SKEW_MAX_SECONDS);
+        let lifetime_max = self.0.lifetime_max_seconds;
+        let lifetime_max = lifetime_max.saturating_add(CLOCK_SKEW_MAX_SECONDS);
+        if claims.iat > latest || claims.exp.saturating_sub(claims.iat) > lifetime_max {
             return Err(AuthError::Invalid);
         }
         Ok(())
     }
 
-    /// Why no caller can be known: keys that are too old to be believed.
+    /// Fails while no caller can be verified, because the keys are too old to be believed.
     pub fn check(&self) -> Result<(), String> {
         let age = self.0.age.age();
         if self.0.read_keys().is_empty() || age <= self.0.believed_for {
@@ -253,7 +256,7 @@ impl Tokens {
         if let Some(key) = self.key(kid) {
             return Ok(key);
         }
-        if last_fetch.is_none_or(|at| at.elapsed() >= REFRESH_AT_MOST_EVERY) {
+        if last_fetch.is_none_or(|at| at.elapsed() >= FETCH_INTERVAL_MIN) {
             let fetched = self.fetch().await;
             *last_fetch = Some(Instant::now());
             if let Err(error) = fetched {
@@ -285,7 +288,7 @@ impl Tokens {
         }
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if text.len() + chunk.len() > LARGEST {
+            if text.len() + chunk.len() > KEY_SET_MAX_BYTES {
                 return Err(FetchError::TooLarge);
             }
             text.extend_from_slice(&chunk);
@@ -315,12 +318,12 @@ impl Tokens {
         let Some(Cached { jwks, age }) = cached else {
             return Ok(());
         };
-        // A clock that was put back makes no key younger than new.
+        // The age is negative if the clock was put back.
         let age = Duration::try_from_secs_f64(age.max(0.0)).unwrap_or(Duration::MAX / 2);
         self.take(&serde_json::from_value(jwks)?, age)
     }
 
-    /// From now on these are the keys, which were fetched so long ago.
+    /// Replaces the keys by these, which were fetched so long ago.
     fn take(&self, jwks: &JwkSet, ago: Duration) -> Result<(), FetchError> {
         let keys = jwks.keys.iter().filter_map(|jwk| {
             let kid = jwk.common.key_id.clone()?;
@@ -346,7 +349,7 @@ impl Source {
     fn users(settings: &TokenSettings) -> Result<Self, TokenSettingsError> {
         use TokenSettingsError::{Ca, CaMissing, CaUnused, Scheme, UrlMissing};
         let url = settings.jwks_url.clone().ok_or(UrlMissing)?;
-        // Keys are taken from where the settings lead, and from nowhere else.
+        // No redirects: keys come from the address in the settings only.
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .redirect(redirect::Policy::none());

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::version::{PreconditionFailed, Preconditions, Read, Version};
 
-/// What a request is answered with when all went well.
+/// The answer to a request that succeeded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer(StoredAnswer);
 
@@ -16,7 +16,7 @@ impl Answer {
         Self::with_body(StatusCode::OK, view)
     }
 
-    /// 201 with the `Location` of what was made.
+    /// 201 with the `Location` of the new resource.
     pub fn created(location: impl Into<String>, view: &impl Serialize) -> Self {
         Self::with_body(StatusCode::CREATED, view).header(header::LOCATION.as_str(), location)
     }
@@ -35,13 +35,13 @@ impl Answer {
         self
     }
 
-    /// With the version as ETag, for updates that must not be lost.
+    /// Adds the version as ETag, for updates that must not be lost.
     #[must_use]
     pub fn etag(self, version: impl Into<Version>) -> Self {
         self.header(header::ETAG.as_str(), version.into().to_string())
     }
 
-    /// The same to a read that depends on what its caller has already: 304 if that is all.
+    /// The same answer to a read with preconditions: 304 if the caller has this version already.
     pub(crate) fn for_reader(
         self,
         preconditions: &Preconditions,

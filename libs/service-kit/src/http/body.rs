@@ -6,7 +6,7 @@ use kernel::{Class, Classify};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 
-/// For requests that say all in their address.
+/// The body of a request that needs none.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoBody {}
@@ -51,7 +51,7 @@ impl Classify for BodyError {
     }
 }
 
-/// Reads a body as JSON. An empty one is `{}`, so that a missing field is named whatever was sent.
+/// Reads a body as JSON. An empty body counts as `{}`, so that the error names the missing field.
 pub async fn read(
     request: &HttpRequest,
     mut payload: Payload,
@@ -92,7 +92,7 @@ pub async fn read(
     }
 }
 
-/// Makes a body's JSON into what the route expects.
+/// Converts a body's JSON to the type that the route expects.
 pub fn parse<B: DeserializeOwned>(value: Value) -> Result<B, BodyError> {
     serde_json::from_value(value).map_err(|error| match error.classify() {
         Category::Data => BodyError::Invalid(error),
@@ -100,7 +100,7 @@ pub fn parse<B: DeserializeOwned>(value: Value) -> Result<B, BodyError> {
     })
 }
 
-/// PostgreSQL's text cannot hold it.
+/// Whether a text in it has a NUL, which PostgreSQL's text cannot hold.
 fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),

@@ -8,19 +8,13 @@ use utoipa::openapi::{
 };
 
 use super::problem::{COMMON_PROBLEMS, Problem, ProblemDoc};
-use crate::Service;
 
-/// The service's API page with what all operations have in common: how a caller proves who they
-/// are, the Idempotency-Key, and the shape of every answer that is no success.
-pub fn openapi<S: Service>() -> OpenApi {
-    let mut api = S::openapi();
-    S::NAME.clone_into(&mut api.info.title);
+/// Completes a service's API page by what all operations have in common: how callers prove who they
+/// are, the Idempotency-Key, and the shape of each answer that is no success.
+pub fn openapi(mut api: OpenApi, service: &str, about: &str, problems: &[ProblemDoc]) -> OpenApi {
+    service.clone_into(&mut api.info.title);
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
-    api.info.description = Some(format!(
-        "{}\n\n{}",
-        S::ABOUT,
-        describe_problems(S::PROBLEMS)
-    ));
+    api.info.description = Some(format!("{about}\n\n{}", describe_problems(problems)));
     let components = api.components.get_or_insert_default();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -38,7 +32,7 @@ pub fn openapi<S: Service>() -> OpenApi {
 }
 
 fn complete(path: &str, item: &mut PathItem) {
-    // What happens to sessions is no intent of its own: it may be sent again without harm.
+    // A request that changes a session may be sent again without harm.
     let is_keyed = !path.starts_with("/api/sessions");
     if let Some(post) = item.post.as_mut().filter(|_| is_keyed) {
         let key = ParameterBuilder::new()
@@ -131,7 +125,7 @@ pub fn routes(config: &mut ServiceConfig, api: &OpenApi, problems: &'static [Pro
     });
 }
 
-/// Where all this is.
+/// The addresses of these pages.
 pub fn paths() -> impl Iterator<Item = String> {
     let files = FILES.iter().map(|(path, ..)| *path);
     let all = OPENAPI
@@ -141,7 +135,7 @@ pub fn paths() -> impl Iterator<Item = String> {
     all.map(ToOwned::to_owned)
 }
 
-/// As the macros do it: other methods are answered as for every other address.
+/// Adds a route as actix's macros do, so that other methods get the same answer as elsewhere.
 fn get<F, Args>(config: &mut ServiceConfig, path: &str, handler: F)
 where
     F: Handler<Args>,
@@ -155,10 +149,12 @@ const OPENAPI: [&str; 2] = ["/openapi.json", "/docs/openapi.json"];
 const PROBLEMS: &str = "/problems.json";
 const DOCS: &str = "/docs/";
 const SCRIPT: &str = "/docs/docs.js";
-/// Nothing runs on the page but the service's own files, and nothing is asked but the store.
-/// Swagger UI has styles and small pictures in its own text.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; \
-                      img-src 'self' data:; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page runs the service's own scripts only, and sends requests to the store only. Swagger UI
+/// has inline styles and small pictures.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+                      style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      font-src 'self' data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// Swagger UI, unpacked by the build.
 const FILES: [(&str, &str, &[u8]); 2] = [

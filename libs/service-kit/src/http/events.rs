@@ -9,11 +9,11 @@ use futures_util::stream::{empty, unfold};
 use serde::Serialize;
 use tokio::{runtime::Handle, sync::mpsc};
 
-/// Frames that wait for a slow client, before the stream waits too.
-const WAITING: usize = 16;
-/// A stream is ended after this long, or with its caller's token; the client resumes it with
-/// another one.
-const LONGEST: Duration = Duration::from_secs(900);
+/// Frames that may wait for a slow client; then the writer of the stream waits too.
+const QUEUE_MAX_FRAMES: usize = 16;
+/// How long a stream lasts at most; it also ends with its caller's token. The client resumes it by
+/// a new request.
+const STREAM_MAX: Duration = Duration::from_secs(900);
 
 /// The service's end of a stream of server-sent events (WHATWG HTML, section 9.2).
 pub struct EventStream(mpsc::Sender<Bytes>);
@@ -23,22 +23,22 @@ pub struct EventStream(mpsc::Sender<Bytes>);
 pub struct Gone;
 
 impl EventStream {
-    /// An answer that `tell` writes on `runtime`, until it is done, the client goes away, the
-    /// stream is too old, or `token_over` says that its caller may not read on.
+    /// An answer whose frames `write` sends, on `runtime`. It ends when `write` is done, the client
+    /// goes away, the stream lasts too long, or `token_over` ends.
     pub fn answer<F, Fut>(
         runtime: &Handle,
         token_over: impl Future<Output = ()> + Send + 'static,
-        tell: F,
+        write: F,
     ) -> HttpResponse
     where
         F: FnOnce(Self) -> Fut,
         Fut: Future<Output = Result<(), Gone>> + Send + 'static,
     {
-        let (frames, sent) = mpsc::channel(WAITING);
-        let told = tell(Self(frames));
-        runtime.spawn(tokio::time::timeout(LONGEST, async move {
+        let (frames, sent) = mpsc::channel(QUEUE_MAX_FRAMES);
+        let written = write(Self(frames));
+        runtime.spawn(tokio::time::timeout(STREAM_MAX, async move {
             tokio::select! {
-                _ = told => {}
+                _ = written => {}
                 () = token_over => {}
             }
         }));
@@ -49,7 +49,7 @@ impl EventStream {
         Self::begun().streaming(Box::pin(body))
     }
 
-    /// The head of such an answer, for who asks for no more.
+    /// The head of such an answer, for a HEAD request.
     pub fn head() -> HttpResponse {
         Self::begun().streaming(empty::<Result<Bytes, Infallible>>())
     }
@@ -75,7 +75,7 @@ impl EventStream {
             .await
     }
 
-    /// Sends a comment, so that nobody on the way takes the connection for dead.
+    /// Sends a comment, so that no proxy on the way takes the connection for dead.
     pub async fn keep_alive(&self) -> Result<(), Gone> {
         self.frame(":\n\n".to_owned()).await
     }

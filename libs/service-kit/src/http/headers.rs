@@ -18,7 +18,7 @@ use utoipa::openapi::OpenApi;
 
 use super::docs;
 
-/// The addresses that anyone may read. What is there is no secret of anybody's.
+/// The addresses that may be read without a token. Their answers hold nothing personal.
 pub struct Public(HashSet<String>);
 
 impl Public {
@@ -32,7 +32,7 @@ impl Public {
     }
 }
 
-/// What every answer says to browsers, unless it says something else itself.
+/// What every answer tells browsers, unless the route sets another value.
 const EVERYWHERE: [(HeaderName, HeaderValue); 3] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -42,8 +42,8 @@ const EVERYWHERE: [(HeaderName, HeaderValue); 3] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
 ];
 
-/// Puts them on, and says who may keep an answer: a cache that keeps one that anyone may read asks
-/// again before it uses it; the others are personal, or hold a secret, and are not kept at all.
+/// Adds the security headers and `Cache-Control`: a cache may keep a public answer and has to ask
+/// again before it uses it; all other answers are personal or secret, and are not kept.
 pub async fn complete(
     public: Data<Public>,
     request: ServiceRequest,

@@ -12,24 +12,24 @@ use limits::{Limits, Purpose};
 
 use super::problem::ApiError;
 
-/// What [`admit`] needs to know.
-pub struct Door {
+/// What [`admit`] needs.
+pub struct Admission {
     pub limits: Arc<Limits>,
-    /// How many proxies stand before the service, the gateway among them.
+    /// Trusted proxies before the service; the gateway is one.
     pub proxies: usize,
 }
 
-/// Counts each request by its network before anything else, also those that no route has. The
-/// gateway does the same, but some are reached in other ways. Callers are counted once they have
-/// proved who they are.
+/// Counts each request by its network before anything else, also a request that no route takes. The
+/// gateway does the same, but a service may be reached without it. A caller is counted later, once
+/// their token is verified.
 pub async fn admit(
-    door: Data<Door>,
+    admission: Data<Admission>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let purpose = Purpose::of(request.method().as_str(), request.path());
     let admitted = match network(request.request()) {
-        Some(network) => door.limits.admit(network, purpose),
+        Some(network) => admission.limits.admit(network, purpose),
         None => Ok(()),
     };
     match admitted {
@@ -41,11 +41,10 @@ pub async fn admit(
     }
 }
 
-/// The network from which a request comes: an address of version 4, or the first bits of one of
-/// version 6.
+/// The network from which a request comes: an address of IPv4, or the first 64 bits of one of IPv6.
 pub fn network(request: &HttpRequest) -> Option<IpAddr> {
-    let door = request.app_data::<Data<Door>>();
-    let proxies = door.map_or(1, |door| door.proxies);
+    let admission = request.app_data::<Data<Admission>>();
+    let proxies = admission.map_or(1, |admission| admission.proxies);
     let forwarded = request.headers().get_all("x-forwarded-for");
     let peer = request.peer_addr().map(|peer| peer.ip());
     limits::sender(peer, forwarded.map(HeaderValue::as_bytes), proxies).map(limits::network)

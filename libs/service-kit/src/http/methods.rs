@@ -11,7 +11,10 @@ use actix_web::{
 use kernel::{Class, Classify};
 use utoipa::openapi::OpenApi;
 
-use super::{call::Responded, docs, problem::problem};
+use super::{
+    docs,
+    problem::{Responded, problem},
+};
 
 /// The methods by address, as the service's API page has them.
 pub struct Methods(Vec<(ResourceDef, String)>);
@@ -33,7 +36,7 @@ impl Methods {
         });
         let of_docs = docs::paths().map(|path| (path, vec![Method::GET]));
         let mut all: Vec<(String, Vec<Method>)> = of_api.chain(of_docs).collect();
-        // An address that is written out goes before one with a name in it.
+        // The first match wins: an address without placeholders goes before one with.
         all.sort_by_key(|(path, _)| path.matches('{').count());
         let described = all
             .into_iter()
@@ -41,7 +44,7 @@ impl Methods {
         Self(described.collect())
     }
 
-    /// What `Allow` says of an address, if there is anything there.
+    /// The value of `Allow` for an address; `None` if there is nothing at it.
     fn allowed(&self, path: &str) -> Option<&str> {
         let (_, allowed) = self.0.iter().find(|(known, _)| known.is_match(path))?;
         Some(allowed)
@@ -57,16 +60,15 @@ fn allow(mut methods: Vec<Method>) -> String {
     names.join(", ")
 }
 
-/// Marks a request that was a HEAD.
+/// Marks a HEAD request that is answered as a GET.
 struct WasHead;
 
-/// Whether only the head of the answer is wanted.
+/// Whether this is a HEAD request.
 pub fn is_head(request: &HttpRequest) -> bool {
     request.extensions().get::<WasHead>().is_some()
 }
 
-/// Lets a HEAD be answered as the GET of the same address; the server sends the head of the answer
-/// only.
+/// Answers a HEAD as the GET of the same address; the server leaves out the body.
 pub async fn head_as_get(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -78,8 +80,8 @@ pub async fn head_as_get(
     next.call(request).await
 }
 
-/// Answers what no route takes: the method is another one than the address has, or there is nothing
-/// at the address.
+/// Answers a request that no route takes: 405 if the address has other methods, 404 if there is
+/// nothing at the address.
 pub async fn no_route(request: HttpRequest, methods: Data<Methods>) -> Responded {
     let allowed = match request.path() {
         // The server as a whole.
@@ -99,7 +101,7 @@ pub async fn no_route(request: HttpRequest, methods: Data<Methods>) -> Responded
     Ok(refusal)
 }
 
-/// A method as a metric's label: anyone can invent one.
+/// A method as a metric's label. A client can invent methods, so all unknown ones share a label.
 pub fn label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

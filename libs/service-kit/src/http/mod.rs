@@ -5,6 +5,7 @@ pub mod body;
 pub mod call;
 pub mod docs;
 pub mod events;
+pub mod execute;
 pub mod headers;
 pub mod limit;
 pub mod methods;

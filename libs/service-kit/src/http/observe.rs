@@ -11,7 +11,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use telemetry::traces::{Kind, Span};
+use telemetry::traces::{self, Kind, Span};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -45,7 +45,8 @@ telemetry::metrics! {
         /// Requests by route and class of status
         requests: Family<Answered, Counter> = "http_requests";
         /// Time from a request's head to its answer, by route
-        durations: Durations = "http_request_duration" in Seconds, Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
+        durations: Durations = "http_request_duration" in Seconds,
+            Durations::new_with_constructor(|| Histogram::new(DURATION_EDGES));
     }
 }
 
@@ -100,7 +101,7 @@ impl HttpMetrics {
     }
 }
 
-/// What [`observe`] needs to know.
+/// What [`observe`] needs.
 pub struct Observer {
     pub service: &'static str,
     pub metrics: HttpMetrics,
@@ -120,8 +121,7 @@ pub async fn observe(
     let parent = parent.and_then(|text| text.parse::<TraceParent>().ok());
     let trace = parent.map_or_else(TraceParent::root, TraceParent::child);
     let method = methods::label(request.method());
-    // What anyone can invent without end must not make labels: addresses that no route has, and
-    // methods.
+    // A client can invent any number of addresses and methods: those must not become labels.
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let step = Span::begin(observer.service, Kind::Server, trace, parent, || {
         format!("{method} {route}")
@@ -134,9 +134,7 @@ pub async fn observe(
         trace_id = trace.trace_id()
     );
     let started = Instant::now();
-    let answered = trace
-        .scope(next.call(request).instrument(span.clone()))
-        .await;
+    let answered = traces::scope(trace, next.call(request).instrument(span.clone())).await;
     let status = answered.as_ref().map_or_else(
         |error| error.as_response_error().status_code(),
         ServiceResponse::status,

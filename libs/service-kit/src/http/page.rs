@@ -4,8 +4,8 @@ use kernel::{Class, Classify, Id, Sku, Timestamp, Zone};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-/// Which part of a collection is wanted. Pages are cut by key, not by number, so that rows which
-/// come or go meanwhile are neither shown twice nor skipped.
+/// The part of a collection that the caller asks for. Pages are cut by key, not by number, so that
+/// no row is shown twice or skipped when others come or go meanwhile.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -17,10 +17,10 @@ pub struct PageQuery {
     pub cursor: Option<String>,
 }
 
-/// The key of a row, as a cursor brings it back. Anyone can make a cursor, so it is read as
-/// something that comes from outside: it holds only what the database has as well.
+/// The key of a row, as a cursor carries it. A client can make a cursor of its own, so it is read
+/// with the same checks as any input.
 pub trait CursorKey: Sized {
-    /// What is read in its place.
+    /// The type that is read from the cursor.
     type Sent: DeserializeOwned;
     fn from_sent(sent: Self::Sent) -> Self;
 }
@@ -92,7 +92,7 @@ impl PageQuery {
         }
     }
 
-    /// The key after which the page begins, if it is not the first.
+    /// The key after which the page begins; `None` for the first page.
     pub fn after<K: CursorKey>(&self) -> Result<Option<K>, InvalidCursor> {
         let Some(cursor) = &self.cursor else {
             return Ok(None);

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, http::StatusCo
 use db::DbError;
 use kernel::{Class, Classify, TraceParent, cause_chain};
 use serde::Serialize;
+use telemetry::traces;
 
 /// Any classified error as problem+json (RFC 9457). Handlers only write `?`.
 pub struct ApiError(Box<dyn Classify>);
@@ -14,6 +15,9 @@ impl<E: Classify> From<E> for ApiError {
     }
 }
 
+/// The result of a handler.
+pub type Responded = Result<HttpResponse, ApiError>;
+
 impl ApiError {
     pub fn class(&self) -> Class {
         self.0.class()
@@ -23,8 +27,7 @@ impl ApiError {
         self.0.code()
     }
 
-    /// Whether no connection to the database was to be had, although the request has waited for
-    /// one.
+    /// Whether the request waited for a connection to the database and got none.
     pub(crate) fn is_no_connection(&self) -> bool {
         let error: &(dyn std::error::Error + 'static) = &*self.0;
         matches!(error.downcast_ref(), Some(DbError::Pool(_)))
@@ -42,10 +45,10 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// The body of every answer that is no success.
+/// The body of each answer that is no success (RFC 9457).
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// Where the code is explained.
+    /// Address of the page that explains the code.
     #[schema(example = "/api/docs/problems#insufficient_funds")]
     pub r#type: String,
     pub title: String,
@@ -55,7 +58,7 @@ pub struct Problem {
     pub code: String,
     /// What to do about it, for a person.
     pub detail: String,
-    /// The trace under which the service's log has more.
+    /// The id of the trace under which the service's log has more.
     pub trace_id: Option<String>,
     /// With `price_changed` only: the order's total at today's prices, in minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +122,8 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "idempotency_key_missing",
         400,
-        "A POST that changes something needs an Idempotency-Key: a new one for each intent, the same one for each retry of it.",
+        "A POST that changes something needs an Idempotency-Key: a new one for each intent, the \
+         same one for each retry of it.",
     ),
     doc(
         "idempotency_key_invalid",
@@ -134,12 +138,14 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "idempotency_key_in_progress",
         409,
-        "The first request with this key is still in work. Try again after Retry-After for its answer.",
+        "The first request with this key is still in work. Try again after Retry-After for its \
+         answer.",
     ),
     doc(
         "answer_forgotten",
         410,
-        "The request with this key took effect, and its answer was forgotten with the person it was about. Use a new key for a new request.",
+        "The request with this key took effect, and its answer was forgotten with the person it \
+         was about. Use a new key for a new request.",
     ),
     doc(
         "token_missing",
@@ -149,12 +155,15 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "token_invalid",
         401,
-        "The token is forged, expired or not for this store. Refresh it with POST /api/sessions/refresh, or log in again.",
+        "The token is forged, expired or not for this store. Refresh it with POST \
+         /api/sessions/refresh, or log in again.",
     ),
     doc(
         "token_outdated",
         401,
-        "The token does not count any more: its owner has another role or password now, was suspended, has logged out somewhere, or has left. Refresh it with POST /api/sessions/refresh, or log in again.",
+        "The token does not count any more: its owner has another role or password now, was \
+         suspended, has logged out somewhere, or has left. Refresh it with POST \
+         /api/sessions/refresh, or log in again.",
     ),
     doc(
         "token_without_session",
@@ -164,17 +173,19 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "fresh_login_required",
         403,
-        "This needs a log-in of the last minutes (FRESH_LOGIN_SECONDS). Log in again with POST /api/sessions, and send the request with the new token, under the same Idempotency-Key.",
+        "This needs a log-in of the last minutes (FRESH_LOGIN_SECONDS). Log in again with POST \
+         /api/sessions, and send the request with the new token, under the same Idempotency-Key.",
     ),
     doc(
         "too_many_requests",
         429,
-        "The caller sends more requests than one may. Go on after Retry-After, with the same key.",
+        "The caller sends too many requests. Go on after Retry-After, with the same key.",
     ),
     doc(
         "precondition_failed",
         412,
-        "If-Match names another version than there is: read again, and send the change with the new ETag. Or If-None-Match names what there is: it is there already.",
+        "If-Match names another version than there is: read again, and send the change with the \
+         new ETag. Or If-None-Match names what there is: it is there already.",
     ),
     doc(
         "invalid_precondition",
@@ -195,17 +206,20 @@ pub const COMMON_PROBLEMS: &[ProblemDoc] = &[
     doc(
         "database_unavailable",
         503,
-        "The service's database is away. Nothing was stored; try again after Retry-After with the same key.",
+        "The service's database is away. Nothing was stored; try again after Retry-After with the \
+         same key.",
     ),
     doc(
         "of_newer_release",
         503,
-        "A newer release wrote what the request is about, and this one does not know it. Try again when that release runs again.",
+        "A newer release wrote what the request is about, and this one does not know it. Try \
+         again when that release runs again.",
     ),
     doc(
         "outcome_unknown",
         503,
-        "The service lost its database while the change was being stored. It may have been stored; send it again after Retry-After with the same key.",
+        "The service lost its database while the change was being stored. It may have been \
+         stored; send it again after Retry-After with the same key.",
     ),
     doc(
         "internal_error",
@@ -252,7 +266,7 @@ impl ResponseError for ApiError {
             _ => tracing::debug!(code = self.0.code(), cause, "request refused"),
         }
         let status = status_of(class);
-        // What a defect says is for the operator; a client could read secrets out of it.
+        // The text of a defect is for the operator: it could hold secrets.
         let detail = match class {
             Class::Bug => "the service failed; nothing was stored".to_owned(),
             _ => self.0.to_string(),
@@ -272,7 +286,7 @@ impl ResponseError for ApiError {
     }
 }
 
-/// A problem that is no error of a use case.
+/// A problem that does not come from an error of a use case.
 pub fn problem(status: StatusCode, code: &str, detail: String) -> HttpResponse {
     Problem::new(status, code, detail).answer(HttpResponse::build(status))
 }
@@ -285,7 +299,7 @@ impl Problem {
             status: status.as_u16(),
             code: code.to_owned(),
             detail,
-            trace_id: TraceParent::current().map(TraceParent::trace_id),
+            trace_id: traces::current().map(TraceParent::trace_id),
             total: None,
         }
     }

@@ -3,7 +3,8 @@ use std::fmt;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use kernel::{Class, Classify};
 
-/// How often a thing was changed: its ETag, so that an update can say which state it knows.
+/// The version of a resource, counted up by each change. It is the resource's ETag, so that an
+/// update can name the state it is based on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Version(i64);
 
@@ -12,16 +13,15 @@ impl From<i64> for Version {
         Self(version)
     }
 }
-/// As an ETag.
+/// Writes it as an ETag.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0)
     }
 }
 
-/// What a caller makes a request depend on: `If-Match` and `If-None-Match` (RFC 9110, section 13).
-/// Nothing here has a date of its last change, so the conditions on one are passed over, as the
-/// section wants.
+/// The conditions of a request: `If-Match` and `If-None-Match` (RFC 9110, section 13). No resource
+/// here has a date of its last change, so conditions on dates are ignored, as the section says.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Preconditions {
     if_match: Option<Tags>,
@@ -30,7 +30,7 @@ pub struct Preconditions {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any version.
     Any,
     Listed(Vec<Tag>),
 }
@@ -42,7 +42,7 @@ struct Tag {
     text: String,
 }
 
-/// Somebody else was faster.
+/// A condition of the request does not hold: often another request changed the resource first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PreconditionFailed {
     #[error(
@@ -80,28 +80,28 @@ impl Classify for InvalidPrecondition {
 }
 
 impl Preconditions {
-    /// Fails unless the thing as it is now, `None` if there is none, is as the caller wants it
-    /// before they change it.
+    /// Checks the conditions of a change against the current version; `None` if there is no such
+    /// resource.
     pub fn check(&self, current: Option<i64>) -> Result<(), PreconditionFailed> {
         let etag = current.map(etag);
         self.check_match(current.is_some(), etag.as_deref())?;
         self.check_none_match(current.is_some(), etag.as_deref())
     }
 
-    /// The same of a thing that has no versions: no ETag is its.
+    /// Checks the conditions on a resource without versions: no ETag matches it.
     pub fn check_existence(&self, exists: bool) -> Result<(), PreconditionFailed> {
         self.check_match(exists, None)?;
         self.check_none_match(exists, None)
     }
 
-    /// The same where what the caller wants is so already. `If-Match` then says nothing, since this
-    /// may be the same request once more, whose first answer was lost (RFC 9110, section 13.1.1).
+    /// Checks the conditions of a change that changes nothing. `If-Match` is ignored then, because
+    /// this may be a retry whose first answer was lost (RFC 9110, section 13.1.1).
     pub fn check_unchanged(&self, current: i64) -> Result<(), PreconditionFailed> {
         self.check_none_match(true, Some(&etag(current)))
     }
 
-    /// Whether the request must not be made again when it is not known what became of it: it would
-    /// meet what it has made.
+    /// Whether the request must not be repeated when its outcome is unknown: `If-None-Match` would
+    /// fail on what the first attempt made.
     pub(crate) fn forbid_repetition(&self) -> bool {
         self.if_none_match.is_some()
     }
@@ -122,7 +122,7 @@ impl Preconditions {
         }
     }
 
-    /// By the weak comparison: a weak tag names what its strong one names.
+    /// Compares weakly: a weak tag matches the strong tag of the same text.
     fn check_none_match(&self, exists: bool, etag: Option<&str>) -> Result<(), PreconditionFailed> {
         let is_named = match &self.if_none_match {
             None => false,
@@ -132,7 +132,7 @@ impl Preconditions {
         (!is_named).then_some(()).ok_or(PreconditionFailed::Exists)
     }
 
-    /// Of a read whose answer has this ETag.
+    /// How a read is answered whose answer has this ETag.
     pub(crate) fn of_read(&self, etag: &str) -> Result<Read, PreconditionFailed> {
         self.check_match(true, Some(etag))?;
         Ok(match self.check_none_match(true, Some(etag)) {
@@ -149,11 +149,11 @@ impl Preconditions {
     }
 }
 
-/// What a read that depends on a version is answered with.
+/// How a read with conditions is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Read {
     Whole,
-    /// The caller has it.
+    /// The caller has this version.
     NotModified,
 }
 
@@ -161,7 +161,7 @@ fn etag(version: i64) -> String {
     Version(version).to_string()
 }
 
-/// What the header says, which may come in several lines.
+/// The tags of a header, which may come in several lines.
 fn tags(
     headers: &HeaderMap,
     name: &HeaderName,

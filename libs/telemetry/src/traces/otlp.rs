@@ -13,17 +13,18 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{DROPPED, EXPORTED, Finished, Job};
+use super::span::{DROPPED, EXPORTED, FinishedSpan, Job};
 
-/// How long spans are gathered before they are sent.
-const GATHER: Duration = Duration::from_millis(200);
-const BATCH: usize = 1000;
-/// A collector that takes longer is away.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long the exporter waits after the first span of a batch for more of them.
+const BATCH_DELAY: Duration = Duration::from_millis(200);
+/// Spans in one request at most.
+const BATCH_MAX_SPANS: usize = 1000;
+/// How long the collector may take for its answer; then the batch is dropped and counted.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
-    #[error("the address of the collector is none")]
+    #[error("the address of the collector cannot be used")]
     Address(#[from] hyper::http::Error),
     #[error("the collector cannot be reached")]
     Unreachable(#[from] hyper_util::client::legacy::Error),
@@ -33,18 +34,18 @@ enum ExportError {
     Late(#[from] tokio::time::error::Elapsed),
 }
 
-/// Sends spans to the collector, some at a time, for as long as the process lives.
+/// Sends spans to the collector in batches, for as long as the process lives.
 pub(super) async fn run(endpoint: Uri, mut jobs: mpsc::Receiver<Job>) {
     let target = format!("{}/v1/traces", endpoint.to_string().trim_end_matches('/'));
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut was_away = false;
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(BATCH_MAX_SPANS);
     while let Some(first) = jobs.recv().await {
         batch.push(first);
         if matches!(batch[0], Job::Export(_)) {
-            tokio::time::sleep(GATHER).await;
+            tokio::time::sleep(BATCH_DELAY).await;
         }
-        while batch.len() < BATCH
+        while batch.len() < BATCH_MAX_SPANS
             && let Ok(job) = jobs.try_recv()
         {
             batch.push(job);
@@ -73,7 +74,7 @@ pub(super) async fn run(endpoint: Uri, mut jobs: mpsc::Receiver<Job>) {
             was_away = sent.is_err();
         }
         for done in flushes {
-            // Nobody may wait for it any more.
+            // An error means that the caller of flush() has stopped waiting.
             let _ = done.send(());
         }
     }
@@ -82,12 +83,12 @@ pub(super) async fn run(endpoint: Uri, mut jobs: mpsc::Receiver<Job>) {
 async fn send(
     client: &Client<HttpConnector, Full<Bytes>>,
     target: &str,
-    spans: &[Box<Finished>],
+    spans: &[Box<FinishedSpan>],
 ) -> Result<(), ExportError> {
     let request = Request::post(target)
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::from(message(spans).to_string()))?;
-    let answer = tokio::time::timeout(LIMIT, client.request(request)).await??;
+        .body(Full::from(export_request(spans).to_string()))?;
+    let answer = tokio::time::timeout(REQUEST_TIMEOUT, client.request(request)).await??;
     if answer.status().is_success() {
         Ok(())
     } else {
@@ -95,14 +96,14 @@ async fn send(
     }
 }
 
-/// An `ExportTraceServiceRequest`, by service.
-fn message(spans: &[Box<Finished>]) -> Value {
+/// The spans as an `ExportTraceServiceRequest`, grouped by service.
+fn export_request(spans: &[Box<FinishedSpan>]) -> Value {
     let mut by_service = BTreeMap::<&str, Vec<Value>>::new();
     for span in spans {
         by_service
             .entry(&span.service)
             .or_default()
-            .push(written(span));
+            .push(span_json(span));
     }
     let resources: Vec<Value> = by_service
         .into_iter()
@@ -120,7 +121,11 @@ fn message(spans: &[Box<Finished>]) -> Value {
     json!({ "resourceSpans": resources })
 }
 
-fn written(span: &Finished) -> Value {
+fn span_json(span: &FinishedSpan) -> Value {
+    let attributes = span.attributes.iter();
+    let attributes: Vec<Value> = attributes
+        .map(|(name, value)| attribute(name, value))
+        .collect();
     let mut written = json!({
         "traceId": span.own.trace_id(),
         "spanId": span.own.span_id(),
@@ -128,7 +133,7 @@ fn written(span: &Finished) -> Value {
         "kind": span.kind as i32,
         "startTimeUnixNano": nanos(span.began),
         "endTimeUnixNano": nanos(span.ended),
-        "attributes": span.attributes.iter().map(|(name, value)| attribute(name, value)).collect::<Vec<_>>(),
+        "attributes": attributes,
     });
     if let Some(parent) = span.parent {
         written["parentSpanId"] = parent.span_id().into();

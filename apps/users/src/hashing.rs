@@ -1,3 +1,5 @@
+//! The queue of password hashes: hashing costs time and memory, so that it is bounded.
+
 use std::sync::Arc;
 
 use argon2::{
@@ -8,25 +10,28 @@ use kernel::{Class, Classify};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::password::Password;
+use crate::domain::password::Password;
 
 /// Hashes passwords with Argon2id, m = 19 MiB, t = 2, p = 1 (OWASP's first choice, and the crate's
 /// default), a few at a time, off the threads that serve requests. Some more may wait for their
-/// turn; the others are sent away at once.
-pub struct Passwords {
-    /// Of those that are hashed, and of those that wait.
-    places: Arc<Semaphore>,
-    room: Arc<Semaphore>,
-    /// What an unknown address is checked against, so that it takes as long as a known one.
-    nobody: String,
+/// turn; further ones are refused at once.
+pub struct PasswordHasher {
+    /// Permits of those that are being hashed and of those that wait.
+    queue_permits: Arc<Semaphore>,
+    /// Permits of those that are being hashed.
+    hash_permits: Arc<Semaphore>,
+    /// A hash of no account, so that the check of an unknown address takes as long as of a known
+    /// one.
+    decoy: String,
 }
 
-/// How a password fits a hash.
+/// Whether a password fits a hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fit {
     No,
     Yes,
-    /// The hash is of the text as it was typed, and should become one of the prepared password.
+    /// The hash was made of the text as it was typed; it should be replaced by one of the prepared
+    /// password.
     AsTyped,
 }
 
@@ -35,83 +40,87 @@ pub enum PasswordError {
     #[error("too many passwords are being checked at the moment; try again")]
     Busy,
     #[error("the client went away before it was its turn")]
-    Left,
+    ClientGone,
     #[error("the password cannot be hashed")]
     Hash(#[from] password_hash::Error),
-    #[error("hashing was cut off")]
-    CutOff,
+    #[error("hashing was cancelled")]
+    Cancelled,
 }
 
 impl Classify for PasswordError {
     fn class(&self) -> Class {
         match self {
-            Self::Busy | Self::Left => Class::Unavailable,
-            Self::Hash(_) | Self::CutOff => Class::Bug,
+            Self::Busy | Self::ClientGone => Class::Unavailable,
+            Self::Hash(_) | Self::Cancelled => Class::Bug,
         }
     }
     fn code(&self) -> &'static str {
         match self {
-            Self::Busy | Self::Left => "passwords_busy",
-            Self::Hash(_) | Self::CutOff => "internal_error",
+            Self::Busy | Self::ClientGone => "passwords_busy",
+            Self::Hash(_) | Self::Cancelled => "internal_error",
         }
     }
 }
 
-impl Passwords {
-    /// Hashes so many at a time, while so many wait.
+impl PasswordHasher {
+    /// Hashes `at_a_time` passwords, while up to `waiting` more wait.
     pub fn new(at_a_time: u32, waiting: u32) -> Result<Arc<Self>, PasswordError> {
         Ok(Arc::new(Self {
-            places: Arc::new(Semaphore::new(at_a_time as usize + waiting as usize)),
-            room: Arc::new(Semaphore::new(at_a_time as usize)),
-            nobody: hash("a password that nobody has")?,
+            queue_permits: Arc::new(Semaphore::new(at_a_time as usize + waiting as usize)),
+            hash_permits: Arc::new(Semaphore::new(at_a_time as usize)),
+            decoy: hash("a password that nobody has")?,
         }))
     }
 
-    /// The password's hash in PHC form, with its own salt; none if the client has `left` before it
-    /// is its turn.
+    /// The password's hash in PHC form, with a salt of its own; an error if the client goes away
+    /// before its turn.
     pub async fn hash(
         &self,
         password: &Password,
-        left: &CancellationToken,
+        client_gone: &CancellationToken,
     ) -> Result<String, PasswordError> {
         let password = password.prepared().clone();
-        self.blocking(left, move || hash(password.expose())).await
+        self.blocking(client_gone, move || hash(password.expose()))
+            .await
     }
 
-    /// Whether the password fits `known`, a hash in PHC form. `None` takes as long and fits
-    /// nothing.
+    /// Whether the password fits `known`, a hash in PHC form. With `None` the check takes as long,
+    /// and the answer is no.
     pub async fn verify(
         &self,
         password: &Password,
         known: Option<String>,
-        left: &CancellationToken,
+        client_gone: &CancellationToken,
     ) -> Result<Fit, PasswordError> {
         let exists = known.is_some();
-        let known = known.unwrap_or_else(|| self.nobody.clone());
+        let known = known.unwrap_or_else(|| self.decoy.clone());
         let password = password.clone();
-        let fit = self.blocking(left, move || fit(&password, &known)).await?;
+        let fit = self
+            .blocking(client_gone, move || fit(&password, &known))
+            .await?;
         Ok(if exists { fit } else { Fit::No })
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
-        left: &CancellationToken,
+        client_gone: &CancellationToken,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| PasswordError::Busy)?;
-        let room = tokio::select! {
+        let queued = self.queue_permits.clone().try_acquire_owned();
+        let queued = queued.map_err(|_| PasswordError::Busy)?;
+        let acquire = self.hash_permits.clone().acquire_owned();
+        let permit = tokio::select! {
             biased;
-            () = left.cancelled() => return Err(PasswordError::Left),
-            room = self.room.clone().acquire_owned() => room.map_err(|_| PasswordError::CutOff)?,
+            () = client_gone.cancelled() => return Err(PasswordError::ClientGone),
+            permit = acquire => permit.map_err(|_| PasswordError::Cancelled)?,
         };
         let job = move || {
-            let _held = (place, room);
+            let _permits = (queued, permit);
             work()
         };
         tokio::task::spawn_blocking(job)
             .await
-            .map_err(|_| PasswordError::CutOff)?
+            .map_err(|_| PasswordError::Cancelled)?
     }
 }
 
@@ -139,7 +148,7 @@ fn hash(password: &str) -> Result<String, PasswordError> {
     Ok(hash.to_string())
 }
 
-/// With the parameters under which `known` was made, which may be older ones.
+/// Verifies with the parameters of `known`, which may be older than today's.
 fn verify(password: &str, known: &str) -> Result<bool, PasswordError> {
     let known = PasswordHash::new(known)?;
     let (Some(salt), Some(hash)) = (known.salt, known.hash) else {
@@ -153,18 +162,18 @@ fn verify(password: &str, known: &str) -> Result<bool, PasswordError> {
             .unwrap_or_default(),
         Params::try_from(&known)?,
     );
-    // The comparison takes as long whatever differs.
+    // The comparison takes the same time whatever differs.
     Ok(digest(&argon2, password, salt)? == hash)
 }
 
-/// What glibc always maps by itself, and gives back to the system when it is dropped: more than 32
-/// MiB. What is smaller stays in the heap for ever once it was used. Only what is written to counts
-/// as memory.
-const GIVEN_BACK: usize = (33 << 20) / size_of::<Block>();
+/// Blocks that are allocated at least: glibc maps more than 32 MiB separately, and gives them back
+/// to the system when they are dropped, while a smaller allocation stays in the heap. Only pages
+/// that are written to count as memory.
+const ALLOCATED_BLOCKS_MIN: usize = (33 << 20) / size_of::<Block>();
 
 fn digest(argon2: &Argon2, password: &str, salt: Salt) -> Result<Output, PasswordError> {
     let blocks = argon2.params().block_count();
-    let mut memory = Vec::with_capacity(blocks.max(GIVEN_BACK));
+    let mut memory = Vec::with_capacity(blocks.max(ALLOCATED_BLOCKS_MIN));
     memory.resize(blocks, Block::default());
     let mut decoded = [0; Salt::MAX_LENGTH];
     let salt = salt.decode_b64(&mut decoded)?;
@@ -186,16 +195,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_fits_its_password_only() {
-        let (passwords, here) = (Passwords::new(1, 1).unwrap(), CancellationToken::new());
-        let hash = passwords
-            .hash(&typed("correct horse"), &here)
-            .await
-            .unwrap();
+        let (hasher, here) = (PasswordHasher::new(1, 1).unwrap(), CancellationToken::new());
+        let hash = hasher.hash(&typed("correct horse"), &here).await.unwrap();
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
-        let fit = async |text, known| passwords.verify(&typed(text), known, &here).await.unwrap();
+        let fit = async |text, known| hasher.verify(&typed(text), known, &here).await.unwrap();
         assert_eq!(fit("correct horse", Some(hash.clone())).await, Fit::Yes);
         assert_eq!(
             fit("correct\u{a0}horse", Some(hash.clone())).await,
@@ -207,10 +213,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_of_what_was_typed_fits_until_it_is_renewed() {
-        let (passwords, here) = (Passwords::new(1, 1).unwrap(), CancellationToken::new());
+        let (hasher, here) = (PasswordHasher::new(1, 1).unwrap(), CancellationToken::new());
         let old = hash("correct\u{a0}horse").unwrap();
         let fit = async |text| {
-            passwords
+            hasher
                 .verify(&typed(text), Some(old.clone()), &here)
                 .await
                 .unwrap()
@@ -221,49 +227,49 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_no_place_to_wait_is_sent_away_at_once() {
-        let (passwords, here) = (Passwords::new(1, 2).unwrap(), CancellationToken::new());
+        let (hasher, here) = (PasswordHasher::new(1, 2).unwrap(), CancellationToken::new());
         let password = typed("correct horse");
-        let hashes = (0..10).map(|_| passwords.hash(&password, &here));
+        let hashes = (0..10).map(|_| hasher.hash(&password, &here));
         let hashes = futures_util::future::join_all(hashes).await;
         let busy = hashes
             .iter()
             .filter(|hash| matches!(hash, Err(PasswordError::Busy)));
         assert_eq!(busy.count(), 7);
         assert_eq!(hashes.iter().filter(|hash| hash.is_ok()).count(), 3);
-        passwords.hash(&password, &here).await.unwrap();
+        hasher.hash(&password, &here).await.unwrap();
     }
 
     #[tokio::test]
     async fn nothing_is_hashed_for_who_has_left() {
-        let passwords = Passwords::new(1, 10).unwrap();
-        let held = passwords.room.clone().acquire_owned().await.unwrap();
-        let (here, left) = (CancellationToken::new(), CancellationToken::new());
+        let hasher = PasswordHasher::new(1, 10).unwrap();
+        let held = hasher.hash_permits.clone().acquire_owned().await.unwrap();
+        let (here, gone) = (CancellationToken::new(), CancellationToken::new());
         let password = typed("correct horse");
-        let mut waits = Box::pin(passwords.hash(&password, &left));
+        let mut waits = Box::pin(hasher.hash(&password, &gone));
         assert!(
             tokio::time::timeout(Duration::from_millis(50), &mut waits)
                 .await
                 .is_err()
         );
-        left.cancel();
-        let told = tokio::time::timeout(Duration::from_secs(5), waits)
+        gone.cancel();
+        let answer = tokio::time::timeout(Duration::from_secs(5), waits)
             .await
             .unwrap();
-        assert!(matches!(told, Err(PasswordError::Left)));
-        // One that is dropped gives its place back, too.
-        let mut waits = Box::pin(passwords.hash(&password, &here));
+        assert!(matches!(answer, Err(PasswordError::ClientGone)));
+        // A dropped future gives its permit back, too.
+        let mut waits = Box::pin(hasher.hash(&password, &here));
         assert!(
             tokio::time::timeout(Duration::from_millis(50), &mut waits)
                 .await
                 .is_err()
         );
         drop(waits);
-        assert_eq!(passwords.places.available_permits(), 11);
+        assert_eq!(hasher.queue_permits.available_permits(), 11);
         drop(held);
         assert!(matches!(
-            passwords.hash(&password, &left).await,
-            Err(PasswordError::Left)
+            hasher.hash(&password, &gone).await,
+            Err(PasswordError::ClientGone)
         ));
-        passwords.hash(&password, &here).await.unwrap();
+        hasher.hash(&password, &here).await.unwrap();
     }
 }

@@ -7,31 +7,34 @@ use std::{
 
 use kernel::{Class, Classify};
 
-/// Who may have a password hashed: so many at the same time for one account, so many for one
-/// network, and none for a network from which many failed. Of this process alone, and cheap: most
-/// of a flood ends here.
-pub struct Turns {
+/// Limits attempts to log in: so many at the same time for one account and for one network, and
+/// none for a network from which many failed. It counts in this process only, and is cheap, so that
+/// most of a flood ends here.
+pub struct Attempts {
     state: Mutex<State>,
     at_once_per_network: u32,
 }
 
 /// Passwords that are checked at the same time for one account.
 const AT_ONCE_PER_ACCOUNT: u32 = 2;
-/// Failures that a network has free, and how long it takes until one of them is forgotten.
+/// Failures after which a network has to wait.
 const FREE_PER_NETWORK: u32 = 50;
+/// How long it takes until one failure of a network is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
-/// Networks whose failures are remembered; beyond it all begin anew.
-const NETWORKS: usize = 50_000;
+/// Networks whose failures are remembered. With one more the memory of all is cleared, so that it
+/// stays small.
+const NETWORKS_MAX: usize = 50_000;
 
 #[derive(Default)]
 struct State {
-    at_work: HashMap<Whose, u32>,
-    /// When a network's failures are all forgotten.
+    running: HashMap<Limited, u32>,
+    /// The time at which all failures of a network are forgotten.
     failed: HashMap<IpAddr, Instant>,
 }
 
+/// What attempts are counted by.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Whose {
+enum Limited {
     Account(String),
     Network(IpAddr),
 }
@@ -54,15 +57,15 @@ impl Classify for TooManyAttempts {
     }
 }
 
-/// Ends when it is dropped.
+/// A running attempt, which ends when it is dropped.
 #[must_use]
-pub struct Turn {
-    turns: Arc<Turns>,
-    whose: Vec<Whose>,
+pub struct Attempt {
+    attempts: Arc<Attempts>,
+    counted: Vec<Limited>,
     network: Option<IpAddr>,
 }
 
-impl Turns {
+impl Attempts {
     pub fn new(at_once_per_network: u32) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
@@ -70,39 +73,40 @@ impl Turns {
         })
     }
 
-    pub fn take(
+    /// Begins an attempt for this account from this network, or says when to try again.
+    pub fn begin(
         self: &Arc<Self>,
         account: &str,
         network: Option<IpAddr>,
-    ) -> Result<Turn, TooManyAttempts> {
-        let whose: Vec<_> = [Whose::Account(account.to_owned())]
+    ) -> Result<Attempt, TooManyAttempts> {
+        let counted: Vec<_> = [Limited::Account(account.to_owned())]
             .into_iter()
-            .chain(network.map(Whose::Network))
+            .chain(network.map(Limited::Network))
             .collect();
         let mut state = self.state();
         if let Some(network) = network {
             state.check(network, Instant::now())?;
         }
-        for one in &whose {
-            let at_once = match one {
-                Whose::Account(_) => AT_ONCE_PER_ACCOUNT,
-                Whose::Network(_) => self.at_once_per_network,
+        for key in &counted {
+            let at_once = match key {
+                Limited::Account(_) => AT_ONCE_PER_ACCOUNT,
+                Limited::Network(_) => self.at_once_per_network,
             };
             if state
-                .at_work
-                .get(one)
-                .is_some_and(|at_work| *at_work >= at_once)
+                .running
+                .get(key)
+                .is_some_and(|running| *running >= at_once)
             {
                 return Err(TooManyAttempts { seconds: 1 });
             }
         }
-        for one in &whose {
-            *state.at_work.entry(one.clone()).or_default() += 1;
+        for key in &counted {
+            *state.running.entry(key.clone()).or_default() += 1;
         }
         drop(state);
-        Ok(Turn {
-            turns: self.clone(),
-            whose,
+        Ok(Attempt {
+            attempts: self.clone(),
+            counted,
             network,
         })
     }
@@ -131,10 +135,10 @@ impl State {
     }
 
     fn fail(&mut self, network: IpAddr, now: Instant) {
-        if self.failed.len() >= NETWORKS {
+        if self.failed.len() >= NETWORKS_MAX {
             self.failed.retain(|_, forgotten_at| *forgotten_at > now);
         }
-        if self.failed.len() >= NETWORKS {
+        if self.failed.len() >= NETWORKS_MAX {
             self.failed.clear();
         }
         let forgotten_at = self.failed.entry(network).or_insert(now);
@@ -142,23 +146,23 @@ impl State {
     }
 }
 
-impl Turn {
-    /// The password was wrong.
+impl Attempt {
+    /// Notes that the password was wrong.
     pub fn failed(&self) {
         if let Some(network) = self.network {
-            self.turns.state().fail(network, Instant::now());
+            self.attempts.state().fail(network, Instant::now());
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
-        for one in &self.whose {
-            if let Some(at_work) = state.at_work.get_mut(one) {
-                *at_work -= 1;
-                if *at_work == 0 {
-                    state.at_work.remove(one);
+        let mut state = self.attempts.state();
+        for key in &self.counted {
+            if let Some(running) = state.running.get_mut(key) {
+                *running -= 1;
+                if *running == 0 {
+                    state.running.remove(key);
                 }
             }
         }
@@ -173,23 +177,25 @@ mod tests {
 
     #[test]
     fn one_account_and_one_network_have_so_many_turns_at_once() {
-        let turns = Turns::new(4);
-        let held: Vec<_> = (0..2).map(|_| turns.take("ada", None).unwrap()).collect();
+        let attempts = Attempts::new(4);
+        let held: Vec<_> = (0..2)
+            .map(|_| attempts.begin("ada", None).unwrap())
+            .collect();
         assert_eq!(
-            turns.take("ada", None).err(),
+            attempts.begin("ada", None).err(),
             Some(TooManyAttempts { seconds: 1 })
         );
         let others: Vec<_> = (0..4)
-            .map(|n| turns.take(&format!("bob{n}"), Some(HERE)).unwrap())
+            .map(|n| attempts.begin(&format!("bob{n}"), Some(HERE)).unwrap())
             .collect();
-        assert!(turns.take("cid", Some(HERE)).is_err());
+        assert!(attempts.begin("cid", Some(HERE)).is_err());
         let elsewhere = "10.0.0.1".parse().ok();
-        drop(turns.take("cid", elsewhere).unwrap());
+        drop(attempts.begin("cid", elsewhere).unwrap());
         drop((held, others));
-        drop(turns.take("ada", Some(HERE)).unwrap());
+        drop(attempts.begin("ada", Some(HERE)).unwrap());
         assert!(
-            turns.state().at_work.is_empty(),
-            "nothing is kept of who is not at work"
+            attempts.state().running.is_empty(),
+            "nothing is kept of attempts that have ended"
         );
     }
 
@@ -215,9 +221,9 @@ mod tests {
     #[test]
     fn failures_of_so_many_networks_are_remembered() {
         let (mut state, now) = (State::default(), Instant::now());
-        for network in 0..u32::try_from(NETWORKS * 2 + 10).unwrap() {
+        for network in 0..u32::try_from(NETWORKS_MAX * 2 + 10).unwrap() {
             state.fail(IpAddr::from(network.to_be_bytes()), now);
-            assert!(state.failed.len() <= NETWORKS);
+            assert!(state.failed.len() <= NETWORKS_MAX);
         }
     }
 }

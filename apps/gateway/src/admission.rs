@@ -1,4 +1,4 @@
-//! What every request meets before anything else: the limits and the host name.
+//! The checks that come before everything else: the rate limits and the host name.
 
 use std::{collections::BTreeSet, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -13,13 +13,14 @@ use limits::{Limits, Purpose, TooManyRequests};
 
 use crate::problem::{problem, retry_after};
 
-/// A name by which the store may be asked for, as a client writes it into `Host`; `*` is any.
+/// A host name of the store, as a client writes it into `Host`; `*` is any name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct HostName(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a host name has no scheme and no port, such as shop.example.org, 127.0.0.1 or [::1]; * is any name"
+    "a host name has no scheme and no port, such as shop.example.org, 127.0.0.1 or [::1]; * is \
+     any name"
 )]
 pub struct InvalidHostName;
 
@@ -39,12 +40,12 @@ impl FromStr for HostName {
 }
 
 impl HostName {
-    /// As names are compared: in small letters, and without the dot of the root.
+    /// Normalizes a name for comparison: in lower case, and without the dot of the root.
     fn of(name: &str) -> Self {
         Self(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
     }
 
-    /// What a request asks for, its port left out, if it says so once.
+    /// The host of a request without its port; `None` unless the request names it once.
     fn asked_for<B>(request: &Request<B>) -> Option<Self> {
         let mut headers = request.headers().get_all(header::HOST).iter();
         let host = match (request.uri().authority(), headers.next(), headers.next()) {
@@ -59,7 +60,7 @@ impl HostName {
     }
 }
 
-/// Why a request goes no further.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug)]
 pub enum Refused {
     TooMany(TooManyRequests),
@@ -81,12 +82,13 @@ impl Refused {
             Self::Host => problem(
                 StatusCode::MISDIRECTED_REQUEST,
                 "host_not_allowed",
-                "the store is not asked for by this host name; who runs it can add the name to ALLOWED_HOSTS",
+                "the store is not asked for by this host name; who runs it can add the name to \
+                 ALLOWED_HOSTS",
             ),
         }
     }
 
-    /// For a metric.
+    /// The reason as a metric's label.
     pub const fn label(self) -> &'static str {
         match self {
             Self::TooMany(_) => "rate",
@@ -96,14 +98,15 @@ impl Refused {
     }
 }
 
-pub struct Door {
+/// Decides which requests are passed on.
+pub struct Admission {
     limits: Arc<Limits>,
     hosts: BTreeSet<HostName>,
     proxies: usize,
 }
 
-impl Door {
-    /// With so many proxies before it.
+impl Admission {
+    /// `proxies` trusted proxies stand before the gateway.
     pub fn new(limits: Arc<Limits>, hosts: &[HostName], proxies: usize) -> Self {
         let hosts = hosts.iter().cloned().collect();
         Self {
@@ -113,7 +116,7 @@ impl Door {
         }
     }
 
-    /// Who has sent a request whose head came from `peer`.
+    /// The address of the client of a request that came from `peer`.
     pub fn sender(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let forwarded = headers.get_all("x-forwarded-for").iter();
         limits::sender(
@@ -124,7 +127,7 @@ impl Door {
         .unwrap_or(peer)
     }
 
-    /// Lets a request of this sender pass, or says why not.
+    /// Admits a request of this sender, or returns the reason why not.
     pub fn admit<B>(&self, request: &Request<B>, sender: IpAddr) -> Result<(), Refused> {
         let purpose = Purpose::of(request.method().as_str(), request.uri().path());
         let refused = match purpose {
@@ -134,7 +137,7 @@ impl Door {
         let network = limits::network(sender);
         self.limits.admit(network, purpose).map_err(refused)?;
         if let Some(token) = request.headers().get(header::AUTHORIZATION) {
-            let caller = self.limits.caller_with(token.as_bytes());
+            let caller = self.limits.caller_of_token(token.as_bytes());
             self.limits.admit_caller(caller).map_err(Refused::TooMany)?;
         }
         let is_any_allowed = self.hosts.contains(&HostName("*".to_owned()));
