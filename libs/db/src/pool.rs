@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use connect::{ConnectError, Line, PostgresSettings, Secret};
+use connect::{ConnectError, PgConnection, PostgresSettings, Secret};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
@@ -183,10 +183,10 @@ pub(crate) async fn connect(
         ))
     };
     match postgres.open(application).await.map_err(failed)? {
-        Line::Plain(client, connection) => {
+        PgConnection::Plain(client, connection) => {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
-        Line::Tls(client, connection) => {
+        PgConnection::Tls(client, connection) => {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
     }
