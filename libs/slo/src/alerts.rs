@@ -1,4 +1,4 @@
-//! What every alert must have, generated or written by hand.
+//! Values that generated alerts and those written by hand share.
 
 /// Where the runbooks are.
 pub const RUNBOOKS: &str = "docs/runbooks.md";
