@@ -2,7 +2,6 @@
 //! read: recording rules, burn-rate alerts, and boards. The files are checked in; a test fails when
 //! they differ from what this crate generates.
 
-pub mod alerts;
 pub mod boards;
 pub mod rules;
 pub mod spec;

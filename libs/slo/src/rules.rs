@@ -32,6 +32,8 @@ pub const BURNS: [Burn; 2] = [
     },
 ];
 
+/// Where the runbooks are.
+const RUNBOOKS: &str = "docs/runbooks.md";
 /// The windows beyond the first are sums over its recordings: cheap, and weighted by events.
 const FIRST: &str = "5m";
 const WINDOWS: [&str; 7] = ["30m", "1h", "2h", "6h", "1d", "3d", "30d"];
@@ -95,7 +97,7 @@ impl Annotations {
                 "{description}: {percent} % over 30 days is promised, and \
                  what may be bad is used up too fast."
             ),
-            runbook_url: format!("{}#slo-{name}", crate::alerts::RUNBOOKS),
+            runbook_url: format!("{}#slo-{name}", RUNBOOKS),
         }
     }
 }

@@ -65,7 +65,7 @@ async fn count(tx: &mut Tx<'_>, state: &State, id: Uuid, placed: &Placed) -> Res
     let customer = placed.customer_id.to_string();
     let query = sql_query(
         "INSERT INTO customers (id, orders) VALUES ($1, $2) ON CONFLICT (id) DO \
-                           UPDATE SET orders = customers.orders + 1",
+         UPDATE SET orders = customers.orders + 1",
     )
     .bind::<Text, _>(&customer[..4])
     .bind::<BigInt, _>(1);

@@ -510,10 +510,7 @@ mod tests {
             let mut bytes = [0; 8];
             connection.read(&mut bytes).await.unwrap()
         });
-        assert!(
-            matches!(came.await, Err(_) | Ok(0)),
-            "it was told something"
-        );
+        assert!(matches!(came.await, Err(_) | Ok(0)), "it got something");
     }
 
     /// This process holds the local ports while the program is started again.

@@ -185,16 +185,16 @@ impl Shop {
             "balance, stock, slot and notification",
             SCENARIO_TIMEOUT,
             async || {
-                let (found, told) = (
+                let (found, notified) = (
                     self.holdings(customer, place).await?,
-                    told(customer, order).await?,
+                    notified(customer, order).await?,
                 );
-                if found == wanted && told == [end.status] {
+                if found == wanted && notified == [end.status] {
                     return Ok(true);
                 }
                 bail!(
                     "order {order}: {found:?} instead of {wanted:?}, and the customer was told \
-                   {told:?}"
+                     {notified:?}"
                 )
             },
         )
@@ -209,7 +209,7 @@ impl Shop {
 }
 
 /// The outcomes of the order in the customer's notifications.
-async fn told(customer: &Client, order: &str) -> anyhow::Result<Vec<String>> {
+async fn notified(customer: &Client, order: &str) -> anyhow::Result<Vec<String>> {
     let notifications = customer.get("/api/notifications").await?.success()?;
     let items = notifications["items"].as_array().into_iter().flatten();
     let of_order = items.filter(|item| item["order_id"] == *order);

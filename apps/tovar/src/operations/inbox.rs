@@ -50,9 +50,9 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
                 show::short(&event.key)
             );
             if args.confirm(&question)? {
-                let done = park(&db, args.service, args.event, &args.who()?).await?;
+                let record = park(&db, args.service, args.event, &args.who()?).await?;
                 args.report(
-                    &done,
+                    &record,
                     "It is parked at its next attempt, in 10 seconds at most.",
                 )?;
             }
@@ -67,8 +67,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
                 event.topic
             );
             if args.confirm(&question)? {
-                let done = replay(&db, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "The service applies them within a second.")?;
+                let record = replay(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "The service applies them within a second.")?;
             }
             Ok(())
         }
@@ -81,8 +81,8 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
                 event.topic
             );
             if args.confirm(&question)? {
-                let done = discard(&db, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "They can still be replayed.")?;
+                let record = discard(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "They can still be replayed.")?;
             }
             Ok(())
         }
@@ -131,7 +131,13 @@ pub async fn park(
         "no partition of {} waits for event {event} any more",
         service.name
     );
-    Ok(done(service, "park", (blocked.topic, blocked.key), 1, who))
+    Ok(record(
+        service,
+        "park",
+        (blocked.topic, blocked.key),
+        1,
+        who,
+    ))
 }
 
 /// Lets the service apply the parked and discarded events of the key of `event`.
@@ -143,7 +149,7 @@ pub async fn replay(
 ) -> anyhow::Result<OperationRecord> {
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::replay(db, service.name, &topic, &key, who).await?;
-    Ok(done(service, "replay", (topic, key), events, who))
+    Ok(record(service, "replay", (topic, key), events, who))
 }
 
 /// Discards the parked events of the key of `event`.
@@ -155,7 +161,7 @@ pub async fn discard(
 ) -> anyhow::Result<OperationRecord> {
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::discard(db, service.name, &topic, &key, who).await?;
-    Ok(done(service, "discard", (topic, key), events, who))
+    Ok(record(service, "discard", (topic, key), events, who))
 }
 
 /// Records that an operator has dealt with a gap, which is then no longer shown.
@@ -215,7 +221,7 @@ async fn find_blocked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Res
         .with_context(|| format!("no partition of {} waits for event {event}", service.name))
 }
 
-fn done(
+fn record(
     service: ServiceInfo,
     operation: &'static str,
     (topic, key): (String, String),

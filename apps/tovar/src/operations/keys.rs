@@ -92,8 +92,8 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<()> {
                 format!("there is no token key {}:\n{}", args.kid, table(&keys))
             })?;
             if args.by.confirm(&question(key))? {
-                let done = revoke(&mut client, &args.kid, &args.by.who()?, &args.why).await?;
-                show::print(args.by.json, &done, told)?;
+                let revoked = revoke(&mut client, &args.kid, &args.by.who()?, &args.why).await?;
+                show::print(args.by.json, &revoked, revoked_text)?;
             }
             Ok(())
         }
@@ -142,9 +142,9 @@ pub async fn revoke(
         .await?;
     ensure!(gone == 1, "there is no token key {kid}, or not any more");
     let details = serde_json::json!({ "kid": kid, "why": why }).to_string();
-    let record = "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, \
+    let insert = "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, \
                   'revoke', $2::text::jsonb)";
-    tx.execute(record, &[&who, &details]).await?;
+    tx.execute(insert, &[&who, &details]).await?;
     tx.commit().await?;
     Ok(Revoked {
         operation: "revoke",
@@ -169,8 +169,8 @@ fn question(key: &TokenKey) -> String {
     )
 }
 
-fn told(done: &Revoked) -> String {
-    let Revoked { kid, who, .. } = done;
+fn revoked_text(revoked: &Revoked) -> String {
+    let Revoked { kid, who, .. } = revoked;
     format!(
         "revoke: token key {kid}, by {who}. users signs by another one within 5 seconds, and the \
          services believe this one for \

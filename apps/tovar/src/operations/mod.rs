@@ -121,26 +121,30 @@ impl OperationArgs {
         self.by.confirm(question)
     }
 
-    fn report(&self, done: &OperationRecord, what_follows: &str) -> anyhow::Result<()> {
-        self.print(done, |done| {
+    fn report(&self, record: &OperationRecord, what_follows: &str) -> anyhow::Result<()> {
+        self.print(record, |record| {
             let OperationRecord {
                 operation,
                 topic,
                 events,
                 who,
                 ..
-            } = done;
-            let key = show::short(&done.key);
+            } = record;
+            let key = show::short(&record.key);
             format!(
                 "{operation}: {events} events of key {key} of topic {topic}, by {who}. \
-                     {what_follows}\n"
+                 {what_follows}\n"
             )
         })
     }
 
     /// Prints an operation as text, or as JSON if the arguments ask for it.
-    fn print<T: Serialize>(&self, done: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        show::print(self.by.json, done, text)
+    fn print<T: Serialize>(
+        &self,
+        record: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        show::print(self.by.json, record, text)
     }
 }
 

@@ -49,8 +49,8 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
                 first.key, first.topic
             );
             if args.confirm(&question)? {
-                let done = replay(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "The relay sends them within a second.")?;
+                let record = replay(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "The relay sends them within a second.")?;
             }
         }
         OutboxCommand::Discard(args) => {
@@ -60,8 +60,8 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
                 first.key, first.topic
             );
             if args.confirm(&question)? {
-                let done = discard(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "They can still be replayed.")?;
+                let record = discard(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "They can still be replayed.")?;
             }
         }
         OutboxCommand::Republish(args) => {
@@ -71,8 +71,8 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
                 args.event, args.service.name
             );
             if args.confirm(&question)? {
-                let done = republish(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "Consumers that know it drop it.")?;
+                let record = republish(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "Consumers that know it drop it.")?;
             }
         }
     }
@@ -88,7 +88,7 @@ pub async fn replay(
 ) -> anyhow::Result<OperationRecord> {
     let key = key_of(&find_parked(client, service, event).await?);
     let events = parked::replay(client, &key, who).await?;
-    Ok(done(service, "replay", key, events, who))
+    Ok(record(service, "replay", key, events, who))
 }
 
 /// Discards the parked events of the key of `event`.
@@ -100,7 +100,7 @@ pub async fn discard(
 ) -> anyhow::Result<OperationRecord> {
     let key = key_of(&find_parked(client, service, event).await?);
     let events = parked::discard(client, &key, who).await?;
-    Ok(done(service, "discard", key, events, who))
+    Ok(record(service, "discard", key, events, who))
 }
 
 /// Publishes a retained event once more.
@@ -125,7 +125,7 @@ pub async fn republish(
     if !log::publish_again(client, event, who).await? {
         bail!("event {event} has left the outbox of {}", service.name);
     }
-    Ok(done(service, "republish", key, 1, who))
+    Ok(record(service, "republish", key, 1, who))
 }
 
 async fn find(args: &OperationArgs) -> anyhow::Result<(Client, ParkedEvent)> {
@@ -157,7 +157,7 @@ fn key_of(event: &ParkedEvent) -> TopicKey {
     }
 }
 
-fn done(
+fn record(
     service: ServiceInfo,
     operation: &'static str,
     key: TopicKey,

@@ -19,8 +19,8 @@ pub struct Order {
     pub refunded: i64,
     pub parcel: Option<String>,
     pub booking: Option<String>,
-    /// The end that its customer was told.
-    pub told: Option<String>,
+    /// The outcome in its customer's notification.
+    pub notified: Option<String>,
 }
 
 pub type Orders = BTreeMap<Uuid, Order>;
@@ -57,7 +57,7 @@ impl Order {
             self.total.unwrap_or_default(),
             or_none(&self.parcel),
             or_none(&self.booking),
-            self.told.as_deref().unwrap_or("nothing"),
+            self.notified.as_deref().unwrap_or("nothing"),
         )
     }
 }
@@ -113,7 +113,7 @@ const PARTS: [Part; 5] = [
         service: "notifications",
         sql: "SELECT order_id, min(kind) FROM notifications
               WHERE kind IN ('delivered', 'rejected', 'cancelled', 'refunded') GROUP BY order_id",
-        into: |order, row| order.told = row.get(1),
+        into: |order, row| order.notified = row.get(1),
     },
 ];
 

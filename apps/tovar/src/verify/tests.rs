@@ -146,7 +146,7 @@ fn an_order_is_judged_when_its_events_have_arrived() {
     store
         .orders
         .entry(order)
-        .and_modify(|order| order.told = Some("rejected".to_owned()));
+        .and_modify(|order| order.notified = Some("rejected".to_owned()));
     assert_eq!(store.found(), []);
 }
 

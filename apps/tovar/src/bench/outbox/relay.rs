@@ -188,9 +188,9 @@ impl Relay {
     /// Asks it to stop, and waits for its end.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
-        let told = Instant::now();
+        let asked = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if told.elapsed() > Duration::from_secs(30) {
+            if asked.elapsed() > Duration::from_secs(30) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

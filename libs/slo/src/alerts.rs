@@ -1,4 +1,0 @@
-//! Values that generated alerts and those written by hand share.
-
-/// Where the runbooks are.
-pub const RUNBOOKS: &str = "docs/runbooks.md";
