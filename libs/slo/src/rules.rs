@@ -97,7 +97,7 @@ impl Annotations {
                 "{description}: {percent} % over 30 days is promised, and \
                  what may be bad is used up too fast."
             ),
-            runbook_url: format!("{}#slo-{name}", RUNBOOKS),
+            runbook_url: format!("{RUNBOOKS}#slo-{name}"),
         }
     }
 }

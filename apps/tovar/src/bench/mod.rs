@@ -64,7 +64,7 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
         What::Outbox(args) => outbox::measure(&args, &mut report).await?,
         What::Inbox(args) => inbox::measure(&args, &mut report).await?,
         What::Orders { orders, store } => {
-            orders::measure(&orders, &store.read()?, &mut report).await?
+            orders::measure(&orders, &store.read()?, &mut report).await?;
         }
         What::Memory { store } => memory::measure(&store.read()?, &mut report)?,
     }

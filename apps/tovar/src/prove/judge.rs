@@ -29,7 +29,7 @@ pub struct Evidence<'a> {
 pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut say = |ids: Vec<Uuid>, what: &str| {
-        wrong.extend(ids.iter().map(|id| format!("event {id} {what}")))
+        wrong.extend(ids.iter().map(|id| format!("event {id} {what}")));
     };
     let of =
         |sequence: &Sequence| -> HashSet<Uuid> { sequence.iter().map(|(_, id)| *id).collect() };
