@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use connect::Line;
+use connect::PgConnection;
 use kernel::cause_chain;
 use outbox::log::{BUCKETS, LogError, empty_bucket};
 use tokio_util::sync::CancellationToken;
@@ -28,11 +28,11 @@ pub async fn run(settings: RelaySettings, stop: CancellationToken) {
 
 async fn empty_buckets(settings: &RelaySettings) -> Result<(), LogError> {
     let (client, connection) = match settings.postgres.open("outbox-relay maintenance").await? {
-        Line::Plain(client, connection) => (
+        PgConnection::Plain(client, connection) => (
             client,
             tokio::spawn(async move { connection.await.map(drop) }),
         ),
-        Line::Tls(client, connection) => (
+        PgConnection::Tls(client, connection) => (
             client,
             tokio::spawn(async move { connection.await.map(drop) }),
         ),

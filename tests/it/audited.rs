@@ -11,7 +11,7 @@ use rdkafka::{
 };
 use serde_json::json;
 use tovar::{
-    audit::{self, OfTopic, Report},
+    audit::{self, AuditReport, TopicAudit},
     client::wait_for,
     services::SERVICES,
     verify::Outcome,
@@ -20,11 +20,11 @@ use uuid::Uuid;
 
 use crate::harness::{PARTITIONS, Shop, Store, WITHIN};
 
-async fn audited(store: &Store) -> Report {
+async fn audited(store: &Store) -> AuditReport {
     audit::all(&store.file(), &SERVICES, WITHIN).await.unwrap()
 }
 
-fn of<'r>(report: &'r Report, service: &str) -> &'r OfTopic {
+fn of<'r>(report: &'r AuditReport, service: &str) -> &'r TopicAudit {
     let found = report.topics.iter().find(|topic| topic.service == service);
     found.unwrap()
 }

@@ -7,7 +7,7 @@ use rdkafka::{
 use reqwest::StatusCode;
 use serde_json::json;
 use tovar::{
-    audit::{self, OfTopic},
+    audit::{self, TopicAudit},
     client::{Client, wait_for},
     operations::{self, inbox::InboxCommand, outbox::OutboxCommand},
     verify::{self, Outcome},
@@ -82,7 +82,7 @@ async fn limit_messages(store: &Store, topic: &str, bytes: &str) {
 }
 
 /// The outbox of users beside its topic.
-async fn audited(store: &Store) -> OfTopic {
+async fn audited(store: &Store) -> TopicAudit {
     let report = audit::all(&store.file(), &[service("users")], WITHIN)
         .await
         .unwrap();
@@ -146,7 +146,7 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
         unknown
             .unwrap_err()
             .to_string()
-            .contains("is not put aside")
+            .contains("is not parked")
     );
     operations::outbox::replay(&mut client, users, event, "ada")
         .await

@@ -1,5 +1,5 @@
 use serde_json::json;
-use tovar::order::{self, At, View};
+use tovar::order::{self, EventState, View};
 
 use crate::{
     harness::{Shop, Store, WITHIN},
@@ -65,25 +65,27 @@ async fn an_order_is_shown_where_it_is_with_what_it_waits_for() {
     );
     assert!(over.waits.is_empty(), "{:?}", over.waits);
     let events: Vec<&str> = over
-        .way
+        .journey
         .iter()
         .map(|step| step.event_type.as_str())
         .collect();
     assert_eq!(events.first(), Some(&"orders.placed.v1"));
     assert_eq!(events.last(), Some(&"orders.finished.v1"));
-    for step in &over.way {
+    for step in &over.journey {
         assert!(
-            !step.readers.is_empty(),
+            !step.subscribers.is_empty(),
             "{} is for somebody",
             step.event_type
         );
         let places = step
-            .readers
+            .subscribers
             .iter()
             .map(|reader| &reader.inbox)
             .chain([&step.outbox]);
         assert!(
-            places.into_iter().all(|at| matches!(at, At::Done { .. })),
+            places
+                .into_iter()
+                .all(|at| matches!(at, EventState::Done { .. })),
             "{step:?}"
         );
     }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tovar::{
     client::{Client, wait_for},
-    operations::keys::{self, State},
+    operations::keys::{self, KeyState},
 };
 
 use crate::harness::{SERVICES, Store, WITHIN, each};
@@ -53,7 +53,10 @@ async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
     let mut client = keys::open(&store.file()).await.unwrap();
     let before = keys::list(&client).await.unwrap();
     assert_eq!(before.len(), 1);
-    assert_eq!((before[0].state, before[0].encrypted), (State::Signs, true));
+    assert_eq!(
+        (before[0].state, before[0].encrypted),
+        (KeyState::Signs, true)
+    );
 
     let wrong = keys::revoke(&mut client, "nothing", "ada", "a mistake").await;
     assert!(
@@ -94,7 +97,7 @@ async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
     let after = keys::list(&client).await.unwrap();
     assert_eq!(after.len(), 1);
     assert_ne!(after[0].kid, before[0].kid);
-    assert_eq!(after[0].state, State::Signs);
+    assert_eq!(after[0].state, KeyState::Signs);
     store.end().await;
 }
 

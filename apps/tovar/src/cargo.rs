@@ -1,9 +1,10 @@
-//! The cargo that started us.
+//! The cargo that started this program.
 
 use std::{ffi::OsStr, process::Command};
 
-/// Without what it says of this package: a build script that reads the like of its own, such as
-/// ring's, would find it changed, and be run anew with all that depends on it.
+/// A command that runs it, without the variables about this package. Build scripts such as ring's
+/// read variables of these names: they would find them changed, and cargo would build ring and all
+/// that depends on it again.
 pub fn command() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_about_a_package(name)) {

@@ -1,4 +1,4 @@
-//! The store's API as a customer or manager uses it: over the gateway, with a key for every intent.
+//! A client of the store's API: over the gateway, with an idempotency key for every new request.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// How long a person who registers or logs in waits for their turn.
-const LONGEST_TURN: Duration = Duration::from_secs(60);
+/// How long a registration or log-in is repeated while the store answers that it is busy.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// An open shop door: an address, and maybe somebody who is logged in.
+/// A client of the store at an address, with or without a user who is logged in.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -26,20 +26,20 @@ pub struct Client {
     session: Option<Arc<Session>>,
 }
 
-/// A person's session, for all who use their door.
+/// A user's session, shared by all clones of a client.
 struct Session {
     tokens: RwLock<Tokens>,
-    /// A refresh token takes effect once, so one refreshes for all.
+    /// A refresh token can be used once, so one request refreshes for all.
     refreshing: Mutex<()>,
 }
 
-/// A session's tokens at the moment.
+/// The present tokens of a session.
 #[derive(Clone)]
 pub struct Tokens {
     pub access: String,
-    /// `None` for a token from elsewhere.
+    /// `None` for a token that this client did not get by a log-in.
     pub refresh: Option<String>,
-    /// The access token before this one, with which requests may be under way.
+    /// The access token before this one: requests with it may still be under way.
     before: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl Session {
     }
 }
 
-/// An answer of the store as it came.
+/// An answer of the store.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -163,7 +163,7 @@ impl Client {
         self.carry_out(request.build()?).await
     }
 
-    /// Sends a body as it is, although it may be no JSON.
+    /// Sends a body as it is, also one that is no JSON.
     pub async fn send_raw(
         &self,
         method: Method,
@@ -176,7 +176,7 @@ impl Client {
         self.carry_out(request.body(body.to_owned()).build()?).await
     }
 
-    /// The same door with this token, which is not refreshed.
+    /// The same client with this token, which is not refreshed.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         self.with_session(Tokens {
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// The tokens of who is logged in, as they are at the moment.
+    /// The present tokens of the user who is logged in.
     pub fn tokens(&self) -> Option<Tokens> {
         self.session.as_ref().map(|session| session.tokens())
     }
@@ -236,8 +236,7 @@ impl Client {
         }
     }
 
-    /// Sends a request that was made elsewhere; once more with another token if its own one is too
-    /// old.
+    /// Sends a request; if its token is too old, sends it again with another one.
     pub async fn carry_out(&self, request: Request) -> reqwest::Result<Answer> {
         let again = request.try_clone();
         let answer = Answer::of(self.http.execute(request).await?).await?;
@@ -250,7 +249,8 @@ impl Client {
         }
     }
 
-    /// A request that was refused for its token, with another one, if there is one to be had.
+    /// A request that was refused for its token, with another token; `None` if there is no other
+    /// one.
     async fn with_another_token(&self, refused: Option<Request>) -> Option<Request> {
         let (session, mut request) = (self.session.as_ref()?, refused?);
         let bearer = |access: &str| HeaderValue::from_str(&format!("Bearer {access}")).ok();
@@ -293,7 +293,7 @@ impl Client {
         self.send(Method::PUT, path, Some(body), None).await
     }
 
-    /// A new intent, under a key of its own.
+    /// Sends a new request under a new key.
     pub async fn post(&self, path: &str, body: &Value) -> reqwest::Result<Answer> {
         self.send(
             Method::POST,
@@ -304,11 +304,11 @@ impl Client {
         .await
     }
 
-    /// A new intent that waits its turn: it is sent again, under the same key, for as long as the
-    /// store says when to come again.
+    /// Sends a new request, and repeats it under the same key while the store answers with a
+    /// Retry-After.
     async fn post_in_turn(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let key = Uuid::new_v4().to_string();
-        let deadline = tokio::time::Instant::now() + LONGEST_TURN;
+        let deadline = tokio::time::Instant::now() + TURN_WAIT_MAX;
         loop {
             let answer = self
                 .send(Method::POST, path, Some(body), Some(&key))
@@ -322,7 +322,7 @@ impl Client {
         }
     }
 
-    /// The same door with a person logged in.
+    /// The same client with a user logged in.
     pub async fn log_in(&self, email: &str, password: &str) -> anyhow::Result<Self> {
         let session = self
             .post_in_turn(
@@ -345,7 +345,7 @@ impl Client {
         self.log_in(&email, &password).await
     }
 
-    /// As a courier takes a parcel that is free.
+    /// Assigns an order's delivery to the courier who is logged in.
     pub async fn take_parcel(&self, order: &str) -> anyhow::Result<Answer> {
         let me = self.get("/api/users/me").await?.success()?;
         let body = json!({ "courier_id": me["id"] });
@@ -354,7 +354,7 @@ impl Client {
             .await?)
     }
 
-    /// Somebody new: their address, password, and what the store knows of them.
+    /// Registers a new user; returns the email address, the password, and the store's answer.
     pub async fn register(&self, name: &str) -> anyhow::Result<(String, String, Value)> {
         let email = format!("{}@example.org", Uuid::new_v4());
         let password = Uuid::new_v4().to_string();
@@ -369,7 +369,7 @@ impl Client {
         self.customer(&email, &password, amount).await
     }
 
-    /// One who has just registered, logged in, whose account is open and holds `amount` minor
+    /// A user who has just registered, logged in, whose account is open and holds `amount` minor
     /// units.
     pub async fn customer(&self, email: &str, password: &str, amount: i64) -> anyhow::Result<Self> {
         let customer = self.log_in(email, password).await?;
@@ -387,7 +387,7 @@ impl Client {
         Ok(customer)
     }
 
-    /// Places an order; its id.
+    /// Places an order; returns its id.
     pub async fn place(
         &self,
         sku: &str,
@@ -395,7 +395,8 @@ impl Client {
         zone: &str,
         slot_id: &str,
     ) -> anyhow::Result<String> {
-        let body = json!({ "lines": [{ "sku": sku, "quantity": quantity }], "zone": zone, "slot_id": slot_id });
+        let lines = json!([{ "sku": sku, "quantity": quantity }]);
+        let body = json!({ "lines": lines, "zone": zone, "slot_id": slot_id });
         let order = self.post("/api/orders", &body).await?.success()?;
         Ok(order["id"]
             .as_str()
@@ -403,7 +404,7 @@ impl Client {
             .to_owned())
     }
 
-    /// The order once its status is terminal.
+    /// Waits until the order's status is terminal; returns the order.
     pub async fn finished(&self, order: &str, within: Duration) -> anyhow::Result<Value> {
         let path = format!("/api/orders/{order}");
         let mut last = Value::Null;
@@ -418,8 +419,8 @@ impl Client {
     }
 }
 
-/// Asks until the answer is yes. An error counts as no, so that a store that is just starting may
-/// be asked.
+/// Calls `is_so` until it returns true. An error counts as false, as a store that is starting
+/// answers with errors.
 pub async fn wait_for(
     what: &str,
     within: Duration,

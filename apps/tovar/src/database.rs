@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use connect::{Line, PostgresSettings};
+use connect::{PgConnection, PostgresSettings};
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use crate::services::ServiceInfo;
 
 const APPLICATION: &str = "cargo-tovar";
 
-/// A session in the database at `url`.
+/// Opens a session in the database at `url`.
 pub async fn open(url: &str) -> anyhow::Result<Client> {
     let client = match PostgresSettings::new(url).open(APPLICATION).await? {
-        Line::Plain(client, connection) => {
-            // Ends with the client, which also hears of its errors.
+        PgConnection::Plain(client, connection) => {
+            // The task ends with the client, which gets its errors too.
             tokio::spawn(connection);
             client
         }
-        Line::Tls(client, connection) => {
+        PgConnection::Tls(client, connection) => {
             tokio::spawn(connection);
             client
         }
@@ -26,7 +26,7 @@ pub async fn open(url: &str) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// A session in a service's database, of those that a store file names.
+/// Opens a session in a service's database, at its address in a store file.
 pub async fn open_of(
     addresses: &BTreeMap<String, String>,
     service: &ServiceInfo,
@@ -40,7 +40,7 @@ pub async fn open_of(
         .with_context(|| format!("the database of {name} cannot be reached"))
 }
 
-/// A transaction that sees one instant of the database, and changes nothing.
+/// Begins a read-only transaction that sees one instant of the database.
 pub async fn one_instant(client: &mut Client) -> anyhow::Result<Transaction<'_>> {
     Ok(client
         .build_transaction()

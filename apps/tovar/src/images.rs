@@ -1,5 +1,5 @@
-//! `cargo tovar images`: an image of each program, by the Dockerfile, and on to where they are to
-//! run.
+//! `cargo tovar images`: builds an image of each program with the Dockerfile, and brings it to
+//! where it runs.
 
 use std::{
     collections::BTreeMap,
@@ -52,13 +52,13 @@ pub struct ImagesArgs {
     profile: Option<String>,
 }
 
-/// Before the name of an image that is nowhere but here: no registry answers to it.
+/// The default prefix, for images on this machine alone: no registry has this name.
 const LOCAL: &str = "localhost/tovar";
 
-/// Those that are no service.
+/// Programs with an image that are no service.
 const OTHERS: [&str; 2] = ["gateway", "topics"];
 
-/// The program that is in each service's image as well.
+/// The program that each service's image contains too.
 const RELAY: &str = "outbox-relay";
 
 pub async fn images(args: ImagesArgs) -> anyhow::Result<()> {
@@ -104,7 +104,7 @@ pub async fn images(args: ImagesArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By which a registry knows an image that was pushed to it.
+/// The digest of an image that was pushed to a registry.
 async fn digest_of(image: &str) -> anyhow::Result<String> {
     let format = "{{range .RepoDigests}}{{println .}}{{end}}";
     let output = Command::new("docker")
@@ -128,7 +128,7 @@ fn digest_in(list: &str, image: &str) -> Option<String> {
 fn build(args: &ImagesArgs, root: &Path, target: &str) -> anyhow::Result<Command> {
     let mut command = Command::new("docker");
     command.env("DOCKER_BUILDKIT", "1");
-    // Docker shows how far it is, and why it fails.
+    // Docker's own output shows the progress and errors.
     command.args(["build", "--target", target, "--file"]);
     command.arg(root.join("Dockerfile"));
     let mut set = |name: &str, value: &str| {
@@ -170,7 +170,7 @@ fn loader(load: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The folder of the workspace, wherever in it we were called.
+/// The folder of the workspace, from any folder in it.
 async fn workspace() -> anyhow::Result<PathBuf> {
     let output = Command::from(cargo::command())
         .args(["locate-project", "--workspace", "--message-format", "plain"])
@@ -195,7 +195,7 @@ async fn run(command: &mut Command) -> anyhow::Result<()> {
         .into_owned();
     let status = command
         .stdin(Stdio::null())
-        // An image's digest; what is worth reading comes from us and on standard error.
+        // Docker prints only an image's digest there.
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .status()
@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn an_image_s_digest_is_the_one_of_its_own_registry() {
-        let list = "elsewhere.example.org/shop/users@sha256:1\nregistry.example.org:5000/shop/users@sha256:2\n";
+        let list = "elsewhere.example.org/shop/users@sha256:1\n\
+                    registry.example.org:5000/shop/users@sha256:2\n";
         let found = digest_in(list, "registry.example.org:5000/shop/users:0.1.0");
         assert_eq!(found.as_deref(), Some("sha256:2"));
         assert_eq!(digest_in(list, "localhost/tovar/users:0.1.0"), None);

@@ -1,5 +1,5 @@
-//! A Prometheus: one that runs somewhere, or one of our own for as long as it is looked at; and
-//! what the boards ask it.
+//! A Prometheus: one that runs elsewhere, or one that this process starts; and the queries of the
+//! boards.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::client::wait_for;
 pub struct Prometheus {
     pub base: String,
     http: reqwest::Client,
-    /// Its configuration and data, and the process, if it is our own.
+    /// Its configuration and data, and its process, if this process started it.
     own: Option<(TempDir, Child)>,
 }
 
 impl Prometheus {
-    /// One that runs already.
+    /// A Prometheus that runs elsewhere.
     pub fn at(base: &str) -> Self {
         Self {
             base: base.trim_end_matches('/').to_owned(),
@@ -33,8 +33,8 @@ impl Prometheus {
         version.is_ok_and(|output| output.status.success())
     }
 
-    /// One of our own, with the `prometheus.yml` of a folder that holds what it names. It ends when
-    /// it is dropped.
+    /// Starts a Prometheus with the `prometheus.yml` of a folder, which also contains the files
+    /// that it names. It ends when this is dropped.
     pub async fn start(folder: TempDir) -> anyhow::Result<Self> {
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let option =
@@ -68,12 +68,12 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// The folder of one of our own.
+    /// The folder of a Prometheus that this process started.
     pub fn folder(&self) -> Option<&Path> {
         self.own.as_ref().map(|(folder, _)| folder.path())
     }
 
-    /// What its API answers under `/api/v1/`.
+    /// The answer of its API under `/api/v1/`.
     pub async fn ask(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<Value> {
         let url =
             reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.base), parameters)?;
@@ -90,7 +90,7 @@ impl Prometheus {
         Ok(answer["data"].clone())
     }
 
-    /// The series that a query finds at a moment in seconds since 1970, or now, with their values.
+    /// The series that a query finds, with their values, at a time in seconds since 1970, or now.
     pub async fn query(&self, query: &str, at: Option<f64>) -> anyhow::Result<Vec<(Value, f64)>> {
         let mut parameters = vec![("query", query.to_owned())];
         parameters.extend(at.map(|at| ("time", format!("{at:.3}"))));
@@ -151,8 +151,8 @@ fn seconds(text: &str) -> Option<f64> {
     Some(sum)
 }
 
-/// The query of a panel on a board of `grafana/boards`, as it is sent for a range of so many
-/// seconds when everything is chosen; `legend` names it where the panel has several.
+/// The query of a panel on a board of `grafana/boards`, as Grafana sends it for a range of `range`
+/// seconds with all variables at "all". `legend` chooses among a panel's queries.
 pub fn panel_query(board: &str, panel: &str, legend: &str, range: u64) -> anyhow::Result<String> {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../grafana/boards/{board}.json"));

@@ -1,17 +1,17 @@
-//! How far back an outbox has all that was published.
+//! How far back an outbox has all published events.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use outbox::log::{BUCKET_SECONDS, BUCKETS};
 
-/// A row may wait for a moment between its time and its place in a bucket.
-const SLACK: TimeDelta = TimeDelta::seconds(1);
-/// Of the first row that an outbox ever had, unless it was rolled back.
-const FIRST: i64 = 1;
+/// Bounds the time between a row's timestamp and its insertion into a bucket.
+const INSERT_DELAY_MAX: TimeDelta = TimeDelta::seconds(1);
+/// The position of the first row of an outbox, unless that was rolled back.
+const FIRST_POSITION: i64 = 1;
 
-/// Since when each bucket has all that was written to it. A bucket is emptied as a whole, so what
-/// came after a row that is there is there as well; and the oldest is emptied first.
+/// Since when each bucket has all of its rows. A bucket is emptied as a whole, so the rows after a
+/// row that is there are there too; and the oldest bucket is emptied first.
 #[derive(Default)]
 pub struct Retained {
     oldest: HashMap<i64, DateTime<Utc>>,
@@ -19,9 +19,9 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// Adds a row that is there.
+    /// Adds a row that the outbox has.
     pub fn add(&mut self, position: i64, recorded_at: DateTime<Utc>) {
-        self.has_first |= position == FIRST;
+        self.has_first |= position == FIRST_POSITION;
         let oldest = self
             .oldest
             .entry(bucket(recorded_at))
@@ -29,14 +29,16 @@ impl Retained {
         *oldest = recorded_at.min(*oldest);
     }
 
-    /// Whether a row of this time would be there.
+    /// Whether the outbox would still have a row of this time.
     pub fn reaches(&self, recorded_at: DateTime<Utc>) -> bool {
-        // At the border of two buckets it may be in either.
+        // At the border of two buckets the row may be in either.
         self.has_first
-            || [recorded_at - SLACK, recorded_at].iter().all(|at| {
-                let oldest = self.oldest.get(&bucket(*at));
-                oldest.is_some_and(|oldest| *oldest + SLACK <= recorded_at)
-            })
+            || [recorded_at - INSERT_DELAY_MAX, recorded_at]
+                .iter()
+                .all(|at| {
+                    let oldest = self.oldest.get(&bucket(*at));
+                    oldest.is_some_and(|oldest| *oldest + INSERT_DELAY_MAX <= recorded_at)
+                })
     }
 }
 

@@ -7,9 +7,9 @@ use kernel::Event;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServiceInfo {
     pub name: &'static str,
-    /// The variable by which the gateway is told its address.
+    /// The gateway's variable for its address.
     pub gateway_variable: &'static str,
-    /// Notifications publishes nothing, but has an outbox like everyone.
+    /// `None` for notifications, which publishes nothing but has an outbox too.
     pub topic: Option<&'static str>,
     /// The types of the events that it applies.
     pub listens_to: &'static [&'static str],
@@ -29,7 +29,7 @@ const fn info(
     }
 }
 
-/// users comes first: it has the token keys.
+/// The services in the order of their start. users is the first: it has the token keys.
 pub const SERVICES: [ServiceInfo; 6] = [
     info("users", "USERS_URL", Some(users::TOPIC), &[]),
     info("billing", "BILLING_URL", Some(billing::TOPIC), &BILLING),
@@ -124,7 +124,7 @@ mod tests {
 
     use super::SERVICES;
 
-    /// By this file a cluster's brokers are told who may read and write what.
+    /// The charts give the brokers' access rights by this file.
     #[test]
     fn the_charts_know_what_each_service_writes_and_reads() {
         let chart = include_str!("../../../helm/kafka/events.yaml");

@@ -10,26 +10,26 @@ use anyhow::Context;
 use backing::private;
 use serde::{Deserialize, Serialize};
 
-/// The folder of a store that was not told another one.
+/// The default folder of a store.
 pub const DEFAULT_DATA: &str = ".tovar";
 const FILE: &str = "store.json";
 const TARGETS: &str = "targets.json";
 
-/// Where a running store is. It holds passwords, so only its owner may read the file.
+/// How to reach a running store. The file contains passwords, so only its owner may read it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StoreFile {
     pub base_url: String,
-    /// Empty where Kafka is not within reach.
+    /// Empty if Kafka cannot be reached.
     pub kafka_brokers: String,
     pub kafka_prefix: String,
-    /// By service, for the database's owner, as whom operators act; none where the store is only
-    /// read.
+    /// By service, the address of its database for the owner, as which operators log in. Empty if
+    /// the store can only be read.
     pub databases: BTreeMap<String, String>,
-    /// The same databases by service, for a role that only looks.
+    /// By service, the address of its database for the role that only reads.
     pub readers: BTreeMap<String, String>,
-    /// Health and metrics, by process.
+    /// By process, the address of its health and metrics.
     pub ops: BTreeMap<String, String>,
-    /// None where the store is only read.
+    /// `None` if the store can only be read.
     pub manager: Option<Credentials>,
     /// The process that runs the store.
     pub pid: u32,
@@ -54,7 +54,7 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Whether nobody named another file than the usual one.
+    /// Whether this is the default file.
     pub fn is_usual(&self) -> bool {
         self.store == Path::new(DEFAULT_DATA).join(FILE)
     }
@@ -62,7 +62,8 @@ impl StoreArgs {
     pub fn read(&self) -> anyhow::Result<StoreFile> {
         let text = fs::read_to_string(&self.store).with_context(|| {
             format!(
-                "no store file at {}; start a store with `cargo tovar up`, or name its file with --store",
+                "no store file at {}; start a store with `cargo tovar up`, or name its file with \
+                 --store",
                 self.store.display()
             )
         })?;
@@ -75,7 +76,8 @@ impl StoreFile {
     /// The first manager's log-in.
     pub fn manager(&self) -> anyhow::Result<&Credentials> {
         self.manager.as_ref().context(
-            "the store file has no manager's log-in, as the store is only read; `cargo tovar connect --write` has it",
+            "the store file has no manager's log-in, as the store is only read; `cargo tovar \
+             connect --write` has it",
         )
     }
 
@@ -85,7 +87,8 @@ impl StoreFile {
         Ok(path)
     }
 
-    /// Where a Prometheus finds every process of the store (`file_sd_configs`).
+    /// Writes the addresses at which a Prometheus scrapes the store's processes
+    /// (`file_sd_configs`).
     pub fn write_targets(&self, data: &Path) -> anyhow::Result<PathBuf> {
         let path = data.join(TARGETS);
         let addresses: Vec<&str> = self
@@ -98,7 +101,7 @@ impl StoreFile {
         Ok(path)
     }
 
-    /// A store that has ended must not look as if it ran.
+    /// Removes the files, so that a store that has ended does not look as if it ran.
     pub fn remove(data: &Path) {
         for file in [FILE, TARGETS] {
             if let Err(error) = fs::remove_file(data.join(file))

@@ -18,10 +18,12 @@ use serde::Serialize;
 
 use crate::services::ServiceInfo;
 
-const PATIENCE: Duration = Duration::from_secs(5);
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// Bounds each request to Kafka.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two requests to a broker that does not know its partition yet.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What a service has still to read of a topic.
+/// The messages of a topic that a service has not read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Unread {
     /// Without the prefix.
@@ -31,7 +33,8 @@ pub struct Unread {
     pub messages: i64,
 }
 
-/// By service what it has to read of each of its topics. A topic without messages counts as read.
+/// For each service, what it has not read of each of its topics. A topic without messages counts as
+/// read.
 pub async fn unread(
     kafka: &KafkaSettings,
     services: Vec<ServiceInfo>,
@@ -75,7 +78,7 @@ fn of_service(
     if topics.is_empty() {
         return Ok(Vec::new());
     }
-    // It asks for the group's offsets and never joins the group.
+    // This consumer asks for the group's offsets and never joins the group.
     let client: BaseConsumer = kafka
         .client_config("cargo-tovar")
         .set("group.id", kafka.topic(service.name))
@@ -88,7 +91,7 @@ fn of_service(
         let last = i32::try_from(known.len())? - 1;
         wanted.add_partition_range(&kafka.topic(topic), 0, last);
     }
-    let committed = client.committed_offsets(wanted, PATIENCE)?;
+    let committed = client.committed_offsets(wanted, KAFKA_TIMEOUT)?;
     let unread_of = |topic: &'static str| {
         let partitions = ends[topic]
             .iter()
@@ -99,7 +102,7 @@ fn of_service(
                     .map(|found| found.offset());
                 let next = match done {
                     Some(Offset::Offset(next)) => next.max(*first),
-                    // Nothing committed: it begins with the oldest.
+                    // Nothing is committed: the service begins with the oldest message.
                     _ => *first,
                 };
                 (end - next).max(0)
@@ -126,7 +129,7 @@ fn ends_of<'e>(
 
 /// The first and the next offset of each partition of the topic with this full name.
 pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>> {
-    let metadata = client.fetch_metadata(Some(name), PATIENCE)?;
+    let metadata = client.fetch_metadata(Some(name), KAFKA_TIMEOUT)?;
     let found = metadata
         .topics()
         .first()
@@ -137,13 +140,13 @@ pub fn ends(client: &BaseConsumer, name: &str) -> anyhow::Result<Vec<(i64, i64)>
     Ok(partitions.map(of_partition).collect::<Result<_, _>>()?)
 }
 
-/// For a moment after its start, or after that of a topic, a broker may not know that it leads a
-/// partition.
+/// The ends of one partition. It retries: for a moment after its start, or after the creation of a
+/// topic, a broker may not know that it leads a partition.
 fn ends_of_partition(client: &BaseConsumer, name: &str, partition: i32) -> KafkaResult<(i64, i64)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + KAFKA_TIMEOUT;
     loop {
-        match client.fetch_watermarks(name, partition, PATIENCE) {
-            Err(_) if Instant::now() < deadline => sleep(ASK_AGAIN),
+        match client.fetch_watermarks(name, partition, KAFKA_TIMEOUT) {
+            Err(_) if Instant::now() < deadline => sleep(RETRY_DELAY),
             found => return found,
         }
     }

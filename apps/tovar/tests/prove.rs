@@ -1,4 +1,4 @@
-//! The short form of `cargo tovar prove outbox`: each fault once, for a moment.
+//! A short run of `cargo tovar prove outbox`: each fault once, for about a second.
 
 use std::{
     process::{Command, Stdio},

@@ -7,15 +7,15 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::{Progress, place::fnv1a};
+use crate::{Progress, data_folder::fnv1a};
 
 /// Every jar that Maven may bring, as `sha256sum` prints it.
 const KNOWN: &str = include_str!("jars.sha256");
-/// Maven's way to copy jars, of one version: without it the latest would be run.
+/// The goal of Maven that copies jars, at a fixed version: otherwise Maven runs the latest one.
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
-/// Where fetched servers are kept: `TOVAR_CACHE`, else the user's cache. Root's own is closed to
-/// the user that PostgreSQL must run as.
+/// The folder for fetched servers: `TOVAR_CACHE`, else the user's cache. For root it is a folder of
+/// the system, as PostgreSQL runs as another user, who cannot enter root's own.
 fn home() -> anyhow::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let path = match (
@@ -38,7 +38,8 @@ fn home() -> anyhow::Result<PathBuf> {
     Ok(path.canonicalize()?)
 }
 
-/// A folder of the cache that `fill` fills once, also if several of us want it at the same time.
+/// A folder of the cache, which `fill` fills once, also if several processes ask for it at the same
+/// time.
 pub async fn folder(
     name: &str,
     fill: impl AsyncFnOnce(&Path) -> anyhow::Result<()>,
@@ -59,7 +60,7 @@ pub async fn folder(
     }
     fs::create_dir(&draft)?;
     fill(&draft).await?;
-    // Also for the user that PostgreSQL runs as if we are root.
+    // If this process is root, PostgreSQL runs as another user, who must read it too.
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(&draft))
         .await
         .context("chmod")?;
@@ -67,8 +68,8 @@ pub async fn folder(
     Ok(folder)
 }
 
-/// Has Maven put artifacts (`group:artifact:version`), and all that they need, as jars into a
-/// folder of the cache. Once they are there Maven is not asked again.
+/// Lets Maven copy the jars of artifacts (`group:artifact:version`), and of all that they need,
+/// into a folder of the cache. Later calls find the folder and do not run Maven.
 pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     let list = artifacts.join(", ");
     let first = artifacts.first().context("artifacts are given")?;
@@ -79,17 +80,26 @@ pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<
     );
     folder(&name, async |draft| {
         progress(&format!("fetching {list} with Maven (once)"));
-        let dependencies: String = artifacts.iter().map(|one| dependency(one)).collect::<anyhow::Result<_>>()?;
+        let dependencies: anyhow::Result<String> = artifacts
+            .iter()
+            .map(|artifact| dependency(artifact))
+            .collect();
+        let dependencies = dependencies?;
         let pom = format!(
-            "<project><modelVersion>4.0.0</modelVersion><groupId>tovar</groupId><artifactId>{name}</artifactId>\
+            "<project><modelVersion>4.0.0</modelVersion>\
+             <groupId>tovar</groupId><artifactId>{name}</artifactId>\
              <version>1</version><dependencies>{dependencies}</dependencies></project>"
         );
         fs::write(draft.join("pom.xml"), pom)?;
         let mut maven = Command::new("mvn");
-        maven.current_dir(draft).args(["-q", "-B", "--strict-checksums", COPY, "-DoutputDirectory=."]);
+        maven
+            .current_dir(draft)
+            .args(["-q", "-B", "--strict-checksums", COPY])
+            .arg("-DoutputDirectory=.");
         run(&mut maven).await.with_context(|| {
             format!(
-                "Maven did not fetch {list}. Install a Docker engine, or a JDK (17 or later) with Maven, such as \
+                "Maven did not fetch {list}. Install a Docker engine, or a JDK (17 or later) with \
+                 Maven, such as \
                  Debian's packages default-jdk-headless and maven"
             )
         })?;
@@ -98,8 +108,8 @@ pub async fn jars(artifacts: &[&str], progress: Progress<'_>) -> anyhow::Result<
     .await
 }
 
-/// A jar is run as this user: it must be the very one that the list names, wherever it was fetched
-/// from.
+/// Refuses a jar whose hash the list does not have. Jars run with the rights of this user, so it
+/// must not matter where they were fetched from.
 fn check(folder: &Path, known: &str) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -114,7 +124,8 @@ fn check(folder: &Path, known: &str) -> anyhow::Result<()> {
         let found = format!("{:x}  {name}", Sha256::digest(fs::read(&path)?));
         if !known.lines().any(|line| line == found) {
             bail!(
-                "{name} is not one that libs/backing/src/jars.sha256 knows, so it is not run; if it is meant, add this line there: \
+                "{name} is not one that libs/backing/src/jars.sha256 knows, so it is not run; if \
+                 it is meant, add this line there: \
                  {found}"
             );
         }
@@ -127,11 +138,12 @@ fn dependency(artifact: &str) -> anyhow::Result<String> {
         bail!("{artifact} is not of the form group:artifact:version");
     };
     Ok(format!(
-        "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>\
+         <version>{version}</version></dependency>"
     ))
 }
 
-/// Runs a command to its good end; otherwise the error is what it said.
+/// Runs a command until it ends; if it fails, the error is what it printed.
 pub async fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.kill_on_drop(true).output().await?;
     if !output.status.success() {

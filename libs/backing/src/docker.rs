@@ -17,37 +17,38 @@ use testcontainers::{
 };
 
 use crate::{
+    data_folder::{free_port, name_of, remembered_port},
     engine,
-    hold::Hold,
-    place::{free_port, name_of, remembered_port},
+    folder_lock::FolderLock,
+    orphan_guard::tail,
     private,
-    tether::tail,
 };
 
 type Request = ContainerRequest<GenericImage>;
 
-/// A container that ends when we do: a shell beside us holds the other end of a pipe, and removes
-/// it when that breaks. Without the command `docker` there is no such shell, and the next start
-/// sweeps up.
+/// A container that ends with this process: a shell reads from a pipe that only this process holds,
+/// and removes the container when the pipe breaks. Without the command `docker` there is no such
+/// shell, and the next start removes what was left over.
 #[derive(Debug)]
 pub struct Contained {
     container: Option<Arc<ContainerAsync<GenericImage>>>,
     _watcher: Option<Child>,
-    _hold: Option<Hold>,
+    _lock: Option<FolderLock>,
 }
 
 const WATCHER: &str = r#"read -r _; exec docker rm --force --volumes "$1" >/dev/null 2>&1"#;
 
-/// How long an image may take to be pulled and a container to be started.
-const START: Duration = Duration::from_mins(10);
+/// Bounds the pull of an image and the start of its container.
+const START_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// What a container keeps: where its data lie inside, and which folder of ours they belong to.
+/// The data of a container: their folder inside of it, and the folder of this machine that they
+/// belong to. `None`: they end with the container.
 pub struct Data<'a> {
     pub inside: &'a str,
     pub of: Option<&'a Path>,
 }
 
-/// The volume that belongs to a folder.
+/// The Docker volume that belongs to a folder of this machine.
 struct Volume {
     folder: PathBuf,
     name: String,
@@ -65,20 +66,20 @@ impl Volume {
 }
 
 impl Contained {
-    /// Starts what `request` makes of the port of 127.0.0.1 at which `port` is published; also that
-    /// port.
+    /// Starts a container whose `port` is published at a port of 127.0.0.1, which `request` gets;
+    /// returns that port too.
     pub async fn start(
         port: u16,
         data: Data<'_>,
         request: impl FnOnce(u16) -> Request,
     ) -> anyhow::Result<(Self, u16)> {
         let volume = data.of.map(Volume::of).transpose()?;
-        let hold = match &volume {
-            Some(volume) => Some(Hold::keep(&volume.folder).await?),
+        let lock = match &volume {
+            Some(volume) => Some(FolderLock::acquire(&volume.folder).await?),
             None => None,
         };
         let swept = volume.as_ref().map(|volume| volume.name.clone());
-        // Before a port is chosen: what was left over may still have it.
+        // Before a port is chosen: a container that was left over may still have it.
         engine::run(async move { engine::sweep(swept.as_deref()).await }).await?;
         let published = match &volume {
             Some(volume) => remembered_port(&volume.folder, "docker-port")?,
@@ -86,7 +87,7 @@ impl Contained {
         };
         let mut request = request(published)
             .with_mapped_port(published, port.into())
-            .with_startup_timeout(START)
+            .with_startup_timeout(START_TIMEOUT)
             .with_label(engine::OWNER, engine::owner())
             .with_host_config_modifier(|host| {
                 // A stopped container must stay, so that it can be started again with its port and
@@ -123,13 +124,13 @@ impl Contained {
             Self {
                 container: Some(container),
                 _watcher: watcher.ok(),
-                _hold: hold,
+                _lock: lock,
             },
             published,
         ))
     }
 
-    /// Work with the engine's client and the container's id.
+    /// Runs `work` with the engine's client and the container's id.
     async fn with<T, F>(
         &self,
         work: impl FnOnce(Docker, String) -> F + Send + 'static,
@@ -194,7 +195,7 @@ impl Contained {
         .await
     }
 
-    /// If it has ended: the end of its log.
+    /// The end of its log if it has ended.
     pub async fn last_words(&self) -> anyhow::Result<Option<String>> {
         self.with(async |client: Docker, id: String| {
             if is_running(&client, &id).await? {
@@ -212,7 +213,7 @@ impl Contained {
         .await
     }
 
-    /// Ends it in good order and removes it; what it keeps stays.
+    /// Stops and removes it; its volume stays.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.with(async |client: Docker, id: String| {
             let stop = query::StopContainerOptionsBuilder::new().t(30).build();
@@ -226,7 +227,8 @@ impl Contained {
         self.release().await
     }
 
-    /// Testcontainers removes what it still holds, and needs its runtime for that.
+    /// Testcontainers removes the container when this handle is dropped, and needs its runtime for
+    /// that.
     async fn release(&mut self) -> anyhow::Result<()> {
         if let Some(container) = self.container.take() {
             engine::spawn(async move { drop(container) }).await?;

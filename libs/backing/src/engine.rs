@@ -15,8 +15,8 @@ use testcontainers::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// The engine's client is one for the process, and its connections end with the runtime that opened
-/// them. Tests have a runtime each: all that talks to the engine runs on this one.
+/// The runtime for all work with the engine. A process has one client of the engine, whose
+/// connections end with the runtime that opened them, and each test has a runtime of its own.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -26,7 +26,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     runtime.expect("threads can be started")
 });
 
-/// Work for the engine, which goes on also when nobody waits for it any more.
+/// Starts work for the engine. It goes on also when its handle is dropped.
 pub fn spawn<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> tokio::task::JoinHandle<T> {
@@ -39,7 +39,7 @@ pub async fn run<T: Send + 'static>(
     spawn(work).await?
 }
 
-/// The same from where nothing can be awaited.
+/// The same for code that is not async.
 pub fn run_blocking<T: Send + 'static>(
     work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> anyhow::Result<T> {
@@ -48,7 +48,7 @@ pub fn run_blocking<T: Send + 'static>(
     receiver.recv().context("the work was cut off")?
 }
 
-/// The engine where the environment says, or at its usual place.
+/// A client of the engine at the address that the environment names, or at the usual one.
 pub async fn client() -> anyhow::Result<Docker> {
     docker_client_instance().await.context("no Docker engine")
 }
@@ -67,14 +67,18 @@ pub const OWNER: &str = "tovar.owner";
 /// Label of a container: the volume with its kept data.
 pub const DATA: &str = "tovar.data";
 
-/// This process as nobody else is called: host and process namespace, process id, and when it
-/// started.
+/// A name for this process that no other one has: host and process namespace, process id, and when
+/// it started.
 pub fn owner() -> String {
     let pid = std::process::id();
-    format!("{} {pid} {}", place(), born(pid).unwrap_or_default())
+    format!(
+        "{} {pid} {}",
+        machine(),
+        started_at(pid).unwrap_or_default()
+    )
 }
 
-fn place() -> String {
+fn machine() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let namespace = fs::metadata("/proc/self/ns/pid")
         .map(|namespace| namespace.ino())
@@ -82,7 +86,7 @@ fn place() -> String {
     format!("{}/{namespace}", host.trim())
 }
 
-fn born(pid: u32) -> Option<String> {
+fn started_at(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The 22nd word, counted from the end of the second: see proc(5).
     stat.rsplit_once(") ")?
@@ -92,24 +96,24 @@ fn born(pid: u32) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether this was a process of this machine that is gone. Of other machines' nothing is known,
-/// nor of any where the kernel does not say when a process started.
+/// Whether `owner` was a process of this machine that has ended. `false` for processes of other
+/// machines, and where the kernel does not say when a process started.
 fn is_dead(owner: &str) -> bool {
-    if born(std::process::id()).is_none() {
+    if started_at(std::process::id()).is_none() {
         return false;
     }
-    let Some(rest) = owner.strip_prefix(&place()) else {
+    let Some(rest) = owner.strip_prefix(&machine()) else {
         return false;
     };
     let [pid, since] = rest.split_whitespace().collect::<Vec<_>>()[..] else {
         return false;
     };
     pid.parse()
-        .is_ok_and(|pid| born(pid).is_none_or(|born| born != since))
+        .is_ok_and(|pid| started_at(pid).is_none_or(|started_at| started_at != since))
 }
 
-/// Removes containers whose owners are dead, and all on the volume `data`, which the caller has for
-/// itself.
+/// Removes containers whose owners have ended, and all containers on the volume `data`, whose lock
+/// the caller holds.
 pub async fn sweep(data: Option<&str>) -> anyhow::Result<()> {
     let client = client().await?;
     let ours = HashMap::from([("label".to_owned(), vec![OWNER.to_owned()])]);
@@ -132,14 +136,14 @@ pub async fn sweep(data: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a container, whatever it does, with the volumes that nobody named.
+/// Removes a container, also one that runs, with its anonymous volumes.
 pub async fn remove(client: &Docker, id: &str) -> anyhow::Result<()> {
     let force = RemoveContainerOptionsBuilder::new()
         .force(true)
         .v(true)
         .build();
     match client.remove_container(id, Some(force)).await {
-        // Gone already, or somebody else is about it.
+        // It is gone, or another process removes it.
         Ok(())
         | Err(errors::Error::DockerResponseServerError {
             status_code: 404 | 409,
@@ -149,7 +153,7 @@ pub async fn remove(client: &Docker, id: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Removes a volume and what still uses it; without an engine there is none.
+/// Removes a volume and the containers that use it. Without an engine there is nothing to remove.
 pub fn forget_volume(name: String) -> anyhow::Result<()> {
     run_blocking(async move {
         if !is_reachable().await {

@@ -1,5 +1,5 @@
-//! Files and folders that are closed to others from their first moment on, and are reached by no
-//! link that another one laid.
+//! Files and folders that other users cannot read, from the moment of their creation, and that are
+//! never opened through a link.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -16,8 +16,8 @@ const FILE: u32 = 0o600;
 /// Only its owner enters it.
 const FOLDER: u32 = 0o700;
 
-/// Makes a folder that only its owner enters, and those above it as usual. What is there already is
-/// left as it is.
+/// Creates a folder that only its owner enters, and the folders above it with the usual rights. A
+/// folder that exists is left as it is.
 pub fn folder(path: &Path) -> anyhow::Result<()> {
     let make = || -> io::Result<()> {
         if let Some(above) = path.parent() {
@@ -31,16 +31,16 @@ pub fn folder(path: &Path) -> anyhow::Result<()> {
     make().with_context(|| format!("cannot make {}", path.display()))
 }
 
-/// Makes a folder that only its owner enters; an error if anything has its name.
+/// Creates a folder that only its owner enters; an error if a file or folder has its name.
 pub fn new_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(FOLDER).create(path)
 }
 
-/// Writes a file that only its owner may read, whole or not at all.
+/// Writes a file that only its owner may read. After a crash the file is complete or unchanged.
 pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let draft = path.with_extension("new");
     let write = || -> io::Result<()> {
-        // One of a process that was killed, which may be open to others.
+        // A draft of a process that was killed, which others may be able to read.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -57,7 +57,7 @@ pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Opens a log to write behind its end. One that is there already is closed to others as well.
+/// Opens a log to append to. Other users cannot read it, also if it existed before.
 pub fn log(path: &Path) -> anyhow::Result<File> {
     let open = || -> io::Result<File> {
         let file = not_by_a_link().create(true).append(true).open(path)?;
@@ -67,7 +67,7 @@ pub fn log(path: &Path) -> anyhow::Result<File> {
     open().with_context(|| format!("cannot write the log {}", path.display()))
 }
 
-/// Opens a file to read and write, which is made if there is none.
+/// Opens a file to read and write, and creates it if there is none.
 pub fn open(path: &Path) -> io::Result<File> {
     not_by_a_link()
         .read(true)
@@ -99,7 +99,7 @@ mod tests {
         folder(&data).unwrap();
         folder(&data).unwrap();
         let secret = data.join("secrets.json");
-        // Left by a process that was killed.
+        // A process that was killed left this.
         fs::write(data.join("secrets.new"), "").unwrap();
         fs::set_permissions(data.join("secrets.new"), Permissions::from_mode(0o666)).unwrap();
         write(&secret, b"one").unwrap();
@@ -126,7 +126,7 @@ mod tests {
         log(&link).unwrap_err();
         open(&link).unwrap_err();
         new_folder(&link).unwrap_err();
-        // A link is replaced, and what it leads to stays.
+        // A link is replaced, and its target stays.
         write(&link, b"mine").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"kept");
         assert_eq!(fs::read(&link).unwrap(), b"mine");

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use crate::{
     docker::Contained,
-    tether::{Launch, Tethered},
+    orphan_guard::{GuardedServer, Launch},
 };
 
-/// A server, however it is run.
+/// A server of either kind.
 #[derive(Debug)]
 pub enum Server {
     Local(Box<Local>),
@@ -18,12 +18,12 @@ pub enum Server {
 #[derive(Debug)]
 pub struct Local {
     launch: Launch,
-    process: Option<Tethered>,
+    process: Option<GuardedServer>,
 }
 
-/// How long a server may take until it answers: a crash's recovery included.
-const START: Duration = Duration::from_secs(180);
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long a server may take until it answers, including the recovery after a crash.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Server {
     pub fn local(launch: Launch) -> anyhow::Result<Self> {
@@ -31,25 +31,25 @@ impl Server {
         Ok(Self::Local(Box::new(Local { launch, process })))
     }
 
-    /// Asks until it answers; an error if it ends instead.
+    /// Calls `ask` until it succeeds; an error if the server ends, or does not answer in time.
     pub async fn until_ready(
         &mut self,
         name: &str,
         ask: impl AsyncFn() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
-            let error = match tokio::time::timeout(ANSWER, ask()).await {
+            let error = match tokio::time::timeout(ANSWER_TIMEOUT, ask()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(_) => anyhow!("it did not answer within {} s", ANSWER.as_secs()),
+                Err(_) => anyhow!("it did not answer within {} s", ANSWER_TIMEOUT.as_secs()),
             };
             if let Some(last_words) = self.last_words().await? {
                 bail!("{name} ended; {last_words}\nIf the data is broken, start anew with --fresh");
             }
             if Instant::now() > deadline {
                 return Err(error).with_context(|| {
-                    format!("{name} did not answer within {} s", START.as_secs())
+                    format!("{name} did not answer within {} s", START_TIMEOUT.as_secs())
                 });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -63,7 +63,7 @@ impl Server {
     async fn last_words(&mut self) -> anyhow::Result<Option<String>> {
         match self {
             Self::Local(local) => {
-                let has_ended = local.process.as_mut().is_none_or(Tethered::has_ended);
+                let has_ended = local.process.as_mut().is_none_or(GuardedServer::has_ended);
                 Ok(has_ended.then(|| local.launch.last_words()))
             }
             Self::Docker(container) => container.last_words().await,
@@ -90,7 +90,7 @@ impl Server {
 
     pub async fn freeze(&self) -> anyhow::Result<()> {
         match self {
-            Self::Local(local) => local.process.iter().for_each(Tethered::freeze),
+            Self::Local(local) => local.process.iter().for_each(GuardedServer::freeze),
             Self::Docker(container) => container.freeze().await?,
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Server {
 
     pub async fn thaw(&self) -> anyhow::Result<()> {
         match self {
-            Self::Local(local) => local.process.iter().for_each(Tethered::thaw),
+            Self::Local(local) => local.process.iter().for_each(GuardedServer::thaw),
             Self::Docker(container) => container.thaw().await?,
         }
         Ok(())

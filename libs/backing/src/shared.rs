@@ -2,33 +2,33 @@ use std::io::Write;
 
 use tokio::sync::OnceCell;
 
-use crate::{Kafka, KafkaCluster, KafkaOptions, Means, Postgres, PostgresOptions};
+use crate::{Kafka, KafkaCluster, KafkaOptions, Postgres, PostgresOptions, ServerKind};
 
 /// One PostgreSQL and one Kafka.
 #[derive(Debug)]
 pub struct Servers {
-    pub means: Means,
+    pub kind: ServerKind,
     pub postgres: Postgres,
     pub kafka: Kafka,
 }
 
 static SHARED: OnceCell<Servers> = OnceCell::const_new();
 
-/// The servers that all tests of this process share; started at the first call, ended with the
+/// The servers that all tests of this process share. They start at the first call and end with the
 /// process.
 pub async fn shared() -> anyhow::Result<&'static Servers> {
     SHARED
         .get_or_try_init(|| async {
-            let means = Means::detect().await?;
-            // Not by eprintln, which the test harness keeps to itself.
-            let _ = writeln!(std::io::stderr(), "servers: {means}");
-            let quiet = |_: &str| {};
+            let kind = ServerKind::detect().await?;
+            // Not by eprintln, whose output the test harness hides.
+            let _ = writeln!(std::io::stderr(), "servers: {kind}");
+            let no_progress = |_: &str| {};
             let (postgres, kafka) = tokio::try_join!(
-                Postgres::start(means, for_tests(), &quiet),
-                Kafka::start(means, KafkaOptions::default(), &quiet),
+                Postgres::start(kind, for_tests(), &no_progress),
+                Kafka::start(kind, KafkaOptions::default(), &no_progress),
             )?;
             Ok(Servers {
-                means,
+                kind,
                 postgres,
                 kafka,
             })
@@ -43,15 +43,15 @@ fn for_tests() -> PostgresOptions {
     }
 }
 
-/// A PostgreSQL of one's own, to be stopped, frozen or filled.
+/// A PostgreSQL for one test, which may stop, freeze or fill it.
 pub async fn own_postgres() -> anyhow::Result<Postgres> {
-    Postgres::start(Means::detect().await?, for_tests(), &|_| {}).await
+    Postgres::start(ServerKind::detect().await?, for_tests(), &|_| {}).await
 }
 
-/// A Kafka of one's own, to be killed or frozen.
+/// A Kafka for one test, which may kill or freeze it.
 pub async fn own_kafka() -> anyhow::Result<Kafka> {
     Kafka::start(
-        Means::detect().await?,
+        ServerKind::detect().await?,
         KafkaOptions {
             heap: 256,
             ..KafkaOptions::default()
@@ -61,7 +61,7 @@ pub async fn own_kafka() -> anyhow::Result<Kafka> {
     .await
 }
 
-/// Three brokers of one's own, whose leaders move when one is killed.
+/// Three brokers for one test. When the test kills one, others lead its partitions.
 pub async fn own_kafka_cluster() -> anyhow::Result<KafkaCluster> {
     let options = KafkaOptions {
         heap: 256,

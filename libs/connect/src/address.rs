@@ -6,15 +6,15 @@ use tokio_postgres::Config;
 
 use crate::SslMode;
 
-/// What the address of a database asks for: each parameter is kept, or the address is refused.
+/// The address of a database. Each of its parameters takes effect, or the address is refused.
 pub struct Address {
     pub config: Config,
-    /// The strongest that it asks for.
+    /// The strongest mode that the address names.
     pub sslmode: SslMode,
     pub sslrootcert: Option<PathBuf>,
 }
 
-/// Why an address of a database cannot be used. Never tells what stands before the host.
+/// Why an address of a database cannot be used. The messages never show the user and password.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     #[error(
@@ -22,7 +22,8 @@ pub enum AddressError {
     )]
     Form,
     #[error(
-        "DATABASE_URL has a question mark before an @: in a user or password write %3F, and %40 for any other @"
+        "DATABASE_URL has a question mark before an @: in a user or password write %3F, and %40 \
+         for any other @"
     )]
     QuestionMark,
     #[error("DATABASE_URL cannot be used")]
@@ -36,17 +37,19 @@ pub enum AddressError {
         instead: &'static str,
     },
     #[error(
-        "options in DATABASE_URL set {0}, which the store sets for each session itself: leave it out"
+        "options in DATABASE_URL set {0}, which the store sets for each session itself: leave it \
+         out"
     )]
     OwnOption(&'static str),
 }
 
-/// Seconds that a line may be silent, and how soon it is given up; an address may say otherwise.
-const DEFAULTS: &str =
+/// How soon a connection that is silent is closed: after 10 s a probe, every 5 s another one, 3 of
+/// them; and at most 5 s to connect. An address may set other values.
+const DEFAULT_PARAMETERS: &str =
     "connect_timeout=5&keepalives_idle=10&keepalives_interval=5&keepalives_retries=3";
-const TCP_USER_TIMEOUT_MILLIS: u64 = 30_000;
+const TCP_USER_TIMEOUT_MS: u64 = 30_000;
 
-/// What the store's sessions set for themselves, whatever an address says.
+/// Parameters that the store's sessions set themselves. An address must not set them.
 const OWN_OPTIONS: [&str; 9] = [
     "synchronous_commit",
     "timezone",
@@ -64,19 +67,19 @@ impl Address {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(AddressError::Form);
         }
-        // As the driver divides it.
+        // The driver splits the address at the first @ and then at the first question mark.
         let behind_user = url.find('@').unwrap_or(0);
         if url[..behind_user].contains('?') {
             return Err(AddressError::QuestionMark);
         }
-        let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let (base, parameters) = url.split_once('?').unwrap_or((url, ""));
         let mut address = Self {
             config: Config::new(),
             sslmode: SslMode::Disable,
             sslrootcert: None,
         };
-        let mut for_driver = format!("{place}?{DEFAULTS}");
-        let mut tcp_user_timeout = TCP_USER_TIMEOUT_MILLIS;
+        let mut for_driver = format!("{base}?{DEFAULT_PARAMETERS}");
+        let mut tcp_user_timeout = TCP_USER_TIMEOUT_MS;
         for parameter in parameters
             .split('&')
             .filter(|parameter| !parameter.is_empty())
@@ -98,7 +101,7 @@ impl Address {
                     return Err(wrong("name the PEM file of the system's authorities"));
                 }
                 "sslrootcert" => address.sslrootcert = Some(value.into()),
-                // In milliseconds, which the driver takes for seconds.
+                // libpq means milliseconds, but the driver reads seconds.
                 "tcp_user_timeout" => {
                     let millis = value
                         .parse::<u64>()
@@ -154,7 +157,7 @@ fn is_for_driver(name: &str) -> bool {
     .contains(&name)
 }
 
-/// What is asked for by so much as is the case anyway.
+/// Whether a parameter asks for something that is always the case, so that it can be left out.
 fn holds_anyway(name: &str, value: &str) -> bool {
     match name {
         "sslnegotiation" => value == "postgres",
@@ -166,7 +169,7 @@ fn holds_anyway(name: &str, value: &str) -> bool {
         "client_encoding" => {
             value.eq_ignore_ascii_case("utf8") || value == "UTF-8" || value == "auto"
         }
-        // Each session has a name.
+        // It names sessions without a name, and each session has one.
         "fallback_application_name" => true,
         _ => false,
     }
@@ -250,8 +253,10 @@ mod tests {
         assert_eq!(plain.get_keepalives_idle(), seconds(10));
         assert_eq!(plain.get_tcp_user_timeout(), Some(&seconds(30)));
         let config = with(
-            "connect_timeout=7&keepalives_idle=8&keepalives_count=9&tcp_user_timeout=4000&options=-c%20search_path%3Dshop\
-             &target_session_attrs=read-write&load_balance_hosts=random&channel_binding=require&gssencmode=prefer&client_encoding=UTF8",
+            "connect_timeout=7&keepalives_idle=8&keepalives_count=9&tcp_user_timeout=4000\
+             &options=-c%20search_path%3Dshop\
+             &target_session_attrs=read-write&load_balance_hosts=random&channel_binding=require\
+             &gssencmode=prefer&client_encoding=UTF8",
         );
         let config = config.unwrap().config;
         assert_eq!(config.get_connect_timeout(), Some(&seconds(7)));
@@ -271,7 +276,7 @@ mod tests {
         assert!(Address::parse("postgres:///d?host=%2Frun&user=u").is_ok());
     }
 
-    /// Each parameter of libpq that is not kept is named, with what to do instead.
+    /// The error names each parameter of libpq that is refused, and what to do instead.
     #[test]
     fn what_cannot_be_kept_is_refused_by_its_name() {
         for (parameter, named) in [

@@ -4,7 +4,7 @@ use rdkafka::ClientConfig;
 
 use crate::Secret;
 
-/// Where a process's Kafka is.
+/// How a process reaches Kafka.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kafka")]
 pub struct KafkaSettings {
@@ -17,7 +17,7 @@ pub struct KafkaSettings {
     #[arg(long, env = "KAFKA_PREFIX", default_value = "")]
     pub kafka_prefix: String,
 
-    /// How the brokers are spoken to
+    /// Protocol of the connections to the brokers
     #[arg(long, env = "KAFKA_SECURITY", value_enum, default_value_t = KafkaSecurity::Plaintext)]
     pub kafka_security: KafkaSecurity,
 
@@ -51,7 +51,7 @@ pub enum KafkaSecurity {
 }
 
 impl KafkaSecurity {
-    /// The client's word for it, and whether it has TLS and a log-in.
+    /// The client's name for it, whether it has TLS, and whether it has a log-in.
     fn parts(self) -> (&'static str, bool, bool) {
         match self {
             Self::Plaintext => ("plaintext", false, false),
@@ -62,21 +62,24 @@ impl KafkaSecurity {
     }
 }
 
-/// Settings of Kafka that contradict each other, or that no broker could be reached with.
+/// Settings that contradict each other, or with which no broker can be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaSettingsError {
     #[error(
-        "{0:?} in KAFKA_BROKERS is not of the form host:port: how brokers are spoken to is KAFKA_SECURITY"
+        "{0:?} in KAFKA_BROKERS is not of the form host:port: how brokers are spoken to is \
+         KAFKA_SECURITY"
     )]
     Broker(String),
     #[error(
-        "KAFKA_PREFIX is {0:?}: a topic's name may have letters, digits, dots, underscores and hyphens only"
+        "KAFKA_PREFIX is {0:?}: a topic's name may have letters, digits, dots, underscores and \
+         hyphens only"
     )]
     Prefix(String),
     #[error("KAFKA_CA is set, but KAFKA_SECURITY asks for no TLS: set it to ssl or sasl-ssl")]
     CaUnused,
     #[error(
-        "KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD is set, but KAFKA_SECURITY asks for no log-in: set it to sasl-ssl"
+        "KAFKA_SASL_USERNAME or KAFKA_SASL_PASSWORD is set, but KAFKA_SECURITY asks for no \
+         log-in: set it to sasl-ssl"
     )]
     LogInUnused,
     #[error("KAFKA_SECURITY asks for a log-in: set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")]
@@ -103,7 +106,7 @@ impl KafkaSettings {
         format!("{}{topic}", self.kafka_prefix)
     }
 
-    /// Refuses what is weaker than a part of it asks for, and what cannot work.
+    /// Refuses settings that cannot work, or that are weaker than one of them asks for.
     pub fn check(&self) -> Result<(), KafkaSettingsError> {
         use KafkaSettingsError::{Broker, CaUnused, LogInMissing, LogInUnused, Mechanism, Prefix};
         let is_address = |broker: &&str| {
@@ -141,17 +144,17 @@ impl KafkaSettings {
         }
     }
 
-    /// What every client of these brokers has in common, to be completed by the caller.
+    /// The configuration that all clients of these brokers share. The caller adds its own settings.
     pub fn client_config(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.kafka_brokers)
             .set("client.id", client_id)
-            // For how long a broker may leave a request without an answer; longer if it is asked to
-            // wait. A line that a router has forgotten is given up only by this.
+            // How long a broker may take to answer a request, beside the time for which the request
+            // asks it to wait. Only this closes a connection that a router has forgotten.
             .set("socket.timeout.ms", "10000")
-            // Nor is a connection waited for any longer that does not come about, TLS and log-in
-            // included: what is sent to the address of a pod that has gone is not answered.
+            // How long a new connection may take, TLS and log-in included: the address of a pod
+            // that has gone does not answer.
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")

@@ -1,19 +1,14 @@
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use tokio_postgres::{
     Client, Connection, Socket,
-    error::DbError,
     tls::{MakeTlsConnect, NoTlsStream},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{
-    Secret,
-    address::{Address, AddressError},
-    tls,
-};
+use crate::{Secret, address::Address, error::ConnectError, ssl_mode::SslMode, tls};
 
-/// Where a process's PostgreSQL is.
+/// How a process reaches PostgreSQL.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "PostgreSQL")]
 pub struct PostgresSettings {
@@ -22,8 +17,7 @@ pub struct PostgresSettings {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Secret,
 
-    /// How far TLS is demanded of the server, as libpq's sslmode; the address may demand more by a
-    /// sslmode of its own
+    /// Which TLS the server must have, as libpq's sslmode; a sslmode in the address may demand more
     #[arg(long, env = "DATABASE_SSLMODE", value_enum, default_value_t = SslMode::Disable)]
     pub database_sslmode: SslMode,
 
@@ -33,67 +27,13 @@ pub struct PostgresSettings {
     pub database_ca: Option<PathBuf>,
 }
 
-/// From the weakest to the strongest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum)]
-pub enum SslMode {
-    /// No TLS
-    Disable,
-    /// TLS if the server knows it; with a CA also verified in full
-    #[value(alias = "allow")]
-    Prefer,
-    /// TLS with whoever answers; with a CA also verified in full
-    Require,
-    /// TLS with a server that the CA vouches for, under any name
-    VerifyCa,
-    /// TLS with a server that the CA vouches for under the host's name
-    VerifyFull,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(
-        "DATABASE_CA and the sslrootcert of DATABASE_URL are different files: leave one of them out"
-    )]
-    TwoCas,
-    #[error(
-        "DATABASE_CA or sslrootcert is set, but no TLS is asked for: set DATABASE_SSLMODE to verify-full"
-    )]
-    CaUnused,
-    #[error("cannot read the certificate authorities in {path}")]
-    Ca { path: PathBuf, source: io::Error },
-    #[error("no certificate authority: set DATABASE_CA to a PEM file that holds at least one")]
-    CaMissing,
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
-    #[error("cannot connect to PostgreSQL")]
-    Connect(#[source] tokio_postgres::Error),
-    #[error(
-        "DATABASE_URL leads to a connection pooler such as PgBouncer, which does not keep a session's settings, locks and \
-         notifications; give it PostgreSQL's own address (services pool their connections themselves)"
-    )]
-    Pooler(#[source] Option<tokio_postgres::Error>),
-}
-
-impl ConnectError {
-    /// PostgreSQL knows the parameters that a session begins with; a pooler does not.
-    fn connecting(error: tokio_postgres::Error) -> Self {
-        let refused = |error: &DbError| error.message().contains("unsupported startup parameter");
-        if error.as_db_error().is_some_and(refused) {
-            Self::Pooler(Some(error))
-        } else {
-            Self::Connect(error)
-        }
-    }
-}
-
-/// An open line to PostgreSQL: the client, and the connection that somebody has to drive.
+/// An open connection to PostgreSQL: the client, and the future that the caller must poll so that
+/// the client's requests are sent.
 #[expect(
     clippy::large_enum_variant,
     reason = "made once per connection and taken apart at once"
 )]
-pub enum Line {
+pub enum PgConnection {
     Plain(Client, Connection<Socket, NoTlsStream>),
     Tls(
         Client,
@@ -110,34 +50,34 @@ impl PostgresSettings {
         }
     }
 
-    /// Refuses what no attempt could connect with. Nothing is sent.
+    /// Refuses settings with which no attempt can connect. It sends nothing.
     pub fn check(&self) -> Result<(), ConnectError> {
         self.plan().map(drop)
     }
 
     /// Opens a session that commits synchronously and shows as `application` in `pg_stat_activity`.
-    /// It is never weaker than the settings or the address ask for.
-    pub async fn open(&self, application: &str) -> Result<Line, ConnectError> {
+    /// Its TLS is at least as strong as the settings and the address ask for.
+    pub async fn open(&self, application: &str) -> Result<PgConnection, ConnectError> {
         let (mut config, tls) = self.plan()?;
         config.application_name(application);
         let Some(tls) = tls else {
             let connected = config.connect(tokio_postgres::NoTls).await;
             let (client, connection) = connected.map_err(ConnectError::connecting)?;
-            return Ok(Line::Plain(client, connection));
+            return Ok(PgConnection::Plain(client, connection));
         };
         let connected = config.connect(MakeRustlsConnect::new(tls)).await;
         let (client, connection) = connected.map_err(ConnectError::connecting)?;
-        Ok(Line::Tls(client, connection))
+        Ok(PgConnection::Tls(client, connection))
     }
 
-    /// How to connect; without TLS's part where none is asked for.
+    /// The driver's configuration, and that of TLS unless it is disabled.
     fn plan(&self) -> Result<(tokio_postgres::Config, Option<rustls::ClientConfig>), ConnectError> {
         let Address {
             mut config,
             sslmode,
             sslrootcert,
         } = Address::parse(self.database_url.expose())?;
-        // An event must never be seen before it is durable.
+        // Another session must never see an event before it is durable.
         let own = "-c synchronous_commit=on -c timezone=UTC";
         let options = config.get_options().map(|theirs| format!("{theirs} {own}"));
         config.options(options.unwrap_or_else(|| own.to_owned()));

@@ -1,19 +1,19 @@
-/// Who connects to a service's database, beside its owner. The owner runs migrations, and operators
-/// act as the owner.
+/// The roles of a service's database beside its owner. The owner runs migrations, and operators log
+/// in as the owner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum DatabaseRole {
     /// The service's program: reads and writes its tables, and changes none of them.
     Service,
     /// The relay: reads the outbox, and keeps its cursor.
     Relay,
-    /// Commands that look: reads what they need, and no secret.
+    /// Commands that only read: it reads what they need, and no secret.
     Reader,
 }
 
 impl DatabaseRole {
     pub const ALL: [Self; 3] = [Self::Service, Self::Relay, Self::Reader];
 
-    /// What its name ends with.
+    /// The end of its name.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Service => "_service",
@@ -28,6 +28,6 @@ impl DatabaseRole {
     }
 }
 
-/// Makes these roles, and keeps them from what only an administrator can keep them from: to be run
-/// in the service's database.
+/// SQL that an administrator runs in the service's database: it creates these roles, and takes
+/// rights from them that only an administrator can take.
 pub const ROLES_SQL: &str = include_str!("../roles.sql");

@@ -1,6 +1,6 @@
 use std::{fmt, fs, str::FromStr};
 
-/// A value that must not show: in no log, no `Debug`, no `--help`.
+/// A value that must not appear in a log, in `Debug` output or in `--help`.
 ///
 /// As a setting it is either the value itself or `file:/path`, which reads the value from that file
 /// without its last line break, as Docker and Kubernetes mount secrets.

@@ -45,7 +45,7 @@ fn unverified(
 ) -> ClientConfig {
     builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody { provider }))
+        .with_custom_certificate_verifier(Arc::new(AnyServer { provider }))
         .with_no_client_auth()
 }
 
@@ -70,19 +70,19 @@ fn read_roots(path: &Path) -> Result<RootCertStore, ConnectError> {
     }
 }
 
-/// `require` without a CA: the line is encrypted, the server is not identified.
+/// For `require` without a CA: the connection is encrypted, the server is not identified.
 #[derive(Debug)]
-struct Anybody {
+struct AnyServer {
     provider: Arc<CryptoProvider>,
 }
 
-/// `verify-ca`: the chain must end at the CA, the name does not count.
+/// For `verify-ca`: the chain must end at the CA, the name does not matter.
 #[derive(Debug)]
 struct AnyHost {
     inner: Arc<WebPkiServerVerifier>,
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

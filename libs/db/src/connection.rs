@@ -13,10 +13,10 @@ pub(crate) async fn connect(
         ))
     };
     match postgres.open(application).await.map_err(failed)? {
-        Line::Plain(client, connection) => {
+        PgConnection::Plain(client, connection) => {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
-        Line::Tls(client, connection) => {
+        PgConnection::Tls(client, connection) => {
             AsyncPgConnection::try_from_client_and_connection(client, connection).await
         }
     }

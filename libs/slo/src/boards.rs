@@ -1,5 +1,9 @@
-//! Grafana's boards, each a file of rows and panels. What all of them share, such as the data
-//! source as a variable and the places on the grid, is put in when they are written.
+//! Grafana's boards, each a file of rows and panels. What all of them share, such as the variable
+//! for the data source and the panels' positions, is added when they are generated.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a board is one list of rows and panels, with no logic in it"
+)]
 
 mod consumers;
 mod load;
@@ -28,12 +32,12 @@ pub fn all(objectives: &[Objective]) -> Vec<Board> {
     ]
 }
 
-/// A board. Its rows are as high as their panels, whose widths make 24 together.
+/// A board. The widths of the panels of a row add up to 24.
 pub struct Board {
     uid: &'static str,
     title: &'static str,
     description: &'static str,
-    /// A variable beside the data source: its name, and the query of its values.
+    /// Another variable than the data source: its name, and the query for its values.
     variable: Option<(&'static str, &'static str)>,
     rows: Vec<Row>,
 }
@@ -43,7 +47,7 @@ pub struct Row {
     panels: Vec<Panel>,
 }
 
-/// A graph over time, or with [`Panel::stat`] its last value.
+/// A graph over time, or with [`Panel::stat`] its last value as a number.
 #[derive(Clone)]
 pub struct Panel {
     title: String,
@@ -52,14 +56,14 @@ pub struct Panel {
     sort: &'static str,
     width: u32,
     queries: Vec<(String, String)>,
-    /// From which value on it is bad; and whether smaller ones are the bad ones.
+    /// The threshold of a bad value, and whether values below it are the bad ones.
     limit: Option<(f64, bool)>,
 }
 
 const HEIGHT: u32 = 8;
 const STAT_HEIGHT: u32 = 4;
 
-/// A panel of three on a row, with queries and their legends.
+/// A panel with a third of a row's width, with queries and their legends.
 pub fn panel(
     title: &str,
     unit: &'static str,
@@ -81,7 +85,7 @@ pub fn panel(
 }
 
 impl Panel {
-    /// The last value, as a number.
+    /// Shows the last value as a number.
     #[must_use]
     pub fn stat(self) -> Self {
         Self {
@@ -95,7 +99,7 @@ impl Panel {
         Self { width, ..self }
     }
 
-    /// It is bad from here on up.
+    /// Values from `threshold` up are bad.
     #[must_use]
     pub fn bad_from(self, limit: f64) -> Self {
         Self {
@@ -104,7 +108,7 @@ impl Panel {
         }
     }
 
-    /// It is bad from here on down.
+    /// Values from `threshold` down are bad.
     #[must_use]
     pub fn bad_below(self, limit: f64) -> Self {
         Self {
@@ -122,9 +126,16 @@ impl Panel {
     }
 
     fn json(&self, id: usize, (x, y): (u32, u32)) -> Value {
-        let targets = self.queries.iter().zip('A'..).map(|((query, legend), name)| {
-            json!({ "refId": name.to_string(), "expr": query, "legendFormat": legend, "datasource": source() })
-        });
+        let targets = self
+            .queries
+            .iter()
+            .zip('A'..)
+            .map(|((query, legend), name)| {
+                json!({
+                    "refId": name.to_string(), "expr": query, "legendFormat": legend,
+                    "datasource": source(),
+                })
+            });
         let steps = match self.limit {
             None => json!([{ "color": "green", "value": null }]),
             Some((limit, false)) => {
@@ -136,7 +147,10 @@ impl Panel {
         };
         let custom = if self.sort == "timeseries" {
             let style = if self.limit.is_some() { "line" } else { "off" };
-            json!({ "drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "never", "thresholdsStyle": { "mode": style } })
+            json!({
+                "drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "never",
+                "thresholdsStyle": { "mode": style },
+            })
         } else {
             json!({})
         };
@@ -146,9 +160,15 @@ impl Panel {
             "palette-classic"
         };
         let options = if self.sort == "stat" {
-            json!({ "reduceOptions": { "calcs": ["lastNotNull"] }, "colorMode": "value", "graphMode": "area", "textMode": "auto" })
+            json!({
+                "reduceOptions": { "calcs": ["lastNotNull"] }, "colorMode": "value",
+                "graphMode": "area", "textMode": "auto",
+            })
         } else {
-            json!({ "legend": { "displayMode": "list", "placement": "bottom" }, "tooltip": { "mode": "multi", "sort": "desc" } })
+            json!({
+                "legend": { "displayMode": "list", "placement": "bottom" },
+                "tooltip": { "mode": "multi", "sort": "desc" },
+            })
         };
         let defaults = json!({
             "unit": self.unit, "custom": custom, "color": { "mode": color },
@@ -163,7 +183,7 @@ impl Panel {
     }
 }
 
-/// The data source that the reader has chosen.
+/// The data source that the viewer has chosen.
 fn source() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
@@ -173,24 +193,33 @@ impl Board {
         self.uid
     }
 
-    /// As Grafana imports it.
+    /// The JSON that Grafana imports.
     pub fn json(&self) -> String {
         let mut variables = vec![json!({
-            "name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data source", "current": {}, "hide": 0,
+            "name": "datasource", "type": "datasource", "query": "prometheus", "label": "Data \
+                source", "current": {}, "hide": 0,
         })];
         variables.extend(self.variable.map(|(name, query)| {
             json!({
-                "name": name, "type": "query", "datasource": source(), "query": { "query": query, "refId": "variable" },
-                "definition": query, "includeAll": true, "allValue": ".*", "multi": true, "refresh": 2, "sort": 1,
+                "name": name, "type": "query", "datasource": source(),
+                "query": { "query": query, "refId": "variable" },
+                "definition": query, "includeAll": true, "allValue": ".*", "multi": true,
+                "refresh": 2, "sort": 1,
                 "current": { "selected": true, "text": ["All"], "value": ["$__all"] },
             })
         }));
         let board = json!({
-            "uid": format!("tovar-{}", self.uid), "title": format!("Tovar: {}", self.title), "description": self.description,
-            "tags": ["tovar"], "schemaVersion": 39, "version": 1, "editable": true, "refresh": "10s",
+            "uid": format!("tovar-{}", self.uid), "title": format!("Tovar: {}", self.title),
+            "description": self.description,
+            "tags": ["tovar"], "schemaVersion": 39, "version": 1, "editable": true,
+            "refresh": "10s",
             "time": { "from": "now-30m", "to": "now" }, "timezone": "browser",
-            "templating": { "list": variables }, "annotations": { "list": [] }, "panels": self.panels(),
-            "links": [{ "type": "dashboards", "tags": ["tovar"], "title": "Boards", "asDropdown": true, "keepTime": true }],
+            "templating": { "list": variables }, "annotations": { "list": [] },
+            "panels": self.panels(),
+            "links": [{
+                "type": "dashboards", "tags": ["tovar"], "title": "Boards", "asDropdown": true,
+                "keepTime": true,
+            }],
         });
         serde_json::to_string_pretty(&board).expect("a board is JSON") + "\n"
     }
@@ -200,7 +229,8 @@ impl Board {
         let mut y = 0;
         for row in &self.rows {
             all.push(json!({
-                "id": all.len() + 1, "type": "row", "title": row.title, "collapsed": false, "panels": [],
+                "id": all.len() + 1, "type": "row", "title": row.title, "collapsed": false,
+                "panels": [],
                 "gridPos": { "x": 0, "y": y, "w": 24, "h": 1 },
             }));
             y += 1;

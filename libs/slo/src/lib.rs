@@ -1,8 +1,7 @@
 //! From the service level objectives in `grafana/slo` to the files that a Prometheus and a Grafana
 //! read: recording rules, burn-rate alerts, and boards. The files are checked in; a test fails when
-//! they differ from what is made here.
+//! they differ from what this crate generates.
 
-pub mod alerts;
 pub mod boards;
 pub mod rules;
 pub mod spec;
@@ -19,7 +18,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../grafana")
 }
 
-/// Everything that is generated, by its path in the folder `grafana`.
+/// All generated files, by their paths in the folder `grafana`.
 pub fn generated(objectives: &[Objective]) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::from([
         (PathBuf::from("rules/slo.yaml"), rules::file(objectives)),

@@ -1,4 +1,4 @@
-//! Writes what follows from the objectives in `grafana/slo`.
+//! Writes the files that are generated from the objectives in `grafana/slo`.
 
 use std::{fs, process::ExitCode};
 

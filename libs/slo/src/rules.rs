@@ -1,6 +1,6 @@
-//! Recording rules and burn-rate alerts of every objective, as the Site Reliability Workbook has
-//! them (chapter 5, "Alerting on SLOs"): a long window says that it matters, a short one that it
-//! still goes on.
+//! Recording rules and burn-rate alerts of every objective, as in the Site Reliability Workbook
+//! (chapter 5, "Alerting on SLOs"): a long window shows that it matters, a short one that it still
+//! goes on.
 
 pub mod tests;
 
@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::{Objective, spec::Sli};
 
-/// How fast the budget of 30 days may burn, over which windows, before somebody is told.
+/// How fast the budget of 30 days may burn, over which windows, before an alert fires.
 pub struct Burn {
     pub alert: &'static str,
     pub severity: &'static str,
-    /// Long window, short window, and how many times as fast as would just use the budget up.
+    /// The long window, the short window, and the burn rate: 1 uses up the budget in 30 days.
     pub windows: [(&'static str, &'static str, f64); 2],
     pub wait: &'static str,
 }
@@ -32,6 +32,8 @@ pub const BURNS: [Burn; 2] = [
     },
 ];
 
+/// Where the runbooks are.
+const RUNBOOKS: &str = "docs/runbooks.md";
 /// The windows beyond the first are sums over its recordings: cheap, and weighted by events.
 const FIRST: &str = "5m";
 const WINDOWS: [&str; 7] = ["30m", "1h", "2h", "6h", "1d", "3d", "30d"];
@@ -92,9 +94,10 @@ impl Annotations {
         Self {
             summary: format!("The error budget of {name} burns"),
             description: format!(
-                "{description}: {percent} % over 30 days is promised, and what may be bad is used up too fast."
+                "{description}: {percent} % over 30 days is promised, and \
+                 what may be bad is used up too fast."
             ),
-            runbook_url: format!("{}#slo-{name}", crate::alerts::RUNBOOKS),
+            runbook_url: format!("{RUNBOOKS}#slo-{name}"),
         }
     }
 }
@@ -156,8 +159,8 @@ fn recordings(objective: &Objective) -> Vec<Rule> {
                 at(total_query, FIRST),
             ));
             let ratio = |errors: String, events: String| {
-                // Without an event nothing was bad. Bad is what is not yet good, so it may be taken
-                // back.
+                // Without events the error rate is 0. It may be below zero, as an event counts as
+                // bad until it is good.
                 format!("clamp_min({errors} / ({events} > 0), 0) or 0 * {events}")
             };
             let (errors, events) = (

@@ -22,16 +22,16 @@ struct Slo {
     sli: Sli,
 }
 
-/// How what is bad is measured. `{{.window}}` stands for a duration.
+/// How bad events are measured. `{{.window}}` stands for a duration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Sli {
-    /// Bad ones of all.
+    /// The share of bad events among all.
     Events {
         error_query: String,
         total_query: String,
     },
-    /// A share of time.
+    /// The share of time in which the value is bad.
     Raw { error_ratio_query: String },
 }
 
@@ -41,15 +41,15 @@ pub struct Objective {
     pub service: String,
     pub name: String,
     pub description: String,
-    /// What share must be good, of 1.
+    /// The share that must be good, from 0 to 1.
     pub target: f64,
     pub sli: Sli,
 }
 
 impl Objective {
-    /// What share may be bad, of 1.
+    /// The share that may be bad, from 0 to 1.
     pub fn budget(&self) -> f64 {
-        // Percents with a decimal have no exact sum.
+        // Rounded, as percentages with a decimal have no exact difference.
         ((1.0 - self.target) * 1e6).round() / 1e6
     }
 }
@@ -127,7 +127,8 @@ fn parse(file: &str, text: &str) -> Result<Vec<Objective>, SpecError> {
 mod tests {
     use super::*;
 
-    const SPEC: &str = "version: prometheus/v1\nservice: s\nslos:\n- name: n\n  objective: 99.9\n  description: d\n  sli:\n    raw:\n      error_ratio_query: q\n";
+    const SPEC: &str = "version: prometheus/v1\nservice: s\nslos:\n- name: n\n  objective: \
+                        99.9\n  description: d\n  sli:\n    raw:\n      error_ratio_query: q\n";
 
     #[test]
     fn a_specification_says_what_share_may_be_bad() {

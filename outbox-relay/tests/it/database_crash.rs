@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use backing::{Means, Postgres, PostgresOptions};
+use backing::{ServerKind, Postgres, PostgresOptions};
 use connect::PostgresSettings;
 use db::{Db, DbSettings};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,7 +79,7 @@ async fn postgres_that_flushes_rarely() -> Postgres {
         settings,
         ..PostgresOptions::default()
     };
-    Postgres::start(Means::detect().await.unwrap(), options, &|_| {})
+    Postgres::start(ServerKind::detect().await.unwrap(), options, &|_| {})
         .await
         .unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backing::cut;
+use backing::cancel_at_await;
 use db::Tx;
 use outbox::{log::Session, parked};
 use outbox_relay::RelaySettings;
@@ -30,7 +30,7 @@ async fn each_await(
     let (mut awaits, mut whole) = (0, 0);
     while whole < WHOLE {
         let is_new = publish(awaits).await;
-        let ended = cut(outbox_relay::run(settings.clone(), stop.clone()), awaits).await;
+        let ended = cancel_at_await(outbox_relay::run(settings.clone(), stop.clone()), awaits).await;
         if let Some(outcome) = ended {
             outcome.unwrap();
             whole += usize::from(is_new);
@@ -138,7 +138,8 @@ async fn what_is_refused_again_is_parked_with_all_that_waits_behind_it_or_nothin
             .await
             .unwrap()
             .unwrap();
-        let ended = cut(session.park_again(first.position(), "too large"), awaits).await;
+        let parked_again = session.park_again(first.position(), "too large");
+        let ended = cancel_at_await(parked_again, awaits).await;
         whole += usize::from(ended.is_some());
         drop(session);
         // PostgreSQL still executes what was sent to it.

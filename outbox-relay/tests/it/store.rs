@@ -1,6 +1,6 @@
 use std::{future::Future, time::Duration};
 
-use backing::{Kafka, OfRoles, Postgres};
+use backing::{Kafka, PerRole, Postgres};
 use connect::{KafkaSettings, PostgresSettings};
 use db::{Db, DbError, DbSettings, Tx};
 use kernel::Event;
@@ -65,7 +65,7 @@ impl Store {
         settings: &[(&str, &str)],
     ) -> Self {
         let name = format!("relay{}", Uuid::now_v7().simple());
-        let passwords = OfRoles {
+        let passwords = PerRole {
             owner: "an owner's".to_owned(),
             service: "a service's".to_owned(),
             relay: "a relay's".to_owned(),

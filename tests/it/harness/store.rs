@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use backing::{Kafka, OfRoles, Postgres};
+use backing::{Kafka, PerRole, Postgres};
 use clap::{Args, FromArgMatches, Parser};
 use connect::{KafkaSettings, PostgresSettings};
 use gateway::GatewaySettings;
@@ -33,7 +33,7 @@ pub struct Store {
     pub manager: Client,
     pub prefix: String,
     /// Addresses of the databases for each of their roles.
-    pub databases: BTreeMap<&'static str, OfRoles<String>>,
+    pub databases: BTreeMap<&'static str, PerRole<String>>,
     /// The same for a superuser, as whom tests look and meddle.
     superuser: BTreeMap<&'static str, String>,
     pub ops: BTreeMap<&'static str, String>,
@@ -186,7 +186,7 @@ impl Store {
         let (mut databases, mut services, mut relays) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut superuser = BTreeMap::new();
-        let passwords = OfRoles {
+        let passwords = PerRole {
             owner: "an owner's".to_owned(),
             service: "a service's".to_owned(),
             relay: "a relay's".to_owned(),
@@ -329,7 +329,7 @@ impl Store {
     }
 
     /// The addresses of all databases for one of their roles.
-    fn addresses(&self, role: fn(&OfRoles<String>) -> &String) -> BTreeMap<String, String> {
+    fn addresses(&self, role: fn(&PerRole<String>) -> &String) -> BTreeMap<String, String> {
         let all = self.databases.iter();
         all.map(|(name, roles)| ((*name).to_owned(), role(roles).clone()))
             .collect()
@@ -435,7 +435,7 @@ fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, Strin
 
 async fn start_service(
     service: &'static str,
-    database: &OfRoles<String>,
+    database: &PerRole<String>,
     ground: &mut Ground,
     clock: Clock,
 ) -> Running {
@@ -450,7 +450,7 @@ async fn start_service(
 }
 
 async fn start_as<S: Service>(
-    database: &OfRoles<String>,
+    database: &PerRole<String>,
     ground: &mut Ground,
     clock: Clock,
 ) -> Running {
@@ -510,7 +510,7 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
 
 async fn start_relay(
     service: &str,
-    database: &OfRoles<String>,
+    database: &PerRole<String>,
     ways: &Ways,
 ) -> outbox_relay::Running {
     let source = format!("/tovar/{service}");

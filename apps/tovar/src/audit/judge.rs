@@ -1,4 +1,4 @@
-//! When a difference between an outbox and its topic is proof.
+//! Compares an outbox with its topic, and says which differences prove a fault.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    history::{Entries, Entry, Fate, History, Identity},
-    report::OfTopic,
+    history::{Entries, Entry, EntryState, History, Identity},
+    report::TopicAudit,
     topic::{Message, Messages},
 };
 use crate::verify::{Finding, events::NUMBER};
@@ -17,7 +17,7 @@ pub fn judge(
     topic: &str,
     history: &History,
     messages: &Messages,
-) -> OfTopic {
+) -> TopicAudit {
     let nothing = Entries::default();
     let entries = history.topics.get(topic).unwrap_or(&nothing);
     let mut judge = Judge {
@@ -28,13 +28,13 @@ pub fn judge(
         arrived: HashSet::new(),
         furthest: HashMap::new(),
         partitions: HashMap::new(),
-        found: OfTopic {
+        found: TopicAudit {
             service,
             topic: topic.to_owned(),
             at: history.at,
             messages: messages.all.len(),
             retained: entries.all.len(),
-            ..OfTopic::default()
+            ..TopicAudit::default()
         },
     };
     for message in &messages.all {
@@ -54,14 +54,14 @@ struct Judge<'a> {
     history: &'a History,
     entries: &'a Entries,
     messages: &'a Messages,
-    /// Those of which a message was met.
+    /// Events of which a message was read.
     events: HashSet<Uuid>,
-    /// The rows of which a message was met.
+    /// Rows of which a message was read.
     arrived: HashSet<Identity>,
-    /// Of each key in its partition, the last position among first occurrences.
+    /// For each partition and key, the highest position among the first messages of events.
     furthest: HashMap<(i32, &'a str), i64>,
     partitions: HashMap<&'a str, i32>,
-    found: OfTopic,
+    found: TopicAudit,
 }
 
 impl<'a> Judge<'a> {
@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// First occurrences of a key are in the order of their positions.
+    /// Checks that the first messages of a key's events are in the order of their positions.
     fn first(
         &mut self,
         message: &'a Message,
@@ -122,10 +122,10 @@ impl<'a> Judge<'a> {
         }
         let gone = self.messages.gone_until.get(&message.partition);
         if gone.is_some_and(|until| recorded_at <= *until) {
-            // Its true first occurrence may be gone.
+            // Kafka may have removed its first message.
             return;
         }
-        if entry.was_put_aside && self.entries.given_up.contains(&message.key) {
+        if entry.was_parked && self.entries.discarded_keys.contains(&message.key) {
             self.found.replayed_late += 1;
             return;
         }
@@ -133,37 +133,37 @@ impl<'a> Judge<'a> {
         self.violated(what, id.to_string(), about);
     }
 
-    /// An event that is not on the topic.
+    /// Judges an event that is not on the topic.
     fn absent(&mut self, (id, recorded_at): Identity, entry: &Entry) {
         let about = format!(
             "{}, key {}, position {}",
             entry.event_type, entry.key, entry.position
         );
-        let what = match entry.fate {
-            Fate::Newer => return,
-            Fate::Discarded => {
+        let what = match entry.state {
+            EntryState::Newer => return,
+            EntryState::Discarded => {
                 self.found.discarded += 1;
                 return;
             }
-            Fate::Sent if self.may_be_gone(entry, recorded_at) => {
+            EntryState::Sent if self.may_be_gone(entry, recorded_at) => {
                 self.found.only_in_outbox += 1;
                 return;
             }
-            Fate::Sent => {
+            EntryState::Sent => {
                 let what = "an event that was acknowledged and is not on the topic";
                 self.violated(what, id.to_string(), about);
                 return;
             }
-            Fate::Waiting => "an event that waits for the relay",
-            Fate::Parked => "an event that is parked",
-            Fate::Replay => "an event that is being replayed",
+            EntryState::Waiting => "an event that waits for the relay",
+            EntryState::Parked => "an event that is parked",
+            EntryState::Replay => "an event that is being replayed",
         };
         let finding = Finding::unsettled(NUMBER, what, id.to_string(), about, recorded_at);
         self.found.not_settled.push(finding);
     }
 
-    /// Whether Kafka may have removed it since. A key that the topic does not have may be of any
-    /// partition.
+    /// Whether Kafka may have removed its message. A key that the topic does not have may belong to
+    /// any partition.
     fn may_be_gone(&self, entry: &Entry, recorded_at: DateTime<Utc>) -> bool {
         let gone = &self.messages.gone_until;
         match self.partitions.get(entry.key.as_str()) {

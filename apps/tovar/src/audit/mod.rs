@@ -3,14 +3,15 @@
 //!
 //! Neither side stands still, so the order of the reading makes a difference a proof:
 //!
-//! 1. the outbox's snapshot at the beginning; what it sees is judged. The relay may be waited for;
-//! 2. what the relay says is acknowledged, and what is put aside;
+//! 1. the outbox's snapshot at the beginning; the events in it are judged. The audit may wait for
+//!    the relay;
+//! 2. what the relay has saved as acknowledged, and what is parked;
 //! 3. Kafka's ends, and each topic up to there;
 //! 4. the outbox in one snapshot.
 //!
-//! What (2) calls acknowledged was in Kafka before (3): if it is not there, and its topic reaches
-//! back so far, it was lost. What was read in (3) was committed before (4): if it is not in the
-//! outbox, and that reaches back so far, nobody committed it.
+//! An event that (2) calls acknowledged was in Kafka before (3): if it is not there, and the topic
+//! reaches back so far, it was lost. An event that was read in (3) was committed before (4): if it
+//! is not in the outbox, and the outbox reaches back so far, no service committed it.
 
 mod history;
 mod judge;
@@ -24,12 +25,12 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context;
 use connect::KafkaSettings;
 
-pub use self::report::{OfTopic, Report};
+pub use self::report::{AuditReport, TopicAudit};
 pub(crate) use self::topic::Messages;
 use self::{history::History, judge::judge};
 use crate::{
     database,
-    operations::{LookArgs, show},
+    operations::{QueryArgs, show},
     services::ServiceInfo,
     store_file::StoreFile,
     verify::{Outcome, exit},
@@ -38,14 +39,14 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct AuditArgs {
     #[command(flatten)]
-    look: LookArgs,
+    look: QueryArgs,
 
     /// Seconds to wait for what was committed before to be acknowledged
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     wait: u64,
 }
 
-/// Audits, prints, and says by its exit code what came of it, as `verify` does.
+/// Audits, prints the report, and returns an exit code as `verify` does.
 pub async fn audit(args: AuditArgs) -> ExitCode {
     exit(run(&args).await, "the outboxes cannot be audited")
 }
@@ -58,7 +59,7 @@ async fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
         Duration::from_secs(args.wait),
     )
     .await?;
-    show::print(args.look.json, &report, Report::text)?;
+    show::print(args.look.json, &report, AuditReport::text)?;
     Ok(report.outcome)
 }
 
@@ -68,7 +69,7 @@ pub async fn all(
     store: &StoreFile,
     services: &[ServiceInfo],
     wait: Duration,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<AuditReport> {
     let mut topics = Vec::new();
     for service in services {
         let found = of_service(store, service, wait).await;
@@ -76,14 +77,14 @@ pub async fn all(
             found.with_context(|| format!("the events of {} cannot be read", service.name))?,
         );
     }
-    Ok(Report::new(topics))
+    Ok(AuditReport::new(topics))
 }
 
 async fn of_service(
     store: &StoreFile,
     service: &ServiceInfo,
     wait: Duration,
-) -> anyhow::Result<Vec<OfTopic>> {
+) -> anyhow::Result<Vec<TopicAudit>> {
     let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
     let mut client = database::open_of(&store.readers, service).await?;
     let beginning = history::beginning(&client, wait).await?;

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The result of an audit, as text and as JSON.
 
 use std::fmt::Write;
 
@@ -10,32 +10,32 @@ use crate::{
     verify::{Finding, Outcome, report::list},
 };
 
-/// What was found of one topic of a service.
+/// The result for one topic of a service.
 #[derive(Clone, Default, Debug, Serialize)]
-pub struct OfTopic {
+pub struct TopicAudit {
     pub service: &'static str,
     pub topic: String,
     /// The instant of the outbox.
     pub at: DateTime<Utc>,
     pub messages: usize,
-    /// Those of them with different ids.
+    /// How many different events these messages have.
     pub events: usize,
     pub duplicates: usize,
-    /// Rows of the outbox, and of what was put aside.
+    /// Rows of the outbox and of its parked events.
     pub retained: usize,
-    /// Events from before what the outbox retains.
+    /// Events that are older than what the outbox retains.
     pub only_on_topic: usize,
-    /// Rows from before what the topic retains.
+    /// Rows that are older than what the topic retains.
     pub only_in_outbox: usize,
-    /// What an operator gave up.
+    /// Events that an operator discarded.
     pub discarded: usize,
-    /// What an operator gave up and then had sent, after later ones.
+    /// Events that an operator discarded and replayed after later ones.
     pub replayed_late: usize,
     pub violations: Vec<Finding>,
     pub not_settled: Vec<Finding>,
 }
 
-impl OfTopic {
+impl TopicAudit {
     pub fn outcome(&self) -> Outcome {
         if !self.violations.is_empty() {
             Outcome::Violated
@@ -46,45 +46,45 @@ impl OfTopic {
         }
     }
 
-    /// The ids are by time.
-    pub(super) fn sort(&mut self) {
+    /// Sorts by id, which is by time.
+    pub fn sort(&mut self) {
         self.violations.sort_by(|one, other| one.id.cmp(&other.id));
         self.not_settled.sort_by(|one, other| one.id.cmp(&other.id));
     }
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct AuditReport {
     pub outcome: Outcome,
     #[serde(serialize_with = "with_outcomes")]
-    pub topics: Vec<OfTopic>,
+    pub topics: Vec<TopicAudit>,
 }
 
-/// A topic as programs read it.
+/// A topic in JSON.
 #[derive(Serialize)]
 struct WithOutcome<'t> {
     outcome: Outcome,
     #[serde(flatten)]
-    topic: &'t OfTopic,
+    topic: &'t TopicAudit,
 }
 
-fn with_outcomes<S: Serializer>(topics: &[OfTopic], serializer: S) -> Result<S::Ok, S::Error> {
+fn with_outcomes<S: Serializer>(topics: &[TopicAudit], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(topics.iter().map(|topic| WithOutcome {
         outcome: topic.outcome(),
         topic,
     }))
 }
 
-impl Report {
-    pub fn new(topics: Vec<OfTopic>) -> Self {
-        let outcome = topics.iter().map(OfTopic::outcome).max();
+impl AuditReport {
+    pub fn new(topics: Vec<TopicAudit>) -> Self {
+        let outcome = topics.iter().map(TopicAudit::outcome).max();
         Self {
             outcome: outcome.unwrap_or(Outcome::Clean),
             topics,
         }
     }
 
-    /// A line for each topic, and one for each thing that was found.
+    /// The report as text: a line for each topic and for each finding.
     pub fn text(&self) -> String {
         let titles = [
             "service",
@@ -99,7 +99,7 @@ impl Report {
             "replayed late",
             "",
         ];
-        let row = |found: &OfTopic| {
+        let row = |found: &TopicAudit| {
             let numbers = [
                 found.messages,
                 found.events,

@@ -1,4 +1,5 @@
-//! When a difference is proof, on readings that no test of a running store can be made to take.
+//! Which differences are proof, tried with readings that a test of a running store cannot bring
+//! about.
 
 use std::collections::HashMap;
 
@@ -6,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    OfTopic,
-    history::{Entries, Entry, Fate, History, Identity},
+    TopicAudit,
+    history::{Entries, Entry, EntryState, History, Identity},
     judge::judge,
     topic::{Message, Messages},
 };
@@ -27,8 +28,8 @@ struct Service {
 }
 
 impl Service {
-    /// So many events of key k, ten seconds apart from zero on, all sent. Earlier ones are no more
-    /// in the outbox.
+    /// A service with `events` sent events of key k, ten seconds apart from zero on. Earlier events
+    /// have left its outbox.
     fn new(events: i64) -> (Self, Vec<Identity>) {
         let mut service = Self {
             entries: Entries::default(),
@@ -47,8 +48,8 @@ impl Service {
             event_type: "users.registered.v1".to_owned(),
             position,
             digest: [7; 16],
-            fate: Fate::Sent,
-            was_put_aside: false,
+            state: EntryState::Sent,
+            was_parked: false,
         };
         self.entries.all.insert((id, recorded_at), entry);
         self.retained.add(position, recorded_at);
@@ -68,7 +69,7 @@ impl Service {
         });
     }
 
-    /// The topic never had it.
+    /// Removes its message, as if the topic never had it.
     fn unsend(&mut self, identity: Identity) {
         self.messages
             .all
@@ -79,7 +80,7 @@ impl Service {
         self.entries.all.get_mut(&identity).unwrap()
     }
 
-    fn judged(self) -> OfTopic {
+    fn judged(self) -> TopicAudit {
         let history = History {
             at: at(1000),
             retained: self.retained,
@@ -89,8 +90,8 @@ impl Service {
     }
 }
 
-/// Whether that is what was found, and of that event.
-fn names(found: &OfTopic, what: &str, (id, _): Identity) -> bool {
+/// Whether the only violation is `what`, about this event.
+fn names(found: &TopicAudit, what: &str, (id, _): Identity) -> bool {
     let [finding] = &found.violations[..] else {
         return false;
     };
@@ -111,22 +112,22 @@ fn what_comes_again_counts_and_is_right() {
 
 #[test]
 fn an_event_that_was_acknowledged_and_is_not_there_is_a_gap() {
-    for (fate, outcome) in [
-        (Fate::Sent, Outcome::Violated),
-        (Fate::Waiting, Outcome::NotSettled),
-        (Fate::Parked, Outcome::NotSettled),
-        (Fate::Replay, Outcome::NotSettled),
-        (Fate::Discarded, Outcome::Clean),
-        (Fate::Newer, Outcome::Clean),
+    for (state, outcome) in [
+        (EntryState::Sent, Outcome::Violated),
+        (EntryState::Waiting, Outcome::NotSettled),
+        (EntryState::Parked, Outcome::NotSettled),
+        (EntryState::Replay, Outcome::NotSettled),
+        (EntryState::Discarded, Outcome::Clean),
+        (EntryState::Newer, Outcome::Clean),
     ] {
         let (mut service, events) = Service::new(3);
         service.unsend(events[1]);
-        service.entry(events[1]).fate = fate;
+        service.entry(events[1]).state = state;
         let found = service.judged();
-        assert_eq!(found.outcome(), outcome, "{fate:?}");
+        assert_eq!(found.outcome(), outcome, "{state:?}");
         assert_eq!(
             names(&found, "not on the topic", events[1]),
-            fate == Fate::Sent
+            state == EntryState::Sent
         );
     }
 }
@@ -270,7 +271,7 @@ fn what_is_published_again_is_no_event_of_its_own() {
     assert_eq!(found.outcome(), Outcome::Clean, "{found:?}");
     assert_eq!((found.retained, found.events, found.duplicates), (4, 3, 1));
 
-    // Of the first time only the topic knows.
+    // Only the topic has its first message.
     let (mut service, events) = Service::new(3);
     let again = service.publish(103, at(86_400), events[0].0);
     service.entries.all.retain(|identity, _| *identity == again);
@@ -283,16 +284,16 @@ fn what_is_published_again_is_no_event_of_its_own() {
 
 #[test]
 fn what_was_given_up_and_then_sent_may_come_late() {
-    for (is_given_up, outcome) in [(true, Outcome::Clean), (false, Outcome::Violated)] {
+    for (is_discarded, outcome) in [(true, Outcome::Clean), (false, Outcome::Violated)] {
         let (mut service, events) = Service::new(3);
         service.unsend(events[0]);
         service.send(events[0]);
-        service.entry(events[0]).was_put_aside = true;
-        if is_given_up {
-            service.entries.given_up.insert("k".to_owned());
+        service.entry(events[0]).was_parked = true;
+        if is_discarded {
+            service.entries.discarded_keys.insert("k".to_owned());
         }
         let found = service.judged();
         assert_eq!(found.outcome(), outcome);
-        assert_eq!(found.replayed_late, usize::from(is_given_up));
+        assert_eq!(found.replayed_late, usize::from(is_discarded));
     }
 }

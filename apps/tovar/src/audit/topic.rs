@@ -1,4 +1,4 @@
-//! What a topic says that was published.
+//! Which events a topic says were published.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,10 +18,10 @@ use uuid::Uuid;
 use super::history::{Digest, Identity};
 use crate::topics::{ends, header, is_within_reach};
 
-/// Without a message for so long, Kafka is not there.
-const STALLED: Duration = Duration::from_secs(30);
-/// By how much clocks may differ, and how long a message may be under way to Kafka.
-const SLACK: TimeDelta = TimeDelta::hours(1);
+/// Kafka counts as away when no message comes for this long.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bounds the difference between clocks plus the time that a message takes to Kafka.
+const CLOCK_SLACK: TimeDelta = TimeDelta::hours(1);
 
 /// A message of a topic, without its payload.
 pub struct Message {
@@ -29,19 +29,20 @@ pub struct Message {
     pub offset: i64,
     pub key: String,
     pub event_type: String,
-    /// When its sender gave it to Kafka, in whole milliseconds.
+    /// When the sender gave it to Kafka's client, in whole milliseconds.
     pub sent_at: DateTime<Utc>,
-    /// `None`: no relay wrote it.
+    /// `None` if no relay wrote it.
     pub identity: Option<Identity>,
     pub digest: Digest,
 }
 
-/// What a topic held when its ends were asked for.
+/// The messages of a topic up to the ends that it had when the reading began.
 #[derive(Default)]
 pub struct Messages {
-    /// Of each partition in its order.
+    /// Messages of one partition are in its order.
     pub all: Vec<Message>,
-    /// By partition of which the beginning is gone: what was recorded until then may be gone.
+    /// For each partition whose beginning Kafka has removed: events recorded until this time may be
+    /// gone.
     pub gone_until: BTreeMap<i32, DateTime<Utc>>,
 }
 
@@ -54,7 +55,7 @@ impl Messages {
 }
 
 fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
-    // It belongs to no group, commits nothing and leaves no trace.
+    // This consumer joins no group and commits nothing.
     let client: BaseConsumer = kafka
         .client_config("cargo-tovar")
         .set("group.id", "cargo-tovar")
@@ -63,23 +64,24 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false")
         .set("auto.offset.reset", "earliest")
-        // What was changed on a broker's disk counts as missing.
+        // A message that was changed on a broker's disk counts as missing.
         .set("check.crcs", "true")
-        // A question for the ends waits behind a fetch.
+        // Short, because a request for the ends waits behind a fetch.
         .set("fetch.wait.max.ms", "10")
         .create()?;
     let mut messages = Messages::default();
-    // By partition up to where it is still to be read, and when the oldest that it has was sent.
+    // By partition: the end up to which it is still to be read; the offset and time of its oldest
+    // message.
     let mut open = BTreeMap::new();
     let mut oldest = BTreeMap::new();
-    let mut places = TopicPartitionList::new();
+    let mut partitions = TopicPartitionList::new();
     for ((low, high), partition) in ends(&client, topic)?.into_iter().zip(0..) {
         if low < high {
             open.insert(partition, high);
-            places.add_partition_offset(topic, partition, Offset::Offset(low))?;
+            partitions.add_partition_offset(topic, partition, Offset::Offset(low))?;
         }
     }
-    client.assign(&places)?;
+    client.assign(&partitions)?;
     let mut heard = Instant::now();
     while !open.is_empty() {
         match client.poll(Duration::from_millis(100)) {
@@ -101,16 +103,18 @@ fn read(kafka: &KafkaSettings, topic: &str) -> anyhow::Result<Messages> {
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            Some(Err(error)) => ensure!(heard.elapsed() < STALLED, "Kafka says: {error}"),
-            None => ensure!(heard.elapsed() < STALLED, "Kafka is silent"),
+            Some(Err(error)) => ensure!(heard.elapsed() < SILENCE_TIMEOUT, "Kafka says: {error}"),
+            None => ensure!(heard.elapsed() < SILENCE_TIMEOUT, "Kafka is silent"),
         }
     }
     client.unassign()?;
-    // Also what was removed while it was read is gone.
+    // Asked again: messages that Kafka removed meanwhile are gone too.
     for ((low, _), partition) in ends(&client, topic)?.into_iter().zip(0..) {
         let oldest = oldest.get(&partition).filter(|(offset, _)| *offset >= low);
         if low > 0 {
-            let until = oldest.map_or(DateTime::<Utc>::MAX_UTC, |(_, sent_at)| *sent_at + SLACK);
+            let until = oldest.map_or(DateTime::<Utc>::MAX_UTC, |(_, sent_at)| {
+                *sent_at + CLOCK_SLACK
+            });
             messages.gone_until.insert(partition, until);
         }
     }

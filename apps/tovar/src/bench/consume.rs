@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::outbox::rig::{Run, TOPIC};
 
-/// What the benchmark's events say, as far as its consumer cares.
+/// The fields of the benchmark's events that its consumer reads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Placed {
     order_id: Uuid,
@@ -37,7 +37,7 @@ impl Event for Placed {
     }
 }
 
-/// What a consumer that publishes says about it.
+/// The event that a consumer publishes for each event that it applied.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counted {
     order_id: Uuid,
@@ -61,11 +61,14 @@ pub struct State {
 }
 
 async fn count(tx: &mut Tx<'_>, state: &State, id: Uuid, placed: &Placed) -> Result<(), DbError> {
-    // A customer's row: what a domain's own change costs.
+    // A customer's row: the cost of a domain's own change.
     let customer = placed.customer_id.to_string();
-    let query = sql_query("INSERT INTO customers (id, orders) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET orders = customers.orders + 1")
-        .bind::<Text, _>(&customer[..4])
-        .bind::<BigInt, _>(1);
+    let query = sql_query(
+        "INSERT INTO customers (id, orders) VALUES ($1, $2) ON CONFLICT (id) DO \
+         UPDATE SET orders = customers.orders + 1",
+    )
+    .bind::<Text, _>(&customer[..4])
+    .bind::<BigInt, _>(1);
     cached(query).execute(&mut **tx).await?;
     let state = state.clone();
     tx.when_committed(move || {
@@ -94,12 +97,12 @@ async fn apply_and_publish(
     Ok(())
 }
 
-/// A handler that changes a row of the domain.
+/// Subscribes a handler that changes a row of the domain.
 pub fn applied() -> Subscriptions<State> {
     Subscriptions::group("bench").on(apply)
 }
 
-/// A handler that changes a row of the domain and publishes an event.
+/// Subscribes a handler that changes a row of the domain and publishes an event.
 pub fn applied_and_published() -> Subscriptions<State> {
     Subscriptions::group("bench").on(apply_and_publish)
 }
@@ -114,7 +117,8 @@ impl Consumption {
     pub async fn start(run: &Run, subscriptions: Subscriptions<State>) -> anyhow::Result<Self> {
         run.client
             .batch_execute(
-                "CREATE TABLE IF NOT EXISTS customers (id text PRIMARY KEY, orders bigint NOT NULL)",
+                "CREATE TABLE IF NOT EXISTS customers (id text PRIMARY KEY, orders bigint NOT \
+                 NULL)",
             )
             .await?;
         let db = Db::open(&DbSettings::new(&run.url), "bench").await?;
@@ -144,7 +148,7 @@ impl Consumption {
             .len()
     }
 
-    /// Waits until so many events are applied.
+    /// Waits until `count` events are applied.
     pub async fn until(&self, count: usize, within: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.count() < count {
@@ -160,7 +164,7 @@ impl Consumption {
         Ok(())
     }
 
-    /// When each event was applied.
+    /// Stops the consumer; returns when each event was applied.
     pub async fn stop(self) -> HashMap<Uuid, i64> {
         self.running.stop().await;
         std::mem::take(&mut *self.applied.lock().unwrap_or_else(PoisonError::into_inner))

@@ -7,13 +7,17 @@ use clap::Args;
 use super::{
     consume::{Consumption, applied_and_published},
     outbox::{Kind, fill, relayed, rig::Rig},
-    report::Report,
+    report::BenchReport,
 };
 
 #[derive(Clone, Debug, Args)]
 pub struct InboxArgs {
     /// Events to apply in each measurement
-    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1_000..=5_000_000))]
+    #[arg(
+        long,
+        default_value_t = 50_000,
+        value_parser = clap::value_parser!(u64).range(1_000..=5_000_000)
+    )]
     events: u64,
 
     /// Partitions of the topic, one measurement for each number
@@ -25,7 +29,7 @@ pub struct InboxArgs {
     history: u64,
 }
 
-pub async fn measure(args: &InboxArgs, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(args: &InboxArgs, report: &mut BenchReport) -> anyhow::Result<()> {
     let rig = Rig::start(None).await?;
     report.setting("servers", rig.describe());
     report.setting(
@@ -44,16 +48,18 @@ async fn one(
     args: &InboxArgs,
     partitions: i32,
     history: u64,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     eprintln!("measuring: {partitions} partitions, {history} events known");
     let run = rig.run_with(partitions).await?;
-    // Ids as those of events are, by the time of their making: a millisecond for each.
+    // The ids are UUIDs of version 7, as those of events, a millisecond apart.
     let sql = format!(
         "INSERT INTO inbox (consumer, event_id, type, applied_at)
-         SELECT 'bench', (lpad(to_hex(began + n), 12, '0') || '7' || substr(random, 1, 3) || '8' || substr(random, 4, 15))::uuid,
+         SELECT 'bench', (lpad(to_hex(began + n), 12, '0') || '7' || substr(random, 1, 3) || '8'
+         || substr(random, 4, 15))::uuid,
            'bench.event.v1', now() - interval '1 day'
-         FROM (SELECT floor(extract(epoch FROM now() - interval '1 day') * 1000)::bigint AS began) AS a_day_ago,
+         FROM (SELECT floor(extract(epoch FROM now() - interval '1 day') * 1000)::bigint AS
+         began) AS a_day_ago,
            generate_series(1, {history}) AS n, md5(n::text) AS random"
     );
     run.client.batch_execute(&sql).await?;

@@ -2,12 +2,12 @@ use anyhow::ensure;
 
 use super::{
     processes::{children_of, resident},
-    report::Report,
+    report::BenchReport,
 };
 use crate::{services::SERVICES, store_file::StoreFile};
 
-/// What of each process of the store is in memory, and of services and relays together.
-pub fn measure(store: &StoreFile, report: &mut Report) -> anyhow::Result<()> {
+/// Reports the resident memory of each process of the store, and of services and relays together.
+pub fn measure(store: &StoreFile, report: &mut BenchReport) -> anyhow::Result<()> {
     let (mut relays, mut all) = (0, 0);
     for (id, program) in children_of(store.pid) {
         let kilobytes = resident(id);

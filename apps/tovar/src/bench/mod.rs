@@ -5,20 +5,20 @@
 )]
 
 mod consume;
+mod hops;
 mod inbox;
 mod memory;
 mod orders;
 mod outbox;
 mod processes;
 mod report;
-mod way;
 
 use std::{os::unix::process::CommandExt, process::Command};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use self::report::Report;
+use self::report::BenchReport;
 use crate::{cargo, store_file::StoreArgs};
 
 #[derive(Clone, Debug, Args)]
@@ -58,7 +58,7 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
     if cfg!(debug_assertions) && !matches!(args.what, What::Memory { .. }) {
         return again_in_release();
     }
-    let mut report = Report::new();
+    let mut report = BenchReport::new();
     match args.what {
         What::NaiveRelay(args) => return outbox::naive::relay(args).await,
         What::Outbox(args) => outbox::measure(&args, &mut report).await?,
@@ -71,8 +71,8 @@ pub async fn bench(args: BenchArgs) -> anyhow::Result<()> {
     report.print(args.json)
 }
 
-/// A debug build's own slowness would be measured, so that the same command runs once more as a
-/// release build, beside a release build of the relay.
+/// Runs the same command again as a release build, with a release build of the relay. A debug build
+/// would measure its own slowness.
 fn again_in_release() -> anyhow::Result<()> {
     let packages = [
         "--release",

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    hops,
     processes::{Processes, children_of, resident},
-    report::Report,
-    way,
+    report::BenchReport,
 };
 use crate::{
     client::{Client, wait_for},
@@ -47,22 +47,25 @@ pub struct OrdersArgs {
     seconds: u64,
 }
 
+/// Orders of this time do not count: caches and connections are cold before.
 const WARM_UP: Duration = Duration::from_secs(3);
-const WITHIN: Duration = Duration::from_secs(60);
-/// Goods and slots, so that customers do not wait for each other's rows more than in a shop.
+/// Bounds the time of one order from its request to its end.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many goods and slots there are: enough that customers do not wait for each other's rows more
+/// than in a real shop.
 const GOODS: usize = 50;
 const SLOTS: usize = 10;
 
 pub async fn measure(
     args: &OrdersArgs,
     store: &StoreFile,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     report.setting(
         "order",
         "one line, to a locker; the customer waits for its end on the topic before the next one",
     );
-    let shop = Shop::open(store).await?;
+    let shop = BenchShop::open(store).await?;
     let mut bought = Vec::new();
     for &customers in &args.customers {
         eprintln!("measuring: {customers} customers");
@@ -73,13 +76,17 @@ pub async fn measure(
         ));
     }
     eprintln!("following the orders");
-    let sent = way::sent(store).await?;
+    let sent = hops::sent_times(store).await?;
     for (customers, orders) in bought {
         let part = format!("{customers} customers: an order's way");
-        way::measure(store, &sent, &orders, &part, report).await?;
+        hops::measure(store, &sent, &orders, &part, report).await?;
     }
     eprintln!("checking the store");
-    let checked = verify::settled(&Sources::of(store, 24), Duration::from_secs(120)).await?;
+    let checked = verify::settled(
+        &Sources::of(store, verify::DEFAULT_KEY_HOURS),
+        Duration::from_secs(120),
+    )
+    .await?;
     ensure!(
         checked.outcome == verify::Outcome::Clean,
         "the store is not clean:\n{}",
@@ -89,7 +96,7 @@ pub async fn measure(
     Ok(())
 }
 
-struct Shop {
+struct BenchShop {
     guest: Client,
     bodies: Vec<Value>,
     ends: Ends,
@@ -102,7 +109,7 @@ struct Bought {
     whole: f64,
 }
 
-impl Shop {
+impl BenchShop {
     async fn open(store: &StoreFile) -> anyhow::Result<Self> {
         let guest = Client::new(&store.base_url);
         let who = store.manager()?;
@@ -125,7 +132,8 @@ impl Shop {
             let sku = format!("bench-{mark}-{number}");
             list_goods(&manager, &sku, "Bench goods", 1, 1_000_000).await?;
             bodies.push(json!({
-                "lines": [{ "sku": sku, "quantity": 1 }], "zone": zone, "slot_id": slots[number % SLOTS]
+                "lines": [{ "sku": sku, "quantity": 1 }], "zone": zone,
+                "slot_id": slots[number % SLOTS],
             }));
         }
         let shop = Self {
@@ -133,13 +141,17 @@ impl Shop {
             bodies,
             ends: Ends::watch(store)?,
         };
-        // Orders hears of goods by event.
+        // Orders learns of goods by event.
         let first = shop.guest.new_customer(1_000).await?;
         for body in &shop.bodies {
-            wait_for("the goods to be known to orders", WITHIN, async || {
-                let answer = first.post("/api/orders", body).await?;
-                Ok(answer.code() != Some("unknown_sku") && answer.success().is_ok())
-            })
+            wait_for(
+                "the goods to be known to orders",
+                ORDER_TIMEOUT,
+                async || {
+                    let answer = first.post("/api/orders", body).await?;
+                    Ok(answer.code() != Some("unknown_sku") && answer.success().is_ok())
+                },
+            )
             .await?;
         }
         Ok(shop)
@@ -150,7 +162,7 @@ impl Shop {
         count: usize,
         time: Duration,
         store: &StoreFile,
-        report: &mut Report,
+        report: &mut BenchReport,
     ) -> anyhow::Result<Vec<OrderId>> {
         let part = format!("{count} customers");
         let mut customers = Vec::new();
@@ -192,7 +204,7 @@ impl Shop {
         Ok(bought.iter().map(|one| one.order).collect())
     }
 
-    /// Every customer one order after the other, for so long.
+    /// Lets every customer place one order after the other, for `time`.
     async fn buy_for(&self, customers: &[Client], time: Duration) -> anyhow::Result<Vec<Bought>> {
         let end = Instant::now() + time;
         let all = customers.iter().enumerate().map(|(number, customer)| {
@@ -240,16 +252,17 @@ async fn buy(customer: &Client, body: &Value, ends: &Ends) -> anyhow::Result<Bou
 
 type End = (Outcome, Instant);
 
-enum Place {
-    /// Nobody has asked yet.
-    Ended(End),
+/// The end of an order, or the customer that waits for it.
+enum OrderEnd {
+    /// It is known, and no customer has asked for it yet.
+    Known(End),
     Awaited(oneshot::Sender<End>),
 }
 
-/// The ends of orders, as they come out of the topic.
+/// The ends of orders, read from the topic.
 #[derive(Clone)]
 struct Ends {
-    places: Arc<Mutex<HashMap<OrderId, Place>>>,
+    ends: Arc<Mutex<HashMap<OrderId, OrderEnd>>>,
     _reading: Arc<tokio_util::sync::DropGuard>,
 }
 
@@ -266,55 +279,58 @@ impl Ends {
             .set("enable.auto.commit", "false");
         let consumer: BaseConsumer = config.create()?;
         let topic = kafka.topic(Finished::TOPIC);
-        // Where it ends now: what is ordered from here on is seen, however long the consumer takes
-        // to begin.
-        let mut places = TopicPartitionList::new();
+        // From the present ends of the topic: so the end of each later order is seen, however long
+        // the consumer takes to start.
+        let mut partitions = TopicPartitionList::new();
         for ((_, end), partition) in ends(&consumer, &topic)?.into_iter().zip(0..) {
-            places.add_partition_offset(&topic, partition, Offset::Offset(end))?;
+            partitions.add_partition_offset(&topic, partition, Offset::Offset(end))?;
         }
-        consumer.assign(&places)?;
-        let places = Arc::<Mutex<HashMap<OrderId, Place>>>::default();
+        consumer.assign(&partitions)?;
+        let waiting = Arc::<Mutex<HashMap<OrderId, OrderEnd>>>::default();
         let stop = CancellationToken::new();
-        let (told, stopped) = (places.clone(), stop.clone());
+        let (known, stopped) = (waiting.clone(), stop.clone());
         std::thread::spawn(move || {
             while !stopped.is_cancelled() {
                 let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
                     continue;
                 };
                 if let Some((id, status)) = finished(&message) {
-                    tell(&told, id, (status, Instant::now()));
+                    notify(&known, id, (status, Instant::now()));
                 }
             }
         });
         Ok(Self {
-            places,
+            ends: waiting,
             _reading: Arc::new(stop.drop_guard()),
         })
     }
 
     async fn of(&self, order: OrderId) -> anyhow::Result<End> {
         let waiting = {
-            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(Place::Ended(end)) = places.remove(&order) {
+            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(OrderEnd::Known(end)) = ends.remove(&order) {
                 return Ok(end);
             }
             let (sender, receiver) = oneshot::channel();
-            places.insert(order, Place::Awaited(sender));
+            ends.insert(order, OrderEnd::Awaited(sender));
             receiver
         };
-        let ended = tokio::time::timeout(WITHIN, waiting).await;
+        let ended = tokio::time::timeout(ORDER_TIMEOUT, waiting).await;
         Ok(ended.with_context(|| {
-            format!("order {order} is not final after {} s", WITHIN.as_secs())
+            format!(
+                "order {order} is not final after {} s",
+                ORDER_TIMEOUT.as_secs()
+            )
         })??)
     }
 }
 
-fn tell(places: &Mutex<HashMap<OrderId, Place>>, order: OrderId, end: End) {
-    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-    match places.remove(&order) {
-        // Who has given up waiting has said so.
-        Some(Place::Awaited(customer)) => drop(customer.send(end)),
-        Some(Place::Ended(_)) | None => drop(places.insert(order, Place::Ended(end))),
+fn notify(ends: &Mutex<HashMap<OrderId, OrderEnd>>, order: OrderId, end: End) {
+    let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+    match ends.remove(&order) {
+        // A customer that no longer waits has reported it.
+        Some(OrderEnd::Awaited(customer)) => drop(customer.send(end)),
+        Some(OrderEnd::Known(_)) | None => drop(ends.insert(order, OrderEnd::Known(end))),
     }
 }
 

@@ -1,14 +1,13 @@
-//! What processes cost, as the kernel counts it.
+//! CPU and memory of processes, from the kernel.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use crate::services::SERVICES;
 
-/// Clock ticks a second in `/proc/*/stat`; Linux has shown 100 to programs since it had another
-/// number inside.
+/// Clock ticks a second in `/proc/*/stat`. Linux shows 100 to programs, whatever its own tick is.
 const TICKS: f64 = 100.0;
 
-/// A process at one moment.
+/// A process at one instant.
 struct Seen {
     parent: u32,
     name: String,
@@ -16,7 +15,7 @@ struct Seen {
     cpu: f64,
 }
 
-/// All processes at one moment.
+/// All processes at one instant.
 pub struct Processes(BTreeMap<u32, Seen>);
 
 impl Processes {
@@ -26,12 +25,12 @@ impl Processes {
         Self(ids.filter_map(|id| Some((id, seen(id)?))).collect())
     }
 
-    /// Seconds of CPU that a process has used, its own alone.
+    /// Seconds of CPU of one process, without its children.
     pub fn cpu_of(&self, id: u32) -> f64 {
         self.0.get(&id).map_or(0.0, |seen| seen.cpu)
     }
 
-    /// Seconds of CPU of PostgreSQL, with all its sessions, also those that have ended.
+    /// Seconds of CPU of PostgreSQL with all its sessions, also the ended ones.
     pub fn postgres(&self) -> f64 {
         self.below(std::process::id())
             .filter(|(_, seen)| seen.name == "postgres")
@@ -47,7 +46,7 @@ impl Processes {
         brokers.map(|(_, seen)| seen.cpu).sum()
     }
 
-    /// Seconds of CPU by kind of process, of all that `root` has started.
+    /// Seconds of CPU of all descendants of `root`, by kind of process.
     pub fn by_kind(&self, root: u32) -> BTreeMap<String, f64> {
         let mut kinds = BTreeMap::new();
         for (id, seen) in self.below(root) {
@@ -88,8 +87,8 @@ fn seen(id: u32) -> Option<Seen> {
     })
 }
 
-/// To the nanosecond, where `stat` counts ticks: an idle process may never have a whole one.
-/// Threads that have ended are only in `stat`.
+/// Seconds of CPU of a process's threads, to the nanosecond: `stat` counts whole ticks, which an
+/// idle process may never fill. Threads that have ended are only in `stat`.
 fn of_threads(id: u32) -> Option<f64> {
     let threads = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
     let nanoseconds = threads.filter_map(|thread| {
@@ -107,12 +106,12 @@ fn command(id: u32) -> String {
     fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default()
 }
 
-/// Kilobytes that a process has in memory.
+/// Resident memory of a process, in kB.
 pub fn resident(id: u32) -> u64 {
     status(id, "VmRSS:")
 }
 
-/// Kilobytes that a process has had in memory at most.
+/// The highest resident memory that a process has had, in kB.
 pub fn resident_at_most(id: u32) -> u64 {
     status(id, "VmHWM:")
 }
@@ -124,7 +123,7 @@ pub fn status(id: u32, field: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// Processes that this one's child `parent` has started: id and program.
+/// The children of the process `parent`: id and program.
 pub fn children_of(parent: u32) -> Vec<(u32, String)> {
     let Processes(all) = Processes::now();
     let children = all.iter().filter(|(_, seen)| seen.parent == parent);

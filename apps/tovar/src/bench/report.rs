@@ -1,10 +1,10 @@
-//! What was measured: a table for people, JSON for programs, both from the same numbers.
+//! The measured numbers, as a table and as JSON.
 
 use std::{collections::BTreeMap, fs};
 
 use serde::Serialize;
 
-/// One number of each repetition.
+/// One measured quantity, with a value of each repetition.
 #[derive(Debug, Serialize)]
 struct Measured {
     part: String,
@@ -18,13 +18,13 @@ struct Measured {
 
 /// The numbers of a run, with what they were measured on.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     machine: BTreeMap<&'static str, String>,
     settings: BTreeMap<&'static str, String>,
     measured: Vec<Measured>,
 }
 
-impl Report {
+impl BenchReport {
     pub fn new() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
@@ -144,7 +144,7 @@ fn shown(value: f64) -> String {
     }
 }
 
-/// To three digits after the point, and no more than the first four that say something.
+/// Rounds to three digits after the point; from 1000 on to whole numbers.
 fn round(value: f64) -> f64 {
     if value.abs() >= 1000.0 {
         value.round()
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn repetitions_are_shown_by_their_median() {
-        let mut report = Report::new();
+        let mut report = BenchReport::new();
         for value in [3.0, 1.0, 2.0] {
             report.number("part", "name", "s", value);
         }

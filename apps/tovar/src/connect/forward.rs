@@ -18,23 +18,24 @@ use tokio::{
 
 use super::Kubectl;
 
-const PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks whether the program that forwards is there.
-const LOOK: Duration = Duration::from_millis(50);
-/// Between two words about what is waited for.
-const SAY: Duration = Duration::from_secs(5);
-/// A pod that takes this long for one word is no use either.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts to start the forwarding program, and to reach the pod.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Between two looks whether the forwarding program listens.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two messages about what the command waits for; and the bound of a request meanwhile.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Bounds the wait for a pod's answer. A pod that takes longer is of no use either.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A port of this machine that is ours for as long as we run, and leads to one of a pod.
-pub struct Door {
+/// A port of this machine that this process holds while it runs, and that leads to a port of a pod.
+pub struct LocalPort {
     listener: TcpListener,
     pub here: u16,
     there: u16,
 }
 
-impl Door {
-    /// At this port, or at any that is free for 0.
+impl LocalPort {
+    /// Listens at this port; for 0 at any free one.
     pub async fn at(here: u16, there: u16) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", here)).await?;
         let here = listener.local_addr()?.port();
@@ -46,123 +47,141 @@ impl Door {
     }
 }
 
-/// Doors of this machine to a pod, for as long as this lives.
+/// Ports of this machine that lead to a pod until this is dropped.
 pub struct Forward {
     to: String,
     /// Ports of the pod.
     ports: Vec<u16>,
     asked: Option<u16>,
-    way: Way,
+    forwarder: Forwarder,
     tasks: JoinSet<()>,
 }
 
-/// The program that forwards: what it has said last, its process, and where it listens for each
-/// port of the pod.
+/// The forwarding program: what it printed last, its process, and where it listens for each port of
+/// the pod.
 #[derive(Clone, Default)]
-struct Way(Arc<Mutex<Known>>);
+struct Forwarder(Arc<Mutex<ForwarderState>>);
 
 #[derive(Default)]
-struct Known {
+struct ForwarderState {
     said: String,
     process: Option<u32>,
     ports: BTreeMap<u16, u16>,
 }
 
-impl Way {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl Forwarder {
+    fn state(&self) -> MutexGuard<'_, ForwarderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It has ended.
+    /// Clears the state after the program has ended.
     fn forget(&self) {
-        let mut known = self.known();
-        known.process = None;
-        known.ports.clear();
+        let mut state = self.state();
+        state.process = None;
+        state.ports.clear();
     }
 
-    /// Where it listens for a port of the pod: itself, and no other program that came to its port
-    /// after its end.
+    /// The port at which the program listens for a port of the pod. `None` if another program has
+    /// taken this port after its end.
     fn open(&self, there: u16) -> Option<u16> {
-        let known = self.known();
-        let (process, port) = (known.process?, *known.ports.get(&there)?);
-        drop(known);
+        let state = self.state();
+        let (process, port) = (state.process?, *state.ports.get(&there)?);
+        drop(state);
         listens(process, port).then_some(port)
     }
 }
 
 impl Forward {
-    /// Leads each door to a pod of `to`. When that pod ends, the next is taken. The same when no
-    /// request to `asked`, one of the doors' ports here, is answered any more.
-    pub fn start(kubectl: Kubectl, to: String, doors: Vec<Door>, asked: Option<u16>) -> Self {
+    /// Leads each local port to a pod of `to`. When that pod ends, or no longer answers requests to
+    /// `asked`, one of the local ports, another pod is chosen.
+    pub fn start(
+        kubectl: Kubectl,
+        to: String,
+        local_ports: Vec<LocalPort>,
+        asked: Option<u16>,
+    ) -> Self {
         let mut arguments = vec!["port-forward".to_owned(), to.clone()];
         arguments.extend(["--address".to_owned(), "127.0.0.1".to_owned()]);
-        // It chooses a port itself and says which: between our choice and its start another program
-        // could take it.
-        arguments.extend(doors.iter().map(|door| format!(":{}", door.there)));
+        // kubectl chooses the ports and prints them: between a choice here and its start another
+        // program could take a port.
+        arguments.extend(
+            local_ports
+                .iter()
+                .map(|local_port| format!(":{}", local_port.there)),
+        );
         let command = move || {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             kubectl.command(&arguments)
         };
-        Self::by(command, to, doors, asked)
+        Self::by(command, to, local_ports, asked)
     }
 
     fn by(
         command: impl Fn() -> Command + Send + 'static,
         to: String,
-        doors: Vec<Door>,
+        local_ports: Vec<LocalPort>,
         asked: Option<u16>,
     ) -> Self {
-        let way = Way::default();
-        let ports = doors.iter().map(|door| door.there).collect();
+        let forwarder = Forwarder::default();
+        let ports = local_ports
+            .iter()
+            .map(|local_port| local_port.there)
+            .collect();
         let mut tasks = JoinSet::new();
-        for door in doors {
-            tasks.spawn(lead(door, way.clone()));
+        for local_port in local_ports {
+            tasks.spawn(serve(local_port, forwarder.clone()));
         }
-        tasks.spawn(keep_up(command, way.clone(), asked, PATIENCE));
+        tasks.spawn(keep_running(
+            command,
+            forwarder.clone(),
+            asked,
+            ANSWER_TIMEOUT,
+        ));
         Self {
             to,
             ports,
             asked,
-            way,
+            forwarder,
             tasks,
         }
     }
 
-    /// Waits until all ports are open, and the one that is asked answers. Says now and then what it
-    /// waits for, and why.
+    /// Waits until all ports are open and `asked` answers. Prints every few seconds what it waits
+    /// for, and why.
     pub async fn until_open(&self, within: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
-        let mut say = began + SAY;
+        let mut say = began + REPORT_INTERVAL;
         loop {
             let Err(error) = self.answers().await else {
                 return Ok(());
             };
-            let why = || match self.way.known().said.trim() {
+            let why = || match self.forwarder.state().said.trim() {
                 "" => format!("{error:#}; kubectl says nothing"),
                 said => format!("{error:#}; kubectl says: {said}"),
             };
             if began.elapsed() >= within {
                 let (to, seconds) = (&self.to, within.as_secs());
                 bail!(
-                    "{to} was not reached within {seconds} s: {}; see whether `kubectl port-forward` to it works",
+                    "{to} was not reached within {seconds} s: {}; see whether `kubectl \
+                     port-forward` to it works",
                     why()
                 );
             }
             if Instant::now() >= say {
                 eprintln!("waiting for {}: {}", self.to, why());
-                say = Instant::now() + SAY;
+                say = Instant::now() + REPORT_INTERVAL;
             }
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 
     async fn answers(&self) -> anyhow::Result<()> {
         for there in &self.ports {
-            let open = self.way.open(*there);
+            let open = self.forwarder.open(*there);
             open.with_context(|| format!("port {there} is not open"))?;
         }
         if let Some(port) = self.asked {
-            let answer = timeout(SAY, reqwest::get(alive(port))).await;
+            let answer = timeout(REPORT_INTERVAL, reqwest::get(alive(port))).await;
             answer
                 .context("no answer comes")?
                 .context("no answer comes")?;
@@ -177,23 +196,23 @@ impl Drop for Forward {
     }
 }
 
-/// Leads what comes to a door over to the program that forwards.
-async fn lead(door: Door, way: Way) {
+/// Connects each client of a local port to the forwarding program.
+async fn serve(local_port: LocalPort, forwarder: Forwarder) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok((mut ours, _)) = door.listener.accept().await else {
+        let Ok((mut ours, _)) = local_port.listener.accept().await else {
             // Out of file descriptors: wait for some to be freed.
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
             continue;
         };
-        let way = way.clone();
+        let forwarder = forwarder.clone();
         connections.spawn(async move {
-            // While the program is started anew. Who came is let go if that takes too long.
-            let open = timeout(PATIENCE, async {
+            // The program may be starting again. The client is disconnected if that takes too long.
+            let open = timeout(ANSWER_TIMEOUT, async {
                 loop {
-                    match way.open(door.there) {
+                    match forwarder.open(local_port.there) {
                         Some(port) => return port,
-                        None => sleep(LOOK).await,
+                        None => sleep(POLL_INTERVAL).await,
                     }
                 }
             });
@@ -201,8 +220,9 @@ async fn lead(door: Door, way: Way) {
             let Ok(mut theirs) = TcpStream::connect(("127.0.0.1", port)).await else {
                 return;
             };
-            // It may have ended, and another one have taken its port, before we came there.
-            if way.open(door.there) == Some(port) {
+            // The program may have ended before this connection, and another one have taken its
+            // port.
+            if forwarder.open(local_port.there) == Some(port) {
                 let _ = (ours.set_nodelay(true), theirs.set_nodelay(true));
                 let _ = copy_bidirectional(&mut ours, &mut theirs).await;
             }
@@ -211,22 +231,27 @@ async fn lead(door: Door, way: Way) {
     }
 }
 
-async fn keep_up(command: impl Fn() -> Command, way: Way, asked: Option<u16>, patience: Duration) {
+async fn keep_running(
+    command: impl Fn() -> Command,
+    forwarder: Forwarder,
+    asked: Option<u16>,
+    answer_timeout: Duration,
+) {
     loop {
-        // kubectl carries all connections over one. When that gets stuck, as after a client that
-        // left in the midst of an answer, it goes on to take connections, and none of them leads
-        // anywhere (kubernetes/kubectl#1620).
+        // kubectl carries all connections over one. When that one hangs, as after a client that
+        // left in the middle of an answer, kubectl still accepts connections, but forwards none
+        // (kubernetes/kubectl#1620).
         tokio::select! {
-            () = run(command(), &way) => {}
-            () = silence(asked, patience) => {}
+            () = run(command(), &forwarder) => {}
+            () = silence(asked, answer_timeout) => {}
         }
-        way.forget();
-        sleep(PAUSE).await;
+        forwarder.forget();
+        sleep(RETRY_DELAY).await;
     }
 }
 
-/// Runs a program to its end, notes where it listens, and keeps its last words.
-async fn run(mut command: Command, way: &Way) {
+/// Runs a program until it ends, and records where it listens and what it printed last.
+async fn run(mut command: Command, forwarder: &Forwarder) {
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -234,17 +259,17 @@ async fn run(mut command: Command, way: &Way) {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            way.known().said = format!("it cannot be run: {error}");
+            forwarder.state().said = format!("it cannot be run: {error}");
             return;
         }
     };
-    way.known().process = child.id();
+    forwarder.state().process = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let ports = async {
         if let Some(stdout) = stdout {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                way.known().ports.extend(forwarded(&line));
+                forwarder.state().ports.extend(forwarded(&line));
             }
         }
     };
@@ -252,12 +277,12 @@ async fn run(mut command: Command, way: &Way) {
         if let Some(stderr) = stderr {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                way.known().said = line;
+                forwarder.state().said = line;
             }
         }
     };
     tokio::join!(ports, words);
-    // However it ended, it is started again.
+    // It is started again, whatever its exit code is.
     let _ = child.wait().await;
 }
 
@@ -310,22 +335,22 @@ fn alive(port: u16) -> String {
     format!("http://127.0.0.1:{port}/health/live")
 }
 
-/// Returns when a port has answered no request for so long.
-async fn silence(port: Option<u16>, patience: Duration) {
+/// Returns when a port has not answered a request within `answer_timeout`.
+async fn silence(port: Option<u16>, answer_timeout: Duration) {
     let Some(port) = port else {
         return std::future::pending().await;
     };
     let url = alive(port);
-    // Whatever the answer is, it came through.
+    // Any answer shows that the connection works.
     let answer = async || {
-        // By a client of its own, so over a new connection: those that are open may go on when no
-        // other can be made.
+        // With a new client, so over a new connection: open connections may still work when new
+        // ones do not.
         while reqwest::Client::new().get(&url).send().await.is_err() {
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
     };
-    while timeout(patience, answer()).await.is_ok() {
-        sleep(PAUSE * 4).await;
+    while timeout(answer_timeout, answer()).await.is_ok() {
+        sleep(RETRY_DELAY * 4).await;
     }
 }
 
@@ -337,16 +362,16 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(200);
+    const ANSWER_TIMEOUT: Duration = Duration::from_millis(200);
 
-    /// Does what kubectl does: it listens at a port that it chose, and says so.
+    /// A program that behaves like kubectl: it listens at a port of its choice and prints it.
     const FORWARDS: &str = r#"
         use IO::Socket::INET;
         $| = 1;
-        my $door = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 9) or die;
-        print "Forwarding from 127.0.0.1:", $door->sockport, " -> 8080\n";
+        my $local_port = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 9) or die;
+        print "Forwarding from 127.0.0.1:", $local_port->sockport, " -> 8080\n";
         my @taken;
-        while (my $connection = $door->accept) {
+        while (my $connection = $local_port->accept) {
             if ($ARGV[0] eq "answers") {
                 sysread $connection, my $request, 1024;
                 print $connection "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
@@ -369,34 +394,38 @@ mod tests {
         }
     }
 
-    /// How often a program that never ends is started in three seconds, while it takes connections,
-    /// and answers or does not.
+    /// How often a program that does not end by itself is started in three seconds, while it
+    /// accepts connections, with or without answers.
     async fn starts(answers: bool) -> usize {
-        let door = Door::at(0, 8080).await.unwrap();
-        let asked = Some(door.here);
+        let local_port = LocalPort::at(0, 8080).await.unwrap();
+        let asked = Some(local_port.here);
         let started = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&started);
         let program = move || {
             counter.fetch_add(1, Ordering::Relaxed);
             forwards(answers)
         };
-        let way = Way::default();
+        let forwarder = Forwarder::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(lead(door, way.clone()));
-        let patience = if answers { PATIENCE * 10 } else { PATIENCE };
+        tasks.spawn(serve(local_port, forwarder.clone()));
+        let answer_timeout = if answers {
+            ANSWER_TIMEOUT * 10
+        } else {
+            ANSWER_TIMEOUT
+        };
         let _ = timeout(
             Duration::from_secs(3),
-            keep_up(program, way, asked, patience),
+            keep_running(program, forwarder, asked, answer_timeout),
         )
         .await;
         started.load(Ordering::Relaxed)
     }
 
-    /// Why a forward was given up that was given a second.
+    /// The error of a forward that gets one second to open.
     async fn given_up(program: impl Fn() -> Command + Send + 'static, asked: bool) -> String {
-        let door = Door::at(0, 8080).await.unwrap();
-        let asked = asked.then_some(door.here);
-        let forward = Forward::by(program, "service/shop".to_owned(), vec![door], asked);
+        let local_port = LocalPort::at(0, 8080).await.unwrap();
+        let asked = asked.then_some(local_port.here);
+        let forward = Forward::by(program, "service/shop".to_owned(), vec![local_port], asked);
         let began = Instant::now();
         let error = forward
             .until_open(Duration::from_secs(1))
@@ -444,12 +473,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_door_leads_to_what_the_program_forwards() {
-        let door = Door::at(0, 8080).await.unwrap();
-        let here = door.here;
+        let local_port = LocalPort::at(0, 8080).await.unwrap();
+        let here = local_port.here;
         let forward = Forward::by(
             || forwards(true),
             "service/shop".to_owned(),
-            vec![door],
+            vec![local_port],
             Some(here),
         );
         forward.until_open(Duration::from_secs(20)).await.unwrap();
@@ -466,9 +495,14 @@ mod tests {
         let why = given_up(says(line.clone()), false).await;
         assert!(why.contains("port 8080 is not open"), "{why}");
 
-        let door = Door::at(0, 8080).await.unwrap();
-        let here = door.here;
-        let _forward = Forward::by(says(line), "service/shop".to_owned(), vec![door], None);
+        let local_port = LocalPort::at(0, 8080).await.unwrap();
+        let here = local_port.here;
+        let _forward = Forward::by(
+            says(line),
+            "service/shop".to_owned(),
+            vec![local_port],
+            None,
+        );
         let mut client = TcpStream::connect(("127.0.0.1", here)).await.unwrap();
         client.write_all(b"the manager's password").await.unwrap();
         let came = timeout(Duration::from_secs(2), async {
@@ -476,24 +510,21 @@ mod tests {
             let mut bytes = [0; 8];
             connection.read(&mut bytes).await.unwrap()
         });
-        assert!(
-            matches!(came.await, Err(_) | Ok(0)),
-            "it was told something"
-        );
+        assert!(matches!(came.await, Err(_) | Ok(0)), "it got something");
     }
 
-    /// The doors stay ours while the program is started anew.
+    /// This process holds the local ports while the program is started again.
     #[tokio::test]
     async fn a_door_is_nobody_else_s_while_nothing_forwards() {
-        let door = Door::at(0, 8080).await.unwrap();
-        let here = door.here;
+        let local_port = LocalPort::at(0, 8080).await.unwrap();
+        let here = local_port.here;
         let _forward = Forward::by(
             says("exit 1".to_owned()),
             "service/shop".to_owned(),
-            vec![door],
+            vec![local_port],
             None,
         );
-        sleep(PAUSE).await;
+        sleep(RETRY_DELAY).await;
         TcpListener::bind(("127.0.0.1", here)).await.unwrap_err();
     }
 }

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// The cluster and namespace that `kubectl` talks to, by KUBECONFIG as always.
+/// The namespace for calls of `kubectl`. The cluster is that of the current context, as always.
 #[derive(Clone, Debug)]
 pub struct Kubectl {
     namespace: String,
@@ -28,7 +28,7 @@ impl Kubectl {
         }
     }
 
-    /// A call of `kubectl` in the namespace, which ends with us.
+    /// A call of `kubectl` in the namespace, which ends with this process.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command
@@ -39,7 +39,7 @@ impl Kubectl {
         command
     }
 
-    /// What a call prints; an error holds what it said.
+    /// Runs a call; returns its output. An error contains what it printed on standard error.
     pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self
             .command(arguments)
@@ -53,7 +53,7 @@ impl Kubectl {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// A question to the API server, which is not waited for any longer than a person would.
+    /// Runs a request to the API server with a timeout, as a person waits for it.
     async fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.run(&[arguments, &["--request-timeout", "15s"]].concat())
             .await
@@ -72,7 +72,7 @@ impl Kubectl {
         Ok(!found.trim().is_empty())
     }
 
-    /// What a secret holds, in plain.
+    /// The values of a secret, decoded.
     pub async fn secret(&self, name: &str) -> anyhow::Result<BTreeMap<String, String>> {
         let secret = self.get(&format!("secret/{name}")).await?;
         let data = secret["data"].as_object().context("an empty secret")?;
@@ -84,7 +84,7 @@ impl Kubectl {
             .collect()
     }
 
-    /// A variable of a container in an object's pods, if it is set to a value there.
+    /// A variable of a container in an object's pods; `None` if it is not set to a literal value.
     pub async fn variable(
         &self,
         object: &str,

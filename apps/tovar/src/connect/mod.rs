@@ -1,5 +1,5 @@
-//! `cargo tovar connect`: a store in a Kubernetes cluster, reached from this machine as one of its
-//! own.
+//! `cargo tovar connect`: makes a store in a Kubernetes cluster reachable from this machine, as if
+//! it ran here.
 
 mod forward;
 mod kubectl;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use telemetry::{Shutdown, ShutdownSettings};
 use tokio::time::Instant;
 
-use self::forward::{Door, Forward};
+use self::forward::{Forward, LocalPort};
 pub use self::kubectl::Kubectl;
 use crate::{
     services::SERVICES,
@@ -39,7 +39,8 @@ pub struct ConnectArgs {
     shutdown: ShutdownSettings,
 }
 
-/// How much of a store is reached. Without any of it: its addresses, to read its databases.
+/// How much of a store is reachable. Without options: its HTTP addresses, and its databases to
+/// read.
 #[derive(Clone, Copy, Default, Debug, clap::Args)]
 pub struct Reach {
     /// Also what changes the store: the databases as their owner, and the first manager's log-in
@@ -51,8 +52,8 @@ pub struct Reach {
     pub kafka: bool,
 }
 
-/// For all forwards together.
-const OPEN_WITHIN: Duration = Duration::from_secs(120);
+/// Bounds the time until all forwards are open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Forwards until Ctrl-C or SIGTERM.
 pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
@@ -81,23 +82,23 @@ pub async fn connect(args: ConnectArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Forwards to a store in a cluster; they end when it is dropped. One that breaks, as its pod
-/// ended, or gets stuck, is made anew.
+/// Forwards to a store in a cluster, which end when this is dropped. A forward that breaks or hangs
+/// is opened again.
 pub struct Connection {
     pub store: StoreFile,
     _forwards: Vec<Forward>,
 }
 
 impl Connection {
-    /// Says what it waits for, and gives up after a while.
+    /// Opens all forwards, and prints what it waits for. An error if they are not open in time.
     pub async fn open(kubectl: Kubectl, release: &str, reach: Reach) -> anyhow::Result<Self> {
         eprintln!("looking for the release {release} in {kubectl}");
-        let door = async |there| {
-            let door = Door::at(0, there).await;
-            door.context("no port of 127.0.0.1 is free")
+        let local_port = async |there| {
+            let local_port = LocalPort::at(0, there).await;
+            local_port.context("no port of 127.0.0.1 is free")
         };
-        // What is forwarded to, by which doors, and the one that answers to HTTP without being
-        // counted as a part of the store's work.
+        // Each target with its local ports, and the port that answers HTTP requests which do not
+        // count as work of the store.
         let mut wanted = Vec::new();
         let (mut databases, mut readers, mut ops) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -108,13 +109,13 @@ impl Connection {
                 .secret(&format!("{full}-postgres"))
                 .await
                 .context("only a store whose databases the chart runs can be connected to")?;
-            let database = door(5432).await?;
+            let database = local_port(5432).await?;
             if reach.write {
                 databases.insert(name.to_owned(), at(&secret, "url", database.here)?);
             }
             readers.insert(name.to_owned(), at(&secret, "reader-url", database.here)?);
             wanted.push((format!("service/{full}-postgres"), vec![database], None));
-            let (own, relay) = (door(9090).await?, door(9091).await?);
+            let (own, relay) = (local_port(9090).await?, local_port(9091).await?);
             let (own_port, relay_port) = (own.here, relay.here);
             ops.insert(name.to_owned(), format!("http://127.0.0.1:{own_port}"));
             ops.insert(
@@ -133,14 +134,14 @@ impl Connection {
                 wanted.push((pods, vec![own, relay], Some(own_port)));
             }
         }
-        let (http, gateway_ops) = (door(8080).await?, door(9090).await?);
+        let (http, gateway_ops) = (local_port(8080).await?, local_port(9090).await?);
         let (http_port, ops_port) = (http.here, gateway_ops.here);
         ops.insert("gateway".to_owned(), format!("http://127.0.0.1:{ops_port}"));
         let gateway = format!("deployment/{}", name_of(release, "gateway"));
         wanted.push((gateway, vec![http, gateway_ops], Some(ops_port)));
         let mut kafka_brokers = String::new();
         if reach.kafka {
-            let kafka = kafka_door(&kubectl, release).await?;
+            let kafka = kafka_port(&kubectl, release).await?;
             kafka_brokers = format!("127.0.0.1:{}", kafka.here);
             let pods = format!("statefulset/{}", name_of(release, "kafka"));
             wanted.push((pods, vec![kafka], None));
@@ -170,15 +171,15 @@ impl Connection {
             readers,
             ops,
             manager,
-            // Under which none of the store's processes is found, as none runs on this machine.
+            // No process of the store is a child of it, as none runs on this machine.
             pid: std::process::id(),
         };
         let forwards: Vec<Forward> = wanted
             .into_iter()
-            .map(|(to, doors, asked)| Forward::start(kubectl.clone(), to, doors, asked))
+            .map(|(to, local_ports, asked)| Forward::start(kubectl.clone(), to, local_ports, asked))
             .collect();
         eprintln!("opening {} forwards", forwards.len());
-        let deadline = Instant::now() + OPEN_WITHIN;
+        let deadline = Instant::now() + OPEN_TIMEOUT;
         for forward in &forwards {
             forward
                 .until_open(deadline.saturating_duration_since(Instant::now()))
@@ -191,24 +192,27 @@ impl Connection {
     }
 }
 
-/// The name of a part of a release, as the charts give it (`tovar.nameOf`): where it is too long, a
-/// hash is in the place of the end of the release's name.
+/// The name of a part of a release, as the charts make it (`tovar.nameOf`): if it is too long, a
+/// hash replaces the end of the release's name.
 fn name_of(release: &str, part: &str) -> String {
-    const MOST: usize = 43;
-    if release.len() + 1 + part.len() <= MOST {
+    const NAME_LENGTH_MAX: usize = 43;
+    if release.len() + 1 + part.len() <= NAME_LENGTH_MAX {
         return format!("{release}-{part}");
     }
     let hash = format!("{:x}", Sha256::digest(release));
     let hash = &hash[..8];
-    let begin: String = release.chars().take(MOST - 10 - part.len()).collect();
+    let begin: String = release
+        .chars()
+        .take(NAME_LENGTH_MAX - 10 - part.len())
+        .collect();
     format!(
         "{}-{hash}-{part}",
         begin.strip_suffix('-').unwrap_or(&begin)
     )
 }
 
-/// At the port under which the broker knows itself at 127.0.0.1.
-async fn kafka_door(kubectl: &Kubectl, release: &str) -> anyhow::Result<Door> {
+/// The local port to Kafka, at the port of 127.0.0.1 that the broker advertises.
+async fn kafka_port(kubectl: &Kubectl, release: &str) -> anyhow::Result<LocalPort> {
     let listeners = kubectl
         .variable(
             &format!("statefulset/{}", name_of(release, "kafka")),
@@ -224,8 +228,8 @@ async fn kafka_door(kubectl: &Kubectl, release: &str) -> anyhow::Result<Door> {
     let port = port
         .context("the broker has no listener for forwards")?
         .parse()?;
-    match Door::at(port, port).await {
-        Ok(door) => Ok(door),
+    match LocalPort::at(port, port).await {
+        Ok(local_port) => Ok(local_port),
         Err(error) => {
             bail!("127.0.0.1:{port} is taken ({error}); give the chart another kafka.forwardPort")
         }
@@ -237,7 +241,7 @@ fn of<'s>(secret: &'s BTreeMap<String, String>, key: &str) -> anyhow::Result<&'s
     Ok(value.with_context(|| format!("the secret has no {key}"))?)
 }
 
-/// A database's address in the cluster, led over a port of this machine.
+/// A database's address, with a port of this machine instead of its host in the cluster.
 fn at(secret: &BTreeMap<String, String>, key: &str, port: u16) -> anyhow::Result<String> {
     let url = of(secret, key)?;
     let (who, place) = url.rsplit_once('@').context("an address without a user")?;
@@ -252,7 +256,7 @@ fn at(secret: &BTreeMap<String, String>, key: &str, port: u16) -> anyhow::Result
 mod tests {
     use super::*;
 
-    /// What the charts give for the same, by `helm template`.
+    /// The expected names are those of `helm template`.
     #[test]
     fn a_long_name_is_cut_as_the_charts_do() {
         let long = "r".repeat(53);

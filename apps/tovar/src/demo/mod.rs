@@ -1,4 +1,5 @@
-//! `cargo tovar demo`: orders that end in every way that they can, with their timelines, checked.
+//! `cargo tovar demo`: places orders that end in every possible way, shows their timelines, and
+//! checks their results.
 
 mod own_store;
 mod processes;
@@ -16,9 +17,6 @@ use crate::{
     store_file::{StoreArgs, StoreFile},
     verify::{self, Outcome, Sources},
 };
-
-/// For which a service of the store keeps a key, unless it is told otherwise.
-const KEY_HOURS: u32 = 24;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
@@ -68,13 +66,18 @@ async fn open(store: &StoreFile) -> anyhow::Result<(Client, Client)> {
     Ok((guest, manager))
 }
 
-/// Plays each scenario and says what came of it; fails at the first surprise.
+/// Plays each scenario and prints its result; fails at the first one that differs from what it must
+/// be.
 pub async fn play(store: &StoreFile) -> anyhow::Result<()> {
     let (guest, manager) = open(store).await?;
     let started = Instant::now();
     let shop = shop::Shop::open(guest, manager).await?;
     scenarios::play(&shop, store).await?;
-    let report = verify::settled(&Sources::of(store, KEY_HOURS), Duration::from_secs(60)).await?;
+    let report = verify::settled(
+        &Sources::of(store, verify::DEFAULT_KEY_HOURS),
+        Duration::from_secs(60),
+    )
+    .await?;
     print!("{}", report.text());
     ensure!(
         report.outcome == Outcome::Clean,

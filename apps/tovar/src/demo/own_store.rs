@@ -13,29 +13,30 @@ use tokio::{
 
 use crate::store_file::{StoreArgs, StoreFile};
 
-/// So short that nobody minds waiting for one to pass.
+/// The orders' deadline: short, as the demo waits for one to pass.
 const DEADLINE_SECONDS: &str = "4";
 /// The first build takes minutes.
-const READY_WITHIN: Duration = Duration::from_secs(1800);
-const STOPPED_WITHIN: Duration = Duration::from_secs(90);
+const READY_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Bounds the stop of the store: longer than its processes may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A store of the demo's own: `up` in a folder that is thrown away. It ends with us, however that
-/// happens.
+/// A store for the demo alone: `up` in a temporary folder. It ends with this process, also if that
+/// is killed.
 pub struct OwnStore {
     pub file: StoreFile,
     up: Child,
     output: JoinHandle<()>,
-    _tether: Option<ChildStdin>,
+    _stdin: Option<ChildStdin>,
     _data: tempfile::TempDir,
 }
 
 impl OwnStore {
     pub async fn start() -> anyhow::Result<Self> {
         let data = tempfile::tempdir().context("no folder for a store")?;
-        // The servers run as a user of their own if we are root.
+        // If this process is root, the servers run as another user.
         fs::set_permissions(data.path(), fs::Permissions::from_mode(0o711))?;
         let folder = data.path().join("store");
-        // Free at this moment; `up` says so if somebody was faster.
+        // The port is free now; `up` reports it if another program takes it first.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         println!("Starting a store of the demo's own.");
         let mut up = Command::new(std::env::current_exe().context("where this program lies")?)
@@ -45,13 +46,13 @@ impl OwnStore {
             .env("STOP_AT_EOF", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A terminal's Ctrl-C is for us.
+            // A terminal's Ctrl-C must reach only this process.
             .process_group(0)
             .spawn()
             .context("the store cannot be started")?;
-        let tether = up.stdin.take();
+        let stdin = up.stdin.take();
         let output = up.stdout.take().context("a store without output")?;
-        let ready = tokio::time::timeout(READY_WITHIN, until_ready(output));
+        let ready = tokio::time::timeout(READY_TIMEOUT, until_ready(output));
         let output = ready.await.context("the store did not get ready")??;
         let file = StoreArgs {
             store: folder.join("store.json"),
@@ -61,7 +62,7 @@ impl OwnStore {
             file: file.read()?,
             up,
             output,
-            _tether: tether,
+            _stdin: stdin,
             _data: data,
         })
     }
@@ -71,7 +72,7 @@ impl OwnStore {
         if let Some(pid) = self.up.id().and_then(|pid| i32::try_from(pid).ok()) {
             kill(Pid::from_raw(pid), Signal::SIGTERM).context("the store cannot be stopped")?;
         }
-        let ended = tokio::time::timeout(STOPPED_WITHIN, self.up.wait()).await;
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.up.wait()).await;
         let ended = ended.context("the store did not stop")??;
         self.output.await?;
         if !ended.success() {
@@ -81,7 +82,7 @@ impl OwnStore {
     }
 }
 
-/// Shows what the store says until it is ready; a task swallows the rest.
+/// Prints what the store prints until it is ready; a task discards the rest.
 async fn until_ready(output: ChildStdout) -> anyhow::Result<JoinHandle<()>> {
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await? {

@@ -7,12 +7,12 @@ use nix::{
 
 use crate::store_file::StoreFile;
 
-/// A process of the store that does nothing as long as this lives.
+/// A process of the store that is stopped (SIGSTOP) until this is dropped.
 pub struct Frozen(Pid);
 
 impl Frozen {
-    /// Freezes a service that runs on this machine as a child of the store's `up`; `None` if there
-    /// is none.
+    /// Stops a service that runs on this machine as a child of the store's `up`; `None` if there is
+    /// none.
     pub fn service(store: &StoreFile, name: &str) -> Option<Self> {
         let up = i32::try_from(store.pid).ok()?;
         let pid = children(up)
@@ -25,7 +25,7 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // It can only be gone.
+        // An error means that the process has ended.
         let _ = kill(self.0, Signal::SIGCONT);
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     processes::Frozen,
-    shop::{End, Place, Shop, WITHIN},
+    shop::{End, Place, SCENARIO_TIMEOUT, Shop},
     stock::add_slot,
 };
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
     store_file::StoreFile,
 };
 
-/// A deadline that takes longer is not waited for.
-const PATIENCE: TimeDelta = TimeDelta::seconds(15);
+/// The longest deadline that the demo waits for.
+const DEADLINE_WAIT_MAX: TimeDelta = TimeDelta::seconds(15);
 
 pub async fn play(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     delivered_to_a_locker(shop)
@@ -45,7 +45,7 @@ pub async fn play(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
         .context("a deadline passed")
 }
 
-/// Buys and checks what came of it.
+/// Places an order and checks its result.
 async fn buy(
     shop: &Shop,
     title: &str,
@@ -93,10 +93,12 @@ async fn courier_reports(shop: &Shop, title: &str, outcome: &str, end: &End) -> 
     let before = shop.holdings(&customer, place).await?;
     let order = shop.place(&customer, 1, place).await?;
     let path = format!("/api/deliveries/{order}/outcome");
-    // Not before the parcel is out.
-    wait_for("the courier to have the parcel", WITHIN, async || {
-        Ok(courier.take_parcel(&order).await?.status.is_success())
-    })
+    // The courier can take the parcel only after its shipment.
+    wait_for(
+        "the courier to have the parcel",
+        SCENARIO_TIMEOUT,
+        async || Ok(courier.take_parcel(&order).await?.status.is_success()),
+    )
     .await?;
     courier
         .post(&path, &json!({ "outcome": outcome }))
@@ -119,7 +121,7 @@ async fn same_key(shop: &Shop, title: &str, at_once: bool) -> anyhow::Result<()>
     let before = shop.holdings(&customer, place).await?;
     let (body, key) = (shop.order_body(1, place), Uuid::new_v4().to_string());
     let send = async || {
-        // While the first is in work, the others are asked to come again.
+        // While the first request runs, the store answers the others with a Retry-After.
         loop {
             let answer = customer
                 .send(Method::POST, "/api/orders", Some(&body), Some(&key))
@@ -151,18 +153,20 @@ async fn same_key(shop: &Shop, title: &str, at_once: bool) -> anyhow::Result<()>
         .await
 }
 
-/// Kafka gets an event a second time, as if an operator had asked for it; nothing may happen twice.
+/// Publishes an event a second time, as an operator can; its effect must not happen twice.
 async fn republished(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     let (customer, place) = (shop.guest.new_customer(5_000).await?, &shop.lockers);
     let before = shop.holdings(&customer, place).await?;
     let order = shop.place(&customer, 1, place).await?;
-    customer.finished(&order, WITHIN).await?;
+    customer.finished(&order, SCENARIO_TIMEOUT).await?;
     let duplicates = async || duplicates(&store.ops["billing"]).await;
     let known = duplicates().await?;
     publish_again(&store.databases["orders"], &order).await?;
-    wait_for("billing to see the duplicate", WITHIN, async || {
-        Ok(duplicates().await? > known)
-    })
+    wait_for(
+        "billing to see the duplicate",
+        SCENARIO_TIMEOUT,
+        async || Ok(duplicates().await? > known),
+    )
     .await?;
     let end = End::delivered(1);
     shop.check(
@@ -188,7 +192,7 @@ async fn publish_again(database: &str, order: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many events a service has dropped because it knew them.
+/// How many duplicates a service has dropped.
 async fn duplicates(ops: &str) -> anyhow::Result<f64> {
     let metrics = reqwest::get(format!("{ops}/metrics")).await?.text().await?;
     let lines = metrics
@@ -241,7 +245,7 @@ async fn slot_full(shop: &Shop) -> anyhow::Result<()> {
     buy(shop, "slot full", (5_000, 1), &small, &end).await
 }
 
-/// Whether a cancellation comes in time is for the warehouse to say; one of a few does.
+/// The warehouse decides whether a cancellation comes in time; one of a few does.
 async fn cancelled(shop: &Shop) -> anyhow::Result<()> {
     let place = &shop.lockers;
     for _ in 0..20 {
@@ -250,7 +254,7 @@ async fn cancelled(shop: &Shop) -> anyhow::Result<()> {
         let order = shop.place(&customer, 1, place).await?;
         let path = format!("/api/orders/{order}/cancellation");
         customer.post(&path, &json!({})).await?;
-        let is_late = customer.finished(&order, WITHIN).await?["status"] == "delivered";
+        let is_late = customer.finished(&order, SCENARIO_TIMEOUT).await?["status"] == "delivered";
         let end = if is_late {
             End::delivered(1)
         } else {
@@ -270,7 +274,7 @@ async fn cancelled(shop: &Shop) -> anyhow::Result<()> {
     anyhow::bail!("no cancellation came in time")
 }
 
-/// Delivery is away for longer than an order waits for it.
+/// The service delivery is away for longer than an order waits for it.
 async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     let place = &shop.lockers;
     let customer = shop.guest.new_customer(5_000).await?;
@@ -283,16 +287,17 @@ async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     };
     let order = shop.place(&customer, 1, place).await?;
     let allowed = allowed(&customer, &order).await?;
-    if allowed > PATIENCE {
+    if allowed > DEADLINE_WAIT_MAX {
         drop(frozen);
-        customer.finished(&order, WITHIN).await?;
+        customer.finished(&order, SCENARIO_TIMEOUT).await?;
         println!(
-            "a deadline passed: skipped, because here an order waits for {} s; `cargo tovar demo --own` shows it\n",
+            "a deadline passed: skipped, because here an order waits for {} s; `cargo tovar demo \
+             --own` shows it\n",
             allowed.num_seconds()
         );
         return Ok(());
     }
-    customer.finished(&order, WITHIN).await?;
+    customer.finished(&order, SCENARIO_TIMEOUT).await?;
     drop(frozen);
     let end = End::undone("cancelled", "deadline");
     shop.check(
@@ -305,7 +310,7 @@ async fn deadline_passed(shop: &Shop, store: &StoreFile) -> anyhow::Result<()> {
     .await
 }
 
-/// How long the order may stay where it is.
+/// How long the order may stay in its present status.
 async fn allowed(customer: &Client, order: &str) -> anyhow::Result<TimeDelta> {
     let order = customer
         .get(&format!("/api/orders/{order}"))

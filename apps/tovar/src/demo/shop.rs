@@ -10,12 +10,16 @@ use super::{
 };
 use crate::client::{Client, wait_for};
 
-pub const WITHIN: Duration = Duration::from_secs(60);
+/// Bounds each wait of a scenario.
+pub const SCENARIO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Price of the goods, in minor units.
 pub const PRICE: i64 = 1_000;
+/// Pieces on the shelf: enough for all scenarios.
 const PIECES: u32 = 1_000;
+/// Places in each slot: enough for all scenarios.
 const PLACES: i64 = 1_000;
 
-/// Goods, zones and slots of the demo's own, so that nobody else's orders disturb what is checked.
+/// Goods, zones and slots for the demo alone, so that other orders do not change what it checks.
 pub struct Shop {
     pub guest: Client,
     pub manager: Client,
@@ -31,7 +35,7 @@ pub struct Place {
     pub slot: String,
 }
 
-/// What an order must end in.
+/// The expected end of an order.
 pub struct End {
     pub status: &'static str,
     pub reason: Option<&'static str>,
@@ -57,7 +61,7 @@ impl End {
     }
 }
 
-/// What a customer, the shelf and a slot have.
+/// The customer's money, the goods on the shelf and the free places of a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holdings {
     available: i64,
@@ -92,10 +96,13 @@ impl Shop {
     }
 
     pub fn order_body(&self, quantity: u32, place: &Place) -> Value {
-        json!({ "lines": [{ "sku": self.sku, "quantity": quantity }], "zone": place.zone, "slot_id": place.slot })
+        json!({
+            "lines": [{ "sku": self.sku, "quantity": quantity }], "zone": place.zone,
+            "slot_id": place.slot,
+        })
     }
 
-    /// Places an order as soon as orders has heard of the goods; its id.
+    /// Places an order as soon as the service orders knows the goods; returns its id.
     pub async fn place(
         &self,
         customer: &Client,
@@ -104,7 +111,7 @@ impl Shop {
     ) -> anyhow::Result<String> {
         let body = self.order_body(quantity, place);
         let mut placed = None;
-        wait_for("orders to know the goods", WITHIN, async || {
+        wait_for("orders to know the goods", SCENARIO_TIMEOUT, async || {
             let answer = customer.post("/api/orders", &body).await?;
             if answer.code() == Some("unknown_sku") {
                 return Ok(false);
@@ -117,7 +124,7 @@ impl Shop {
         Ok(id.context("an order without an id")?.to_owned())
     }
 
-    /// What there is before an order, to compare with what there is after it.
+    /// Reads the holdings, to compare those before an order with those after it.
     pub async fn holdings(&self, customer: &Client, place: &Place) -> anyhow::Result<Holdings> {
         let account = customer.get("/api/account").await?.success()?;
         let goods = self
@@ -143,7 +150,8 @@ impl Shop {
         })
     }
 
-    /// Shows the order's timeline, and compares what came of it with what must.
+    /// Waits for the order's end, prints its timeline, and compares its result with the expected
+    /// one.
     pub async fn check(
         &self,
         title: &str,
@@ -152,7 +160,7 @@ impl Shop {
         before: Holdings,
         end: &End,
     ) -> anyhow::Result<()> {
-        let finished = customer.finished(order, WITHIN).await?;
+        let finished = customer.finished(order, SCENARIO_TIMEOUT).await?;
         let found = (
             finished["status"].as_str(),
             finished["outcome_reason"].as_str(),
@@ -172,17 +180,24 @@ impl Shop {
             stock: before.stock - kept,
             free: before.free - i64::from(kept > 0),
         };
-        // Everyone undoes for themselves, a moment before or after the money is settled.
-        wait_for("balance, stock, slot and notification", WITHIN, async || {
-            let (found, told) = (
-                self.holdings(customer, place).await?,
-                told(customer, order).await?,
-            );
-            if found == wanted && told == [end.status] {
-                return Ok(true);
-            }
-            bail!("order {order}: {found:?} instead of {wanted:?}, and the customer was told {told:?}")
-        })
+        // Each service undoes its own part, a moment before or after the money is settled.
+        wait_for(
+            "balance, stock, slot and notification",
+            SCENARIO_TIMEOUT,
+            async || {
+                let (found, notified) = (
+                    self.holdings(customer, place).await?,
+                    notified(customer, order).await?,
+                );
+                if found == wanted && notified == [end.status] {
+                    return Ok(true);
+                }
+                bail!(
+                    "order {order}: {found:?} instead of {wanted:?}, and the customer was told \
+                     {notified:?}"
+                )
+            },
+        )
         .await?;
         let finished = customer
             .get(&format!("/api/orders/{order}"))
@@ -193,8 +208,8 @@ impl Shop {
     }
 }
 
-/// The ends of the order that the customer was told.
-async fn told(customer: &Client, order: &str) -> anyhow::Result<Vec<String>> {
+/// The outcomes of the order in the customer's notifications.
+async fn notified(customer: &Client, order: &str) -> anyhow::Result<Vec<String>> {
     let notifications = customer.get("/api/notifications").await?.success()?;
     let items = notifications["items"].as_array().into_iter().flatten();
     let of_order = items.filter(|item| item["order_id"] == *order);

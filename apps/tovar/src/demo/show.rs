@@ -1,7 +1,7 @@
 use chrono::{DateTime, FixedOffset};
 use serde_json::Value;
 
-/// An order's timeline as a table, in the order of time, with the milliseconds since the order was
+/// Prints an order's timeline as a table, by time, with the milliseconds since the order was
 /// placed.
 pub fn timeline(title: &str, order: &Value) {
     println!("{title}: order {}", text(order, "id"));

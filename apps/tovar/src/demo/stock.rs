@@ -36,7 +36,8 @@ pub async fn fill(manager: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists goods and takes `quantity` pieces in. Orders hears of them by event, a moment later.
+/// Lists goods and receives `quantity` pieces. The service orders learns of them by event, a moment
+/// later.
 pub async fn list_goods(
     manager: &Client,
     sku: &str,
@@ -59,7 +60,7 @@ pub async fn list_goods(
     Ok(())
 }
 
-/// A slot of `capacity` places at this hour of tomorrow; its id.
+/// Adds a slot of `capacity` places at this hour of tomorrow; returns its id.
 pub async fn add_slot(manager: &Client, zone: &str, capacity: i64) -> anyhow::Result<String> {
     let tomorrow = kernel::Clock::system().now() + TimeDelta::days(1);
     let start = tomorrow

@@ -1,10 +1,10 @@
-//! What the load-test board shows of the same minute.
+//! The numbers that the load-test board shows for the run.
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{LoadArgs, locust::Run};
+use super::{args::LoadArgs, locust::Run};
 use crate::{
     prometheus::{Prometheus, panel_query},
     store_file::StoreFile,
@@ -12,14 +12,14 @@ use crate::{
 
 const BOARD: &str = "load-test";
 
-/// A Prometheus that scrapes the store, if there is one.
+/// The Prometheus that scrapes the store during the run, if there is one.
 pub struct Watcher {
     prometheus: Option<Prometheus>,
     pause: f64,
     why_not: &'static str,
 }
 
-/// The board's panels, for the time from a quiet moment before the load to one after it.
+/// The values of the board's panels, from a pause before the load to one after it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Shown {
     pub requests: Option<f64>,
@@ -29,7 +29,7 @@ pub struct Shown {
     /// Seconds.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
-    /// Why there is nothing.
+    /// Why there are no values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<&'static str>,
 }
@@ -57,7 +57,8 @@ impl Watcher {
         }
         let Some(store) = store else {
             return none(
-                "without a store file its processes are not known; --prometheus names one that scrapes them",
+                "without a store file its processes are not known; --prometheus names one that \
+                 scrapes them",
             );
         };
         if !Prometheus::is_installed().await {
@@ -66,19 +67,19 @@ impl Watcher {
         eprintln!("a Prometheus for the run is started");
         Ok(Self {
             prometheus: Some(own(store).await?),
-            // It scrapes every second.
+            // Longer than two scrapes, as it scrapes every second.
             pause: 2.5,
             why_not: "",
         })
     }
 
-    /// Seconds before and after the load in which nothing may be sent, so that a scrape falls into
-    /// them.
+    /// The pause before and after the load, in seconds: nothing is sent in it, and it is long
+    /// enough for a scrape.
     pub fn pause(&self) -> f64 {
         self.pause
     }
 
-    /// What the board's own queries find.
+    /// Runs the board's own queries.
     pub async fn read(&self, run: &Run) -> anyhow::Result<Shown> {
         let Some(prometheus) = &self.prometheus else {
             return Ok(Shown {
@@ -86,7 +87,7 @@ impl Watcher {
                 ..Shown::default()
             });
         };
-        // Not a sample from before the pause, in which the shop was opened.
+        // The range must not reach back before the pause, when the shop was opened.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -15,9 +15,9 @@ use telemetry::{Shutdown, ShutdownSettings};
 use tokio::process::{Child, Command};
 
 use super::{
-    LoadArgs,
+    args::LoadArgs,
     record::{Counted, Note, Reader, Reconciled, Second},
-    repository,
+    repository::repository,
 };
 
 /// A running Locust with the journeys of `locustfile.py`.
@@ -27,9 +27,9 @@ pub struct Locust {
     log: PathBuf,
 }
 
-/// What came of it. Moments in seconds since 1970.
+/// The result of a run. Times in seconds since 1970.
 pub struct Run {
-    /// From here until `begun`, and from `ended` to `quiet_until`, nothing was sent.
+    /// Nothing was sent from `quiet_from` to `begun`, and from `ended` to `quiet_until`.
     pub quiet_from: f64,
     pub begun: f64,
     pub ended: f64,
@@ -41,7 +41,7 @@ pub struct Run {
 }
 
 impl Locust {
-    /// `pause` seconds are quiet before and after the load.
+    /// Starts Locust. It sends nothing for `pause` seconds before and after the load.
     pub async fn start(args: &LoadArgs, address: &str, pause: f64) -> anyhow::Result<Self> {
         let repository = repository()?;
         let python = python(&repository).await?;
@@ -72,10 +72,10 @@ impl Locust {
             .stdin(Stdio::null())
             .stdout(written.try_clone()?)
             .stderr(written)
-            // A Ctrl-C here reaches it once, and by us.
+            // A terminal's Ctrl-C must reach only this process, which passes it on once.
             .process_group(0)
             .kill_on_drop(true);
-        // A store without a file is not to be mistaken for the one that runs here.
+        // With --url Locust must not find the store file of a store that runs here.
         let store = if args.url.is_some() {
             PathBuf::from("/dev/null/none")
         } else {
@@ -89,8 +89,8 @@ impl Locust {
         })
     }
 
-    /// Shows how it goes, until the journal is compared with the store. Ctrl-C ends the load, and
-    /// the journal is compared all the same; once more, and nothing is.
+    /// Prints progress until the journal is compared with the store. A first Ctrl-C ends the load,
+    /// and the journal is still compared; a second one ends the command.
     pub async fn until_ended(mut self, args: &LoadArgs) -> anyhow::Result<Run> {
         let mut reader = Reader::default();
         let mut notes = Vec::new();
@@ -123,16 +123,16 @@ impl Locust {
             .with_context(|| format!("Locust ended with {status}: {}", last_words(&self.log)))
     }
 
-    /// Not by SIGINT: Python does not listen to it where it was ignored when it started, as in the
-    /// background of a script.
+    /// Not by SIGINT: Python ignores it if it was ignored at its start, as in the background of a
+    /// script.
     fn end(&self) {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        // If it has just ended there is nobody left to tell.
+        // An error means that it has ended.
         let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGTERM));
     }
 }
 
-/// The Python with the pinned Locust; made the first time.
+/// The path of a Python with the pinned Locust, which is installed the first time.
 async fn python(repository: &Path) -> anyhow::Result<String> {
     let made = Command::new(repository.join(".ci/python"))
         .args(["load", "load/requirements.txt"])
@@ -162,7 +162,8 @@ fn show(args: &LoadArgs, note: &Note, before: &[Note]) {
                 time.map_or_else(|| "-".to_owned(), |time| format!("{time:.0} ms"))
             };
             eprintln!(
-                "{passed:>5} s {:>5} people {:>6} requests/s {:>4} failed {:>7} orders accepted   p50 {:>8}   p99 {:>8}",
+                "{passed:>5} s {:>5} people {:>6} requests/s {:>4} failed {:>7} orders \
+                 accepted   p50 {:>8}   p99 {:>8}",
                 second.users,
                 second.requests,
                 second.failures,

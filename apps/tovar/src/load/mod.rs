@@ -1,80 +1,26 @@
-//! `cargo tovar load`: people who use a running store for a minute, the proof that it did what it
-//! answered, and a report.
+//! `cargo tovar load`: lets people use a running store for a minute, checks that the store did what
+//! it answered, and writes a report.
 
+mod args;
 mod boards;
 mod locust;
 mod record;
 mod report;
+mod repository;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
-use self::{boards::Watcher, locust::Locust, report::Report};
+pub use self::args::LoadArgs;
+use self::{boards::Watcher, locust::Locust, report::LoadReport};
 use crate::{
-    store_file::{StoreArgs, StoreFile},
+    store_file::StoreFile,
     verify::{self, Sources},
 };
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct LoadArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-
-    /// Address of a store without a store file; its manager's log-in is in TOVAR_MANAGER_EMAIL and
-    /// TOVAR_MANAGER_PASSWORD, and verify cannot be run
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-
-    /// People who use the store at the same time; one of them is its manager, one a courier
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(3..))]
-    users: u32,
-
-    /// People who come a second, until all are there
-    #[arg(long, value_name = "PEOPLE", default_value_t = 4)]
-    spawn_rate: u32,
-
-    /// Seconds that the load lasts
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
-    time: u64,
-
-    /// Folder for the report: report.html, report.json, and what Locust printed
-    #[arg(long, value_name = "FOLDER", default_value = "target/load")]
-    report: PathBuf,
-
-    /// A Prometheus that scrapes the store; without it one is started for the run, if it is
-    /// installed
-    #[arg(long, value_name = "URL")]
-    prometheus: Option<String>,
-
-    /// Ask no Prometheus
-    #[arg(long, conflicts_with = "prometheus")]
-    no_prometheus: bool,
-
-    /// Print the report as JSON instead of text
-    #[arg(long)]
-    json: bool,
-
-    /// Seconds to wait for what is under way at the end
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    wait: u64,
-
-    /// Hours for which the store keeps idempotency keys, as its services are told
-    #[arg(
-        long,
-        env = "IDEMPOTENCY_HOURS",
-        value_name = "HOURS",
-        default_value_t = 24
-    )]
-    key_hours: u32,
-}
-
-/// Says by its exit code what came of it: 0 all is well; 1 the store contradicts the journal, or
-/// itself; 2 it could not be loaded or checked; 3 something is not settled yet.
+/// Returns an exit code: 0 all is well; 1 the store contradicts the journal, or itself; 2 it could
+/// not be loaded or checked; 3 something is not settled yet.
 pub async fn load(args: LoadArgs) -> ExitCode {
     match run(&args).await {
         Ok(report) => {
@@ -93,7 +39,7 @@ pub async fn load(args: LoadArgs) -> ExitCode {
     }
 }
 
-async fn run(args: &LoadArgs) -> anyhow::Result<Report> {
+async fn run(args: &LoadArgs) -> anyhow::Result<LoadReport> {
     let store = match (&args.url, args.store.read()) {
         (None, store) => Some(store?),
         (Some(_), _) => None,
@@ -113,7 +59,7 @@ async fn run(args: &LoadArgs) -> anyhow::Result<Report> {
         Some(store) => Some(verified(args, store).await?),
         None => None,
     };
-    let report = Report::new(&address, args.users, run, boards, verified);
+    let report = LoadReport::new(&address, args.users, run, boards, verified);
     report.write(&args.report)?;
     Ok(report)
 }
@@ -124,15 +70,4 @@ async fn verified(args: &LoadArgs, store: &StoreFile) -> anyhow::Result<verify::
     verify::settled(&sources, Duration::from_secs(args.wait))
         .await
         .context("verify")
-}
-
-/// The repository's folder, where the locustfile and the boards are.
-fn repository() -> anyhow::Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    ensure!(
-        folder.join("locustfile.py").exists(),
-        "{} has no locustfile.py; this command runs in a clone",
-        folder.display()
-    );
-    Ok(folder.canonicalize()?)
 }

@@ -1,5 +1,5 @@
-//! What `locustfile.py` writes down while it runs: a JSON object a line, each with what it is and
-//! when.
+//! The record that `locustfile.py` writes while it runs: a JSON object a line, each with its kind
+//! and time.
 
 use std::{
     io::{self, Read},
@@ -12,7 +12,7 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Note {
-    /// The run's shop is open; now nothing is sent for a while.
+    /// The run's shop is open, and the first pause begins.
     Prepared {
         at: f64,
     },
@@ -21,7 +21,7 @@ pub enum Note {
         at: f64,
     },
     Second(Second),
-    /// The last user has left; now nothing is sent for a while.
+    /// The last user has left, and the second pause begins.
     Ended {
         at: f64,
     },
@@ -35,14 +35,14 @@ pub enum Note {
     },
 }
 
-/// A second of the load. Times in milliseconds, of the requests that ended in it.
+/// One second of the load. Times in milliseconds, of the requests that ended in this second.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Second {
     pub at: f64,
     pub users: u32,
     pub requests: u64,
     pub failures: u64,
-    /// Orders that were accepted since the beginning.
+    /// Orders accepted since the beginning.
     pub accepted: u64,
     pub p50: Option<f64>,
     pub p95: Option<f64>,
@@ -64,14 +64,14 @@ pub struct Counted {
 pub struct Reconciled {
     pub differences: Vec<String>,
     pub checked: Value,
-    /// By the status that they ended in.
+    /// The number of orders by final status.
     pub orders: Value,
     pub reasons: Value,
     /// Answers thrown away, connections cut, requests sent again.
     pub mishaps: Value,
 }
 
-/// The file as it grows.
+/// Reads the record while it grows.
 #[derive(Default)]
 pub struct Reader {
     file: Option<std::fs::File>,
@@ -79,7 +79,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The whole lines that have come since the last time.
+    /// The complete lines since the last call.
     pub fn read(&mut self, path: &Path) -> anyhow::Result<Vec<Note>> {
         if self.file.is_none() {
             match std::fs::File::open(path) {

@@ -1,4 +1,4 @@
-//! What came of a load: as text, as JSON, and as a page with graphs that needs nothing but itself.
+//! The report of a load: as text, as JSON, and as a page with graphs that needs no other file.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -14,21 +14,20 @@ use super::{
 };
 use crate::verify;
 
-/// The page; the report stands in for `REPORT`.
+/// The page, in which the report replaces `REPORT`.
 const PAGE: &str = include_str!("report.html");
 
 #[derive(Serialize)]
-pub struct Report {
+pub struct LoadReport {
     outcome: &'static str,
     store: String,
     began: String,
     lasted_seconds: f64,
     users: u32,
-    /// The same minute as three see it: who sent the requests, who answered them, and the board
-    /// that watched.
+    /// The same minute from three sources: Locust, the gateway's counters, and the board.
     sources: Sources,
     reconciliation: Reconciled,
-    /// Nothing where the databases cannot be reached.
+    /// `None` if the databases cannot be reached.
     verify: Option<verify::Report>,
     seconds: Vec<Second>,
 }
@@ -38,13 +37,13 @@ struct Sources {
     locust: Counted,
     gateway: Option<Value>,
     board: Shown,
-    /// Gateway less Locust: requests whose connection was cut are counted by the gateway only if it
-    /// came to an answer.
+    /// The gateway's count minus Locust's. Of requests whose connection was cut, the gateway counts
+    /// only those that it answered.
     gateway_more_requests: Option<i64>,
     gateway_more_errors: Option<i64>,
 }
 
-impl Report {
+impl LoadReport {
     pub fn new(
         store: &str,
         users: u32,
@@ -103,7 +102,7 @@ impl Report {
     }
 
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        // Nothing in it may end the script that holds it.
+        // No text in the report may end the script element that contains it.
         let page = PAGE.replace("REPORT", &self.json().replace("</", "<\\/"));
         for (name, text) in [("report.json", self.json()), ("report.html", page)] {
             let path = folder.join(name);

@@ -1,4 +1,4 @@
-//! `cargo tovar inbox`: what was not applied, and what an operator does about it.
+//! `cargo tovar inbox`: shows events that were not applied, and what an operator does about them.
 
 use ::inbox::{
     InboxStatus, UNREADABLE_PLACE,
@@ -13,7 +13,7 @@ use db::{Db, DbSettings};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ActArgs, Done, LookArgs, NOTHING, OfService, show};
+use super::{NOTHING, OperationArgs, OperationRecord, QueryArgs, WithService, show};
 use crate::{
     services::ServiceInfo,
     store_file::StoreFile,
@@ -22,21 +22,19 @@ use crate::{
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum InboxCommand {
-    /// What each service has still to read, which partitions wait for an event, and what is put
-    /// aside
-    Status(LookArgs),
-    /// Put an event aside that a partition waits for, at its next attempt
-    Park(ActArgs),
-    /// The events that could not be applied, and those of their keys behind them
-    Parked(LookArgs),
+    /// What each service has still to read, which partitions wait for an event, and what is parked
+    Status(QueryArgs),
+    /// Park an event that a partition waits for, at its next attempt
+    Park(OperationArgs),
+    /// List parked events: those that could not be applied, and the later ones of their keys
+    Parked(QueryArgs),
     /// Have the service apply all of an event's key that is parked or discarded, in its order
-    Replay(ActArgs),
-    /// Give up all of an event's key that is parked, so that later events go on; it can still be
+    Replay(OperationArgs),
+    /// Discard all of an event's key that is parked, so that later events go on; it can still be
     /// replayed
-    Discard(ActArgs),
-    /// Say that you have seen to what Kafka deleted before it was read: a gap, by the id that
-    /// `status` shows
-    AcknowledgeGap(ActArgs),
+    Discard(OperationArgs),
+    /// Acknowledge a gap, which Kafka deleted before it was read, by the id that `status` shows
+    AcknowledgeGap(OperationArgs),
 }
 
 pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
@@ -47,14 +45,14 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let db = open(&args.url()?).await?;
             let event = find_blocked(&db, args.service, args.event).await?;
             let question = format!(
-                "Put {} of key {} aside, and the later events of its key behind it",
+                "Park {} of key {}, and the later events of its key behind it",
                 event.event_type,
                 show::short(&event.key)
             );
             if args.confirm(&question)? {
-                let done = park(&db, args.service, args.event, &args.who()?).await?;
+                let record = park(&db, args.service, args.event, &args.who()?).await?;
                 args.report(
-                    &done,
+                    &record,
                     "It is parked at its next attempt, in 10 seconds at most.",
                 )?;
             }
@@ -64,13 +62,13 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let db = open(&args.url()?).await?;
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
-                "Replay what is put aside of key {} of topic {}",
+                "Replay what is parked or discarded of key {} of topic {}",
                 show::short(&event.key),
                 event.topic
             );
             if args.confirm(&question)? {
-                let done = replay(&db, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "The service applies them within a second.")?;
+                let record = replay(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "The service applies them within a second.")?;
             }
             Ok(())
         }
@@ -78,13 +76,13 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
             let db = open(&args.url()?).await?;
             let event = find_parked(&db, args.service, args.event).await?;
             let question = format!(
-                "Give up what is parked of key {} of topic {}",
+                "Discard what is parked of key {} of topic {}",
                 show::short(&event.key),
                 event.topic
             );
             if args.confirm(&question)? {
-                let done = discard(&db, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "They can still be replayed.")?;
+                let record = discard(&db, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "They can still be replayed.")?;
             }
             Ok(())
         }
@@ -107,19 +105,25 @@ pub async fn run(command: InboxCommand) -> anyhow::Result<()> {
 pub async fn open(url: &str) -> anyhow::Result<Db> {
     let settings = DbSettings {
         database_pool_size: 2,
-        // An operator looks when something is slow.
+        // Long, as an operator looks when the database is slow.
         database_pool_timeout: 30,
         ..DbSettings::new(url)
     };
     Ok(Db::open(&settings, "cargo-tovar").await?)
 }
 
-/// Has a blocked event put aside.
-pub async fn park(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+/// Requests that the service parks a blocked event at its next attempt.
+pub async fn park(
+    db: &Db,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<OperationRecord> {
     let blocked = find_blocked(db, service, event).await?;
     ensure!(
         blocked.event_type != UNREADABLE_PLACE,
-        "what cannot be read cannot be put aside; see docs/operations.md, \"A partition cannot be read\""
+        "what cannot be read cannot be parked; see docs/operations.md, \"A partition cannot be \
+         read\""
     );
     let waits = parked::request(db, service.name, event, who).await?;
     ensure!(
@@ -127,29 +131,40 @@ pub async fn park(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyh
         "no partition of {} waits for event {event} any more",
         service.name
     );
-    Ok(done(service, "park", (blocked.topic, blocked.key), 1, who))
+    Ok(record(
+        service,
+        "park",
+        (blocked.topic, blocked.key),
+        1,
+        who,
+    ))
 }
 
-/// Has the service apply what is put aside of the key of `event`.
-pub async fn replay(db: &Db, service: ServiceInfo, event: Uuid, who: &str) -> anyhow::Result<Done> {
+/// Lets the service apply the parked and discarded events of the key of `event`.
+pub async fn replay(
+    db: &Db,
+    service: ServiceInfo,
+    event: Uuid,
+    who: &str,
+) -> anyhow::Result<OperationRecord> {
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::replay(db, service.name, &topic, &key, who).await?;
-    Ok(done(service, "replay", (topic, key), events, who))
+    Ok(record(service, "replay", (topic, key), events, who))
 }
 
-/// Gives up what is parked of the key of `event`.
+/// Discards the parked events of the key of `event`.
 pub async fn discard(
     db: &Db,
     service: ServiceInfo,
     event: Uuid,
     who: &str,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<OperationRecord> {
     let ParkedEvent { topic, key, .. } = find_parked(db, service, event).await?;
     let events = parked::discard(db, service.name, &topic, &key, who).await?;
-    Ok(done(service, "discard", (topic, key), events, who))
+    Ok(record(service, "discard", (topic, key), events, who))
 }
 
-/// Says that an operator has seen to a gap, which is then told no more.
+/// Records that an operator has dealt with a gap, which is then no longer shown.
 pub async fn acknowledge_gap(
     db: &Db,
     service: ServiceInfo,
@@ -172,7 +187,7 @@ async fn find_gap(db: &Db, service: ServiceInfo, id: Uuid) -> anyhow::Result<Gap
     })
 }
 
-/// What a gap is about, for people.
+/// The messages of a gap, for people.
 fn missing(gap: &Gap) -> String {
     let Gap {
         topic,
@@ -193,7 +208,7 @@ async fn find_parked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Resu
         .find(|parked| parked.event_id == event)
         .with_context(|| {
             format!(
-                "event {event} is not put aside in the inbox of {}",
+                "event {event} is not parked in the inbox of {}",
                 service.name
             )
         })
@@ -206,14 +221,14 @@ async fn find_blocked(db: &Db, service: ServiceInfo, event: Uuid) -> anyhow::Res
         .with_context(|| format!("no partition of {} waits for event {event}", service.name))
 }
 
-fn done(
+fn record(
     service: ServiceInfo,
     operation: &'static str,
     (topic, key): (String, String),
     events: usize,
     who: &str,
-) -> Done {
-    Done {
+) -> OperationRecord {
+    OperationRecord {
         service: service.name,
         operation,
         topic,
@@ -223,15 +238,15 @@ fn done(
     }
 }
 
-/// Where a service's inbox stands.
+/// The state of a service's inbox.
 #[derive(Serialize)]
 struct Found {
     #[serde(flatten)]
     inbox: InboxStatus,
-    /// What it has still to read; none if Kafka does not answer.
+    /// What it has still to read; `None` if Kafka does not answer.
     unread: Option<Vec<Unread>>,
     blocked_events: Vec<BlockedEvent>,
-    /// What Kafka deleted before it was read, and no operator has acknowledged.
+    /// Messages that Kafka deleted before they were read, and no operator has acknowledged.
     missing: Vec<Gap>,
 }
 
@@ -248,10 +263,10 @@ async fn open_reader(store: &StoreFile, service: &ServiceInfo) -> anyhow::Result
         .with_context(|| format!("the database of {} cannot be reached", service.name))
 }
 
-async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
+async fn print_status(args: &QueryArgs) -> anyhow::Result<()> {
     let store = args.store.read()?;
     let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
-    // Who listens to nothing has no inbox to speak of.
+    // A service without subscriptions has an empty inbox.
     let services: Vec<ServiceInfo> = args
         .services()
         .into_iter()
@@ -275,7 +290,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
             blocked_events: blocked::list(&db, service.name).await?,
             missing: gaps::list(&db, service.name).await?,
         };
-        all.push(OfService {
+        all.push(WithService {
             service: service.name,
             found,
         });
@@ -290,7 +305,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
             "replay",
             "discarded",
         ];
-        let row = |OfService { service, found }: &OfService<Found>| {
+        let row = |WithService { service, found }: &WithService<Found>| {
             let unread = found.unread.as_ref().map_or_else(
                 || "?".to_owned(),
                 |topics| {
@@ -312,13 +327,14 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
             ]
         };
         let mut text = show::table_text(&titles, &all.iter().map(row).collect::<Vec<_>>());
-        for OfService { service, found } in all {
+        for WithService { service, found } in all {
             for event in &found.blocked_events {
                 text += &format!("\n{service}: {}\n", waiting(event));
             }
             for gap in &found.missing {
                 text += &format!(
-                    "\n{service}: Kafka deleted {} before they were read, noticed at {}; when you have seen to it: \
+                    "\n{service}: Kafka deleted {} before they were read, noticed at {}; when you \
+                     have seen to it: \
                      cargo tovar inbox acknowledge-gap {} --service {service}\n",
                     missing(gap),
                     show::time(gap.noticed_at),
@@ -330,7 +346,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
     })
 }
 
-/// What a partition waits for, for people.
+/// The event that a partition waits for, for people.
 fn waiting(event: &BlockedEvent) -> String {
     let BlockedEvent {
         partition,
@@ -344,22 +360,24 @@ fn waiting(event: &BlockedEvent) -> String {
     let since = show::time(event.since);
     if event_type == UNREADABLE_PLACE {
         return format!(
-            "partition {partition} of {topic} cannot be read since {since}, {attempts} attempts: {error}"
+            "partition {partition} of {topic} cannot be read since {since}, {attempts} attempts: \
+             {error}"
         );
     }
     format!(
-        "partition {partition} of {topic} waits since {since} for {event_type} {event_id} of key {}, {attempts} attempts: {error}",
+        "partition {partition} of {topic} waits since {since} for {event_type} {event_id} of key \
+         {}, {attempts} attempts: {error}",
         show::short(&event.key),
     )
 }
 
-async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
+async fn print_parked(args: &QueryArgs) -> anyhow::Result<()> {
     let store = args.store.read()?;
     let mut all = Vec::new();
     for service in args.services() {
         let db = open_reader(&store, &service).await?;
         let parked = parked::list(&db, service.name).await?;
-        all.extend(parked.into_iter().map(|found| OfService {
+        all.extend(parked.into_iter().map(|found| WithService {
             service: service.name,
             found,
         }));
@@ -371,7 +389,7 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
         let titles = [
             "service", "event", "type", "key", "state", "since", "code", "reason",
         ];
-        let row = |OfService { service, found }: &OfService<ParkedEvent>| {
+        let row = |WithService { service, found }: &WithService<ParkedEvent>| {
             vec![
                 (*service).to_owned(),
                 found.event_id.to_string(),

@@ -1,5 +1,4 @@
-//! `cargo tovar keys`: the keys by which access tokens are signed, and what an operator does when
-//! one has leaked.
+//! `cargo tovar keys`: shows the keys that sign access tokens, and revokes one that has leaked.
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
@@ -7,7 +6,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::{ByArgs, show};
+use super::{OperatorArgs, show};
 use crate::{
     database,
     services::SERVICES,
@@ -30,7 +29,7 @@ pub struct KeysArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 enum KeysCommand {
-    /// Take a key away that has leaked: all who are logged in by it log in again
+    /// Remove a key that has leaked: all users who are logged in with it must log in again
     Revoke(RevokeArgs),
 }
 
@@ -44,17 +43,17 @@ struct RevokeArgs {
     why: String,
 
     #[command(flatten)]
-    by: ByArgs,
+    by: OperatorArgs,
 }
 
-/// What a key does at the moment.
+/// The present state of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Shown already, and signs later.
+pub enum KeyState {
+    /// It is published already, and signs later.
     Next,
     Signs,
-    /// Signs no more, and is shown until its last token has expired.
+    /// It no longer signs, and is published until its last token has expired.
     Shown,
 }
 
@@ -62,11 +61,11 @@ pub enum State {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TokenKey {
     pub kid: String,
-    pub state: State,
+    pub state: KeyState,
     pub made_at: DateTime<Utc>,
     /// Days since it was made.
     pub days: i64,
-    /// Whether its private part is encrypted. One that an earlier version has made is not.
+    /// Whether its private part is encrypted. A key of an earlier version is not.
     pub encrypted: bool,
 }
 
@@ -93,15 +92,15 @@ pub async fn run(args: KeysArgs) -> anyhow::Result<()> {
                 format!("there is no token key {}:\n{}", args.kid, table(&keys))
             })?;
             if args.by.confirm(&question(key))? {
-                let done = revoke(&mut client, &args.kid, &args.by.who()?, &args.why).await?;
-                show::print(args.by.json, &done, told)?;
+                let revoked = revoke(&mut client, &args.kid, &args.by.who()?, &args.why).await?;
+                show::print(args.by.json, &revoked, revoked_text)?;
             }
             Ok(())
         }
     }
 }
 
-/// A session in the database of users.
+/// Opens a session in the database of the service users.
 pub async fn open(store: &StoreFile) -> anyhow::Result<Client> {
     let users = SERVICES.iter().find(|service| service.name == "users");
     database::open_of(&store.databases, users.context("a store without users")?).await
@@ -110,16 +109,17 @@ pub async fn open(store: &StoreFile) -> anyhow::Result<Client> {
 /// All keys, the newest first.
 pub async fn list(client: &Client) -> anyhow::Result<Vec<TokenKey>> {
     let sql = "SELECT kid, signs, created_at, sealed IS NOT NULL,
-                 created_at > coalesce((SELECT max(created_at) FROM token_keys WHERE signs), '-infinity'),
+                 created_at > coalesce((SELECT max(created_at) FROM token_keys WHERE signs),
+                 '-infinity'),
                  floor(greatest(extract(epoch FROM now() - created_at) / 86400, 0))::bigint
                FROM token_keys ORDER BY created_at DESC, kid DESC";
     let rows = client.query(sql, &[]).await?;
     let key = |row: &tokio_postgres::Row| TokenKey {
         kid: row.get(0),
         state: match (row.get(1), row.get(4)) {
-            (true, _) => State::Signs,
-            (false, true) => State::Next,
-            (false, false) => State::Shown,
+            (true, _) => KeyState::Signs,
+            (false, true) => KeyState::Next,
+            (false, false) => KeyState::Shown,
         },
         made_at: row.get(2),
         days: row.get(5),
@@ -128,8 +128,8 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<TokenKey>> {
     Ok(rows.iter().map(key).collect())
 }
 
-/// Takes a key away. Replicas of users sign by another one from their next look on, and show this
-/// one no more.
+/// Removes a key. The replicas of the service users sign with another one, and no longer publish
+/// this one, from when they next read the keys.
 pub async fn revoke(
     client: &mut Client,
     kid: &str,
@@ -142,8 +142,9 @@ pub async fn revoke(
         .await?;
     ensure!(gone == 1, "there is no token key {kid}, or not any more");
     let details = serde_json::json!({ "kid": kid, "why": why }).to_string();
-    let record = "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, 'revoke', $2::text::jsonb)";
-    tx.execute(record, &[&who, &details]).await?;
+    let insert = "INSERT INTO token_key_operations (who, operation, details) VALUES ($1, \
+                  'revoke', $2::text::jsonb)";
+    tx.execute(insert, &[&who, &details]).await?;
     tx.commit().await?;
     Ok(Revoked {
         operation: "revoke",
@@ -156,9 +157,11 @@ pub async fn revoke(
 fn question(key: &TokenKey) -> String {
     let TokenKey { kid, state, .. } = key;
     let follows = match state {
-        State::Next => "no token is signed by it yet",
-        State::Signs => "all who have logged in since it signs log in again, and another key signs",
-        State::Shown => "those who logged in before the present one signed log in again",
+        KeyState::Next => "no token is signed by it yet",
+        KeyState::Signs => {
+            "all users who have logged in since it signs must log in again, and another key signs"
+        }
+        KeyState::Shown => "users who logged in before the present key signed must log in again",
     };
     format!(
         "Revoke token key {kid}, made at {}: {follows}",
@@ -166,10 +169,11 @@ fn question(key: &TokenKey) -> String {
     )
 }
 
-fn told(done: &Revoked) -> String {
-    let Revoked { kid, who, .. } = done;
+fn revoked_text(revoked: &Revoked) -> String {
+    let Revoked { kid, who, .. } = revoked;
     format!(
-        "revoke: token key {kid}, by {who}. users signs by another one within 5 seconds, and the services believe this one for \
+        "revoke: token key {kid}, by {who}. users signs by another one within 5 seconds, and the \
+         services believe this one for \
          JWKS_REFRESH_SECONDS (60) longer at most, if they reach users.\n"
     )
 }
@@ -177,9 +181,9 @@ fn told(done: &Revoked) -> String {
 fn table(keys: &[TokenKey]) -> String {
     let row = |key: &TokenKey| {
         let state = match key.state {
-            State::Next => "signs next",
-            State::Signs => "signs",
-            State::Shown => "shown until its tokens have expired",
+            KeyState::Next => "signs next",
+            KeyState::Signs => "signs",
+            KeyState::Shown => "shown until its tokens have expired",
         };
         vec![
             key.kid.clone(),

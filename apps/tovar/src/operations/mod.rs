@@ -1,6 +1,6 @@
-//! `cargo tovar outbox`, `cargo tovar inbox` and `cargo tovar keys`: what an operator looks at and
-//! does. Each act is recorded in the service's database, in `outbox_operations`, `inbox_operations`
-//! or `token_key_operations`, with who did it.
+//! `cargo tovar outbox`, `cargo tovar inbox` and `cargo tovar keys`: the commands of an operator.
+//! Each operation is recorded in the service's database with the operator's name, in
+//! `outbox_operations`, `inbox_operations` or `token_key_operations`.
 
 pub mod inbox;
 pub mod keys;
@@ -18,12 +18,12 @@ use crate::{
     store_file::{StoreArgs, StoreFile},
 };
 
-/// Of parked events, where there is none.
-const NOTHING: &str = "nothing is put aside\n";
+/// The text for an empty list of parked events.
+const NOTHING: &str = "nothing is parked\n";
 
-/// How to look at one service or at all.
+/// The arguments of a command that reads one service or all.
 #[derive(Clone, Debug, clap::Args)]
-pub struct LookArgs {
+pub struct QueryArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 
@@ -36,9 +36,9 @@ pub struct LookArgs {
     pub(crate) json: bool,
 }
 
-/// What an act is about and who does it.
+/// The arguments of an operation on an event: which event, and who the operator is.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ActArgs {
+pub struct OperationArgs {
     /// The event's id, or the gap's
     event: Uuid,
 
@@ -47,17 +47,21 @@ pub struct ActArgs {
     service: ServiceInfo,
 
     #[command(flatten)]
-    by: ByArgs,
+    by: OperatorArgs,
 }
 
-/// Who does something, and whether they are asked before.
+/// The operator of an operation, and whether the command asks before.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ByArgs {
+pub struct OperatorArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Who does it, for the record; by default the user of this machine
-    #[arg(long = "as", value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Name of the operator, for the record; by default the user of this machine
+    #[arg(
+        long = "as",
+        value_name = "WHO",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     who: Option<String>,
 
     /// Do not ask; needed where there is no terminal
@@ -69,9 +73,9 @@ pub struct ByArgs {
     json: bool,
 }
 
-/// What was done, as it is recorded.
+/// An operation as it is recorded.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Done {
+pub struct OperationRecord {
     pub service: &'static str,
     pub operation: &'static str,
     pub topic: String,
@@ -81,28 +85,29 @@ pub struct Done {
     pub who: String,
 }
 
-/// Something that was found in a service's database.
+/// Something that was read from a service's database.
 #[derive(Serialize)]
-struct OfService<T> {
+struct WithService<T> {
     service: &'static str,
     #[serde(flatten)]
     found: T,
 }
 
-impl LookArgs {
+impl QueryArgs {
     pub(crate) fn services(&self) -> Vec<ServiceInfo> {
         self.service
             .map_or_else(|| SERVICES.to_vec(), |one| vec![one])
     }
 }
 
-impl ActArgs {
+impl OperationArgs {
     fn url(&self) -> anyhow::Result<String> {
         let store: StoreFile = self.by.store.read()?;
         let url = store.databases.get(self.service.name);
         url.cloned().with_context(|| {
             format!(
-                "the store file has no address that may change the database of {}; `cargo tovar connect --write` has it",
+                "the store file has no address that may change the database of {}; `cargo tovar \
+                 connect --write` has it",
                 self.service.name
             )
         })
@@ -116,27 +121,34 @@ impl ActArgs {
         self.by.confirm(question)
     }
 
-    fn report(&self, done: &Done, what_follows: &str) -> anyhow::Result<()> {
-        self.print(done, |done| {
-            let Done {
+    fn report(&self, record: &OperationRecord, what_follows: &str) -> anyhow::Result<()> {
+        self.print(record, |record| {
+            let OperationRecord {
                 operation,
                 topic,
                 events,
                 who,
                 ..
-            } = done;
-            let key = show::short(&done.key);
-            format!("{operation}: {events} events of key {key} of topic {topic}, by {who}. {what_follows}\n")
+            } = record;
+            let key = show::short(&record.key);
+            format!(
+                "{operation}: {events} events of key {key} of topic {topic}, by {who}. \
+                 {what_follows}\n"
+            )
         })
     }
 
-    /// Prints what was done as text, or as JSON if that is wanted.
-    fn print<T: Serialize>(&self, done: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        show::print(self.by.json, done, text)
+    /// Prints an operation as text, or as JSON if the arguments ask for it.
+    fn print<T: Serialize>(
+        &self,
+        record: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        show::print(self.by.json, record, text)
     }
 }
 
-impl ByArgs {
+impl OperatorArgs {
     fn who(&self) -> anyhow::Result<String> {
         if let Some(who) = &self.who {
             return Ok(who.clone());
@@ -148,7 +160,7 @@ impl ByArgs {
             .context("this machine does not know who you are; say it with --as")
     }
 
-    /// Whether to go on, after `question` was answered.
+    /// Asks `question`; returns whether the operation may begin.
     fn confirm(&self, question: &str) -> anyhow::Result<bool> {
         let terminal = std::io::stdin().is_terminal().then_some(ask);
         let goes_on = is_confirmed(self.yes, question, terminal)?;
@@ -159,7 +171,7 @@ impl ByArgs {
     }
 }
 
-/// `--yes`, or a yes from whoever can be asked; nobody there is an error.
+/// Whether `--yes` is set or the operator answers yes. Without a terminal to ask at it is an error.
 fn is_confirmed(
     yes: bool,
     question: &str,
@@ -169,7 +181,7 @@ fn is_confirmed(
         return Ok(true);
     }
     let Some(ask) = ask else {
-        bail!("{question}? Nobody is here to answer: add --yes");
+        bail!("{question}? There is no terminal to ask at: add --yes");
     };
     let answer = ask(question)?.trim().to_lowercase();
     Ok(["y", "yes"].contains(&answer.as_str()))
@@ -207,7 +219,7 @@ mod tests {
         let refused = is_confirmed(false, "Do it", None::<Ask>).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "Do it? Nobody is here to answer: add --yes"
+            "Do it? There is no terminal to ask at: add --yes"
         );
         assert!(is_confirmed(true, "Do it", None::<Ask>).unwrap());
     }

@@ -1,4 +1,4 @@
-//! `cargo tovar outbox`: what was not sent, and what an operator does about it.
+//! `cargo tovar outbox`: shows events that were not sent, and what an operator does about them.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use clap::Subcommand;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{ActArgs, Done, LookArgs, NOTHING, OfService, show};
+use super::{NOTHING, OperationArgs, OperationRecord, QueryArgs, WithService, show};
 use crate::{
     audit::{self, AuditArgs},
     database,
@@ -20,21 +20,21 @@ use crate::{
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum OutboxCommand {
-    /// How far each outbox is sent, whether a relay is at work, and what is put aside
-    Status(LookArgs),
+    /// How far each outbox is sent, whether a relay is at work, and what is parked
+    Status(QueryArgs),
     /// Compare the topics with what the outboxes retain, while the store runs: no gap, nothing that
     /// was not committed, the order of each key, how many duplicates; exit codes as those of verify
     Audit(AuditArgs),
-    /// The events that Kafka refused for good, and those of their keys behind them
-    Parked(LookArgs),
+    /// List parked events: those that Kafka refused for good, and the later ones of their keys
+    Parked(QueryArgs),
     /// Have the relay send all of an event's key that is parked or discarded, in its order
-    Replay(ActArgs),
-    /// Give up all of an event's key that is parked, so that later events go on; it can still be
+    Replay(OperationArgs),
+    /// Discard all of an event's key that is parked, so that later events go on; it can still be
     /// replayed
-    Discard(ActArgs),
+    Discard(OperationArgs),
     /// Publish an event again that the outbox retains, under its own id: consumers that know it
     /// drop it
-    Republish(ActArgs),
+    Republish(OperationArgs),
 }
 
 pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
@@ -45,23 +45,23 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
         OutboxCommand::Replay(args) => {
             let (mut client, first) = find(&args).await?;
             let question = format!(
-                "Replay what is put aside of key {} of topic {}",
+                "Replay what is parked or discarded of key {} of topic {}",
                 first.key, first.topic
             );
             if args.confirm(&question)? {
-                let done = replay(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "The relay sends them within a second.")?;
+                let record = replay(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "The relay sends them within a second.")?;
             }
         }
         OutboxCommand::Discard(args) => {
             let (mut client, first) = find(&args).await?;
             let question = format!(
-                "Give up what is parked of key {} of topic {}",
+                "Discard what is parked of key {} of topic {}",
                 first.key, first.topic
             );
             if args.confirm(&question)? {
-                let done = discard(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "They can still be replayed.")?;
+                let record = discard(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "They can still be replayed.")?;
             }
         }
         OutboxCommand::Republish(args) => {
@@ -71,36 +71,36 @@ pub async fn run(command: OutboxCommand) -> anyhow::Result<ExitCode> {
                 args.event, args.service.name
             );
             if args.confirm(&question)? {
-                let done = republish(&mut client, args.service, args.event, &args.who()?).await?;
-                args.report(&done, "Consumers that know it drop it.")?;
+                let record = republish(&mut client, args.service, args.event, &args.who()?).await?;
+                args.report(&record, "Consumers that know it drop it.")?;
             }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has the relay send again what is put aside of the key of `event`.
+/// Lets the relay send the parked and discarded events of the key of `event`.
 pub async fn replay(
     client: &mut Client,
     service: ServiceInfo,
     event: Uuid,
     who: &str,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<OperationRecord> {
     let key = key_of(&find_parked(client, service, event).await?);
     let events = parked::replay(client, &key, who).await?;
-    Ok(done(service, "replay", key, events, who))
+    Ok(record(service, "replay", key, events, who))
 }
 
-/// Gives up what is parked of the key of `event`.
+/// Discards the parked events of the key of `event`.
 pub async fn discard(
     client: &mut Client,
     service: ServiceInfo,
     event: Uuid,
     who: &str,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<OperationRecord> {
     let key = key_of(&find_parked(client, service, event).await?);
     let events = parked::discard(client, &key, who).await?;
-    Ok(done(service, "discard", key, events, who))
+    Ok(record(service, "discard", key, events, who))
 }
 
 /// Publishes a retained event once more.
@@ -109,7 +109,7 @@ pub async fn republish(
     service: ServiceInfo,
     event: Uuid,
     who: &str,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<OperationRecord> {
     let sql = "SELECT topic, key FROM outbox WHERE id = $1 LIMIT 1";
     let retained = client.query_opt(sql, &[&event]).await?;
     let retained = retained.with_context(|| {
@@ -125,10 +125,10 @@ pub async fn republish(
     if !log::publish_again(client, event, who).await? {
         bail!("event {event} has left the outbox of {}", service.name);
     }
-    Ok(done(service, "republish", key, 1, who))
+    Ok(record(service, "republish", key, 1, who))
 }
 
-async fn find(args: &ActArgs) -> anyhow::Result<(Client, ParkedEvent)> {
+async fn find(args: &OperationArgs) -> anyhow::Result<(Client, ParkedEvent)> {
     let client = database::open(&args.url()?).await?;
     let found = find_parked(&client, args.service, args.event).await?;
     Ok((client, found))
@@ -144,7 +144,7 @@ async fn find_parked(
         .find(|parked| parked.id == event)
         .with_context(|| {
             format!(
-                "event {event} is not put aside in the outbox of {}",
+                "event {event} is not parked in the outbox of {}",
                 service.name
             )
         })
@@ -157,14 +157,14 @@ fn key_of(event: &ParkedEvent) -> TopicKey {
     }
 }
 
-fn done(
+fn record(
     service: ServiceInfo,
     operation: &'static str,
     key: TopicKey,
     events: u64,
     who: &str,
-) -> Done {
-    Done {
+) -> OperationRecord {
+    OperationRecord {
         service: service.name,
         operation,
         topic: key.topic,
@@ -174,13 +174,13 @@ fn done(
     }
 }
 
-async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
+async fn print_status(args: &QueryArgs) -> anyhow::Result<()> {
     let store = args.store.read()?;
     let mut all = Vec::new();
     for service in args.services() {
         let client = database::open_of(&store.readers, &service).await?;
         let found = log::status(&client).await?;
-        all.push(OfService {
+        all.push(WithService {
             service: service.name,
             found,
         });
@@ -197,7 +197,7 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
             "discarded",
             "saved at",
         ];
-        let row = |OfService { service, found }: &OfService<log::OutboxStatus>| {
+        let row = |WithService { service, found }: &WithService<log::OutboxStatus>| {
             vec![
                 (*service).to_owned(),
                 if found.has_relay { "at work" } else { "NONE" }.to_owned(),
@@ -214,13 +214,13 @@ async fn print_status(args: &LookArgs) -> anyhow::Result<()> {
     })
 }
 
-async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
+async fn print_parked(args: &QueryArgs) -> anyhow::Result<()> {
     let store = args.store.read()?;
     let mut all = Vec::new();
     for service in args.services() {
         let client = database::open_of(&store.readers, &service).await?;
         let parked = parked::list(&client).await?;
-        all.extend(parked.into_iter().map(|found| OfService {
+        all.extend(parked.into_iter().map(|found| WithService {
             service: service.name,
             found,
         }));
@@ -232,7 +232,7 @@ async fn print_parked(args: &LookArgs) -> anyhow::Result<()> {
         let titles = [
             "service", "event", "type", "key", "state", "since", "reason",
         ];
-        let row = |OfService { service, found }: &OfService<ParkedEvent>| {
+        let row = |WithService { service, found }: &WithService<ParkedEvent>| {
             vec![
                 (*service).to_owned(),
                 found.id.to_string(),

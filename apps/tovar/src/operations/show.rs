@@ -27,17 +27,17 @@ pub fn table_text(titles: &[&str], rows: &[Vec<String>]) -> String {
     std::iter::once(line(titles.to_vec())).chain(rows).collect()
 }
 
-/// A key or another name, which is seldom longer than a UUID, in a cell of a table.
+/// A key or another name for a cell of a table; it is seldom longer than a UUID.
 pub fn short(text: &str) -> String {
     kernel::shown(text.as_bytes(), 64)
 }
 
-/// A reason, which may quote what others have written.
+/// A reason, which may quote texts from outside.
 pub fn long(text: &str) -> String {
     kernel::shown(text.as_bytes(), 300)
 }
 
-/// To the second, which is enough for people.
+/// A time to the second, which is enough for people.
 pub fn time(at: DateTime<Utc>) -> String {
     at.format("%F %T").to_string()
 }
@@ -46,7 +46,7 @@ pub fn time_or_dash(at: Option<DateTime<Utc>>) -> String {
     at.map_or_else(|| "-".to_owned(), time)
 }
 
-/// Prints JSON or, for people, what `text` makes of it.
+/// Prints `found` as JSON, or as the text that `text` makes of it.
 pub fn print<T: Serialize>(
     json: bool,
     found: &T,
@@ -60,7 +60,7 @@ pub fn print<T: Serialize>(
     Ok(write(&mut io::stdout(), &text)?)
 }
 
-/// Whoever reads it, such as `head`, may have read enough: that is no failure.
+/// Writes a text. A reader such as `head` may close the pipe early, which is no error.
 fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -72,7 +72,7 @@ fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes, and then fails in this way.
+    /// A writer that takes so many bytes, and then fails with this error.
     struct Full(usize, ErrorKind);
 
     impl Write for Full {

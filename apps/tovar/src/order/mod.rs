@@ -1,23 +1,23 @@
-//! `cargo tovar order <id>`: an order across all databases, outboxes, inboxes and topics: where it
-//! is, what it waits for, since when, what happens next, and what an operator can do.
+//! `cargo tovar order <id>`: an order across all databases, outboxes, inboxes and topics: its
+//! state, what it waits for, since when, what happens next, and what an operator can do.
 
+mod journey;
 mod parts;
 mod show;
+mod view;
 mod waits;
-mod way;
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
 use connect::KafkaSettings;
 use futures_util::future::try_join_all;
-use serde::Serialize;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 pub use self::{
-    parts::{Head, Part},
+    journey::{APPLIED, EventState, JourneyEvent, Subscriber},
+    parts::{OrderHead, Part},
+    view::View,
     waits::Wait,
-    way::{APPLIED, At, Reader, Step},
 };
 use crate::{
     database,
@@ -40,29 +40,12 @@ pub struct OrderArgs {
     json: bool,
 }
 
-/// All that the store knows of an order.
-#[derive(Debug, Serialize)]
-pub struct View {
-    pub id: Uuid,
-    pub at: DateTime<Utc>,
-    /// What orders has of it; nothing if it does not know it.
-    pub order: Option<Head>,
-    /// What each service has of it.
-    pub parts: Vec<Part>,
-    /// Its events that the outboxes still retain, from their outbox to each inbox.
-    pub way: Vec<Step>,
-    /// What it waits for; empty when it is over.
-    pub waits: Vec<Wait>,
-    /// What happens next when nothing goes wrong.
-    pub next: String,
-}
-
 pub async fn order(args: OrderArgs) -> anyhow::Result<()> {
     let view = view(&args.store.read()?, args.id).await?;
     print(args.json, &view, show::text)
 }
 
-/// Asks every database and Kafka.
+/// Reads the order from every database, and the services' progress from Kafka.
 pub async fn view(store: &StoreFile, id: Uuid) -> anyhow::Result<View> {
     let clients = SERVICES
         .iter()
@@ -83,8 +66,8 @@ pub async fn view(store: &StoreFile, id: Uuid) -> anyhow::Result<View> {
                 .with_context(|| format!("the database of {} cannot be read", service.name))
         });
     let parts = try_join_all(parts).await?;
-    let way = way::read(&clients, &store.kafka_prefix, &id.to_string()).await?;
-    if order.is_none() && way.is_empty() && parts.iter().all(|part| part.state.is_none()) {
+    let journey = journey::read(&clients, &store.kafka_prefix, &id.to_string()).await?;
+    if order.is_none() && journey.is_empty() && parts.iter().all(|part| part.state.is_none()) {
         bail!("no service knows an order {id}");
     }
     let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
@@ -93,14 +76,14 @@ pub async fn view(store: &StoreFile, id: Uuid) -> anyhow::Result<View> {
         .query_one("SELECT clock_timestamp()", &[])
         .await?
         .get(0);
-    let waits = waits::of(id, order.as_ref(), &parts, &way, unread.as_ref());
+    let waits = waits::waits_of(id, order.as_ref(), &parts, &journey, unread.as_ref());
     let next = waits::next(order.as_ref(), &parts);
     Ok(View {
         id,
         at,
         order,
         parts,
-        way,
+        journey,
         waits,
         next,
     })

@@ -1,4 +1,4 @@
-//! What each service has of an order.
+//! What each service stores about an order.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -6,20 +6,20 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-/// What orders has of it.
+/// What the service orders stores about it.
 #[derive(Debug, Serialize)]
-pub struct Head {
+pub struct OrderHead {
     pub user_id: Uuid,
     pub status: String,
     pub reason: Option<String>,
-    /// Minor units.
+    /// In minor units.
     pub total: i64,
     pub currency: String,
     pub placed_at: DateTime<Utc>,
     pub deadline: Option<DateTime<Utc>>,
-    /// Why somebody must look at it, if so.
+    /// Why an operator must look at it; `None` if none must.
     pub needs_attention: Option<String>,
-    /// What happened, in the order in which orders heard of it.
+    /// The facts, in the order in which orders learnt them.
     pub facts: Vec<Fact>,
 }
 
@@ -30,11 +30,11 @@ pub struct Fact {
     pub details: Value,
 }
 
-/// What a service has of it.
+/// What one service stores about it.
 #[derive(Debug, Serialize)]
 pub struct Part {
     pub service: &'static str,
-    /// Nothing where the service has not heard of it.
+    /// `None` if the service does not know the order.
     pub state: Option<String>,
     pub since: Option<DateTime<Utc>>,
     pub detail: Option<String>,
@@ -46,7 +46,7 @@ const ORDER: &str =
 const FACTS: &str =
     "SELECT at, kind, fact::text FROM order_facts WHERE order_id = $1 ORDER BY at, kind";
 
-pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<Head>> {
+pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<OrderHead>> {
     let Some(row) = client.query_opt(ORDER, &[&id]).await? else {
         return Ok(None);
     };
@@ -58,7 +58,7 @@ pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<Head>> {
             details: serde_json::from_str(row.get(2))?,
         })
     });
-    Ok(Some(Head {
+    Ok(Some(OrderHead {
         user_id: row.get(0),
         status: row.get(1),
         reason: row.get(2),
@@ -71,11 +71,12 @@ pub async fn head(client: &Client, id: Uuid) -> anyhow::Result<Option<Head>> {
     }))
 }
 
-/// State, since, detail by service. $1: the order, $2: its user.
+/// For each service a query for state, since and detail. $1: the order, $2: its user.
 const PARTS: [(&str, &str); 6] = [
     (
         "users",
-        "SELECT 'registered', registered_at, role FROM users WHERE id = $2 AND $1::uuid IS NOT NULL",
+        "SELECT 'registered', registered_at, role FROM users WHERE id = $2 AND $1::uuid IS NOT \
+         NULL",
     ),
     (
         "billing",
@@ -97,7 +98,8 @@ const PARTS: [(&str, &str); 6] = [
     (
         "delivery",
         "SELECT state, changed_at, CASE WHEN b.zone IS NOT NULL THEN
-             format('%s in zone %s, slot %s, until %s', handover, b.zone, slot_id, to_char(ends_at, 'YYYY-MM-DD HH24:MI')) END
+             format('%s in zone %s, slot %s, until %s', handover, b.zone, slot_id,
+             to_char(ends_at, 'YYYY-MM-DD HH24:MI')) END
          FROM bookings b LEFT JOIN slots s ON s.id = slot_id
          WHERE order_id = $1 AND coalesce($2::uuid, user_id) IS NOT NULL",
     ),

@@ -3,12 +3,12 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 
 use super::{
-    View,
-    way::{At, Step},
+    journey::{EventState, JourneyEvent},
+    view::View,
 };
 use crate::operations::show::{table_text, time, time_or_dash};
 
-/// The order on one screen.
+/// The order as text, for one screen.
 pub fn text(view: &View) -> String {
     let mut text = format!("order {}\n", view.id);
     if let Some(order) = &view.order {
@@ -50,11 +50,14 @@ pub fn text(view: &View) -> String {
         &parts.collect::<Vec<_>>(),
     );
     text.push('\n');
-    if view.way.is_empty() {
+    if view.journey.is_empty() {
         text += "its events have left the outboxes\n";
     } else {
-        let way: Vec<_> = view.way.iter().map(step).collect();
-        text += &table_text(&["published", "event", "type", "outbox", "inboxes"], &way);
+        let journey: Vec<_> = view.journey.iter().map(event).collect();
+        text += &table_text(
+            &["published", "event", "type", "outbox", "inboxes"],
+            &journey,
+        );
     }
     text.push('\n');
     if view.waits.is_empty() {
@@ -74,32 +77,32 @@ pub fn text(view: &View) -> String {
     text
 }
 
-fn step(step: &Step) -> Vec<String> {
-    let readers = step.readers.iter().map(|reader| {
+fn event(event: &JourneyEvent) -> Vec<String> {
+    let subscribers = event.subscribers.iter().map(|subscriber| {
         format!(
             "{} {}",
-            reader.service,
-            state(&reader.inbox, "applied", "not yet")
+            subscriber.service,
+            state(&subscriber.inbox, "applied", "not yet")
         )
     });
     vec![
-        step.published_at.format("%F %T%.3f").to_string(),
-        step.event.to_string(),
-        step.event_type.clone(),
-        state(&step.outbox, "sent", "not sent").to_owned(),
-        readers.collect::<Vec<_>>().join(", "),
+        event.published_at.format("%F %T%.3f").to_string(),
+        event.id.to_string(),
+        event.event_type.clone(),
+        state(&event.outbox, "sent", "not sent").to_owned(),
+        subscribers.collect::<Vec<_>>().join(", "),
     ]
 }
 
-fn state(at: &At, done: &'static str, waits: &'static str) -> &'static str {
+fn state(at: &EventState, done: &'static str, waits: &'static str) -> &'static str {
     match at {
-        At::Done { .. } => done,
-        At::Waits => waits,
-        At::Retried { .. } => "RETRIED",
-        At::BehindRetried { .. } => "behind another",
-        At::Parked { .. } => "PARKED",
-        At::Replay { .. } => "in replay",
-        At::Discarded { .. } => "discarded",
+        EventState::Done { .. } => done,
+        EventState::Waits => waits,
+        EventState::Retried { .. } => "RETRIED",
+        EventState::BehindRetried { .. } => "behind another",
+        EventState::Parked { .. } => "PARKED",
+        EventState::Replay { .. } => "in replay",
+        EventState::Discarded { .. } => "discarded",
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    parts::{Head, Part},
-    way::{At, Reader, Step},
+    journey::{EventState, JourneyEvent, Subscriber},
+    parts::{OrderHead, Part},
 };
 use crate::{services::topic_of, topics::Unread};
 
@@ -17,7 +17,7 @@ use crate::{services::topic_of, topics::Unread};
 pub struct Wait {
     pub what: String,
     pub since: DateTime<Utc>,
-    /// What will happen without anybody's doing anything.
+    /// What happens if no operator does anything.
     pub then: String,
     /// What an operator can do.
     pub can: String,
@@ -51,7 +51,7 @@ const NEXT: [(&str, &str); 13] = [
     ("refunded", "nothing: it is over"),
 ];
 
-pub fn next(order: Option<&Head>, parts: &[Part]) -> String {
+pub fn next(order: Option<&OrderHead>, parts: &[Part]) -> String {
     let Some(order) = order else {
         return "orders does not know it".to_owned();
     };
@@ -64,60 +64,61 @@ pub fn next(order: Option<&Head>, parts: &[Part]) -> String {
 
 type AllUnread = BTreeMap<&'static str, Vec<Unread>>;
 
-pub fn of(
+pub fn waits_of(
     id: Uuid,
-    order: Option<&Head>,
+    order: Option<&OrderHead>,
     parts: &[Part],
-    way: &[Step],
+    journey: &[JourneyEvent],
     unread: Option<&AllUnread>,
 ) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for step in way {
-        if !matches!(step.outbox, At::Done { .. }) {
-            waits.extend(in_outbox(step));
+    for event in journey {
+        if !matches!(event.outbox, EventState::Done { .. }) {
+            waits.extend(in_outbox(event));
             continue;
         }
         waits.extend(
-            step.readers
+            event
+                .subscribers
                 .iter()
-                .filter_map(|reader| in_inbox(step, reader, unread)),
+                .filter_map(|subscriber| in_inbox(event, subscriber, unread)),
         );
     }
     if let Some(order) = order
         && waits.is_empty()
         && !TERMINAL.contains(&order.status.as_str())
     {
-        waits.push(at_rest(id, order, parts, way));
+        waits.push(at_rest(id, order, parts, journey));
     }
     waits
 }
 
-fn in_outbox(step: &Step) -> Option<Wait> {
-    let Step {
-        event,
+fn in_outbox(event: &JourneyEvent) -> Option<Wait> {
+    let JourneyEvent {
+        id,
         event_type,
         producer,
         ..
-    } = step;
-    Some(match &step.outbox {
-        At::Waits | At::Retried { .. } | At::BehindRetried { .. } => Wait {
+    } = event;
+    Some(match &event.outbox {
+        EventState::Waits | EventState::Retried { .. } | EventState::BehindRetried { .. } => Wait {
             what: format!("the relay of {producer} to send {event_type}"),
-            since: step.published_at,
+            since: event.published_at,
             then: "it is sent as soon as relay, database and Kafka are there".to_owned(),
             can: format!(
                 "see whether the relay runs: cargo tovar outbox status --service {producer}"
             ),
         },
-        At::Parked { since, reason } => Wait {
+        EventState::Parked { since, reason } => Wait {
             what: format!("an operator: Kafka refused {event_type}: {reason}"),
             since: *since,
             then: "nothing: the later events of the order wait behind it".to_owned(),
             can: format!(
-                "mend the cause, then: cargo tovar outbox replay {event} --service {producer}; \
-                 or give it up: cargo tovar outbox discard {event} --service {producer}"
+                "repair the cause, then: cargo tovar outbox replay {id} --service {producer}; \
+                 or discard it: cargo tovar outbox discard {id} --service {producer}"
             ),
         },
-        At::Replay { since } => Wait {
+        EventState::Replay { since } => Wait {
             what: format!("the relay of {producer} to send {event_type} again"),
             since: *since,
             then: "it is sent within a second of the relay's being there".to_owned(),
@@ -125,19 +126,21 @@ fn in_outbox(step: &Step) -> Option<Wait> {
                 "see whether the relay runs: cargo tovar outbox status --service {producer}"
             ),
         },
-        At::Discarded { .. } | At::Done { .. } => return None,
+        EventState::Discarded { .. } | EventState::Done { .. } => return None,
     })
 }
 
-fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<Wait> {
-    let Step {
-        event, event_type, ..
-    } = step;
-    let service = reader.service;
+fn in_inbox(
+    event: &JourneyEvent,
+    subscriber: &Subscriber,
+    unread: Option<&AllUnread>,
+) -> Option<Wait> {
+    let JourneyEvent { id, event_type, .. } = event;
+    let service = subscriber.service;
     let running =
         format!("see whether {service} runs: cargo tovar inbox status --service {service}");
-    Some(match &reader.inbox {
-        At::Waits => {
+    Some(match &subscriber.inbox {
+        EventState::Waits => {
             let topic = topic_of(event_type);
             let of_topic = unread
                 .and_then(|unread| unread.get(service))
@@ -153,12 +156,12 @@ fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<
             );
             Wait {
                 what: format!("{service} to apply {event_type}; {behind}"),
-                since: step.published_at,
+                since: event.published_at,
                 then: format!("{service} reads it as soon as it and Kafka are there"),
                 can: running,
             }
         }
-        At::Retried {
+        EventState::Retried {
             since,
             attempts,
             error,
@@ -170,41 +173,43 @@ fn in_inbox(step: &Step, reader: &Reader, unread: Option<&AllUnread>) -> Option<
             then: "it is tried again every 10 seconds at the latest, and its partition waits"
                 .to_owned(),
             can: format!(
-                "mend the cause; or put it aside, so that other orders go on: cargo tovar inbox park {event} --service {service}"
+                "repair the cause; or park it, so that other orders go on: cargo tovar inbox \
+                 park {id} --service {service}"
             ),
         },
-        At::BehindRetried {
+        EventState::BehindRetried {
             event: first,
             since,
         } => Wait {
             what: format!(
-                "{service} to apply {event_type}, which may be behind event {first} that is tried again"
+                "{service} to apply {event_type}, which may be behind event {first} that is tried \
+                 again"
             ),
             since: *since,
             then: "its partition goes on when that event is applied or parked".to_owned(),
             can: format!("look at that event: cargo tovar inbox status --service {service}"),
         },
-        At::Parked { since, reason } => Wait {
+        EventState::Parked { since, reason } => Wait {
             what: format!("an operator: {service} could not apply {event_type}: {reason}"),
             since: *since,
             then: "nothing: the later events of the order wait behind it".to_owned(),
             can: format!(
-                "mend the cause, then: cargo tovar inbox replay {event} --service {service}; \
-                 or give it up: cargo tovar inbox discard {event} --service {service}"
+                "repair the cause, then: cargo tovar inbox replay {id} --service {service}; \
+                 or discard it: cargo tovar inbox discard {id} --service {service}"
             ),
         },
-        At::Replay { since } => Wait {
+        EventState::Replay { since } => Wait {
             what: format!("{service} to apply {event_type} again"),
             since: *since,
             then: format!("it is applied within a second of {service}'s being there"),
             can: running,
         },
-        At::Done { .. } | At::Discarded { .. } => return None,
+        EventState::Done { .. } | EventState::Discarded { .. } => return None,
     })
 }
 
-/// Nothing of it is under way that the outboxes know of.
-fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
+/// What an order waits for if none of the outboxes' events is under way.
+fn at_rest(id: Uuid, order: &OrderHead, parts: &[Part], journey: &[JourneyEvent]) -> Wait {
     let since = order
         .facts
         .iter()
@@ -232,16 +237,17 @@ fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
             since,
             then: deadline,
             can: format!(
-                "report what the courier says: POST /api/deliveries/{id}/outcome with outcome delivered or recipient_absent"
+                "report what the courier says: POST /api/deliveries/{id}/outcome with outcome \
+                 delivered or recipient_absent"
             ),
         };
     }
-    let last = way.last().map_or_else(
+    let last = journey.last().map_or_else(
         || "its events have left the outboxes".to_owned(),
-        |step| {
+        |event| {
             format!(
                 "publish its last event again: cargo tovar outbox republish {} --service {}",
-                step.event, step.producer
+                event.id, event.producer
             )
         },
     );
@@ -253,7 +259,7 @@ fn at_rest(id: Uuid, order: &Head, parts: &[Part], way: &[Step]) -> Wait {
     }
 }
 
-fn waits_for_courier(order: &Head, parts: &[Part]) -> bool {
+fn waits_for_courier(order: &OrderHead, parts: &[Part]) -> bool {
     let is_out = |part: &Part| {
         part.service == "delivery" && part.state.as_deref() == Some("out_for_delivery")
     };

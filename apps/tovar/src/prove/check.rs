@@ -1,4 +1,4 @@
-//! Waits until what was committed has arrived everywhere, and has it judged.
+//! Waits until all committed events have arrived everywhere, and has the result judged.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,22 +19,24 @@ use super::{
 };
 use crate::database;
 
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks whether all events are applied.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How the store is after a fault.
-pub struct Finding {
+/// The state of the store after a fault.
+pub struct CheckResult {
     pub recovery: Duration,
     pub committed: usize,
     pub violations: Vec<String>,
 }
 
-/// Takes `topic` along, so that each message is read once. The load goes on meanwhile.
+/// Checks the store while the load goes on. `topic` keeps its place between checks, so that each
+/// message is read once.
 pub async fn check(
     rig: &mut Rig,
     writers: &Writers,
     topic: &mut Topic,
     within: Duration,
-) -> anyhow::Result<Finding> {
+) -> anyhow::Result<CheckResult> {
     let healed = Instant::now();
     let mut client = rig.session().await?;
     let row = client
@@ -50,21 +52,22 @@ pub async fn check(
     while client.query_one(&missing, &[&now]).await?.get::<_, i64>(0) > 0
         && healed.elapsed() < within
     {
-        rig.mind()?;
-        sleep(LOOK_EVERY).await;
+        rig.restart_missing()?;
+        sleep(POLL_INTERVAL).await;
     }
     let recovery = healed.elapsed();
 
-    let places = rig.places.clone();
+    let addresses = rig.addresses.clone();
     let mut taken = std::mem::take(topic);
-    *topic = tokio::task::spawn_blocking(move || taken.read_on(&places).map(|()| taken))
+    *topic = tokio::task::spawn_blocking(move || taken.read_on(&addresses).map(|()| taken))
         .await?
         .context("the topic cannot be read")?;
-    let told = writers.told();
+    let outcomes = writers.outcomes();
     let snapshot = database::one_instant(&mut client).await?;
     let rows = snapshot
         .query(
-            "SELECT key, id, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM outbox ORDER BY position",
+            "SELECT key, id, pg_visible_in_snapshot(xid, $1::text::pg_snapshot) FROM outbox ORDER \
+             BY position",
             &[&now],
         )
         .await?;
@@ -86,12 +89,12 @@ pub async fn check(
         .query("SELECT event_id FROM inbox WHERE consumer = $1", &[&GROUP])
         .await?;
     let inbox: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    Ok(Finding {
+    Ok(CheckResult {
         recovery,
         committed: log.len(),
         violations: violations(&Evidence {
             topic: &topic.first,
-            told: &told,
+            outcomes: &outcomes,
             log: &log,
             due: &due,
             applied: &applied,

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 
 const SOURCE: &str = include_str!("clock.c");
 
-/// What time a process takes it to be.
+/// How far a process's clock is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Clock {
     Right,
@@ -19,13 +19,13 @@ pub enum Clock {
     HourBehind,
 }
 
-/// Stands between a program and the system's clock.
+/// A library that is loaded into a program and changes its clock.
 pub struct WrongClocks {
     library: PathBuf,
 }
 
 impl WrongClocks {
-    /// Compiled in `folder`.
+    /// Compiles the library in `folder`.
     pub fn build(folder: &Path) -> anyhow::Result<Self> {
         let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
         fs::write(&source, SOURCE)?;
@@ -46,7 +46,7 @@ impl WrongClocks {
         Ok(Self { library })
     }
 
-    /// What a process with this clock finds in its environment.
+    /// The environment of a process with this clock.
     pub fn environment(&self, clock: Clock) -> Vec<(&'static str, OsString)> {
         let off = match clock {
             Clock::Right => return Vec::new(),

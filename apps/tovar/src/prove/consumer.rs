@@ -1,4 +1,4 @@
-//! A service that does nothing but note what it was told: the project's inbox with a real handler.
+//! A consumer that only records what it applies: the project's inbox with a real handler.
 
 use connect::KafkaSettings;
 use db::{Db, DbError, DbSettings, Tx};
@@ -12,12 +12,13 @@ use kernel::Event;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
-use super::process::Places;
+use super::addresses::ServerAddresses;
 
 pub const GROUP: &str = "prove";
 
-/// Without a unique constraint: an event that is applied twice has to show.
-pub const TABLES: &str = "CREATE TABLE applied (seq bigint GENERATED ALWAYS AS IDENTITY, id uuid NOT NULL, key text NOT NULL, n bigint NOT NULL);
+/// Without a unique constraint, so that an event that is applied twice can be seen.
+pub const TABLES: &str = "CREATE TABLE applied (seq bigint GENERATED ALWAYS AS IDENTITY, id uuid
+    NOT NULL, key text NOT NULL, n bigint NOT NULL);
     CREATE INDEX ON applied (id);
     CREATE TABLE counted (key text PRIMARY KEY, events bigint NOT NULL)";
 
@@ -47,7 +48,8 @@ async fn note(tx: &mut Tx<'_>, _: &State, noted: Delivery<Noted>) -> Result<(), 
         .execute(&mut **tx)
         .await?;
     sql_query(
-        "INSERT INTO counted VALUES ($1, 1) ON CONFLICT (key) DO UPDATE SET events = counted.events + 1",
+        "INSERT INTO counted VALUES ($1, 1) ON CONFLICT (key) DO UPDATE SET events = \
+         counted.events + 1",
     )
     .bind::<Text, _>(&noted.event.key)
     .execute(&mut **tx)
@@ -55,9 +57,9 @@ async fn note(tx: &mut Tx<'_>, _: &State, noted: Delivery<Noted>) -> Result<(), 
     Ok(())
 }
 
-pub async fn start(places: &Places) -> anyhow::Result<Running> {
-    let db = Db::open(&DbSettings::new(&places.url), GROUP).await?;
-    let kafka = KafkaSettings::new(&places.brokers, &places.prefix);
+pub async fn start(addresses: &ServerAddresses) -> anyhow::Result<Running> {
+    let db = Db::open(&DbSettings::new(&addresses.url), GROUP).await?;
+    let kafka = KafkaSettings::new(&addresses.brokers, &addresses.prefix);
     let metrics = Metrics::register(&mut Registry::default());
     let subscriptions = Subscriptions::group(GROUP).on(note);
     Ok(inbox::start(

@@ -13,29 +13,30 @@ use nix::{
     sys::statvfs::statvfs,
 };
 
-use super::afterwards::Afterwards;
+use super::cleanup::Cleanup;
 
 /// More than a run writes.
-const SIZE: u64 = 8 << 30;
-/// Less than a page of PostgreSQL's.
-const MARGIN: u64 = 4 << 10;
-/// Something may be written between the look at what is used and the limit to it.
-const ATTEMPTS: u32 = 100;
+const SIZE_BYTES: u64 = 8 << 30;
+/// Less than a page of PostgreSQL, so that nothing more can be written.
+const MARGIN_BYTES: u64 = 4 << 10;
+/// Bounds the attempts to fill it: something may be written between reading its use and setting the
+/// limit.
+const FILL_ATTEMPTS_MAX: u32 = 100;
 
-/// A disk in memory (tmpfs). Only root can have one.
+/// A disk in memory (tmpfs). Only root can mount one.
 pub struct Disk {
     folder: PathBuf,
-    _unmount: Afterwards,
+    _unmount: Cleanup,
 }
 
 impl Disk {
-    /// At a new folder.
+    /// Mounts a disk at a new folder.
     pub fn at(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
-        limit(folder, SIZE, MsFlags::empty())
+        limit(folder, SIZE_BYTES, MsFlags::empty())
             .with_context(|| format!("no disk can be mounted at {}", folder.display()))?;
-        // Servers that are still about to end keep what they have open.
-        let unmount = Afterwards::run("umount --lazy \"$1\"", folder)?;
+        // Lazily, as servers that still stop have files open.
+        let unmount = Cleanup::run("umount --lazy \"$1\"", folder)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -43,14 +44,14 @@ impl Disk {
         })
     }
 
-    /// Leaves no room for anything further.
+    /// Limits the disk to what is used.
     pub fn fill(&self) -> anyhow::Result<()> {
         let limit_to_use = || {
             let found = statvfs(&self.folder)?;
             let used = (found.blocks() - found.blocks_free()) * found.fragment_size();
-            limit(&self.folder, used + MARGIN, MsFlags::MS_REMOUNT)
+            limit(&self.folder, used + MARGIN_BYTES, MsFlags::MS_REMOUNT)
         };
-        let mut attempts = (0..ATTEMPTS).map(|_| limit_to_use());
+        let mut attempts = (0..FILL_ATTEMPTS_MAX).map(|_| limit_to_use());
         ensure!(
             attempts.any(|done| done.is_ok()),
             "the disk cannot be filled"
@@ -58,7 +59,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Copies all that is on it to a folder beside it.
+    /// Copies all that is on it to a folder with the ending `kept`.
     pub fn keep(&self) -> anyhow::Result<()> {
         let copy = self.folder.with_extension("kept");
         let mut cp = Command::new("cp");
@@ -68,7 +69,8 @@ impl Disk {
     }
 
     pub fn make_room(&self) -> anyhow::Result<()> {
-        limit(&self.folder, SIZE, MsFlags::MS_REMOUNT).context("the disk cannot be made larger")
+        limit(&self.folder, SIZE_BYTES, MsFlags::MS_REMOUNT)
+            .context("the disk cannot be made larger")
     }
 }
 

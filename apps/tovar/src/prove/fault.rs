@@ -1,4 +1,4 @@
-//! What goes wrong, and how it is put right again.
+//! The faults: what goes wrong, and how it is repaired.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use super::{
 };
 
 /// How long another relay may take until it leads.
-const TAKE_OVER: Duration = Duration::from_secs(30);
-/// How long every connection needs to see that it is cut.
-const A_MOMENT: Duration = Duration::from_millis(200);
-const JOIN_EVERY: Duration = Duration::from_secs(1);
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Enough time for every connection to notice that it is cut.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
+/// How long a consumer stays before the next one joins.
+const JOIN_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -24,7 +25,7 @@ pub enum Fault {
     RelayKilled,
     /// The relay ends without warning while what it sent is under way and does not arrive
     RelayKilledInFlight,
-    /// The active relay freezes, another one takes over, the first wakes up
+    /// The leading relay freezes, another one takes over, the first wakes up
     RelayFrozen,
     /// A second relay runs for a while
     RelaysTwo,
@@ -40,32 +41,32 @@ pub enum Fault {
     BrokerFrozen,
     /// Kafka's disk is full; it ends, and is started again when there is room
     BrokerDiskFull,
-    /// Lines to Kafka are reset
+    /// Connections to Kafka are reset
     BrokerCut,
-    /// Lines to Kafka are forgotten: they stay silent, and new ones work
+    /// Connections to Kafka are forgotten: they stay silent, and new ones work
     BrokerForgotten,
-    /// Lines to Kafka go silent
+    /// Connections to Kafka go silent
     BrokerSilent,
-    /// Kafka is not told, and could still be heard
+    /// What is sent to Kafka does not arrive; what Kafka sends does
     BrokerSilentToServer,
-    /// Kafka is told, and is not heard
+    /// What is sent to Kafka arrives; what Kafka sends does not
     BrokerSilentToClient,
     /// PostgreSQL ends without warning
     DatabaseStopped,
     /// PostgreSQL's disk is full
     DatabaseDiskFull,
-    /// Lines to PostgreSQL are reset
+    /// Connections to PostgreSQL are reset
     DatabaseCut,
-    /// Lines to PostgreSQL go silent
+    /// Connections to PostgreSQL go silent
     DatabaseSilent,
-    /// PostgreSQL is not told, and could still be heard
+    /// What is sent to PostgreSQL does not arrive; what PostgreSQL sends does
     DatabaseSilentToServer,
-    /// PostgreSQL is told, and is not heard
+    /// What is sent to PostgreSQL arrives; what PostgreSQL sends does not
     DatabaseSilentToClient,
 }
 
 impl Fault {
-    /// What it would need and is not there.
+    /// What it needs and this machine lacks.
     pub fn lacks(self, rig: &Rig) -> Option<&'static str> {
         match self {
             Self::ClocksOff if rig.wrong_clocks.is_none() => Some("a C compiler named cc"),
@@ -76,7 +77,7 @@ impl Fault {
         }
     }
 
-    /// Lets it happen, lets it last for `time`, and heals it.
+    /// Causes the fault, lets it last for `time`, and repairs it.
     pub async fn strike(self, rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
         match self {
             Self::RelayKilled => {
@@ -84,13 +85,13 @@ impl Fault {
                 sleep(time).await;
             }
             Self::RelayKilledInFlight => {
-                // What the broker was not told is lost with the line, as it would be with a network
-                // card's memory.
+                // What did not reach the broker is lost with the connection, as it would be with a
+                // network card's memory.
                 rig.to_kafka.set(Mode::SilentToServer);
                 sleep(time).await;
                 rig.relays.clear();
                 rig.to_kafka.set(Mode::Cut);
-                sleep(A_MOMENT).await;
+                sleep(SETTLE_TIME).await;
                 rig.to_kafka.set(Mode::Open);
             }
             Self::ConsumerKilled => {
@@ -100,7 +101,7 @@ impl Fault {
             Self::RelayFrozen => return relay_frozen(rig, time).await,
             Self::ClocksOff => return clocks_off(rig, time).await,
             Self::RelaysTwo => {
-                let _second = rig.one_more(Role::Relay)?;
+                let _second = rig.start_one(Role::Relay)?;
                 sleep(time).await;
             }
             Self::ConsumersJoinAndLeave => return join_and_leave(rig, time).await,
@@ -143,12 +144,12 @@ impl Fault {
             | Self::DatabaseCut
             | Self::DatabaseSilent
             | Self::DatabaseSilentToServer
-            | Self::DatabaseSilentToClient => self.on_the_line(rig, time).await,
+            | Self::DatabaseSilentToClient => self.at_the_proxy(rig, time).await,
         }
         Ok(())
     }
 
-    async fn on_the_line(self, rig: &Rig, time: Duration) {
+    async fn at_the_proxy(self, rig: &Rig, time: Duration) {
         let (proxy, mode) = match self {
             Self::BrokerSilent => (&rig.to_kafka, Mode::Silent),
             Self::BrokerSilentToServer => (&rig.to_kafka, Mode::SilentToServer),
@@ -165,18 +166,18 @@ impl Fault {
     }
 }
 
-/// PostgreSQL would end the frozen relay's session by itself after 15 seconds of silence; it is
-/// ended at once here.
+/// PostgreSQL would end the frozen relay's session after 15 seconds of silence; the prover ends it
+/// at once.
 async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
-    let first = rig.leader(0, TAKE_OVER).await?;
+    let first = rig.leader(0, TAKE_OVER_TIMEOUT).await?;
     let mut frozen = rig.relays.remove(0);
     frozen.freeze()?;
     let client = rig.session().await?;
     client
         .execute("SELECT pg_terminate_backend($1::bigint::int)", &[&first])
         .await?;
-    rig.mind()?;
-    rig.leader(first, TAKE_OVER).await?;
+    rig.restart_missing()?;
+    rig.leader(first, TAKE_OVER_TIMEOUT).await?;
     sleep(time).await;
     frozen.thaw();
     rig.relays.push(frozen);
@@ -185,39 +186,40 @@ async fn relay_frozen(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever is ahead or behind does its work.
+/// Relays and consumers do their work with a clock that is ahead or behind.
 async fn clocks_off(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     for relay in [Clock::HourAhead, Clock::HourBehind] {
-        rig.relays = vec![rig.one_more_at(Role::Relay, relay)?];
+        rig.relays = vec![rig.start_at(Role::Relay, relay)?];
         rig.consumers = vec![
-            rig.one_more_at(Role::Consumer, Clock::HourAhead)?,
-            rig.one_more_at(Role::Consumer, Clock::HourBehind)?,
+            rig.start_at(Role::Consumer, Clock::HourAhead)?,
+            rig.start_at(Role::Consumer, Clock::HourBehind)?,
         ];
         sleep(time).await;
-        rig.goes_on(TAKE_OVER).await?;
+        rig.wait_for_progress(TAKE_OVER_TIMEOUT).await?;
         end_in_good_order(&mut rig.consumers).await;
     }
     rig.relays.clear();
     Ok(())
 }
 
-/// Ends processes so that they say how far they are: nobody is given again what they left out.
+/// Stops processes in good order, so that they save how far they are: otherwise their successors
+/// would repeat events and hide one that was left out.
 async fn end_in_good_order(processes: &mut Vec<Process>) {
     processes.iter_mut().for_each(Process::ask_to_end);
     let ended = async {
         while !processes.iter_mut().all(Process::has_ended) {
-            sleep(A_MOMENT).await;
+            sleep(SETTLE_TIME).await;
         }
     };
-    let _ = tokio::time::timeout(TAKE_OVER, ended).await;
+    let _ = tokio::time::timeout(TAKE_OVER_TIMEOUT, ended).await;
     processes.clear();
 }
 
 async fn join_and_leave(rig: &mut Rig, time: Duration) -> anyhow::Result<()> {
     let mut left = time.as_secs() + 2;
     while left > 0 {
-        let mut guest = rig.one_more(Role::Consumer)?;
-        sleep(JOIN_EVERY).await;
+        let mut guest = rig.start_one(Role::Consumer)?;
+        sleep(JOIN_INTERVAL).await;
         // It leaves in good order while the next one joins.
         guest.ask_to_end();
         rig.consumers.push(guest);

@@ -1,31 +1,31 @@
-//! What must be true of the log, the topic and the inbox at any time, from what was read in this
-//! order: the topic, what the writers were told, then the database in one snapshot.
+//! What must be true of the log, the topic and the inbox at any time. It is judged from readings in
+//! this order: the topic, the outcomes that the writers know, then the database in one snapshot.
 
 use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::writers::Told;
+use super::writers::KnownOutcomes;
 
 /// Events in an order, each with its key.
 pub type Sequence = Vec<(String, Uuid)>;
 
 pub struct Evidence<'a> {
-    /// First occurrences on the topic.
+    /// The first message of each event on the topic, in its order.
     pub topic: &'a Sequence,
-    pub told: &'a Told,
+    pub outcomes: &'a KnownOutcomes,
     /// The outbox by position.
     pub log: &'a Sequence,
-    /// Events of the log that have had their time: they must be everywhere.
+    /// Events of the log that were committed before the wait: they must have arrived everywhere.
     pub due: &'a HashSet<Uuid>,
-    /// What the handler did, in its order.
+    /// Events in the order in which the handler applied them.
     pub applied: &'a Sequence,
-    /// What the handler counted per key.
+    /// The handler's count of events for each key.
     pub counted: &'a HashMap<String, i64>,
     pub inbox: &'a HashSet<Uuid>,
 }
 
-/// What is wrong, a line for each event; empty if all is well.
+/// The violations, a line for each event; empty if there is none.
 pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut say = |ids: Vec<Uuid>, what: &str| {
@@ -38,7 +38,7 @@ pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     let without =
         |one: &HashSet<Uuid>, other: &HashSet<Uuid>| one.difference(other).copied().collect();
     say(
-        without(&seen.told.committed, &log),
+        without(&seen.outcomes.committed, &log),
         "was committed and is not in the outbox",
     );
     say(
@@ -54,7 +54,10 @@ pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
         "is on the topic and was never committed",
     );
     say(
-        topic.intersection(&seen.told.aborted).copied().collect(),
+        topic
+            .intersection(&seen.outcomes.aborted)
+            .copied()
+            .collect(),
         "is on the topic and was rolled back",
     );
     say(
@@ -98,21 +101,24 @@ pub fn violations(seen: &Evidence<'_>) -> Vec<String> {
     wrong
 }
 
-/// Events of a sequence that are not at their place: of each key it must begin as the log does.
+/// Events of a sequence that are out of order: the events of each key must be a prefix of those in
+/// the log.
 fn out_of_order(log: &Sequence, sequence: &Sequence) -> Vec<Uuid> {
     let mut expected: HashMap<&str, Vec<Uuid>> = HashMap::new();
     for (key, id) in log {
         expected.entry(key).or_default().push(*id);
     }
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
     let mut wrong = Vec::new();
     for (key, id) in sequence {
-        let place = places.entry(key).or_default();
-        let expected = expected.get(key.as_str()).and_then(|ids| ids.get(*place));
+        let position = positions.entry(key).or_default();
+        let expected = expected
+            .get(key.as_str())
+            .and_then(|ids| ids.get(*position));
         if expected != Some(id) {
             wrong.push(*id);
         }
-        *place += 1;
+        *position += 1;
     }
     wrong
 }
@@ -123,7 +129,7 @@ mod tests {
 
     struct Case {
         topic: Sequence,
-        told: Told,
+        outcomes: KnownOutcomes,
         log: Sequence,
         applied: Sequence,
         inbox: HashSet<Uuid>,
@@ -139,7 +145,7 @@ mod tests {
             let all: HashSet<Uuid> = log.iter().map(|(_, id)| *id).collect();
             Self {
                 topic: log.clone(),
-                told: Told {
+                outcomes: KnownOutcomes {
                     committed: all.clone(),
                     aborted: HashSet::new(),
                 },
@@ -154,7 +160,7 @@ mod tests {
         fn says(&self, what: &str) -> bool {
             let found = violations(&Evidence {
                 topic: &self.topic,
-                told: &self.told,
+                outcomes: &self.outcomes,
                 log: &self.log,
                 due: &self.due,
                 applied: &self.applied,
@@ -197,7 +203,7 @@ mod tests {
         assert!(phantom.says("is on the topic and was never committed"));
         assert!(phantom.says("is not in the outbox"));
         let mut rolled_back = Case::of(5);
-        rolled_back.told.aborted.insert(rolled_back.log[2].1);
+        rolled_back.outcomes.aborted.insert(rolled_back.log[2].1);
         assert!(rolled_back.says("was rolled back"));
         let mut twice = Case::of(5);
         twice.applied.push(twice.log[0].clone());

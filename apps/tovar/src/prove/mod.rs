@@ -1,9 +1,10 @@
-//! `cargo tovar prove outbox`: has the outbox, its relay and the inbox go through faults, one after
-//! the other under load, and checks after each that nothing was lost, made up, applied twice or
+//! `cargo tovar prove outbox`: puts the outbox, its relay and the inbox through faults, one after
+//! the other under load, and checks after each that no event was lost, invented, applied twice or
 //! reordered.
 
-mod afterwards;
+mod addresses;
 mod check;
+mod cleanup;
 mod clock;
 mod consumer;
 mod disk;
@@ -29,18 +30,18 @@ use clap::{Args, Subcommand, ValueEnum};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::time::Instant;
 
-pub use self::{fault::Fault, process::Work, report::Report};
+pub use self::{fault::Fault, process::ProveProcess, report::ProveReport};
 use self::{report::name, rig::Rig, topic::Topic, writers::Writers};
 
-/// How long all that was committed may take to be applied once a fault is healed.
-const RECOVERY: Duration = Duration::from_secs(90);
+/// How long after a fault's repair the consumers may take to apply all committed events.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum ProveCommand {
     /// Faults at random, under load: exit code 0 clean, 1 a violation, 2 could not run
     Outbox(OutboxArgs),
     #[command(flatten)]
-    Work(Work),
+    ProveProcess(ProveProcess),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -71,18 +72,18 @@ pub struct OutboxArgs {
 pub struct Plan {
     pub seed: u64,
     pub faults: Vec<Fault>,
-    /// When no further round begins; the first always does.
+    /// After this time no further round begins; the first one always does.
     pub time: Duration,
     /// How long a fault lasts, in milliseconds.
     pub lasts: std::ops::Range<u64>,
-    /// This program, for the processes.
+    /// This program, which the relays and consumers run.
     pub program: PathBuf,
 }
 
 pub async fn prove(command: ProveCommand) -> ExitCode {
     let outcome = match command {
         ProveCommand::Outbox(args) => outbox(args).await,
-        ProveCommand::Work(work) => process::work(work).await.map(|()| ExitCode::SUCCESS),
+        ProveCommand::ProveProcess(work) => process::run(work).await.map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -129,17 +130,18 @@ async fn outbox(args: OutboxArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-/// Rounds of all faults, each in an order of its own, until the time is over or something is wrong.
-pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
-    // The servers run as a user of their own if we are root.
+/// Runs rounds of all faults, each round in another order, until the time is over or there is a
+/// violation.
+pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<ProveReport> {
+    // If this process is root, the servers run as another user.
     fs::set_permissions(data, fs::Permissions::from_mode(0o711))?;
     let mut random = StdRng::seed_from_u64(plan.seed);
     let mut rig = Rig::start(data, plan.program.clone()).await?;
-    let writers = Writers::start(&rig.places.url, plan.seed).await?;
+    let writers = Writers::start(&rig.addresses.url, plan.seed).await?;
     let mut topic = Topic::default();
-    let mut report = Report {
+    let mut report = ProveReport {
         seed: plan.seed,
-        ..Report::default()
+        ..ProveReport::default()
     };
     let began = Instant::now();
     let mut faults = Vec::new();
@@ -153,8 +155,8 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
         }
     }
     anyhow::ensure!(!faults.is_empty(), "every fault was skipped");
-    // Before anything goes wrong everything runs.
-    report.violations = check::check(&mut rig, &writers, &mut topic, RECOVERY)
+    // Before the first fault the store must be clean.
+    report.violations = check::check(&mut rig, &writers, &mut topic, RECOVERY_TIMEOUT)
         .await?
         .violations;
     anyhow::ensure!(
@@ -176,7 +178,7 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
                 .strike(&mut rig, time)
                 .await
                 .with_context(|| format!("{} could not be done", name(fault)))?;
-            let finding = check::check(&mut rig, &writers, &mut topic, RECOVERY).await?;
+            let finding = check::check(&mut rig, &writers, &mut topic, RECOVERY_TIMEOUT).await?;
             report.committed = finding.committed;
             report.violations = finding.violations;
             if !report.violations.is_empty() {
@@ -190,7 +192,7 @@ pub async fn run(plan: &Plan, data: &Path) -> anyhow::Result<Report> {
         }
     }
     report.seconds = began.elapsed().as_secs_f64();
-    report.rolled_back = writers.told().aborted.len();
+    report.rolled_back = writers.outcomes().aborted.len();
     report.on_topic = topic.first.len();
     report.duplicates = topic.duplicates;
     drop(writers);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use connect::{KafkaSettings, PostgresSettings};
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,17 +18,7 @@ use nix::{
 use outbox_relay::RelaySettings;
 use telemetry::LogSettings;
 
-use super::{afterwards::Afterwards, consumer};
-
-/// Where a process finds PostgreSQL and Kafka.
-#[derive(Clone, Debug, Args)]
-pub struct Places {
-    /// Not an argument, which each user of this machine may read.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub url: String,
-    pub brokers: String,
-    pub prefix: String,
-}
+use super::{addresses::ServerAddresses, cleanup::Cleanup, consumer};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
@@ -36,24 +26,24 @@ pub enum Role {
     Consumer,
 }
 
-/// What a process of the prover does. Each ends in good order when its standard input does: also if
-/// the prover is no more.
+/// A process of the prover. It stops in good order when its standard input ends, also because the
+/// prover has ended.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Work {
+pub enum ProveProcess {
     #[command(hide = true)]
-    Relay(Places),
+    Relay(ServerAddresses),
     #[command(hide = true)]
-    Consumer(Places),
+    Consumer(ServerAddresses),
 }
 
-pub async fn work(work: Work) -> anyhow::Result<()> {
+pub async fn run(process: ProveProcess) -> anyhow::Result<()> {
     telemetry::init(&LogSettings::default());
-    match work {
-        Work::Relay(places) => {
-            let kafka = KafkaSettings::new(places.brokers, places.prefix);
+    match process {
+        ProveProcess::Relay(addresses) => {
+            let kafka = KafkaSettings::new(addresses.brokers, addresses.prefix);
             let settings = RelaySettings::new(
                 "/tovar/prove.notes",
-                PostgresSettings::new(places.url),
+                PostgresSettings::new(addresses.url),
                 kafka,
             );
             let mut running = outbox_relay::start(settings).await?;
@@ -62,8 +52,8 @@ pub async fn work(work: Work) -> anyhow::Result<()> {
                 ended = running.ended() => ended,
             }
         }
-        Work::Consumer(places) => {
-            let running = consumer::start(&places).await?;
+        ProveProcess::Consumer(addresses) => {
+            let running = consumer::start(&addresses).await?;
             input_ends().await;
             running.stop().await;
             Ok(())
@@ -73,7 +63,7 @@ pub async fn work(work: Work) -> anyhow::Result<()> {
 
 async fn input_ends() {
     let (ended, seen) = tokio::sync::oneshot::channel();
-    // A thread of its own: the runtime would wait for one of its pool before it ends.
+    // On a thread of its own: the runtime waits for threads of its pool before it ends.
     std::thread::spawn(move || {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         let _ = ended.send(());
@@ -81,18 +71,18 @@ async fn input_ends() {
     let _ = seen.await;
 }
 
-/// A process that runs; killed when this is dropped.
+/// A running process, which is killed when this is dropped.
 pub struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    thaw: Option<Afterwards>,
+    thaw: Option<Cleanup>,
 }
 
 impl Process {
     pub fn start(
         program: &Path,
         role: Role,
-        places: &Places,
+        addresses: &ServerAddresses,
         environment: Vec<(&str, OsString)>,
         log: &Path,
     ) -> anyhow::Result<Self> {
@@ -102,8 +92,8 @@ impl Process {
         };
         let mut command = Command::new(program);
         command
-            .args(["prove", name, &places.brokers, &places.prefix])
-            .env("DATABASE_URL", &places.url)
+            .args(["prove", name, &addresses.brokers, &addresses.prefix])
+            .env("DATABASE_URL", &addresses.url)
             .envs(environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -121,8 +111,8 @@ impl Process {
 
     pub fn freeze(&mut self) -> anyhow::Result<()> {
         let id = self.child.id().to_string();
-        // Frozen, it would not notice that we are gone.
-        self.thaw = Some(Afterwards::run("kill -s CONT \"$1\"", id)?);
+        // A frozen process does not notice that the prover has ended.
+        self.thaw = Some(Cleanup::run("kill -s CONT \"$1\"", id)?);
         self.signal(Signal::SIGSTOP);
         Ok(())
     }
@@ -131,14 +121,14 @@ impl Process {
         self.thaw = None;
     }
 
-    /// It may have ended this very moment, which is fine with everyone who sends.
+    /// Sends a signal. An error means that the process has ended, which no caller minds.
     fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id()) {
             let _ = kill(Pid::from_raw(id), signal);
         }
     }
 
-    /// Asks it to end in good order.
+    /// Asks it to stop in good order.
     pub fn ask_to_end(&mut self) {
         self.input = None;
     }

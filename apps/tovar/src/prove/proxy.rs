@@ -1,4 +1,4 @@
-//! A TCP proxy on 127.0.0.1 that can do to its connections what a network does.
+//! A TCP proxy on 127.0.0.1 that breaks its connections as a network does.
 
 use tokio::{
     io::{self, AsyncReadExt, AsyncWriteExt},
@@ -10,54 +10,54 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of what is sent.
+/// What the proxy does with the bytes that it gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
     Open,
-    /// Nothing arrives, and nobody is told. What was sent arrives when the line is open again, as
-    /// TCP would have it
+    /// Nothing arrives, and no side gets an error. What was sent arrives when the mode is `Open`
+    /// again, as with TCP.
     Silent,
     SilentToServer,
     SilentToClient,
-    /// Connections are reset, also new ones
+    /// Connections are reset, also new ones.
     Cut,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     ToServer,
     ToClient,
 }
 
 impl Mode {
-    fn lets(self, way: Way) -> bool {
+    fn lets(self, direction: Direction) -> bool {
         match self {
             Self::Open => true,
-            Self::SilentToServer => way == Way::ToClient,
-            Self::SilentToClient => way == Way::ToServer,
+            Self::SilentToServer => direction == Direction::ToClient,
+            Self::SilentToClient => direction == Direction::ToServer,
             Self::Silent | Self::Cut => false,
         }
     }
 }
 
-/// Ends, with its connections, when this is dropped.
+/// A running proxy, which ends with its connections when this is dropped.
 pub struct Proxy {
     mode: watch::Sender<Mode>,
-    /// Changes when the connections that are there are forgotten.
+    /// Changes when the present connections are forgotten.
     forgotten: watch::Sender<()>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Hands what comes to `listener` on to `server`.
+    /// Starts a proxy from `listener` to the address `server`.
     pub fn start(listener: TcpListener, server: String) -> Self {
         let (mode, seen) = watch::channel(Mode::Open);
         let forgotten = watch::Sender::new(());
         let forgetting = forgotten.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let lines = (seen.clone(), forgetting.subscribe());
-                tokio::spawn(connection(client, server.clone(), lines));
+                let signals = (seen.clone(), forgetting.subscribe());
+                tokio::spawn(connection(client, server.clone(), signals));
             }
         });
         Self {
@@ -71,8 +71,8 @@ impl Proxy {
         self.mode.send_replace(mode);
     }
 
-    /// On the connections that are there nothing arrives any more, as when a router forgets them;
-    /// new ones work.
+    /// Nothing arrives any more on the present connections, as when a router forgets them; new ones
+    /// work.
     pub fn forget(&self) {
         self.forgotten.send_replace(());
     }
@@ -96,11 +96,11 @@ async fn connection(
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let mut cut = mode.clone();
-    // When one side has ended neither protocol has anything more to say, so the other is ended as
-    // well.
+    // When one side has closed, neither protocol sends anything more, so the proxy closes the other
+    // one.
     let is_cut = tokio::select! {
-        _ = pump(from_client, to_server, mode.clone(), Way::ToServer) => false,
-        _ = pump(from_server, to_client, mode, Way::ToClient) => false,
+        _ = pump(from_client, to_server, mode.clone(), Direction::ToServer) => false,
+        _ = pump(from_server, to_client, mode, Direction::ToClient) => false,
         () = until(&mut cut, |mode| mode == Mode::Cut) => true,
         _ = forgotten.changed() => {
             until(&mut cut, |mode| mode == Mode::Cut).await;
@@ -116,21 +116,21 @@ async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut mode: watch::Receiver<Mode>,
-    way: Way,
+    direction: Direction,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     loop {
-        until(&mut mode, |mode| mode.lets(way)).await;
+        until(&mut mode, |mode| mode.lets(direction)).await;
         let count = from.read(&mut bytes).await?;
         if count == 0 {
             return Ok(());
         }
-        until(&mut mode, |mode| mode.lets(way)).await;
+        until(&mut mode, |mode| mode.lets(direction)).await;
         to.write_all(&bytes[..count]).await?;
     }
 }
 
-/// Waits for a mode; also over when the proxy is no more.
+/// Waits for a mode, or for the end of the proxy.
 async fn until(mode: &mut watch::Receiver<Mode>, wanted: impl Fn(Mode) -> bool) {
     let _ = mode.wait_for(|mode| wanted(*mode)).await.map(drop);
 }

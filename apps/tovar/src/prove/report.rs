@@ -1,4 +1,4 @@
-//! What a run has shown, and how far that can be relied on.
+//! The result of a run, and how much it proves.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -8,18 +8,18 @@ use serde::Serialize;
 use super::fault::Fault;
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Line {
+pub struct FaultRuns {
     pub count: u32,
-    /// Seconds from its healing until all that was committed was applied, at most.
+    /// The longest time from a repair until all committed events were applied, in seconds.
     pub longest_recovery: f64,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub struct ProveReport {
     pub seed: u64,
     pub seconds: f64,
-    pub faults: BTreeMap<Fault, Line>,
-    /// What they need is not there.
+    pub faults: BTreeMap<Fault, FaultRuns>,
+    /// Faults that this machine cannot cause.
     pub skipped: Vec<Fault>,
     pub committed: usize,
     pub rolled_back: usize,
@@ -28,11 +28,11 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
-impl Report {
+impl ProveReport {
     pub fn count(&mut self, fault: Fault, recovery: f64) {
-        let line = self.faults.entry(fault).or_default();
-        line.count += 1;
-        line.longest_recovery = line.longest_recovery.max(recovery);
+        let runs = self.faults.entry(fault).or_default();
+        runs.count += 1;
+        runs.longest_recovery = runs.longest_recovery.max(recovery);
     }
 
     pub fn text(&self) -> String {
@@ -40,21 +40,21 @@ impl Report {
             "{:<28} {:>6} {:>18}  fails in fewer than (95 %)\n",
             "fault", "clean", "longest recovery"
         );
-        for (fault, line) in &self.faults {
+        for (fault, runs) in &self.faults {
             let _ = writeln!(
                 text,
                 "{:<28} {:>6} {:>16.1} s  {}",
                 name(*fault),
-                line.count,
-                line.longest_recovery,
-                bound(line.count)
+                runs.count,
+                runs.longest_recovery,
+                bound(runs.count)
             );
         }
         for fault in &self.skipped {
             let _ = writeln!(text, "{:<28} skipped", name(*fault));
         }
-        let total = self.faults.values().map(|line| line.count).sum();
-        let longest = self.faults.values().map(|line| line.longest_recovery);
+        let total = self.faults.values().map(|runs| runs.count).sum();
+        let longest = self.faults.values().map(|runs| runs.longest_recovery);
         let _ = writeln!(
             text,
             "{:<28} {total:>6} {:>16.1} s  {}\n",
@@ -64,7 +64,8 @@ impl Report {
         );
         let _ = write!(
             text,
-            "{} events committed, {} rolled back, in {:.0} s; {} on the topic when it was last read, just before, and {} of them more than once; seed {}",
+            "{} events committed, {} rolled back, in {:.0} s; {} on the topic when it was last \
+             read, just before, and {} of them more than once; seed {}",
             self.committed,
             self.rolled_back,
             self.seconds,
@@ -81,8 +82,8 @@ pub fn name(fault: Fault) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The rule of three: what was clean n times out of n fails, at 95 % confidence, in fewer than 3 of
-/// n.
+/// The rule of three: a fault that was clean n times out of n fails, at 95 % confidence, in fewer
+/// than 3 of n runs.
 fn bound(clean: u32) -> String {
     if clean < 4 {
         return "-".to_owned();

@@ -1,5 +1,4 @@
-//! The servers of a proof, the proxies before them, and the processes that are to do their work
-//! whatever happens.
+//! The servers of a run, the proxies before them, and the relays and consumers under test.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions, private};
+use backing::{Kafka, KafkaOptions, Postgres, PostgresOptions, ServerKind, private};
 use connect::KafkaSettings;
 use db::DbSettings;
 use kernel::Event;
@@ -18,43 +17,47 @@ use tokio::{
 use tokio_postgres::Client;
 
 use super::{
+    addresses::ServerAddresses,
     clock::{Clock, WrongClocks},
     consumer::{Noted, TABLES},
     disk::Disk,
-    process::{Places, Process, Role},
+    process::{Process, Role},
     proxy::Proxy,
 };
 use crate::database;
 
 const NAME: &str = "prove";
+/// Partitions of the topic: more than consumers, so that a rebalance moves some.
 const PARTITIONS: i32 = 6;
 const POSTGRES: &str = "postgres";
 const KAFKA: &str = "kafka";
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two looks at a relay or a table that the prover waits for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The process id of the session whose relay is the active one.
+/// The process id of the session of the leading relay.
 const LEADER: &str =
     "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks JOIN pg_database d ON d.oid = database
-    WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = $1::bigint::oid AND granted";
+    WHERE d.datname = current_database() AND locktype = 'advisory' AND classid = $1::bigint::oid
+    AND granted";
 
 pub struct Rig {
     pub postgres: Postgres,
     pub kafka: Kafka,
     pub to_postgres: Proxy,
     pub to_kafka: Proxy,
-    /// Where everybody but the judge finds them: at the proxies.
-    pub places: Places,
+    /// The proxies' addresses, which all processes use but the judge.
+    pub addresses: ServerAddresses,
     pub relays: Vec<Process>,
     pub consumers: Vec<Process>,
     program: PathBuf,
-    /// Of relays and consumers.
+    /// The log of relays and consumers.
     log: PathBuf,
-    /// If they can be had.
+    /// `None` without a C compiler.
     pub wrong_clocks: Option<WrongClocks>,
     pub disks: Option<Disks>,
 }
 
-/// What the servers keep their data on.
+/// The disks with the servers' data.
 pub struct Disks {
     pub postgres: Disk,
     pub kafka: Disk,
@@ -82,7 +85,7 @@ impl Rig {
             data: Some(data.join(POSTGRES)),
             ..PostgresOptions::default()
         };
-        // For who looks into data that were kept after a violation.
+        // For an operator who looks into data that were kept after a violation.
         private::write(
             &data.join("superuser-password"),
             postgres.password.as_bytes(),
@@ -94,14 +97,14 @@ impl Rig {
         };
         let say = |line: &str| eprintln!("{line}");
         let (postgres, kafka) = tokio::try_join!(
-            Postgres::start(Means::Local, postgres, &say),
-            Kafka::start(Means::Local, kafka, &say),
+            Postgres::start(ServerKind::Local, postgres, &say),
+            Kafka::start(ServerKind::Local, kafka, &say),
         )?;
         let to_postgres = Proxy::start(for_postgres, format!("127.0.0.1:{}", postgres.port()));
         let behind_proxy = kafka.behind_proxy().context("Kafka expects no proxy")?;
         let to_kafka = Proxy::start(for_kafka, behind_proxy);
         let direct = postgres.create_database(NAME).await?;
-        let places = Places {
+        let addresses = ServerAddresses {
             url: direct.replace(
                 &format!(":{}/", postgres.port()),
                 &format!(":{postgres_port}/"),
@@ -119,14 +122,14 @@ impl Rig {
         client
             .execute("INSERT INTO outbox_topics VALUES ($1)", &[&Noted::TOPIC])
             .await?;
-        let topic = KafkaSettings::new("", &places.prefix).topic(Noted::TOPIC);
+        let topic = KafkaSettings::new("", &addresses.prefix).topic(Noted::TOPIC);
         kafka.create_topic(&topic, PARTITIONS, &[]).await?;
         let mut rig = Self {
             postgres,
             kafka,
             to_postgres,
             to_kafka,
-            places,
+            addresses,
             relays: Vec::new(),
             consumers: Vec::new(),
             program,
@@ -134,11 +137,11 @@ impl Rig {
             wrong_clocks: WrongClocks::build(data).ok(),
             disks,
         };
-        rig.mind()?;
+        rig.restart_missing()?;
         Ok(rig)
     }
 
-    /// The judge's own session, which no fault but the server's reaches.
+    /// A session that does not go through the proxy.
     pub async fn session(&self) -> anyhow::Result<Client> {
         database::open(&self.postgres.url(NAME)).await
     }
@@ -147,20 +150,20 @@ impl Rig {
         self.disks.as_ref().context("there is no disk to fill")
     }
 
-    pub fn one_more(&self, role: Role) -> anyhow::Result<Process> {
-        self.one_more_at(role, Clock::Right)
+    pub fn start_one(&self, role: Role) -> anyhow::Result<Process> {
+        self.start_at(role, Clock::Right)
     }
 
-    pub fn one_more_at(&self, role: Role, clock: Clock) -> anyhow::Result<Process> {
+    pub fn start_at(&self, role: Role, clock: Clock) -> anyhow::Result<Process> {
         let clocks = self.wrong_clocks.as_ref();
         let environment = clocks
             .map(|clocks| clocks.environment(clock))
             .unwrap_or_default();
-        Process::start(&self.program, role, &self.places, environment, &self.log)
+        Process::start(&self.program, role, &self.addresses, environment, &self.log)
     }
 
-    /// Sees to it, as a supervisor does, that there is a relay and two consumers.
-    pub fn mind(&mut self) -> anyhow::Result<()> {
+    /// Starts processes that are missing, as a supervisor does: a relay and two consumers must run.
+    pub fn restart_missing(&mut self) -> anyhow::Result<()> {
         for (role, wanted) in [(Role::Relay, 1), (Role::Consumer, 2)] {
             let missing = {
                 let processes = self.of(role);
@@ -168,7 +171,7 @@ impl Rig {
                 wanted.max(processes.len()) - processes.len()
             };
             for _ in 0..missing {
-                let process = self.one_more(role)?;
+                let process = self.start_one(role)?;
                 self.of(role).push(process);
             }
         }
@@ -182,7 +185,8 @@ impl Rig {
         }
     }
 
-    /// Waits until a relay leads whose session is not `other`; its session.
+    /// Waits until a relay leads whose session is not `other`; returns the process id of its
+    /// session.
     pub async fn leader(&self, other: i64, within: Duration) -> anyhow::Result<i64> {
         let client = self.session().await?;
         let deadline = Instant::now() + within;
@@ -195,13 +199,13 @@ impl Rig {
                 _ if Instant::now() > deadline => {
                     bail!("no relay leads within {} s", within.as_secs())
                 }
-                _ => sleep(LOOK_EVERY).await,
+                _ => sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// Waits until an event is applied that was not yet when this was asked.
-    pub async fn goes_on(&self, within: Duration) -> anyhow::Result<()> {
+    /// Waits until another event is applied.
+    pub async fn wait_for_progress(&self, within: Duration) -> anyhow::Result<()> {
         let client = self.session().await?;
         let deadline = Instant::now() + within;
         let mut known = None;
@@ -218,11 +222,11 @@ impl Rig {
                 }
                 Some(_) => {}
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Ends everything. With `keep` the data stay, also those that were on disks of their own.
+    /// Stops everything. With `keep` the data stay, also those on disks in memory.
     pub async fn stop(mut self, keep: bool) -> anyhow::Result<()> {
         self.relays.clear();
         self.consumers.clear();

@@ -1,4 +1,4 @@
-//! What is on the topic, read without a group.
+//! Reads the topic without a consumer group.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +15,13 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
-use super::{consumer::Noted, process::Places};
+use super::{addresses::ServerAddresses, consumer::Noted};
 use crate::topics::{ends, header};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Bounds the wait for a message that is on the topic.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// First occurrences of events in their order, and how far they were read.
+/// The first message of each event, in the topic's order, and how far each partition was read.
 #[derive(Default)]
 pub struct Topic {
     pub first: Vec<(String, Uuid)>,
@@ -30,9 +31,9 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Reads what has come since the last time.
-    pub fn read_on(&mut self, places: &Places) -> anyhow::Result<()> {
-        let kafka = KafkaSettings::new(&places.brokers, &places.prefix);
+    /// Reads the messages that came since the last call.
+    pub fn read_on(&mut self, addresses: &ServerAddresses) -> anyhow::Result<()> {
+        let kafka = KafkaSettings::new(&addresses.brokers, &addresses.prefix);
         let topic = kafka.topic(Noted::TOPIC);
         let mut config = kafka.client_config("prove-judge");
         config
@@ -49,9 +50,9 @@ impl Topic {
             consumer.assign(&place)?;
             while next < end {
                 let message = consumer
-                    .poll(PATIENCE)
+                    .poll(KAFKA_TIMEOUT)
                     .context("a message that is there does not come")?;
-                // An error of the line, after which the client goes on by itself.
+                // An error of the connection, after which the client goes on by itself.
                 let Ok(message) = message else { continue };
                 next = message.offset() + 1;
                 self.take(&message)?;

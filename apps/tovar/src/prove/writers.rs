@@ -21,48 +21,50 @@ use uuid::Uuid;
 
 use super::consumer::Noted;
 
+/// Writers at the same time: enough that transactions overlap.
 const WRITERS: u32 = 4;
+/// Keys of the events: few, so that writers often have the same key.
 const KEYS: usize = 12;
-/// How long a transaction may take before it is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a transaction may take before the writer cancels it.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What writers know of their events. Of those whose commit was asked for and not answered they
-/// know nothing.
+/// What the writers know about their events. An event whose commit was requested and not answered
+/// is in neither set.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct KnownOutcomes {
     pub committed: HashSet<Uuid>,
     pub aborted: HashSet<Uuid>,
 }
 
 /// Writers that run until this is dropped.
 pub struct Writers {
-    told: Arc<Mutex<Told>>,
+    outcomes: Arc<Mutex<KnownOutcomes>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Writers {
     pub async fn start(url: &str, seed: u64) -> anyhow::Result<Self> {
-        let told = Arc::new(Mutex::new(Told::default()));
+        let outcomes = Arc::new(Mutex::new(KnownOutcomes::default()));
         let numbers = Arc::new(AtomicI64::new(0));
         let settings = DbSettings {
             database_pool_size: WRITERS,
-            database_pool_timeout: PATIENCE.as_secs(),
+            database_pool_timeout: TRANSACTION_TIMEOUT.as_secs(),
             ..DbSettings::new(url)
         };
         let db = Db::open(&settings, "prove-writer").await?;
         let tasks = (0..u64::from(WRITERS)).map(|writer| {
-            let (db, told, numbers) = (db.clone(), told.clone(), numbers.clone());
+            let (db, outcomes, numbers) = (db.clone(), outcomes.clone(), numbers.clone());
             let random = StdRng::seed_from_u64(seed.wrapping_mul(u64::from(WRITERS)) + writer);
-            tokio::spawn(write(db, random, told, numbers))
+            tokio::spawn(write(db, random, outcomes, numbers))
         });
         Ok(Self {
             tasks: tasks.collect(),
-            told,
+            outcomes,
         })
     }
 
-    pub fn told(&self) -> Told {
-        lock(&self.told).clone()
+    pub fn outcomes(&self) -> KnownOutcomes {
+        lock(&self.outcomes).clone()
     }
 }
 
@@ -72,20 +74,20 @@ impl Drop for Writers {
     }
 }
 
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(outcomes: &Mutex<KnownOutcomes>) -> MutexGuard<'_, KnownOutcomes> {
+    outcomes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one transaction is to do, and how far it came.
-struct Plan {
-    /// Of these all but the last are kept if there is a savepoint, which is given up with the last.
+/// What one transaction does, and how far it has come.
+struct TransactionPlan {
+    /// If there is a savepoint, the last one is published in it and rolled back with it.
     events: Vec<Noted>,
     savepoint: bool,
     roll_back: bool,
     pause: Duration,
-    /// Published, by their ids.
+    /// Ids of published events, which count if the transaction commits.
     kept: Vec<Uuid>,
-    given_up: Vec<Uuid>,
+    rolled_back: Vec<Uuid>,
     asked_to_commit: bool,
 }
 
@@ -100,11 +102,11 @@ enum Ended {
     Db(#[from] DbError),
 }
 
-impl Plan {
+impl TransactionPlan {
     fn new(random: &mut StdRng, numbers: &AtomicI64) -> Self {
         let count = random.random_range(1..=3);
         let mut keys = index::sample(random, KEYS, count).into_vec();
-        // In one order for all, or they would wait for each other in a circle.
+        // In the same order for all writers: otherwise they deadlock.
         keys.sort_unstable();
         let events = keys.into_iter().map(|key| Noted {
             key: format!("key-{key}"),
@@ -120,29 +122,34 @@ impl Plan {
                 0
             }),
             kept: Vec::new(),
-            given_up: Vec::new(),
+            rolled_back: Vec::new(),
             asked_to_commit: false,
         }
     }
 }
 
-async fn write(db: Db, mut random: StdRng, told: Arc<Mutex<Told>>, numbers: Arc<AtomicI64>) {
+async fn write(
+    db: Db,
+    mut random: StdRng,
+    outcomes: Arc<Mutex<KnownOutcomes>>,
+    numbers: Arc<AtomicI64>,
+) {
     loop {
         sleep(Duration::from_millis(random.random_range(10..70))).await;
-        let mut plan = Plan::new(&mut random, &numbers);
-        let done = timeout(PATIENCE, transact(&db, &mut plan)).await;
-        let mut told = lock(&told);
-        told.aborted.extend(plan.given_up);
+        let mut plan = TransactionPlan::new(&mut random, &numbers);
+        let done = timeout(TRANSACTION_TIMEOUT, transact(&db, &mut plan)).await;
+        let mut outcomes = lock(&outcomes);
+        outcomes.aborted.extend(plan.rolled_back);
         if !plan.asked_to_commit {
-            told.aborted.extend(plan.kept);
+            outcomes.aborted.extend(plan.kept);
         } else if matches!(done, Ok(Ok(()))) {
-            told.committed.extend(plan.kept);
+            outcomes.committed.extend(plan.kept);
         }
     }
 }
 
 /// One transaction, by the code that services run.
-async fn transact(db: &Db, plan: &mut Plan) -> Result<(), Ended> {
+async fn transact(db: &Db, plan: &mut TransactionPlan) -> Result<(), Ended> {
     db.transaction(
         "prove.write",
         async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
@@ -151,9 +158,9 @@ async fn transact(db: &Db, plan: &mut Plan) -> Result<(), Ended> {
                 plan.kept.push(outbox::publish(tx, noted)?);
             }
             for noted in &plan.events[kept..] {
-                let given_up = &mut plan.given_up;
+                let rolled_back = &mut plan.rolled_back;
                 let savepoint = tx.savepoint(async move |tx: &mut Tx<'_>| -> Result<(), Ended> {
-                    given_up.push(outbox::publish(tx, noted)?);
+                    rolled_back.push(outbox::publish(tx, noted)?);
                     tx.flush().await?;
                     Err(Ended::Planned)
                 });
@@ -162,7 +169,7 @@ async fn transact(db: &Db, plan: &mut Plan) -> Result<(), Ended> {
                     other => other?,
                 }
             }
-            // A relay must also get along with who takes their time afterwards.
+            // The events wait here in an open transaction, and the relay must cope with that.
             tx.flush().await?;
             sleep(plan.pause).await;
             if plan.roll_back {

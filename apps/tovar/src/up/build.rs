@@ -5,13 +5,13 @@ use tokio::process::Command;
 
 use crate::{cargo, services::SERVICES};
 
-/// Builds every binary of the store with the cargo that started us; where they are.
+/// Builds every binary of the store with the cargo that started this program; returns their folder.
 pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
     let mut command = Command::from(cargo::command());
     command.args([
         "build",
         "--bins",
-        // This one, too: see its Cargo.toml.
+        // This package too: see its Cargo.toml.
         "--package",
         "tovar",
         "--package",
@@ -33,7 +33,7 @@ pub async fn build(release: bool) -> anyhow::Result<PathBuf> {
     if !status.success() {
         bail!("the build failed; see above");
     }
-    // This very binary lies beside them, in the folder of its own profile.
+    // This binary is in the same target folder, in the folder of its own profile.
     let here = std::env::current_exe().context("where this program lies")?;
     let target = here
         .parent()

@@ -8,27 +8,28 @@ use std::{
 
 use anyhow::{Context, bail};
 use backing::{
-    Kafka, KafkaOptions, Means, OfRoles, Postgres, PostgresOptions, Unprivileged, private,
+    Kafka, KafkaOptions, PerRole, Postgres, PostgresOptions, ServerKind, Unprivileged, private,
 };
 use rand::{Rng, distr::Alphanumeric};
 use serde::{Deserialize, Serialize};
 
-use super::{show, supervise::Pauses};
+use super::{backoff::RestartBackoff, console};
 use crate::services::SERVICES;
 
-/// The folder that keeps a store between runs. While it is open nobody else can open it.
+/// The folder that keeps a store's data between runs. While it is open no other process can open
+/// it.
 pub struct DataFolder {
     pub path: PathBuf,
     _lock: nix::fcntl::Flock<File>,
 }
 
-/// What a store must remember so that its next start goes on with the same data.
+/// The secrets that a store keeps, so that its next start can use the same data.
 #[derive(Serialize, Deserialize)]
 pub struct Secrets {
     pub postgres_password: String,
     /// Passwords of the databases' owners, by service.
     pub databases: BTreeMap<String, String>,
-    /// Passwords of the roles of services, of relays, and of who only reads, by service.
+    /// Passwords of the roles of services, of relays, and of commands that only read, by service.
     #[serde(default)]
     pub services: BTreeMap<String, String>,
     #[serde(default)]
@@ -37,7 +38,7 @@ pub struct Secrets {
     pub readers: BTreeMap<String, String>,
     /// By service.
     pub idempotency: BTreeMap<String, String>,
-    /// Under which users encrypts the token keys.
+    /// The secret with which the service users encrypts the token keys.
     #[serde(default)]
     pub token_keys: String,
     pub manager_email: String,
@@ -51,7 +52,7 @@ pub struct Servers {
 }
 
 /// Addresses of the services' databases for each of their roles, by service.
-pub type Addresses = BTreeMap<&'static str, OfRoles<String>>;
+pub type Addresses = BTreeMap<&'static str, PerRole<String>>;
 
 fn secret() -> String {
     rand::rng()
@@ -82,7 +83,8 @@ impl Secrets {
         }
     }
 
-    /// Makes what a folder of an earlier version lacks; whether there was any such thing.
+    /// Generates the secrets that a folder of an earlier version lacks; returns whether there were
+    /// any.
     fn complete(&mut self) -> bool {
         let new = Self::generate();
         let mut lacked = self.token_keys.is_empty();
@@ -103,8 +105,8 @@ impl Secrets {
     }
 }
 
-/// Who may write to the folder decides what the store reads at its next start, and what root gives
-/// away or removes.
+/// Refuses a folder to which other users may write: they could decide what the store reads at its
+/// next start, and what root changes or removes.
 fn check_owner(folder: &Path) -> anyhow::Result<()> {
     let found = fs::metadata(folder)?;
     let is_ours =
@@ -118,7 +120,7 @@ fn check_owner(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only we enter it; and for root, the user whom the servers run as goes through it.
+/// Closes a folder to other users. For root, the user that the servers run as may pass through it.
 fn close(folder: &Path) -> anyhow::Result<()> {
     match Unprivileged::if_root()? {
         Some(user) => user.may_pass(folder),
@@ -127,8 +129,7 @@ fn close(folder: &Path) -> anyhow::Result<()> {
 }
 
 impl DataFolder {
-    /// Makes the folder if there is none, and keeps it for this process; an error if another one
-    /// has it.
+    /// Creates the folder if there is none, and locks it; an error if another process has the lock.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let unusable = || {
             format!(
@@ -141,7 +142,7 @@ impl DataFolder {
         let path = path.canonicalize().with_context(unusable)?;
         let lock = path.join("lock");
         if is_new || lock.exists() {
-            // Of a store alone, also if an earlier version made it.
+            // The folder contains only a store, also one of an earlier version.
             close(&path).with_context(unusable)?;
         }
         check_owner(&path)?;
@@ -160,10 +161,10 @@ impl DataFolder {
         self.path.join("logs")
     }
 
-    /// Makes it ready for a run, if `fresh` without what an earlier run left.
+    /// Prepares the folder for a run. If `fresh`, removes the data of earlier runs.
     pub fn prepare(&self, fresh: bool) -> anyhow::Result<()> {
         if fresh {
-            show::step(&format!(
+            console::step(&format!(
                 "throwing away what was in {}",
                 self.path.display()
             ));
@@ -210,8 +211,8 @@ impl DataFolder {
         Ok(secrets)
     }
 
-    pub async fn start_servers(&self, means: Means) -> anyhow::Result<Servers> {
-        let progress = |text: &str| show::step(text);
+    pub async fn start_servers(&self, kind: ServerKind) -> anyhow::Result<Servers> {
+        let progress = |text: &str| console::step(text);
         let secrets = self.secrets()?;
         let postgres = PostgresOptions {
             data: Some(self.path.join("postgres")),
@@ -223,20 +224,20 @@ impl DataFolder {
             ..KafkaOptions::default()
         };
         let (postgres, kafka) = tokio::try_join!(
-            Postgres::start(means, postgres, &progress),
-            Kafka::start(means, kafka, &progress),
+            Postgres::start(kind, postgres, &progress),
+            Kafka::start(kind, kafka, &progress),
         )?;
         Ok(Servers { postgres, kafka })
     }
 }
 
 impl Servers {
-    /// A database for each service, with its roles, which can reach no other.
+    /// Creates a database for each service, with roles that can reach no other database.
     pub async fn provision(&self, secrets: &Secrets) -> anyhow::Result<Addresses> {
         let mut addresses = Addresses::default();
         for service in SERVICES {
             let name = service.name;
-            let passwords = OfRoles {
+            let passwords = PerRole {
                 owner: secrets.databases[name].clone(),
                 service: secrets.services[name].clone(),
                 relay: secrets.relays[name].clone(),
@@ -247,7 +248,7 @@ impl Servers {
         Ok(addresses)
     }
 
-    /// Starts again whichever of them ends by itself, for as long as it is awaited.
+    /// Starts a server again that ends by itself, for as long as this is awaited.
     pub async fn keep(&mut self) {
         tokio::join!(
             keep(&mut self.postgres, "PostgreSQL"),
@@ -261,7 +262,7 @@ impl Servers {
     }
 }
 
-/// What may end by itself, and can be started again.
+/// A server that may end by itself and can be started again.
 trait Server {
     async fn has_ended(&mut self) -> anyhow::Result<bool>;
     async fn start_again(&mut self) -> anyhow::Result<()>;
@@ -287,25 +288,27 @@ impl Server for Kafka {
     }
 }
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks whether a server has ended.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 async fn keep(server: &mut impl Server, name: &str) {
-    let mut pauses = Pauses::default();
+    let mut backoff = RestartBackoff::default();
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        // An engine that does not answer at the moment says nothing of its containers.
+        tokio::time::sleep(POLL_INTERVAL).await;
+        // An error means that the Docker engine does not answer, which says nothing about its
+        // containers.
         if !matches!(server.has_ended().await, Ok(true)) {
             continue;
         }
-        let pause = pauses.next();
-        show::warn(&format!(
+        let delay = backoff.next_delay();
+        console::warn(&format!(
             "{name} ended; starting it again in {} ms",
-            pause.as_millis()
+            delay.as_millis()
         ));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(delay).await;
         match server.start_again().await {
-            Ok(()) => show::step(&format!("{name} is back")),
-            Err(error) => show::warn(&format!("{error:#}")),
+            Ok(()) => console::step(&format!("{name} is back")),
+            Err(error) => console::warn(&format!("{error:#}")),
         }
     }
 }
@@ -340,7 +343,8 @@ mod tests {
             assert_eq!(mode(&path.join("secrets.json")), 0o600);
         }
 
-        // What is not a store's alone is left as it is, if no other user may write to it.
+        // A folder that contains not only a store keeps its rights, if no other user may write to
+        // it.
         fs::create_dir(&shared).unwrap();
         fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
         let refused = DataFolder::open(&shared).map(drop).unwrap_err().to_string();

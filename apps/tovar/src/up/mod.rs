@@ -1,6 +1,8 @@
 //! `cargo tovar up`: the whole store on this machine.
 
+mod backoff;
 mod build;
+mod console;
 mod data;
 pub(crate) mod process;
 mod show;
@@ -9,7 +11,7 @@ mod supervise;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
-use backing::{Means, OfRoles, Unprivileged};
+use backing::{PerRole, ServerKind, Unprivileged};
 use telemetry::{Shutdown, ShutdownSettings};
 
 use self::{
@@ -62,9 +64,9 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
             args.port
         ),
     };
-    let means = Means::detect().await?;
+    let kind = ServerKind::detect().await?;
     folder.prepare(args.fresh)?;
-    show::step("building the services (the first time takes a few minutes)");
+    console::step("building the services (the first time takes a few minutes)");
     let Some(binaries) = unless_stopped(&mut stop, build::build(args.release)).await else {
         return Ok(());
     };
@@ -73,16 +75,16 @@ pub async fn up(args: UpArgs) -> anyhow::Result<()> {
         user,
     };
 
-    let Some(servers) = unless_stopped(&mut stop, folder.start_servers(means)).await else {
+    let Some(servers) = unless_stopped(&mut stop, folder.start_servers(kind)).await else {
         return Ok(());
     };
     let mut servers = servers?;
-    let places = Places { gateway, ports };
-    let outcome = run(&args, &folder, &mut servers, programs, places, &mut stop).await;
+    let listeners = Listeners { gateway, ports };
+    let outcome = run(&args, &folder, &mut servers, programs, listeners, &mut stop).await;
     StoreFile::remove(&folder.path);
-    show::step("stopping Kafka and PostgreSQL");
+    console::step("stopping Kafka and PostgreSQL");
     servers.stop().await?;
-    show::step("stopped; the data is kept, and `cargo tovar up` goes on with it");
+    console::step("stopped; the data is kept, and `cargo tovar up` goes on with it");
     outcome
 }
 
@@ -91,11 +93,11 @@ async fn run(
     folder: &DataFolder,
     servers: &mut data::Servers,
     programs: Programs,
-    mut places: Places,
+    mut listeners: Listeners,
     stop: &mut Shutdown,
 ) -> anyhow::Result<()> {
     let secrets = folder.secrets()?;
-    show::step("databases and topics");
+    console::step("databases and topics");
     let databases = servers.provision(&secrets).await?;
     let topics: Vec<&str> = contracts::catalogue::TOPICS.to_vec();
     servers
@@ -103,11 +105,11 @@ async fn run(
         .create_topics(&topics, args.partitions)
         .await?;
 
-    show::step("services, relays and gateway");
-    let processes = processes(&mut places, servers, &secrets, &databases)?;
+    console::step("services, relays and gateway");
+    let processes = processes(&mut listeners, servers, &secrets, &databases)?;
     let mut supervisor = Supervisor::new(programs, &folder.logs());
     let ready = async {
-        // A relay reads the tables that its service makes, and the gateway leads to all of them.
+        // A relay needs the tables that its service creates, and the gateway needs all services.
         let waves: [fn(&Role) -> bool; 2] = [
             |role| matches!(role, Role::Service(_)),
             |role| !matches!(role, Role::Service(_)),
@@ -153,7 +155,7 @@ async fn run(
             let path = file.write(&folder.path)?;
             file.write_targets(&folder.path)?;
             show::ready(&file, &path, &folder.logs(), servers, &processes);
-            // Until it is wished that they stop.
+            // Until the operator stops the store.
             let _ = unless_stopped(stop, servers.keep()).await;
             Ok(())
         }
@@ -162,13 +164,13 @@ async fn run(
         }
         None => Ok(()),
     };
-    show::step("stopping the services (they finish what they accepted)");
+    console::step("stopping the services (they finish what they accepted)");
     supervisor.stop().await;
     outcome
 }
 
-/// Where the store listens.
-struct Places {
+/// The ports at which the store listens.
+struct Listeners {
     /// The gateway's setting.
     gateway: String,
     ports: Ports,
@@ -177,7 +179,7 @@ struct Places {
 /// The addresses of all databases for one of their roles.
 fn by_name(
     databases: &data::Addresses,
-    role: fn(&OfRoles<String>) -> &String,
+    role: fn(&PerRole<String>) -> &String,
 ) -> BTreeMap<String, String> {
     let addresses = databases.iter();
     addresses
@@ -187,7 +189,7 @@ fn by_name(
 
 /// Every process of the store with its settings, in the order of their start.
 fn processes(
-    Places { gateway, ports }: &mut Places,
+    Listeners { gateway, ports }: &mut Listeners,
     servers: &data::Servers,
     secrets: &Secrets,
     databases: &data::Addresses,
@@ -229,7 +231,7 @@ fn processes(
     Ok(all)
 }
 
-/// The outcome of `work`, or `None` if the wish to stop came first.
+/// The outcome of `work`, or `None` if the operator stops the store first.
 async fn unless_stopped<T>(stop: &mut Shutdown, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),

@@ -5,7 +5,7 @@ use telemetry::Reservation;
 
 use crate::services::ServiceInfo;
 
-/// What a process of the store is.
+/// The role of a process of the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Service(ServiceInfo),
@@ -49,7 +49,7 @@ impl Process {
         }
     }
 
-    /// What it is called in output, logs and the store file.
+    /// Its name in output, logs and the store file.
     pub fn name(&self) -> String {
         match self.role {
             Role::Service(service) => service.name.to_owned(),
@@ -70,12 +70,12 @@ impl fmt::Debug for Process {
     }
 }
 
-/// Ports of this machine that are held for the store's processes, from before the first start to
-/// the last end: while one of them is away, no other user of this machine takes its place.
+/// Ports of this machine that this process reserves for the store's processes: while one of them
+/// restarts, no other user of this machine can take its port.
 #[derive(Default)]
 pub struct Ports {
     held: Vec<Reservation>,
-    /// As whom the processes run, if not as us.
+    /// The user that the processes run as, if it is another one.
     user: Option<Unprivileged>,
 }
 
@@ -87,7 +87,7 @@ impl Ports {
         }
     }
 
-    /// This port, or one that is free for 0.
+    /// Reserves this port; for 0 a free one.
     pub fn take(&mut self, port: u16) -> io::Result<&Reservation> {
         let reservation = Reservation::of(port, self.user.map(|user| user.uid))?;
         self.held.push(reservation);

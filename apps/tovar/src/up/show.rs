@@ -1,4 +1,4 @@
-use std::{io::IsTerminal, path::Path};
+use std::path::Path;
 
 use super::{
     data::Servers,
@@ -6,24 +6,7 @@ use super::{
 };
 use crate::store_file::StoreFile;
 
-/// What is being done now.
-pub fn step(text: &str) {
-    println!("{} {text}", paint("1;36", "→"));
-}
-
-pub fn warn(text: &str) {
-    eprintln!("{} {text}", paint("1;33", "!"));
-}
-
-fn paint(style: &str, text: &str) -> String {
-    if std::io::stdout().is_terminal() {
-        format!("\x1b[{style}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
-}
-
-/// What runs where, who may log in, and what to try.
+/// Prints what runs where, the first manager's log-in, and what to try.
 pub fn ready(
     file: &StoreFile,
     store: &Path,
@@ -74,7 +57,8 @@ pub fn ready(
     println!("    cargo tovar demo{option} --stock     fill the shop with goods, zones and slots");
     println!("    curl {}/api/goods", file.base_url);
     println!(
-        "    cargo tovar demo{option}             orders that end in every way, with their timelines"
+        "    cargo tovar demo{option}             orders that end in every way, with their \
+         timelines"
     );
     println!();
     println!("ready {}", file.base_url);

@@ -1,7 +1,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,12 +17,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    backoff::RestartBackoff,
+    console,
     process::{Process, Role},
-    show,
 };
 use crate::client::wait_for;
 
-/// Where the programs lie, and as whom they run if we are root.
+/// The folder of the programs, and the user that they run as if this process is root.
 pub struct Programs {
     pub folder: PathBuf,
     pub user: Option<Unprivileged>,
@@ -52,60 +53,28 @@ struct Launch {
     log: PathBuf,
 }
 
-/// Runs processes, and starts those again that die, with growing pauses.
+/// Runs processes, and starts a process that ends again, each time after a longer delay.
 pub struct Supervisor {
     programs: Programs,
     logs: PathBuf,
-    kept: Vec<Kept>,
+    supervised: Vec<Supervised>,
 }
 
-struct Kept {
+struct Supervised {
     process: Process,
     stop: CancellationToken,
-    keeper: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// What ran this long was healthy: its next pause is the first one again.
-const HEALTHY: Duration = Duration::from_secs(30);
-/// Longer than the processes' own grace periods.
-const GRACE: Duration = Duration::from_secs(40);
-
-/// How long to wait before something that ended is started again: twice as long each time.
-pub struct Pauses {
-    next: Duration,
-    /// When it was started the last time.
-    started: Instant,
-}
-
-impl Default for Pauses {
-    fn default() -> Self {
-        Self {
-            next: FIRST_PAUSE,
-            started: Instant::now(),
-        }
-    }
-}
-
-impl Pauses {
-    pub fn next(&mut self) -> Duration {
-        if self.started.elapsed() > HEALTHY {
-            self.next = FIRST_PAUSE;
-        }
-        let pause = self.next;
-        self.started = Instant::now() + pause;
-        self.next = (pause * 2).min(LONGEST_PAUSE);
-        pause
-    }
-}
+/// How long a process may take to stop: longer than its own grace period.
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
 impl Supervisor {
     pub fn new(programs: Programs, logs: &Path) -> Self {
         Self {
             programs,
             logs: logs.to_owned(),
-            kept: Vec::new(),
+            supervised: Vec::new(),
         }
     }
 
@@ -118,11 +87,11 @@ impl Supervisor {
             let launch = self.programs.launch(process, &self.logs)?;
             let child = launch.spawn()?;
             let stop = CancellationToken::new();
-            let keeper = tokio::spawn(keep(launch, child, stop.clone()));
-            self.kept.push(Kept {
+            let task = tokio::spawn(supervise(launch, child, stop.clone()));
+            self.supervised.push(Supervised {
                 process: process.clone(),
                 stop,
-                keeper,
+                task,
             });
         }
         Ok(())
@@ -141,25 +110,26 @@ impl Supervisor {
             .with_context(|| last_words(&self.logs.join(format!("{}.log", process.name()))))
     }
 
-    /// Ends all of them: first who takes requests, then who consumes, then the relays, which still
-    /// send what the services wrote last.
+    /// Stops all of them: first the gateway, then the services, then the relays, which still send
+    /// what the services published last.
     pub async fn stop(self) {
         let order: [fn(&Role) -> bool; 3] = [
             |role| matches!(role, Role::Gateway),
             |role| matches!(role, Role::Service(_)),
             |role| matches!(role, Role::Relay(_)),
         ];
-        let mut kept = self.kept;
+        let mut supervised = self.supervised;
         for is_next in order {
-            let (now, later): (Vec<_>, Vec<_>) =
-                kept.into_iter().partition(|one| is_next(&one.process.role));
-            kept = later;
+            let (now, later): (Vec<_>, Vec<_>) = supervised
+                .into_iter()
+                .partition(|one| is_next(&one.process.role));
+            supervised = later;
             for one in &now {
                 one.stop.cancel();
             }
             for one in now {
-                if let Err(error) = one.keeper.await {
-                    show::warn(&format!(
+                if let Err(error) = one.task.await {
+                    console::warn(&format!(
                         "{:?} was not stopped in good order: {error}",
                         one.process
                     ));
@@ -175,13 +145,12 @@ impl Launch {
         let settings = self.process.settings.iter();
         command
             .envs(settings.map(|(variable, value)| (variable, value)))
-            // Our end of this pipe breaks when we are gone, however that happened, and then the
-            // process stops.
+            // The pipe breaks when this process ends in any way, and then the process stops.
             .env("STOP_AT_EOF", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(private::log(&self.log)?)
-            // A terminal's Ctrl-C is for us, who end the processes in their turn.
+            // A terminal's Ctrl-C must reach only this process, which stops the others in order.
             .process_group(0)
             .kill_on_drop(true);
         if let Some(user) = self.user {
@@ -190,48 +159,51 @@ impl Launch {
         let mut child = command
             .spawn()
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
-        // Waiting for a child would close its input.
-        let tether = child.stdin.take();
-        Ok((child, tether))
+        // `Child::wait` would close its input.
+        let pipe = child.stdin.take();
+        Ok((child, pipe))
     }
 }
 
-async fn keep(
+async fn supervise(
     launch: Launch,
-    (mut child, mut tether): (Child, Option<ChildStdin>),
+    (mut child, mut pipe): (Child, Option<ChildStdin>),
     stop: CancellationToken,
 ) {
     let process = &launch.process;
-    let mut pauses = Pauses::default();
+    let mut backoff = RestartBackoff::default();
     loop {
-        let mut pause;
+        let mut delay;
         tokio::select! {
             ended = child.wait() => {
-                pause = pauses.next();
+                delay = backoff.next_delay();
                 let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                show::warn(&format!("{process:?} ended ({how}); starting it again in {} ms", pause.as_millis()));
+                console::warn(&format!(
+                    "{process:?} ended ({how}); starting it again in {} ms",
+                    delay.as_millis()
+                ));
             }
             () = stop.cancelled() => {
                 end(process, &mut child).await;
-                drop(tether);
+                drop(pipe);
                 return;
             }
         }
         loop {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(delay) => {}
                 () = stop.cancelled() => return,
             }
             match launch.spawn() {
                 Ok(again) => {
-                    (child, tether) = again;
+                    (child, pipe) = again;
                     break;
                 }
                 Err(error) => {
-                    pause = pauses.next();
-                    show::warn(&format!(
+                    delay = backoff.next_delay();
+                    console::warn(&format!(
                         "{error:#}; trying again in {} ms",
-                        pause.as_millis()
+                        delay.as_millis()
                     ));
                 }
             }
@@ -239,19 +211,22 @@ async fn keep(
     }
 }
 
-/// Asks a process to end; makes it end if it does not.
+/// Asks a process to stop, and kills it if it does not stop in time.
 async fn end(process: &Process, child: &mut Child) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        // It may have ended this very moment.
+        // An error means that the process has ended.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        show::warn(&format!(
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait())
+        .await
+        .is_err()
+    {
+        console::warn(&format!(
             "{process:?} did not stop within {} s; killing it",
-            GRACE.as_secs()
+            STOP_TIMEOUT.as_secs()
         ));
         if let Err(error) = child.kill().await {
-            show::warn(&format!("{process:?} cannot be killed: {error}"));
+            console::warn(&format!("{process:?} cannot be killed: {error}"));
         }
     }
 }

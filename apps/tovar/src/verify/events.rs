@@ -1,4 +1,4 @@
-//! Which events are under way, and what is wrong with events.
+//! Which events are under way, and which are lost or invented.
 //!
 //! An event is under way from its commit until each service that listens to its type has it in its
 //! inbox. Only one thing proves that it was lost: Kafka had it before a service was seen to have
@@ -11,20 +11,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    reading::{Published, PutAside, Reading, State},
+    reading::{ParkedEvent, ParkedState, Published, Reading},
     report::Finding,
 };
 use crate::{retained::Retained, services::topic_of};
 
-/// The invariant.
+/// The number of the invariant about events.
 pub const NUMBER: u8 = 8;
-/// By how much an event's id may be older than its row, or a clock be wrong.
-const SLACK: TimeDelta = TimeDelta::seconds(60);
-/// What is older may be retained by its outbox and forgotten by an inbox.
-const REMEMBERED: TimeDelta = TimeDelta::days(inbox::INBOX_DAYS_MIN as i64);
+/// Bounds by how much an event's id is older than its row, and the error of a clock.
+const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(60);
+/// How long every inbox remembers an event. An outbox may retain an event that is older.
+const INBOX_MEMORY: TimeDelta = TimeDelta::days(inbox::INBOX_DAYS_MIN as i64);
 
-/// Why an order is not where its events will lead it.
-pub struct Motion {
+/// Why an order is not settled: something about it is under way.
+pub struct UnderWay {
     pub since: DateTime<Utc>,
     pub what: String,
 }
@@ -32,78 +32,88 @@ pub struct Motion {
 #[derive(Default)]
 pub struct Events {
     pub findings: Vec<Finding>,
-    /// By key, the oldest that is under way.
-    moving: HashMap<String, Motion>,
-    /// By key, what operators gave up.
-    given_up: HashMap<String, Vec<String>>,
+    /// By key, the oldest event that is under way.
+    under_way: HashMap<String, UnderWay>,
+    /// By key, the events that operators discarded.
+    discarded: HashMap<String, Vec<String>>,
     /// The keys of orders whose first event is retained.
     placed: HashSet<String>,
 }
 
-/// What is known beyond the readings.
-pub struct Around<'a> {
-    /// Whether each service was seen to have read all of its topics before the reading.
+/// Facts beside the readings.
+pub struct Surroundings<'a> {
+    /// Whether each service had read all of its topics before the databases were read.
     pub has_read_all: &'a BTreeMap<&'static str, bool>,
-    /// Ids and keys of what was published while the databases were read.
+    /// Ids and keys of events that were published while the databases were read.
     pub newer: &'a [(Uuid, String)],
 }
 
 impl Events {
-    pub fn judge(readings: &[Reading], around: &Around<'_>) -> Self {
+    pub fn judge(readings: &[Reading], surroundings: &Surroundings<'_>) -> Self {
         let mut events = Self::default();
         let now = readings
             .iter()
             .map(|reading| reading.at)
             .max()
             .unwrap_or_default();
-        for (id, key) in around.newer {
-            events.moves(
+        for (id, key) in surroundings.newer {
+            events.mark_under_way(
                 key,
                 now,
                 format!("event {id} was published while the databases were read"),
             );
         }
         for reading in readings {
-            events.put_aside("the outbox", reading, &reading.refused);
-            events.put_aside("the inbox", reading, &reading.parked);
+            events.record_parked("the outbox", reading, &reading.parked_in_outbox);
+            events.record_parked("the inbox", reading, &reading.parked_in_inbox);
             events.retried(reading);
         }
         for producer in readings {
             for event in &producer.published {
-                events.follow(producer, event, readings, around);
+                events.follow(producer, event, readings, surroundings);
             }
         }
-        events.unpublished(readings, around);
+        events.unpublished(readings, surroundings);
         events
     }
 
-    /// What keeps the order with this key from being at rest.
-    pub fn motion(&self, key: &str) -> Option<&Motion> {
-        self.moving.get(key)
+    /// What is under way of the order with this key.
+    pub fn under_way(&self, key: &str) -> Option<&UnderWay> {
+        self.under_way.get(key)
     }
 
-    pub fn given_up(&self, key: &str) -> Option<&Vec<String>> {
-        self.given_up.get(key)
+    pub fn discarded(&self, key: &str) -> Option<&Vec<String>> {
+        self.discarded.get(key)
     }
 
     pub fn is_retained(&self, key: &str) -> bool {
         self.placed.contains(key)
     }
 
-    fn moves(&mut self, key: &str, since: DateTime<Utc>, what: String) {
-        if self.moving.get(key).is_none_or(|known| since < known.since) {
-            self.moving.insert(key.to_owned(), Motion { since, what });
+    fn mark_under_way(&mut self, key: &str, since: DateTime<Utc>, what: String) {
+        if self
+            .under_way
+            .get(key)
+            .is_none_or(|known| since < known.since)
+        {
+            self.under_way
+                .insert(key.to_owned(), UnderWay { since, what });
         }
     }
 
-    /// What waits for an operator contradicts the invariant; what an operator had replayed is under
-    /// way.
-    fn put_aside(&mut self, place: &str, reading: &Reading, events: &HashMap<Uuid, PutAside>) {
+    /// Records parked events: one that waits for an operator contradicts the invariant, one that is
+    /// replayed is under way.
+    fn record_parked(
+        &mut self,
+        place: &str,
+        reading: &Reading,
+        events: &HashMap<Uuid, ParkedEvent>,
+    ) {
         let service = reading.service.name;
         for (id, event) in events {
             let about = format!("{}, key {}, {}", event.event_type, event.key, event.reason);
             let what = match event.state {
-                State::Parked => {
+                ParkedState::Parked => {
                     let what = format!("an event that is parked in {place} of {service}");
                     self.findings.push(Finding::violation(
                         NUMBER,
@@ -113,7 +123,7 @@ impl Events {
                     ));
                     what
                 }
-                State::Replay => {
+                ParkedState::Replay => {
                     let what = format!("an event that is being replayed from {place} of {service}");
                     self.findings.push(Finding::unsettled(
                         NUMBER,
@@ -124,19 +134,19 @@ impl Events {
                     ));
                     what
                 }
-                State::Discarded => {
-                    let given_up = format!(
+                ParkedState::Discarded => {
+                    let discarded = format!(
                         "{} {id} was discarded in {place} of {service}",
                         event.event_type
                     );
-                    self.given_up
+                    self.discarded
                         .entry(event.key.clone())
                         .or_default()
-                        .push(given_up);
+                        .push(discarded);
                     continue;
                 }
             };
-            self.moves(&event.key, event.at, format!("{what}: {id}"));
+            self.mark_under_way(&event.key, event.at, format!("{what}: {id}"));
         }
     }
 
@@ -147,7 +157,7 @@ impl Events {
                 "{}, key {}, {} attempts: {}",
                 event.event_type, event.key, event.attempts, event.error
             );
-            self.moves(&event.key, event.since, format!("{what}: {id}"));
+            self.mark_under_way(&event.key, event.since, format!("{what}: {id}"));
             self.findings.push(Finding::unsettled(
                 NUMBER,
                 what,
@@ -158,13 +168,13 @@ impl Events {
         }
     }
 
-    /// An event from its outbox to each inbox that it is for.
+    /// Follows an event from its outbox to each subscribed inbox.
     fn follow(
         &mut self,
         producer: &Reading,
         event: &Published,
         readings: &[Reading],
-        around: &Around<'_>,
+        surroundings: &Surroundings<'_>,
     ) {
         let Published {
             id,
@@ -176,7 +186,7 @@ impl Events {
         if event_type == <contracts::orders::Placed as kernel::Event>::TYPE {
             self.placed.insert(key.clone());
         }
-        if producer.refused.contains_key(id) {
+        if producer.parked_in_outbox.contains_key(id) {
             return;
         }
         let about = format!("{event_type}, key {key}");
@@ -185,7 +195,7 @@ impl Events {
                 "an event that waits for the relay of {}",
                 producer.service.name
             );
-            self.moves(key, *at, format!("{what}: {id}"));
+            self.mark_under_way(key, *at, format!("{what}: {id}"));
             self.findings
                 .push(Finding::unsettled(NUMBER, what, id.to_string(), about, *at));
             return;
@@ -194,13 +204,13 @@ impl Events {
             |reading: &&Reading| reading.service.listens_to.contains(&event_type.as_str());
         for consumer in readings.iter().filter(listens) {
             let has_it = consumer.applied.contains_key(id)
-                || consumer.parked.contains_key(id)
+                || consumer.parked_in_inbox.contains_key(id)
                 || consumer.retried.contains_key(id);
-            if has_it || consumer.at - *at >= REMEMBERED {
+            if has_it || consumer.at - *at >= INBOX_MEMORY {
                 continue;
             }
             let name = consumer.service.name;
-            if event.was_sent && around.has_read_all.get(name).is_some_and(|all| *all) {
+            if event.was_sent && surroundings.has_read_all.get(name).is_some_and(|all| *all) {
                 let what = format!("an event that {name} has passed over");
                 self.findings.push(Finding::violation(
                     NUMBER,
@@ -210,7 +220,7 @@ impl Events {
                 ));
             } else {
                 let what = format!("an event that is under way to {name}");
-                self.moves(key, *at, format!("{what}: {id}"));
+                self.mark_under_way(key, *at, format!("{what}: {id}"));
                 self.findings.push(Finding::unsettled(
                     NUMBER,
                     what,
@@ -222,9 +232,9 @@ impl Events {
         }
     }
 
-    /// What was applied must have been published, as far back as the outbox reaches.
-    fn unpublished(&mut self, readings: &[Reading], around: &Around<'_>) {
-        let mut known: HashSet<Uuid> = around.newer.iter().map(|(id, _)| *id).collect();
+    /// Finds events that were applied and never published, as far back as the outbox reaches.
+    fn unpublished(&mut self, readings: &[Reading], surroundings: &Surroundings<'_>) {
+        let mut known: HashSet<Uuid> = surroundings.newer.iter().map(|(id, _)| *id).collect();
         let mut retained: HashMap<&str, Retained> = HashMap::new();
         for producer in readings {
             let retained = retained.entry(producer.service.name).or_default();
@@ -242,7 +252,7 @@ impl Events {
                 let producer = topic_of(event_type);
                 let is_retained = made(*id).is_some_and(|made| {
                     let reaches = |at| retained.get(producer).is_some_and(|all| all.reaches(at));
-                    reaches(made - SLACK) && reaches(made + SLACK)
+                    reaches(made - CLOCK_SLACK) && reaches(made + CLOCK_SLACK)
                 });
                 if is_retained {
                     let what = format!(
@@ -261,7 +271,7 @@ impl Events {
     }
 }
 
-/// When an id was made, to the second.
+/// When an id was created, to the second.
 fn made(id: Uuid) -> Option<DateTime<Utc>> {
     let (seconds, _) = id.get_timestamp()?.to_unix();
     DateTime::from_timestamp(seconds.try_into().ok()?, 0)

@@ -9,12 +9,12 @@
 //!    the inbox;
 //! 4. from each outbox, what was published since its snapshot.
 //!
-//! Whatever a service does for an order is caused by an event in its inbox, or leaves an event in
-//! its outbox, in the same transaction. So if every retained event of an order is in every inbox
-//! that it is for (3), and none was published since (4), then the six snapshots are one consistent
-//! state of this order, with nothing under way: what it contradicts, it contradicts for good. An
-//! event that no outbox retains any more was acknowledged long before (1), so a service that had
-//! read everything at (2) has it. Everything else is not settled yet.
+//! Each change that a service makes to an order is caused by an event in its inbox, or leaves an
+//! event in its outbox, in the same transaction. So if every retained event of an order is in every
+//! subscribed inbox (3), and none was published since (4), then the six snapshots are one
+//! consistent state of this order, with nothing under way: a contradiction in it is final. An event
+//! that no outbox retains any more was acknowledged long before (1), so a service that had read
+//! everything at (2) has it. Everything else is not settled yet.
 
 pub(crate) mod events;
 pub mod invariants;
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub use report::{Finding, Outcome, Report, Verdict};
 
 use self::{
-    events::{Around, Events},
+    events::{Events, Surroundings},
     invariants::INVARIANTS,
     order::Orders,
     reading::{Reading, Sent},
@@ -48,8 +48,10 @@ use crate::{
     topics,
 };
 
-/// How long after its deadline an order may still be about to be stopped.
-const SWEEP: TimeDelta = TimeDelta::seconds(60);
+/// How long the services keep idempotency keys by default, in hours.
+pub const DEFAULT_KEY_HOURS: u32 = 24;
+/// How long after its deadline the sweeper may take to stop an order.
+const SWEEP_DELAY_MAX: TimeDelta = TimeDelta::seconds(60);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct VerifyArgs {
@@ -64,17 +66,17 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
 
-    /// Hours for which the store keeps idempotency keys, as its services are told
+    /// Hours for which the services keep idempotency keys, by their settings
     #[arg(
         long,
         env = "IDEMPOTENCY_HOURS",
         value_name = "HOURS",
-        default_value_t = 24
+        default_value_t = DEFAULT_KEY_HOURS
     )]
     key_hours: u32,
 }
 
-/// Where a store is to be read.
+/// How to reach a store's databases and Kafka.
 #[derive(Clone)]
 pub struct Sources {
     /// Addresses of the databases for a role that only reads, by service.
@@ -84,13 +86,13 @@ pub struct Sources {
     pub key_hours: u32,
 }
 
-/// Checks, prints, and says by its exit code what came of it: 0 clean, 1 a violation, 2 could not
-/// check, 3 not settled yet.
+/// Checks, prints the report, and returns an exit code: 0 clean, 1 a violation, 2 could not check,
+/// 3 not settled yet.
 pub async fn verify(args: VerifyArgs) -> ExitCode {
     exit(run(&args).await, "the store cannot be checked")
 }
 
-/// The exit code of an outcome; says why there is none.
+/// The exit code of an outcome. An error is printed on standard error, and is code 2.
 pub fn exit(outcome: anyhow::Result<Outcome>, failure: &str) -> ExitCode {
     match outcome {
         Ok(outcome) => ExitCode::from(outcome.code()),
@@ -108,7 +110,7 @@ async fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     Ok(report.outcome)
 }
 
-/// Checks until nothing is under way any more, for at most so long. A violation is final.
+/// Checks again until nothing is under way, for at most `wait`. A violation is final.
 pub async fn settled(sources: &Sources, wait: Duration) -> anyhow::Result<Report> {
     let deadline = Instant::now() + wait;
     loop {
@@ -154,7 +156,7 @@ pub async fn check(sources: &Sources) -> anyhow::Result<Report> {
             (vec![note], BTreeMap::new())
         }
     };
-    let around = Around {
+    let surroundings = Surroundings {
         has_read_all: &has_read_all,
         newer: &newer,
     };
@@ -165,7 +167,7 @@ pub async fn check(sources: &Sources) -> anyhow::Result<Report> {
     {
         parts.put_into(&mut orders);
     }
-    Ok(judge(&readings, &orders, &around, notes))
+    Ok(judge(&readings, &orders, &surroundings, notes))
 }
 
 fn has_read_all(
@@ -177,7 +179,12 @@ fn has_read_all(
         .collect()
 }
 
-fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<String>) -> Report {
+fn judge(
+    readings: &[Reading],
+    orders: &Orders,
+    surroundings: &Surroundings<'_>,
+    notes: Vec<String>,
+) -> Report {
     let at = readings
         .iter()
         .map(|reading| reading.at)
@@ -185,10 +192,10 @@ fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<
         .unwrap_or_default();
     let contradictions = readings.iter().flat_map(|reading| &reading.contradictions);
     let mut findings: Vec<Finding> = contradictions.cloned().collect();
-    let mut events = Events::judge(readings, around);
+    let mut events = Events::judge(readings, surroundings);
     findings.append(&mut events.findings);
-    let everyone_has_read_all = SERVICES.iter().all(|service| {
-        around
+    let all_have_read_all = SERVICES.iter().all(|service| {
+        surroundings
             .has_read_all
             .get(service.name)
             .is_some_and(|all| *all)
@@ -202,23 +209,24 @@ fn judge(readings: &[Reading], orders: &Orders, around: &Around<'_>, notes: Vec<
             let mut detail = order.describe();
             let deadline = order
                 .deadline
-                .filter(|deadline| rule.until_deadline && *deadline + SWEEP > at);
-            let since = if let Some(motion) = events.motion(&key) {
-                detail = format!("{detail}; {}", motion.what);
-                Some(motion.since)
+                .filter(|deadline| rule.until_deadline && *deadline + SWEEP_DELAY_MAX > at);
+            let since = if let Some(under_way) = events.under_way(&key) {
+                detail = format!("{detail}; {}", under_way.what);
+                Some(under_way.since)
             } else if let Some(deadline) = deadline {
                 detail = format!("{detail}; its deadline is at {}", deadline.to_rfc3339());
                 Some(at)
-            } else if !events.is_retained(&key) && !everyone_has_read_all {
+            } else if !events.is_retained(&key) && !all_have_read_all {
                 detail = format!(
-                    "{detail}; its events left the outboxes, and not everyone has read all topics"
+                    "{detail}; its events left the outboxes, and not every service has read all \
+                     topics"
                 );
                 Some(at)
             } else {
                 None
             };
-            if let Some(given_up) = events.given_up(&key) {
-                detail = format!("{detail}; {}", given_up.join(", "));
+            if let Some(discarded) = events.discarded(&key) {
+                detail = format!("{detail}; {}", discarded.join(", "));
             }
             findings.push(Finding {
                 invariant: number,

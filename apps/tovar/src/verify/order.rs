@@ -1,4 +1,4 @@
-//! An order as all databases together have it.
+//! An order as all databases together show it.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Row, Transaction};
 use uuid::Uuid;
 
-/// What each service has of an order; empty where it has nothing.
+/// What each service stores about an order; empty where a service does not know it.
 #[derive(Default, Debug)]
 pub struct Order {
     pub status: Option<String>,
     pub total: Option<i64>,
     pub deadline: Option<DateTime<Utc>>,
     pub money: Option<String>,
-    /// Set aside and neither taken nor given back, by the ledger.
+    /// What the ledger holds for it, not yet captured or released.
     pub held: i64,
     pub captured: i64,
     pub refunded: i64,
     pub parcel: Option<String>,
     pub booking: Option<String>,
-    /// The end that its customer was told.
-    pub told: Option<String>,
+    /// The outcome in its customer's notification.
+    pub notified: Option<String>,
 }
 
 pub type Orders = BTreeMap<Uuid, Order>;
@@ -42,12 +42,13 @@ impl Order {
         self.has_status(&["delivered", "rejected", "cancelled", "refunded"])
     }
 
-    /// In words, for whoever has to look into it.
+    /// A description for an operator.
     pub fn describe(&self) -> String {
         let or_none =
             |state: &Option<String>| state.clone().unwrap_or_else(|| "unknown".to_owned());
         format!(
-            "orders {}, billing {} (held {}, captured {}, refunded {} of {}), warehouse {}, delivery {}, told {}",
+            "orders {}, billing {} (held {}, captured {}, refunded {} of {}), warehouse {}, \
+             delivery {}, told {}",
             or_none(&self.status),
             or_none(&self.money),
             self.held,
@@ -56,7 +57,7 @@ impl Order {
             self.total.unwrap_or_default(),
             or_none(&self.parcel),
             or_none(&self.booking),
-            self.told.as_deref().unwrap_or("nothing"),
+            self.notified.as_deref().unwrap_or("nothing"),
         )
     }
 }
@@ -65,8 +66,8 @@ fn is(state: Option<&str>, any_of: &[&str]) -> bool {
     state.is_some_and(|state| any_of.contains(&state))
 }
 
-/// What a service has of orders: a query whose first column is the order, and where its other
-/// columns go.
+/// How to read a service's part of orders: a query whose first column is the order, and a function
+/// that puts the other columns into it.
 struct Part {
     service: &'static str,
     sql: &'static str,
@@ -83,11 +84,14 @@ const PARTS: [Part; 5] = [
     },
     Part {
         service: "billing",
-        sql: "SELECT order_id, state, coalesce(held, 0), coalesce(captured, 0), coalesce(refunded, 0)
+        sql: "SELECT order_id, state, coalesce(held, 0), coalesce(captured, 0),
+              coalesce(refunded, 0)
               FROM holds FULL JOIN (
                 SELECT order_id, (sum(p.amount) FILTER (WHERE account = 'user_held'))::bigint held,
-                  (sum(p.amount) FILTER (WHERE account = 'shop_revenue' AND kind = 'capture'))::bigint captured,
-                  (-sum(p.amount) FILTER (WHERE account = 'shop_revenue' AND kind = 'refund'))::bigint refunded
+                  (sum(p.amount) FILTER (WHERE account = 'shop_revenue' AND kind =
+                  'capture'))::bigint captured,
+                  (-sum(p.amount) FILTER (WHERE account = 'shop_revenue' AND kind =
+                  'refund'))::bigint refunded
                 FROM entry_sets s JOIN postings p ON p.entry_set_id = s.id
                 WHERE order_id IS NOT NULL GROUP BY order_id) ledger USING (order_id)",
         into: |order, row| {
@@ -109,7 +113,7 @@ const PARTS: [Part; 5] = [
         service: "notifications",
         sql: "SELECT order_id, min(kind) FROM notifications
               WHERE kind IN ('delivered', 'rejected', 'cancelled', 'refunded') GROUP BY order_id",
-        into: |order, row| order.told = row.get(1),
+        into: |order, row| order.notified = row.get(1),
     },
 ];
 

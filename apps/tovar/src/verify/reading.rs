@@ -1,4 +1,4 @@
-//! What one database says at one instant.
+//! Reads one database in one snapshot.
 
 use std::collections::HashMap;
 
@@ -14,18 +14,18 @@ use crate::{database, services::ServiceInfo};
 pub struct Reading {
     pub service: ServiceInfo,
     pub at: DateTime<Utc>,
-    /// As text; what is not visible in it came later.
+    /// The snapshot as text; a transaction that is not visible in it committed later.
     pub snapshot: String,
-    /// What contradicts itself in this database.
+    /// Contradictions inside this database.
     pub contradictions: Vec<Finding>,
-    /// What its outbox retains.
+    /// The events that its outbox retains.
     pub published: Vec<Published>,
-    /// What Kafka refused and was not sent since.
-    pub refused: HashMap<Uuid, PutAside>,
-    /// The types of the events that it applied.
+    /// Events that its outbox has parked and that the relay has not sent since.
+    pub parked_in_outbox: HashMap<Uuid, ParkedEvent>,
+    /// The events that it applied, with their types.
     pub applied: HashMap<Uuid, String>,
-    /// What its inbox has put aside and did not apply since.
-    pub parked: HashMap<Uuid, PutAside>,
+    /// Events that its inbox has parked and not applied since.
+    pub parked_in_inbox: HashMap<Uuid, ParkedEvent>,
     pub retried: HashMap<Uuid, Retried>,
     pub orders: Option<Parts>,
 }
@@ -37,23 +37,23 @@ pub struct Published {
     pub key: String,
     pub position: i64,
     pub at: DateTime<Utc>,
-    /// Kafka had it before the reading began.
+    /// Kafka had acknowledged it before the reading began.
     pub was_sent: bool,
-    /// Kafka has it, also what was republished of it.
+    /// Kafka has acknowledged it, and each time that it was republished.
     pub is_sent: bool,
 }
 
-/// An event that waits for an operator, or that an operator decided about.
-pub struct PutAside {
+/// A parked event: it waits for an operator, or is replayed or discarded.
+pub struct ParkedEvent {
     pub event_type: String,
     pub key: String,
     pub at: DateTime<Utc>,
-    pub state: State,
+    pub state: ParkedState,
     pub reason: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum ParkedState {
     Parked,
     Replay,
     Discarded,
@@ -68,39 +68,41 @@ pub struct Retried {
     pub error: String,
 }
 
-/// $1, $2: what was acknowledged and what was put aside before the reading began.
+/// $1, $2: what was acknowledged and what was parked before the reading began.
 const PUBLISHED: &str = "SELECT id, min(type), min(key), min(outbox.position), min(recorded_at),
       bool_or(pg_visible_in_snapshot(xid, $1::text::pg_snapshot)) AND id <> ALL($2),
       bool_and(pg_visible_in_snapshot(xid, acknowledged))
     FROM outbox, outbox_cursor GROUP BY id";
-const REFUSED: &str =
+const PARKED_IN_OUTBOX: &str =
     "SELECT id, type, key, parked_at, state, reason FROM outbox_parked WHERE state <> 'sent'";
 const APPLIED: &str = "SELECT event_id, type FROM inbox WHERE consumer = $1";
-const PARKED: &str =
+const PARKED_IN_INBOX: &str =
     "SELECT event_id, type, key, parked_at, state, code || ': ' || reason FROM inbox_parked
     WHERE consumer = $1 AND state <> 'applied'";
 const RETRIED: &str =
     "SELECT event_id, type, key, since, attempts, error FROM inbox_blocked b WHERE consumer = $1
     AND NOT EXISTS (SELECT FROM inbox i WHERE i.consumer = b.consumer AND i.event_id = b.event_id)";
 
-/// What Kafka had of an outbox at an instant: all that a snapshot sees, but for what was put aside.
+/// What Kafka had acknowledged of an outbox at an instant: all that a snapshot sees, but not the
+/// parked events.
 pub struct Sent {
     acknowledged: String,
-    put_aside: Vec<Uuid>,
+    parked: Vec<Uuid>,
 }
 
 impl Sent {
     pub async fn read(client: &Client) -> Result<Self, tokio_postgres::Error> {
-        let sql = "SELECT acknowledged::text, ARRAY(SELECT id FROM outbox_parked WHERE state <> 'sent') FROM outbox_cursor";
+        let sql = "SELECT acknowledged::text, ARRAY(SELECT id FROM outbox_parked WHERE state <> \
+                   'sent') FROM outbox_cursor";
         let row = client.query_one(sql, &[]).await?;
         Ok(Self {
             acknowledged: row.get(0),
-            put_aside: row.get(1),
+            parked: row.get(1),
         })
     }
 }
 
-/// Reads all of it in one snapshot. `sent` is from before anything else was read.
+/// Reads a database in one snapshot. `sent` was read before any database.
 pub async fn read(
     service: ServiceInfo,
     client: &mut Client,
@@ -110,7 +112,8 @@ pub async fn read(
     let instant = database::one_instant(client).await?;
     let row = instant
         .query_one(
-            "SELECT pg_current_snapshot()::text, clock_timestamp(), set_config('tovar.key_hours', $1, true)",
+            "SELECT pg_current_snapshot()::text, clock_timestamp(), set_config('tovar.key_hours', \
+             $1, true)",
             &[&key_hours.to_string()],
         )
         .await?;
@@ -122,14 +125,17 @@ pub async fn read(
         at: row.get(1),
         contradictions: contradictions(service, &instant).await?,
         published: instant
-            .query(PUBLISHED, &[&sent.acknowledged, &sent.put_aside])
+            .query(PUBLISHED, &[&sent.acknowledged, &sent.parked])
             .await?
             .iter()
             .map(published)
             .collect(),
-        refused: by_id(&instant.query(REFUSED, &[]).await?, put_aside),
+        parked_in_outbox: by_id(&instant.query(PARKED_IN_OUTBOX, &[]).await?, parked_event),
         applied: by_id(&applied, |row| row.get(1)),
-        parked: by_id(&instant.query(PARKED, &[name]).await?, put_aside),
+        parked_in_inbox: by_id(
+            &instant.query(PARKED_IN_INBOX, &[name]).await?,
+            parked_event,
+        ),
         retried: by_id(&instant.query(RETRIED, &[name]).await?, retried),
         orders: Parts::read(service.name, &instant).await?,
     };
@@ -187,16 +193,16 @@ fn published(row: &Row) -> Published {
     }
 }
 
-fn put_aside(row: &Row) -> PutAside {
-    PutAside {
+fn parked_event(row: &Row) -> ParkedEvent {
+    ParkedEvent {
         event_type: row.get(1),
         key: row.get(2),
         at: row.get(3),
         // The table's CHECK allows only these.
         state: match row.get(4) {
-            "parked" => State::Parked,
-            "replay" => State::Replay,
-            _ => State::Discarded,
+            "parked" => ParkedState::Parked,
+            "replay" => ParkedState::Replay,
+            _ => ParkedState::Discarded,
         },
         reason: row.get(5),
     }

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The result of a check, as text and as JSON.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::invariants::INVARIANTS;
 
-/// How many of a kind are shown to people.
-const SHOWN: usize = 10;
+/// How many findings of an invariant the text shows.
+const SHOWN_FINDINGS_MAX: usize = 10;
 
-/// Something that contradicts an invariant, or that does as long as something is under way.
+/// Something that contradicts an invariant for good, or while something is under way.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     #[serde(skip)]
@@ -18,7 +18,7 @@ pub struct Finding {
     pub what: String,
     pub id: String,
     pub detail: String,
-    /// What is under way has since been so; a violation has no such time.
+    /// Since when it is under way; `None` for a violation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
 }
@@ -52,13 +52,13 @@ impl Finding {
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Clean,
-    /// Something is under way, and nothing contradicts.
+    /// Something is under way, and there is no violation.
     NotSettled,
     Violated,
 }
 
 impl Outcome {
-    /// As a command's exit code; 2 is for what could not be checked.
+    /// The command's exit code. 2 is missing: it means that the command could not check.
     pub fn code(self) -> u8 {
         match self {
             Self::Clean => 0,
@@ -68,7 +68,7 @@ impl Outcome {
     }
 }
 
-/// What verify found of one invariant.
+/// The result for one invariant.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     pub number: u8,
@@ -84,7 +84,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// The latest of the databases' instants.
     pub at: DateTime<Utc>,
-    /// Why less could be proved than usually, such as that Kafka did not answer.
+    /// Why less was proved than usual, such as that Kafka did not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     pub invariants: Vec<Verdict>,
@@ -140,7 +140,7 @@ impl Report {
             .flat_map(|verdict| &verdict.not_settled)
     }
 
-    /// A line per invariant, and one for each thing that was found.
+    /// The report as text: a line for each invariant and for each finding.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for verdict in &self.invariants {
@@ -175,9 +175,9 @@ impl Report {
     }
 }
 
-/// The first of what was found at an instant, a line for each.
+/// Adds a line for each of the first findings of a check at the instant `at`.
 pub fn list(text: &mut String, at: DateTime<Utc>, findings: &[Finding]) {
-    for finding in findings.iter().take(SHOWN) {
+    for finding in findings.iter().take(SHOWN_FINDINGS_MAX) {
         let Finding {
             what, id, detail, ..
         } = finding;
@@ -187,10 +187,13 @@ pub fn list(text: &mut String, at: DateTime<Utc>, findings: &[Finding]) {
             .unwrap_or_default();
         line(text, format_args!("    {what}: {id} ({detail}){age}"));
     }
-    if findings.len() > SHOWN {
+    if findings.len() > SHOWN_FINDINGS_MAX {
         line(
             text,
-            format_args!("    and {} more; --json lists all", findings.len() - SHOWN),
+            format_args!(
+                "    and {} more; --json lists all",
+                findings.len() - SHOWN_FINDINGS_MAX
+            ),
         );
     }
 }

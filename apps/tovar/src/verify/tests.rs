@@ -1,5 +1,5 @@
-//! When a difference between databases is proof, on readings that no test of a running store can be
-//! made to take.
+//! Which differences between databases are proof, tried with readings that a test of a running
+//! store cannot bring about.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use uuid::{Timestamp, Uuid};
 
 use super::{
     Outcome, Report,
-    events::Around,
+    events::Surroundings,
     judge,
     order::{Order, Orders},
     reading::{Published, Reading},
@@ -37,9 +37,9 @@ impl Store {
             snapshot: String::new(),
             contradictions: Vec::new(),
             published: Vec::new(),
-            refused: HashMap::new(),
+            parked_in_outbox: HashMap::new(),
             applied: HashMap::new(),
-            parked: HashMap::new(),
+            parked_in_inbox: HashMap::new(),
             retried: HashMap::new(),
             orders: None,
         };
@@ -81,11 +81,11 @@ impl Store {
     }
 
     fn report(&self) -> Report {
-        let around = Around {
+        let surroundings = Surroundings {
             has_read_all: &self.has_read_all,
             newer: &self.newer,
         };
-        judge(&self.readings, &self.orders, &around, Vec::new())
+        judge(&self.readings, &self.orders, &surroundings, Vec::new())
     }
 
     /// The invariants with a finding, and whether it is a violation.
@@ -101,7 +101,7 @@ impl Store {
     }
 }
 
-/// An order that is over and of which nobody was told.
+/// An order that is over and whose customer was not told.
 fn untold() -> Order {
     Order {
         status: Some("rejected".to_owned()),
@@ -126,7 +126,7 @@ fn what_came_between_two_snapshots_is_under_way() {
     assert_eq!(
         store.found(),
         [(3, Outcome::Violated)],
-        "an order that nobody placed"
+        "an order that was never placed"
     );
     store.newer.push((event, order.to_string()));
     assert_eq!(store.found(), [(3, Outcome::NotSettled)]);
@@ -146,7 +146,7 @@ fn an_order_is_judged_when_its_events_have_arrived() {
     store
         .orders
         .entry(order)
-        .and_modify(|order| order.told = Some("rejected".to_owned()));
+        .and_modify(|order| order.notified = Some("rejected".to_owned()));
     assert_eq!(store.found(), []);
 }
 

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use backing::{Means, Postgres, PostgresOptions};
+use backing::{ServerKind, Postgres, PostgresOptions};
 use chrono::TimeDelta;
 use clap::{Args, FromArgMatches};
 use connect::{KafkaSettings, PostgresSettings};
@@ -22,7 +22,7 @@ static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 /// The server that all tests share.
 pub async fn server() -> &'static Postgres {
     let start =
-        async || Postgres::start(Means::detect().await?, PostgresOptions::default(), &|_| {}).await;
+        async || Postgres::start(ServerKind::detect().await?, PostgresOptions::default(), &|_| {}).await;
     SERVER.get_or_try_init(start).await.unwrap()
 }
 

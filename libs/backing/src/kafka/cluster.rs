@@ -8,18 +8,18 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::{Kafka, KafkaOptions, local::Member, topics};
-use crate::place::free_port;
+use super::{broker::Kafka, local::Member, options::KafkaOptions, topics};
+use crate::data_folder::free_port;
 
-/// Brokers of one cluster, each of which can be killed for itself: local processes, also where
-/// there is a Docker engine.
+/// A cluster of several brokers, so that a test can kill one of them. They are local processes,
+/// also where there is a Docker engine.
 #[derive(Debug)]
 pub struct KafkaCluster {
     pub brokers: Vec<Kafka>,
 }
 
-/// How long all brokers may take to find each other.
-const TOGETHER: Duration = Duration::from_secs(180);
+/// Bounds the time in which all brokers find each other after a start.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl KafkaCluster {
     pub async fn start(brokers: usize, options: &KafkaOptions) -> anyhow::Result<Self> {
@@ -41,7 +41,7 @@ impl KafkaCluster {
         Ok(cluster)
     }
 
-    /// All of its addresses.
+    /// The addresses of all brokers.
     pub fn bootstrap(&self) -> String {
         self.brokers
             .iter()
@@ -50,7 +50,8 @@ impl KafkaCluster {
             .join(",")
     }
 
-    /// Makes a topic of which each broker has a copy, with settings such as `min.insync.replicas`.
+    /// Creates a topic with a replica on each broker, and with settings such as
+    /// `min.insync.replicas`.
     pub async fn create_topic(
         &self,
         name: &str,
@@ -61,16 +62,16 @@ impl KafkaCluster {
         topics::create(&self.bootstrap(), &[name], partitions, replicas, settings).await
     }
 
-    /// Until every broker knows all of them.
+    /// Waits until every broker knows all brokers.
     pub async fn until_all_are_there(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + TOGETHER;
+        let deadline = Instant::now() + DISCOVERY_TIMEOUT;
         for broker in &self.brokers {
             let bootstrap = broker.bootstrap();
             while known_brokers(bootstrap.clone()).await.unwrap_or_default() < self.brokers.len() {
                 if Instant::now() > deadline {
                     bail!(
                         "the brokers did not find each other within {} s",
-                        TOGETHER.as_secs()
+                        DISCOVERY_TIMEOUT.as_secs()
                     );
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -80,7 +81,7 @@ impl KafkaCluster {
     }
 }
 
-/// How many brokers this one knows.
+/// How many brokers the one at this address knows.
 async fn known_brokers(bootstrap: String) -> anyhow::Result<usize> {
     let ask = move || {
         let consumer: BaseConsumer = ClientConfig::new()

@@ -4,20 +4,20 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use super::{CLUSTER_ID, KafkaOptions};
+use super::options::{CLUSTER_ID, KafkaOptions};
 use crate::{
     Progress, cache,
-    place::{Unprivileged, claim, free_port, remembered_port},
+    data_folder::{Unprivileged, claim, free_port, remembered_port},
+    orphan_guard::Launch,
     private,
-    tether::Launch,
 };
 
 const VERSION: &str = "4.1.0";
-/// The broker itself comes without one, and would not say why it ended.
+/// The broker's jar has no logger; without one it does not say why it ended.
 const LOGGER: &str = "org.slf4j:slf4j-simple:1.7.36";
 const LOG_LEVEL: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
 
-/// What a single broker needs to be told: there are no others to copy to or to wait for.
+/// Settings for a single broker: there are no others to replicate to or to wait for.
 pub const SINGLE_BROKER: &[(&str, &str)] = &[
     ("offsets.topic.replication.factor", "1"),
     ("transaction.state.log.replication.factor", "1"),
@@ -30,7 +30,8 @@ pub const SINGLE_BROKER: &[(&str, &str)] = &[
     ("num.partitions", "12"),
 ];
 
-/// What one of several is told: others take over what it led soon, and it gets it back soon.
+/// Settings for one of several brokers: others soon lead its partitions after its end, and it soon
+/// leads them again after its start.
 const OF_SEVERAL: &[(&str, &str)] = &[
     ("broker.session.timeout.ms", "3000"),
     ("broker.heartbeat.interval.ms", "500"),
@@ -42,16 +43,16 @@ const OF_SEVERAL: &[(&str, &str)] = &[
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub direct: u16,
-    /// What comes here is told to come to the proxy.
+    /// Clients that connect here are told the proxy's address.
     pub behind_proxy: Option<u16>,
 }
 
-/// One of the brokers of a cluster, each of which is a controller as well.
+/// One of the brokers of a cluster. Each of them is a controller as well.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// From 1 on.
     pub id: usize,
-    /// The ports at which the controllers of all of them listen on 127.0.0.1.
+    /// The ports of 127.0.0.1 at which the controllers of all brokers listen.
     pub controllers: Vec<u16>,
 }
 
@@ -62,8 +63,8 @@ impl Member {
     }
 }
 
-/// Fetches the broker, formats its storage if that is new; how to start it, its ports and its
-/// version.
+/// Fetches the broker, and formats its storage if that is new. Returns how to start it, its ports
+/// and its version.
 pub async fn prepare(
     options: &KafkaOptions,
     member: &Member,
@@ -71,7 +72,8 @@ pub async fn prepare(
 ) -> anyhow::Result<(Launch, Ports, &'static str)> {
     if Command::new("java").arg("-version").output().await.is_err() {
         bail!(
-            "neither a Docker engine answers nor is there a JDK: install one of them, for example Debian's packages \
+            "neither a Docker engine answers nor is there a JDK: install one of them, for example \
+             Debian's packages \
              default-jdk-headless and maven"
         );
     }
@@ -81,7 +83,7 @@ pub async fn prepare(
     )
     .await?;
     let user = Unprivileged::if_root()?;
-    let (folder, hold) = claim(options.data.as_deref(), "kafka", user).await?;
+    let (folder, lock) = claim(options.data.as_deref(), "kafka", user).await?;
     let ports = Ports {
         direct: remembered_port(&folder, "port")?,
         behind_proxy: options.proxy.map(|_| free_port()).transpose()?,
@@ -119,12 +121,13 @@ pub async fn prepare(
         log,
         user,
         stop: Signal::SIGTERM,
-        hold,
+        folder_lock: lock,
     };
     Ok((launch, ports, VERSION))
 }
 
-/// A broker tells clients the address that belongs to the listener at which they ask.
+/// The settings as a file. A broker tells a client the address that belongs to the listener at
+/// which the client asks.
 fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, member: &Member) -> String {
     let Member { id, controllers } = member;
     let controller = controllers[id - 1];
@@ -145,7 +148,8 @@ fn server_properties(log: &Path, ports: Ports, proxy: Option<u16>, member: &Memb
          advertised.listeners={advertised}\n\
          controller.quorum.voters={}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n\
+         listener.security.protocol.map=\
+         PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n\
          log.dirs={}\n",
         voters.join(","),
         log.display()
@@ -169,7 +173,7 @@ async fn format_storage(
     let mut format = Command::new("java");
     format
         .args([
-            // It ends before better code would pay.
+            // It ends before optimised code would pay.
             "-XX:TieredStopAtLevel=1",
             "-XX:+UseSerialGC",
             "-cp",

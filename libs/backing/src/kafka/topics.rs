@@ -8,7 +8,7 @@ use rdkafka::{
     error::RDKafkaErrorCode,
 };
 
-const WITHIN: Duration = Duration::from_secs(30);
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub async fn create(
     bootstrap: &str,
@@ -29,7 +29,7 @@ pub async fn create(
                 .fold(topic, |topic, (name, value)| topic.set(name, value))
         })
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(WITHIN));
+    let options = AdminOptions::new().operation_timeout(Some(TOPIC_TIMEOUT));
     for made in admin
         .create_topics(&wanted, &options)
         .await
@@ -52,7 +52,7 @@ async fn until_usable(
     name: &str,
     partitions: i32,
 ) -> anyhow::Result<()> {
-    let deadline = tokio::time::Instant::now() + WITHIN;
+    let deadline = tokio::time::Instant::now() + TOPIC_TIMEOUT;
     loop {
         let metadata = admin
             .inner()
@@ -70,7 +70,8 @@ async fn until_usable(
             || (found.len() == led && !found.is_empty() && i32::try_from(led)? < partitions)
         {
             bail!(
-                "topic {name} has {found} partitions instead of {partitions}; go on with --partitions {found}, or start anew with --fresh",
+                "topic {name} has {found} partitions instead of {partitions}; go on with \
+                 --partitions {found}, or start anew with --fresh",
                 found = found.len()
             );
         }
@@ -80,7 +81,7 @@ async fn until_usable(
         if tokio::time::Instant::now() > deadline {
             bail!(
                 "topic {name} could not be used within {} s",
-                WITHIN.as_secs()
+                TOPIC_TIMEOUT.as_secs()
             );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

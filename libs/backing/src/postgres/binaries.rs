@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::{Progress, cache};
 
-/// PostgreSQL as Maven has it, with all that it needs.
+/// PostgreSQL's binaries with the libraries that they need, from Maven.
 const MAVEN_GROUP: &str = "io.zonky.test.postgres";
 const MAVEN_VERSION: &str = "17.11.0";
 
@@ -31,7 +31,7 @@ pub async fn find(progress: Progress<'_>) -> anyhow::Result<PathBuf> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).filter_map(|folder| {
-        // A link leads to the folder where the server's other parts lie.
+        // The target of a link lies beside the server's other parts.
         folder
             .join("postgres")
             .canonicalize()

@@ -7,22 +7,22 @@ use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 
-use super::{PostgresOptions, binaries};
+use super::{binaries, options::PostgresOptions};
 use crate::{
     Progress,
-    place::{Unprivileged, claim, remembered_port},
+    data_folder::{Unprivileged, claim, remembered_port},
+    orphan_guard::Launch,
     private,
-    tether::Launch,
 };
 
-/// Makes a cluster if there is none; how to start it, its port and its version.
+/// Creates a cluster if there is none. Returns how to start it, its port and its version.
 pub async fn prepare(
     options: &PostgresOptions,
     progress: Progress<'_>,
 ) -> anyhow::Result<(Launch, u16, String)> {
     let user = Unprivileged::if_root()?;
     let bin = binaries::find(progress).await?;
-    let (folder, hold) = claim(options.data.as_deref(), "postgres", user).await?;
+    let (folder, lock) = claim(options.data.as_deref(), "postgres", user).await?;
     let cluster = folder.join("cluster");
     if !cluster.exists() {
         initialise(&bin, &folder, &cluster, &options.password, user).await?;
@@ -59,7 +59,7 @@ pub async fn prepare(
         log,
         user,
         stop: Signal::SIGINT,
-        hold,
+        folder_lock: lock,
     };
     Ok((launch, port, version.trim().to_owned()))
 }
@@ -71,7 +71,7 @@ async fn initialise(
     password: &str,
     user: Option<Unprivileged>,
 ) -> anyhow::Result<()> {
-    // A draft, so that what was cut off is not taken for a cluster.
+    // In a draft folder, so that an interrupted initdb leaves nothing that looks like a cluster.
     let draft = folder.join("cluster.draft");
     if draft.exists() {
         fs::remove_dir_all(&draft)?;
@@ -87,8 +87,7 @@ async fn initialise(
             "--encoding=UTF8",
             "--no-instructions",
         ])
-        // Which letters are which in small, as in the official image: by the C library, for all of
-        // Unicode.
+        // Upper and lower case by the C library, for all of Unicode, as in the official image.
         .arg(format!("--lc-ctype={}", ctype().await))
         .arg(format!("--pwfile={}", secret.display()))
         .arg("-D")
@@ -110,7 +109,8 @@ async fn initialise(
     Ok(())
 }
 
-/// The image's locale if the machine has it, or the one of Unicode without a language.
+/// The locale of the official image if this machine has it, else the Unicode locale without a
+/// language.
 async fn ctype() -> &'static str {
     let output = Command::new("locale").arg("-a").output().await;
     let known = output.map(|output| String::from_utf8_lossy(&output.stdout).to_lowercase());
@@ -145,7 +145,8 @@ fn refuse_if_running(cluster: &Path) -> anyhow::Result<()> {
             cluster.display()
         );
     }
-    // A dead one's, which PostgreSQL would only believe if its process id were free.
+    // The file is of a process that has ended. PostgreSQL would not start if another process had
+    // its id by now.
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     Ok(())
 }

@@ -1,62 +1,30 @@
 mod binaries;
 mod local;
-
-use std::path::PathBuf;
+mod options;
 
 use anyhow::Context;
 use connect::{DatabaseRole, ROLES_SQL};
-use rand::{Rng, distr::Alphanumeric};
 use testcontainers::ImageExt;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
-    Means, Progress,
+    Progress, ServerKind,
     docker::{self, Contained, Data},
     server::Server,
 };
 
-#[derive(Clone, Debug)]
-pub struct PostgresOptions {
-    /// Where data is kept between runs; without it they end with the server.
-    pub data: Option<PathBuf>,
-    /// Password of the superuser `postgres`: a random one, unless kept data have one already.
-    pub password: String,
-    /// The server's settings beyond its defaults.
-    pub settings: Vec<(&'static str, &'static str)>,
-    /// Image for containers; `TOVAR_POSTGRES_IMAGE` goes before it.
-    pub image: String,
-}
+pub use options::PostgresOptions;
 
-/// The image that is pulled where nothing else is said.
-const IMAGE: &str =
-    "postgres:17.11@sha256:d74eeac9a635390a49bc21bd49fccd973de707e2a53a76ac49b552b8712ec46f";
-
-fn random_password() -> String {
-    let letters = rand::rng().sample_iter(Alphanumeric);
-    letters.take(24).map(char::from).collect()
-}
-
-impl Default for PostgresOptions {
-    fn default() -> Self {
-        Self {
-            data: None,
-            password: random_password(),
-            settings: vec![("max_connections", "400")],
-            image: std::env::var("TOVAR_POSTGRES_IMAGE").unwrap_or_else(|_| IMAGE.to_owned()),
-        }
-    }
-}
-
-/// Something for each role of a database, such as its password.
+/// A value for each role of a database, such as its password.
 #[derive(Clone)]
-pub struct OfRoles<T> {
+pub struct PerRole<T> {
     pub owner: T,
     pub service: T,
     pub relay: T,
     pub reader: T,
 }
 
-impl<T> OfRoles<T> {
+impl<T> PerRole<T> {
     pub fn of(&self, role: DatabaseRole) -> &T {
         match role {
             DatabaseRole::Service => &self.service,
@@ -85,13 +53,13 @@ pub struct Postgres {
 
 impl Postgres {
     pub async fn start(
-        means: Means,
+        kind: ServerKind,
         options: PostgresOptions,
         progress: Progress<'_>,
     ) -> anyhow::Result<Self> {
-        let postgres = match means {
-            Means::Local => Self::start_local(options, progress).await,
-            Means::Docker => Self::start_docker(options, progress).await,
+        let postgres = match kind {
+            ServerKind::Local => Self::start_local(options, progress).await,
+            ServerKind::Docker => Self::start_docker(options, progress).await,
         };
         let mut postgres = postgres.context("PostgreSQL cannot be started")?;
         postgres.until_ready().await?;
@@ -158,7 +126,7 @@ impl Postgres {
             .await
     }
 
-    /// What runs where.
+    /// The server, its version and its address, for people.
     pub fn describe(&self) -> &str {
         &self.description
     }
@@ -167,7 +135,7 @@ impl Postgres {
         self.port
     }
 
-    /// Address of a database for its superuser.
+    /// The address of a database for the superuser.
     pub fn url(&self, database: &str) -> String {
         self.address("postgres", &self.password, database)
     }
@@ -180,22 +148,22 @@ impl Postgres {
         )
     }
 
-    /// A superuser's session.
+    /// Opens a session of the superuser.
     pub async fn connect(&self, database: &str) -> anyhow::Result<Client> {
         connect(&self.url(database)).await
     }
 
-    /// A database with its owner, of the same name, and its other roles, with these passwords;
-    /// their addresses. They reach this database and no other. What is there already is kept, with
-    /// the passwords changed. Rights on tables the owner gives.
+    /// Creates a database, its owner of the same name, and its other roles, with these passwords;
+    /// returns their addresses. The roles reach this database and no other. A database that exists
+    /// is kept, and gets the passwords. The owner grants the rights on its tables.
     pub async fn provision(
         &self,
         name: &str,
-        passwords: &OfRoles<String>,
-    ) -> anyhow::Result<OfRoles<String>> {
+        passwords: &PerRole<String>,
+    ) -> anyhow::Result<PerRole<String>> {
         let client = self.connect("postgres").await?;
-        // Roles and grants are shared by all databases: two of us at once would trip over each
-        // other.
+        // All databases share roles and grants, and two sessions that change them at the same time
+        // fail.
         client
             .execute("SELECT pg_advisory_lock(hashtext('tovar provision'))", &[])
             .await?;
@@ -231,7 +199,7 @@ impl Postgres {
         Ok(addresses)
     }
 
-    /// A new empty database for its superuser; its address.
+    /// Creates an empty database; returns its address for the superuser.
     pub async fn create_database(&self, name: &str) -> anyhow::Result<String> {
         run(
             &self.connect("postgres").await?,
@@ -242,15 +210,15 @@ impl Postgres {
         Ok(self.url(name))
     }
 
-    /// A new empty database for its superuser whose text is read by this locale: options of CREATE
-    /// DATABASE, such as `LOCALE 'C'`; its address.
+    /// Creates an empty database with a locale: options of CREATE DATABASE, such as `LOCALE 'C'`.
+    /// Returns its address for the superuser.
     pub async fn create_database_with(&self, name: &str, locale: &str) -> anyhow::Result<String> {
         let statement = format!("CREATE DATABASE %1$I TEMPLATE template0 ENCODING 'UTF8' {locale}");
         run(&self.connect("postgres").await?, &statement, &[name]).await?;
         Ok(self.url(name))
     }
 
-    /// A copy of a database that nobody is connected to; its address.
+    /// Copies a database that no session is connected to; returns the address of the copy.
     pub async fn clone_database(&self, template: &str, name: &str) -> anyhow::Result<String> {
         run(
             &self.connect("postgres").await?,
@@ -261,12 +229,12 @@ impl Postgres {
         Ok(self.url(name))
     }
 
-    /// Ends the server as a power cut would.
+    /// Kills the server, as a power cut would.
     pub async fn stop_immediately(&mut self) -> anyhow::Result<()> {
         self.server.kill().await
     }
 
-    /// Whether it has ended, by itself or because it was killed.
+    /// Whether the server has ended, by itself or because it was killed.
     pub async fn has_ended(&mut self) -> anyhow::Result<bool> {
         self.server.has_ended().await
     }
@@ -286,17 +254,17 @@ impl Postgres {
         ready
     }
 
-    /// Lets it hang, as a machine that swaps or a virtual one that is moved.
+    /// Stops all its processes (SIGSTOP), as when a machine swaps or a virtual machine is moved.
     pub async fn freeze(&self) -> anyhow::Result<()> {
         self.server.freeze().await
     }
 
-    /// Lets it go on.
+    /// Lets its processes continue.
     pub async fn thaw(&self) -> anyhow::Result<()> {
         self.server.thaw().await
     }
 
-    /// Ends the server in good order.
+    /// Stops the server in good order.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.server.stop().await
     }
@@ -304,7 +272,7 @@ impl Postgres {
 
 async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends with the client, which also hears of its errors.
+    // The task ends with the client, which gets its errors too.
     tokio::spawn(connection);
     Ok(client)
 }
@@ -321,7 +289,7 @@ async fn run(client: &Client, statement: &str, values: &[&str]) -> anyhow::Resul
     Ok(client.batch_execute(quoted.get(0)).await?)
 }
 
-/// As a part of an address (RFC 3986, 2.1).
+/// Encodes a part of an address (RFC 3986, 2.1).
 fn encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -1,8 +1,8 @@
 use backing::PostgresOptions;
 use tokio_postgres::{Config, NoTls, error::SqlState};
 
-/// A superuser runs programs as who started the server, so that no other user of the machine may
-/// guess the password.
+/// A superuser of PostgreSQL can run programs as the user that started the server. So another user
+/// of the machine must not guess the password.
 #[tokio::test]
 async fn a_superuser_s_password_is_random() {
     let first = PostgresOptions::default().password;
@@ -25,9 +25,11 @@ async fn a_superuser_s_password_is_random() {
 async fn the_servers_do_not_run_as_root() {
     use std::os::unix::fs::MetadataExt;
 
-    use backing::{Kafka, KafkaOptions, Means, Postgres};
+    use backing::{Kafka, KafkaOptions, Postgres, ServerKind};
 
-    if Means::detect().await.unwrap() == Means::Docker || !nix::unistd::geteuid().is_root() {
+    if ServerKind::detect().await.unwrap() == ServerKind::Docker
+        || !nix::unistd::geteuid().is_root()
+    {
         return;
     }
     let home = tempfile::tempdir().unwrap();
@@ -41,7 +43,7 @@ async fn the_servers_do_not_run_as_root() {
         data: Some(postgres.clone()),
         ..PostgresOptions::default()
     };
-    let _postgres = Postgres::start(Means::Local, options, &|_| {})
+    let _postgres = Postgres::start(ServerKind::Local, options, &|_| {})
         .await
         .unwrap();
     let options = KafkaOptions {
@@ -49,7 +51,9 @@ async fn the_servers_do_not_run_as_root() {
         heap: 256,
         ..KafkaOptions::default()
     };
-    let _kafka = Kafka::start(Means::Local, options, &|_| {}).await.unwrap();
+    let _kafka = Kafka::start(ServerKind::Local, options, &|_| {})
+        .await
+        .unwrap();
     for made in [
         postgres.join("cluster/base"),
         kafka.join("log/meta.properties"),

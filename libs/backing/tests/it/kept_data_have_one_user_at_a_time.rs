@@ -1,12 +1,12 @@
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions, forget_data};
+use backing::{Kafka, KafkaOptions, Postgres, PostgresOptions, ServerKind, forget_data};
 
 use crate::records;
 
-fn quiet(_: &str) {}
+fn no_progress(_: &str) {}
 
 #[tokio::test]
 async fn kept_postgresql_has_one_user_at_a_time() {
-    let means = Means::detect().await.unwrap();
+    let kind = ServerKind::detect().await.unwrap();
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("postgres");
     let start = || {
@@ -15,7 +15,7 @@ async fn kept_postgresql_has_one_user_at_a_time() {
             password: "kept with the data".to_owned(),
             ..PostgresOptions::default()
         };
-        Postgres::start(means, options, &quiet)
+        Postgres::start(kind, options, &no_progress)
     };
     let first = start().await.unwrap();
     let port = first.port();
@@ -63,7 +63,7 @@ async fn kept_postgresql_has_one_user_at_a_time() {
 
 #[tokio::test]
 async fn kept_kafka_has_one_user_at_a_time() {
-    let means = Means::detect().await.unwrap();
+    let kind = ServerKind::detect().await.unwrap();
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("kafka");
     let start = || {
@@ -72,7 +72,7 @@ async fn kept_kafka_has_one_user_at_a_time() {
             heap: 256,
             ..KafkaOptions::default()
         };
-        Kafka::start(means, options, &quiet)
+        Kafka::start(kind, options, &no_progress)
     };
     let first = start().await.unwrap();
     let bootstrap = first.bootstrap();

@@ -1,5 +1,5 @@
-//! The same sentences hold for containers and for local processes: `TOVAR_BACKING=docker` or
-//! `local` says for which they are tried.
+//! The tests hold for containers and for local processes: `TOVAR_BACKING=docker` or `local`
+//! chooses.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod a_server_s_password_is_its_own;

@@ -1,11 +1,11 @@
 use std::process::Command;
 
-use backing::Means;
+use backing::ServerKind;
 
 /// A setting of its own needs a process of its own.
 #[tokio::test]
 async fn mavens_postgresql_works() {
-    if Means::detect().await.unwrap() == Means::Docker {
+    if ServerKind::detect().await.unwrap() == ServerKind::Docker {
         return;
     }
     let test = "servers_come_back_after_a_crash::postgresql_comes_back_with_what_was_committed";

@@ -1,4 +1,4 @@
-use backing::OfRoles;
+use backing::PerRole;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
@@ -7,8 +7,8 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-fn passwords(owner: &str) -> OfRoles<String> {
-    OfRoles {
+fn passwords(owner: &str) -> PerRole<String> {
+    PerRole {
         owner: owner.to_owned(),
         service: "a service's".to_owned(),
         relay: "a relay's".to_owned(),
@@ -66,7 +66,7 @@ async fn roles_reach_only_their_own_database() {
         }
     }
 
-    // Again, as at every start of a store: data stay, the new password is the valid one.
+    // Again, as at every start of a store: the data stay, and the new password is valid.
     let again = postgres
         .provision("second", &passwords("new"))
         .await
@@ -81,7 +81,8 @@ async fn only_the_owner_makes_anything_and_the_others_have_what_it_gives() {
     let postgres = backing::own_postgres().await.unwrap();
     let roles = postgres.provision("shop", &passwords("own")).await.unwrap();
     let owner = connect(&roles.owner).await.unwrap();
-    let given = "CREATE TABLE mine (id int); GRANT INSERT ON mine TO shop_service; GRANT SELECT ON mine TO shop_reader";
+    let given = "CREATE TABLE mine (id int); GRANT INSERT ON mine TO shop_service; GRANT SELECT \
+                 ON mine TO shop_reader";
     owner.batch_execute(given).await.unwrap();
     for url in [&roles.service, &roles.relay, &roles.reader] {
         let client = connect(url).await.unwrap();
@@ -170,8 +171,8 @@ async fn a_database_is_cloned_from_a_template() {
         .batch_execute("CREATE TABLE answers AS SELECT 42 AS answer")
         .await
         .unwrap();
-    // A database that somebody is connected to cannot be copied; the server learns a little later
-    // that we left.
+    // A database that has a session cannot be copied, and the server notices a little later that
+    // ours has ended.
     drop(client);
     let cloned = || async { postgres.clone_database("a template", "copy").await.is_ok() };
     crate::wait::until(

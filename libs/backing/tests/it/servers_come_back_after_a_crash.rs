@@ -17,7 +17,7 @@ async fn postgresql_comes_back_with_what_was_committed() {
     );
     assert!(
         postgres.connect("postgres").await.is_err(),
-        "nobody listens"
+        "no server listens"
     );
 
     postgres.start_again().await.unwrap();

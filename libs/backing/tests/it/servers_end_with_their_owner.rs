@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use backing::Means;
+use backing::ServerKind;
 
 use crate::wait::until;
 
 const READY: &str = "ports:";
 
-/// Not a test: what the tests below run in a process of its own, to kill it.
+/// Not a test: the tests below run this in another process, which they kill.
 #[tokio::test]
 #[ignore = "runs until it is killed"]
 async fn owner() {
@@ -30,7 +30,7 @@ async fn owner() {
     std::future::pending::<()>().await;
 }
 
-/// Starts a process that starts servers, kills it, and names the ports that it had.
+/// Starts a process that starts servers, kills it, and returns the ports of its servers.
 async fn killed_owner(settings: &[(&str, &Path)]) -> Vec<u16> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
@@ -67,7 +67,7 @@ async fn answers(port: u16) -> bool {
 }
 
 async fn end_with_their_owner(settings: &[(&str, &Path)]) {
-    // Throw-away data lie here, so that their end can be seen.
+    // Temporary data lie here, so that the test sees that they are removed.
     let home = tempfile::tempdir().unwrap();
     let temporary = std::fs::canonicalize(home.path()).unwrap();
     open_to_all(&temporary);
@@ -77,7 +77,7 @@ async fn end_with_their_owner(settings: &[(&str, &Path)]) {
         .chain([("TMPDIR", temporary.as_path())])
         .collect();
     for port in killed_owner(&settings).await {
-        // A frozen one, too: sooner than the 20 s after which it would be killed.
+        // A frozen server stops too, before the 20 s after which it would be killed.
         until("the server ends", Duration::from_secs(15), || async move {
             !answers(port).await
         })
@@ -114,18 +114,18 @@ async fn frozen_servers_end_with_their_owner() {
     end_with_their_owner(&[("FREEZE", Path::new("1"))]).await;
 }
 
-/// Without the command `docker` nobody can remove a container when its owner is gone; the next
-/// start does.
+/// Without the command `docker` a container stays when its owner has ended; the next start removes
+/// it.
 #[tokio::test]
 async fn containers_of_dead_owners_are_swept_up() {
-    if Means::detect().await.unwrap() == Means::Local {
+    if ServerKind::detect().await.unwrap() == ServerKind::Local {
         return;
     }
     let only_sh = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/bin/sh", only_sh.path().join("sh")).unwrap();
     let ports = killed_owner(&[("PATH", only_sh.path())]).await;
     for port in &ports {
-        assert!(answers(*port).await, "nobody was there to end it");
+        assert!(answers(*port).await, "no shell guards it");
     }
     let _next = backing::own_postgres().await.unwrap();
     for port in ports {

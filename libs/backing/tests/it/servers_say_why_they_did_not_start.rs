@@ -1,4 +1,4 @@
-use backing::{Means, Postgres, PostgresOptions};
+use backing::{Postgres, PostgresOptions, ServerKind};
 
 #[tokio::test]
 async fn postgresql_says_why_it_did_not_start() {
@@ -6,7 +6,7 @@ async fn postgresql_says_why_it_did_not_start() {
         settings: vec![("no_such_setting", "1")],
         ..PostgresOptions::default()
     };
-    let error = Postgres::start(Means::detect().await.unwrap(), options, &|_| {})
+    let error = Postgres::start(ServerKind::detect().await.unwrap(), options, &|_| {})
         .await
         .unwrap_err();
     let said = format!("{error:#}");
@@ -18,8 +18,8 @@ async fn postgresql_says_why_it_did_not_start() {
 
 #[tokio::test]
 async fn a_broken_data_folder_is_named_with_what_to_do() {
-    // In a container it is the image that looks at its folder.
-    if Means::detect().await.unwrap() == Means::Docker {
+    // In a container the image checks its folder.
+    if ServerKind::detect().await.unwrap() == ServerKind::Docker {
         return;
     }
     let data = tempfile::tempdir().unwrap();
@@ -30,7 +30,7 @@ async fn a_broken_data_folder_is_named_with_what_to_do() {
         data: Some(data.path().to_owned()),
         ..PostgresOptions::default()
     };
-    let error = Postgres::start(Means::Local, options, &|_| {})
+    let error = Postgres::start(ServerKind::Local, options, &|_| {})
         .await
         .unwrap_err();
     let said = format!("{error:#}");

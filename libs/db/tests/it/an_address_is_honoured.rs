@@ -1,4 +1,4 @@
-use connect::{Line, PostgresSettings};
+use connect::{PgConnection, PostgresSettings};
 
 use crate::fixture::Fixture;
 
@@ -6,11 +6,11 @@ use crate::fixture::Fixture;
 async fn shown(url: &str, setting: &str) -> Result<String, String> {
     let line = PostgresSettings::new(url).open("db-test").await;
     let client = match line.map_err(|error| kernel::cause_chain(&error))? {
-        Line::Plain(client, connection) => {
+        PgConnection::Plain(client, connection) => {
             tokio::spawn(connection);
             client
         }
-        Line::Tls(client, connection) => {
+        PgConnection::Tls(client, connection) => {
             tokio::spawn(connection);
             client
         }

@@ -1,4 +1,4 @@
-use backing::OfRoles;
+use backing::PerRole;
 use connect::{DatabaseRole, Secret};
 use db::{DbSettings, MigrateError, Migrations, Rights, migrate};
 use tokio_postgres::{Client, NoTls, error::SqlState};
@@ -21,10 +21,10 @@ const NEWER: [Migrations; 1] = [Migrations::new(
     ],
 )];
 
-async fn roles() -> OfRoles<String> {
+async fn roles() -> PerRole<String> {
     let postgres = &backing::shared().await.unwrap().postgres;
     let name = format!("db{}", uuid::Uuid::new_v4().simple());
-    let passwords = OfRoles {
+    let passwords = PerRole {
         owner: "an owner's".to_owned(),
         service: "a service's".to_owned(),
         relay: "a relay's".to_owned(),
@@ -33,14 +33,14 @@ async fn roles() -> OfRoles<String> {
     postgres.provision(&name, &passwords).await.unwrap()
 }
 
-fn settings(roles: &OfRoles<String>) -> DbSettings {
+fn settings(roles: &PerRole<String>) -> DbSettings {
     DbSettings {
         migration_database_url: Some(Secret::new(&roles.owner)),
         ..DbSettings::new(&roles.service)
     }
 }
 
-async fn may(roles: &OfRoles<String>, role: DatabaseRole, statement: &str) -> bool {
+async fn may(roles: &PerRole<String>, role: DatabaseRole, statement: &str) -> bool {
     let (client, connection) = tokio_postgres::connect(roles.of(role), NoTls)
         .await
         .unwrap();

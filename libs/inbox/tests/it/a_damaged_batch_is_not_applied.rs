@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use backing::{Kafka, KafkaOptions, Means};
+use backing::{Kafka, KafkaOptions, ServerKind};
 use inbox::{UNREADABLE_PLACE, blocked, gaps};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ struct Damaged {
 
 impl Damaged {
     async fn new() -> Option<Self> {
-        if Means::detect().await.unwrap() != Means::Local {
+        if ServerKind::detect().await.unwrap() != ServerKind::Local {
             eprintln!("skipped: the broker's files are in a container");
             return None;
         }
@@ -34,7 +34,7 @@ impl Damaged {
             data: Some(data.clone()),
             ..KafkaOptions::default()
         };
-        let kafka = Kafka::start(Means::Local, options, &|_| {}).await.unwrap();
+        let kafka = Kafka::start(ServerKind::Local, options, &|_| {}).await.unwrap();
         let postgres = &backing::shared().await.unwrap().postgres;
         let fixture = Fixture::on(postgres, &kafka, 2).await;
         for n in 1..=3 {

@@ -75,7 +75,7 @@ async fn an_event_is_applied_or_parked_and_never_both() {
         refusing.make("a", n, Act::Fail(Class::Invalid));
         let message = fixture.message("a", n, EventId::now_v7());
         let mut first = Box::pin(fixture.deliver_with(&refusing, &message));
-        if backing::cut(&mut first, usize::try_from(n).unwrap())
+        if backing::cancel_at_await(&mut first, usize::try_from(n).unwrap())
             .await
             .is_some()
         {

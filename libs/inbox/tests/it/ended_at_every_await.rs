@@ -1,7 +1,7 @@
 //! A delivery may end at any of its awaits, as in a crash: the next delivery goes on from what it
 //! left. A request whose client has disconnected ends the same way, and gives its connection back.
 
-use backing::cut;
+use backing::cancel_at_await;
 use inbox::Outcome;
 use kernel::{Class, EventId};
 
@@ -18,7 +18,7 @@ async fn each_await(fixture: &Fixture, prepare: impl Fn(i32), outcome: Outcome) 
         prepare(n);
         let message = fixture.message("a", n, EventId::now_v7());
         let awaits = usize::try_from(n).unwrap();
-        if let Some(ended) = cut(fixture.deliver(&message), awaits).await {
+        if let Some(ended) = cancel_at_await(fixture.deliver(&message), awaits).await {
             assert_eq!(ended.unwrap(), outcome);
             return n;
         }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use connect::{ConnectError, Line, PostgresSettings};
+use connect::{ConnectError, PgConnection, PostgresSettings};
 use db::lock_class;
 use tokio::sync::Notify;
 use tokio_postgres::{AsyncMessage, Client, Connection, error::DbError};
@@ -111,8 +111,8 @@ async fn open(
     woken: &Arc<Notify>,
 ) -> Result<Client, ConnectError> {
     Ok(match settings.open(application).await? {
-        Line::Plain(client, connection) => drive(client, connection, woken.clone()),
-        Line::Tls(client, connection) => drive(client, connection, woken.clone()),
+        PgConnection::Plain(client, connection) => drive(client, connection, woken.clone()),
+        PgConnection::Tls(client, connection) => drive(client, connection, woken.clone()),
     })
 }
 

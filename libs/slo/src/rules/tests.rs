@@ -1,5 +1,5 @@
 //! The promtool tests of the burn-rate alerts: for each objective a fast burn that pages, a slow
-//! one that only makes a ticket, and a share of bad ones within the budget, which tells nobody.
+//! one that only makes a ticket, and a share of bad events within the budget, which fires no alert.
 
 use serde::Serialize;
 
@@ -42,8 +42,7 @@ struct Alert {
     exp_annotations: Annotations,
 }
 
-/// How much of the budget burns: far more than 14.4 times, between 1 and 6 times, and half of what
-/// is allowed.
+/// The burn rate: far above 14.4, between 1 and 6, and half of what is allowed.
 const FAST: f64 = 20.0;
 const SLOW: f64 = 4.0;
 const QUIET: f64 = 0.5;
@@ -96,8 +95,8 @@ fn test(objective: &Objective, times: f64, what: &str, firing: &[&str]) -> Test 
     }
 }
 
-/// What the store would show if so large a share of its events were bad. A test fails for an
-/// objective without.
+/// The series of a store with such a share of bad events. A test fails for an objective that has
+/// none.
 fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
     const EVENTS: f64 = 10_000.0;
     let counter = |selector: &str, a_minute: f64| Series {
@@ -127,7 +126,10 @@ fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
                 EVENTS * bad / 2.0,
             ),
             counter(
-                &format!("tovar_gateway_requests_total{{{requests},status=\"unreachable\"}}"),
+                &format!(
+                    "tovar_gateway_requests_total{{{requests},\
+                     status=\"unreachable\"}}"
+                ),
                 EVENTS * bad / 2.0,
             ),
         ],
@@ -153,7 +155,8 @@ fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
                 counter("tovar_orders_placed_total{service=\"orders\"}", EVENTS),
                 counter(
                     &format!(
-                        "tovar_orders_shipped_or_ended_seconds_bucket{{service=\"orders\",le=\"{edge}\"}}"
+                        "tovar_orders_shipped_or_ended_seconds_bucket\
+                         {{service=\"orders\",le=\"{edge}\"}}"
                     ),
                     EVENTS * (1.0 - bad),
                 ),
@@ -164,7 +167,8 @@ fn series(objective: &str, times: f64, bad: f64) -> Vec<Series> {
     }
 }
 
-/// An outbox that is too old: for the last half hour, for a minute before that, or never.
+/// The series of an outbox whose oldest event is too old: for the last half hour, for a minute
+/// before that, or never.
 fn freshness(times: f64) -> Vec<Series> {
     let values = if times >= FAST {
         "1x35 60x34"

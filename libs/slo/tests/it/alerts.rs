@@ -62,7 +62,8 @@ fn every_alert_has_a_test_that_makes_it_fire_and_one_that_does_not() {
     let mut silent = BTreeSet::new();
     for file in [read("tests/alerts.yaml"), read("tests/slo.yaml")] {
         for one in list(&file, "tests") {
-            // Those of the objectives test one at a time, which their name begins with.
+            // The tests of objectives test one alert at a time, whose name is the beginning of
+            // theirs.
             let about = text(one, "name").split(' ').next().unwrap();
             for expected in list(one, "alert_rule_test") {
                 let alert = text(expected, "alertname");
@@ -119,7 +120,7 @@ fn every_alert_says_how_urgent_it_is_what_it_follows_from_and_what_to_do() {
         let page = pages
             .entry(page.to_owned())
             .or_insert_with(|| fs::read_to_string(root.join(page)).unwrap());
-        // As a Markdown heading's link is made.
+        // The anchor of a Markdown heading.
         let headings = page
             .lines()
             .filter_map(|line| line.strip_prefix("## ").or(line.strip_prefix("### ")));

@@ -18,7 +18,7 @@ fn what_is_checked_in_follows_from_the_objectives() {
         .keys()
         .filter(|path| path.starts_with("boards"))
         .count();
-    assert_eq!(boards, known, "a board that nobody makes");
+    assert_eq!(boards, known, "a board that is not generated");
 }
 
 #[test]

@@ -17,12 +17,12 @@ use crate::{is_installed, run};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// It ends with the test.
+/// An Alertmanager that ends with the test.
 struct Alertmanager {
     process: Child,
     folder: PathBuf,
     address: String,
-    /// What was notified: the receiver's path and the alerts' name.
+    /// The notifications: the receiver's path and the alerts' name.
     notified: mpsc::Receiver<(String, String)>,
 }
 
@@ -43,7 +43,8 @@ impl Alertmanager {
             let (silent, telling) = (
                 format!("\n  - name: {name}\n"),
                 format!(
-                    "\n  - {{ name: {name}, webhook_configs: [{{ url: 'http://{receiver}/{name}' }}] }}\n"
+                    "\n  - \
+                     {{ name: {name}, webhook_configs: [{{ url: 'http://{receiver}/{name}' }}] }}\n"
                 ),
             );
             assert!(config.contains(&silent), "a receiver that does nothing");
@@ -101,7 +102,7 @@ impl Alertmanager {
         assert!(self.amtool(&labels), "{labels:?}");
     }
 
-    /// What is notified of, until the alert that was raised last and that nothing keeps quiet.
+    /// The notifications up to that of the alert that was raised last, which nothing inhibits.
     fn notifications_until(&self, last: &str) -> Vec<(String, String)> {
         let mut all = Vec::new();
         let deadline = Instant::now() + DEADLINE;
@@ -115,7 +116,7 @@ impl Alertmanager {
     }
 }
 
-/// Takes webhooks, one connection after the other.
+/// Receives webhooks, one connection after the other.
 fn receiver() -> (String, mpsc::Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -159,7 +160,7 @@ const STAND_STILL: &str = "alertname=OrdersStandStill severity=page layer=sympto
 const STUCK: &str = "alertname=OutboxStuck service=orders severity=page layer=symptom";
 const RELAY: &str = "alertname=RelayStopped service=orders severity=page layer=pipeline";
 
-/// Raises alerts; what is notified of them.
+/// Raises alerts; returns the notifications about them.
 fn left_of(name: &str, alerts: &[&str]) -> Option<Vec<(String, String)>> {
     if !is_installed("prometheus-alertmanager", "prometheus-alertmanager") {
         return None;
@@ -168,15 +169,15 @@ fn left_of(name: &str, alerts: &[&str]) -> Option<Vec<(String, String)>> {
     for alert in alerts {
         alertmanager.raise(alert);
     }
-    // Its group waits as long as the others' did, so whatever they had to say is said when it is
-    // heard.
+    // Its group waits as long as those of the others, so their notifications have come when its own
+    // comes.
     alertmanager.raise("alertname=Last severity=page layer=fact");
     Some(alertmanager.notifications_until("Last"))
 }
 
 /// Fails unless `alerts` leave one page for `cause`, where an Alertmanager is installed.
 pub fn leaves_one_page(name: &str, cause: &str, alerts: &[&str]) {
-    // A cause waits less than what follows from it, so it is there first.
+    // A cause waits less than its consequences, so it is notified first.
     let mut alerts = alerts.to_vec();
     alerts.sort_by_key(|alert| !alert.contains(cause));
     if let Some(left) = left_of(name, &alerts) {

@@ -1,5 +1,5 @@
-//! What is checked in under `grafana` is what the objectives say, and does what it is there for:
-//! with Prometheus' own promtool and a real Alertmanager, where they are installed.
+//! The files under `grafana` are what the objectives generate, and they work: tried with
+//! Prometheus' promtool and a real Alertmanager, where these are installed.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod alerts;
@@ -10,7 +10,7 @@ mod panels;
 
 use std::process::{Command, Stdio};
 
-/// Whether a program is there; a line says so if it is not.
+/// Whether a program is installed; prints a line if it is not.
 fn is_installed(program: &str, package: &str) -> bool {
     let asked = Command::new(program)
         .arg("--version")
@@ -23,7 +23,7 @@ fn is_installed(program: &str, package: &str) -> bool {
     asked.is_ok()
 }
 
-/// Runs a program in the folder `grafana`; fails with what it says if it fails.
+/// Runs a program in the folder `grafana`; panics with its output if it fails.
 fn run(program: &str, arguments: &[&str]) {
     let ran = Command::new(program)
         .args(arguments)

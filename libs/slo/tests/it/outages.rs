@@ -24,7 +24,7 @@ fn firing(outage: &str) -> Vec<String> {
         .collect();
     names.sort_unstable();
     names.dedup();
-    // promtool only compares: so nothing is expected, and it says what there is.
+    // promtool only compares: so the test expects nothing, and promtool prints what it found.
     let expected = names.into_iter().map(|name| {
         let pairs = [("eval_time", END), ("alertname", name)];
         Value::Mapping(

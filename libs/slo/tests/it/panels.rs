@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-/// What a reader needs of every panel, and what would break on another Grafana.
+/// Every panel has what a viewer needs, and nothing that works on one Grafana only.
 #[test]
 fn every_panel_says_what_it_shows_and_asks_the_chosen_data_source() {
     for file in fs::read_dir(slo::folder().join("boards")).unwrap() {

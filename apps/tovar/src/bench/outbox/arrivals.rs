@@ -1,4 +1,4 @@
-//! What arrives at the topic, whichever relay sends it.
+//! Counts the messages that arrive at the topic, from any relay.
 
 use std::{
     collections::HashMap,
@@ -18,17 +18,18 @@ use super::{
 };
 use crate::topics::header;
 
-/// A look is requests for every partition, on the cores that the relay may need.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two counts. A count is a request for each partition, on cores that the relay may need.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Bounds each request to the broker.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Messages up to the ends of all partitions; nothing is ever deleted from a run's topic.
+/// The number of messages, from the ends of all partitions: nothing is deleted from a run's topic.
 pub fn total(ends: &[i64]) -> anyhow::Result<u64> {
     Ok(u64::try_from(ends.iter().sum::<i64>())?)
 }
 
-/// Looks at a run's topic without reading what is in it, which would cost the broker what the relay
-/// may need.
+/// Watches a run's topic by its offsets. To read its messages would take CPU of the broker that the
+/// relay may need.
 pub struct Arrivals {
     consumer: BaseConsumer,
     topic: String,
@@ -53,9 +54,9 @@ impl Arrivals {
     pub fn ends(&self) -> anyhow::Result<Vec<i64>> {
         (0..self.partitions)
             .map(|partition| {
-                let (_, high) = self
-                    .consumer
-                    .fetch_watermarks(&self.topic, partition, PATIENCE)?;
+                let (_, high) =
+                    self.consumer
+                        .fetch_watermarks(&self.topic, partition, KAFKA_TIMEOUT)?;
                 Ok(high)
             })
             .collect()
@@ -66,7 +67,7 @@ impl Arrivals {
         total(&self.ends()?)
     }
 
-    /// Waits until the topic holds so many messages.
+    /// Waits until the topic holds `count` messages.
     pub async fn until(
         &self,
         count: u64,
@@ -83,12 +84,13 @@ impl Arrivals {
                     within.as_secs()
                 );
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
 
-    /// Seconds from the first message behind `since` to the last, by the broker's clock.
+    /// Seconds from the first message after the ends `since` to the last one, by the broker's
+    /// clock.
     pub fn seconds(&self, since: &[i64]) -> anyhow::Result<f64> {
         let (mut first, mut last) = (i64::MAX, i64::MIN);
         for (partition, (&from, to)) in (0..).zip(since.iter().zip(self.ends()?)) {
@@ -107,7 +109,7 @@ impl Arrivals {
         self.consumer.assign(&place)?;
         let message = self
             .consumer
-            .poll(PATIENCE)
+            .poll(KAFKA_TIMEOUT)
             .context("a message that is there does not come")??;
         message
             .timestamp()
@@ -115,7 +117,7 @@ impl Arrivals {
             .context("a message without a time")
     }
 
-    /// When each event was first written by the broker, in milliseconds of its clock, by event.
+    /// When the broker first wrote each event, in milliseconds of its clock.
     pub fn times(&self) -> anyhow::Result<HashMap<Uuid, i64>> {
         let mut places = TopicPartitionList::new();
         for partition in 0..self.partitions {
@@ -127,7 +129,7 @@ impl Arrivals {
         for _ in 0..count {
             let message = self
                 .consumer
-                .poll(PATIENCE)
+                .poll(KAFKA_TIMEOUT)
                 .context("a message that is there does not come")??;
             let id = header(&message, "ce_id")
                 .context("a message without an id")?

@@ -1,5 +1,5 @@
-//! What no relay can exceed here: Kafka's producer without a database, and PostgreSQL's reading
-//! without Kafka.
+//! The rates that no relay can exceed on this machine: Kafka's producer without a database, and the
+//! reading of the log without Kafka.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -26,10 +26,10 @@ use super::{
     relay::{Kind, full_topic},
     rig::{Rig, Run, SOURCE},
 };
-use crate::bench::report::Report;
+use crate::bench::report::BenchReport;
 
-/// (5): both ceilings, for as many events as the drain has.
-pub async fn measure(rig: &Rig, events: usize, report: &mut Report) -> anyhow::Result<()> {
+/// (5): measures both ceilings, with as many events as the drain.
+pub async fn measure(rig: &Rig, events: usize, report: &mut BenchReport) -> anyhow::Result<()> {
     let part = "ceilings";
     let run = rig.run().await?;
     fill(&run, Kind::Tovar, events).await?;
@@ -40,13 +40,13 @@ pub async fn measure(rig: &Rig, events: usize, report: &mut Report) -> anyhow::R
     Ok(())
 }
 
-/// Sends so many messages as the relay's producer would, from memory; how many a second.
+/// Sends messages from memory as the relay's producer does; returns how many a second.
 pub async fn from_memory(rig: &Rig, messages: usize) -> anyhow::Result<f64> {
     let run = rig.run().await?;
     tokio::task::spawn_blocking(move || produce(&run, messages)).await?
 }
 
-/// As the relay reads, page by page.
+/// Reads the log page by page, as the relay does.
 async fn read(run: &Run, events: usize) -> anyhow::Result<f64> {
     let session = Session::open(&PostgresSettings::new(&run.url), "bench").await?;
     let (cursor, _) = session.load_cursor().await?;
@@ -91,7 +91,7 @@ impl ProducerContext for Delivered {
     }
 }
 
-/// The relay's own producer settings and headers; payloads that are there already.
+/// Sends with the settings and headers of the relay, but with payloads that are in memory.
 fn produce(run: &Run, events: usize) -> anyhow::Result<f64> {
     let mut random = StdRng::seed_from_u64(3);
     let payloads: Vec<String> = (0..5_000).map(|_| payload(&mut random)).collect();

@@ -8,7 +8,7 @@ use super::rig::Run;
 const VERSION: &str = "3.4.0.Final";
 const SOURCE: &str = include_str!("Debezium.java");
 
-/// Debezium for this run: its jars by Maven, once, and a small program around them.
+/// The command that runs Debezium: a small program with its jars, which Maven fetches once.
 pub async fn command(run: &Run) -> anyhow::Result<Command> {
     let artifacts = ["debezium-embedded", "debezium-connector-postgres"]
         .map(|name| format!("io.debezium:{name}:{VERSION}"));

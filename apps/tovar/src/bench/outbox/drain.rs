@@ -1,4 +1,4 @@
-//! A backlog, written while the relay is down, and how fast it drains.
+//! Measures how fast a relay drains a backlog that was written while it was down.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,18 @@ use super::{
 };
 use crate::bench::{
     processes::{Processes, resident_at_most},
-    report::Report,
+    report::BenchReport,
 };
 
-const WITHIN: Duration = Duration::from_secs(600);
+/// Bounds a drain.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// (1) and (6): rate of the drain, and what it costs.
+/// (1) and (6): measures the rate of the drain, and its CPU and memory.
 pub async fn measure(
     rig: &Rig,
     kind: Kind,
     events: usize,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let part = format!("drain of {events} events by {}", kind.name());
     let run = rig.run().await?;
@@ -31,12 +32,12 @@ pub async fn measure(
     Ok(())
 }
 
-/// What a drain took.
+/// The time, CPU and memory of a drain. CPU in seconds, memory in MB.
 pub struct Drained {
     pub events: f64,
     /// From the first message that the broker wrote to the last.
     pub seconds: f64,
-    /// From the relay's start, or from when it went on.
+    /// From the relay's start, or from when it continued.
     pub until_arrived: f64,
     pub relay_cpu: f64,
     pub postgres_cpu: f64,
@@ -46,7 +47,7 @@ pub struct Drained {
 }
 
 impl Drained {
-    pub fn say(&self, part: &str, report: &mut Report) {
+    pub fn say(&self, part: &str, report: &mut BenchReport) {
         let per = 100_000.0 / self.events;
         report.number(part, "rate", "events/s", self.events / self.seconds);
         report.number(
@@ -87,17 +88,17 @@ pub async fn drain(run: &Run, kind: Kind, events: usize) -> anyhow::Result<Drain
     Ok(drained)
 }
 
-/// Holds a relay up while a backlog comes, and waits until all of it has arrived: what a drain
-/// costs without a start.
+/// Pauses a relay while a backlog is written, and waits until all of it has arrived. So the drain
+/// is measured without the relay's start.
 pub async fn catch_up(run: &Run, relay: &mut Relay, events: usize) -> anyhow::Result<Drained> {
-    relay.hold()?;
+    relay.pause()?;
     fill(run, relay.kind(), events).await?;
     let watch = Watch::begin(run)?;
-    relay.go_on()?;
+    relay.resume()?;
     watch.until_arrived(events, relay).await
 }
 
-/// What there was before a drain.
+/// The state before a drain.
 struct Watch {
     arrivals: Arrivals,
     ends: Vec<i64>,
@@ -124,7 +125,9 @@ impl Watch {
             began,
         } = self;
         let there = total(&ends)?;
-        arrivals.until(there + events as u64, relay, WITHIN).await?;
+        arrivals
+            .until(there + events as u64, relay, DRAIN_TIMEOUT)
+            .await?;
         let (after, until_arrived) = (Processes::now(), began.elapsed().as_secs_f64());
         Ok(Drained {
             events: events as f64,

@@ -12,17 +12,18 @@ use super::{
     rig::{Run, TOPIC},
 };
 
-/// Rows of a transaction, and sessions that write at the same time, so that positions and
-/// transactions interleave.
-const TRANSACTION: usize = 100;
+/// Rows of a transaction, and how many sessions write at the same time: several, so that positions
+/// and transactions interleave.
+const ROWS_PER_TRANSACTION: usize = 100;
 const SESSIONS: u64 = 3;
+/// How many keys the events have.
 const KEYS: u32 = 20_000;
-/// Payloads are drawn once: a million of them would cost more than the rows.
+/// How many payloads are made: a million of them would take longer than the rows.
 const PAYLOADS: usize = 5_000;
 
-/// Puts `rows` events into the log of `kind`'s relay, as committed transactions of a hundred each,
-/// and vacuums it: autovacuum would soon, on the cores of whoever is measured. The disk has caught
-/// up, too.
+/// Writes `rows` events into the table of `kind`'s relay, in transactions of a hundred, and vacuums
+/// it: autovacuum would do so soon, on the cores of the relay that is measured. Waits until the
+/// disk has caught up.
 pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(7);
     let payloads: Vec<String> = (0..PAYLOADS).map(|_| payload(&mut random)).collect();
@@ -36,7 +37,7 @@ pub async fn fill(run: &Run, kind: Kind, rows: usize) -> anyhow::Result<()> {
             let session = run.session().await?;
             let mut random = StdRng::seed_from_u64(number);
             while left > 0 {
-                let rows = left.min(TRANSACTION);
+                let rows = left.min(ROWS_PER_TRANSACTION);
                 let mut text = String::with_capacity(rows * 1200);
                 for _ in 0..rows {
                     let id = Uuid::now_v7();

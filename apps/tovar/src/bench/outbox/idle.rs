@@ -1,24 +1,26 @@
-//! What six relays cost while nothing happens.
+//! Measures six relays while nothing is published.
 
 use std::time::Duration;
 
 use super::{relay::Kind, rig::Rig};
 use crate::bench::{
     processes::{Processes, resident},
-    report::Report,
+    report::BenchReport,
 };
 
+/// As many relays as the store has services.
 const RELAYS: usize = 6;
 
-/// (7): CPU of the relays and of their sessions in PostgreSQL, and what each keeps in memory.
-pub async fn measure(rig: &Rig, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+/// (7): measures the CPU of the relays and of their sessions in PostgreSQL, and the memory of each
+/// relay.
+pub async fn measure(rig: &Rig, time: Duration, report: &mut BenchReport) -> anyhow::Result<()> {
     let part = "six relays with nothing to do";
     let without = over(time, &[]).await;
     let mut relays = Vec::new();
     for _ in 0..RELAYS {
         relays.push(Kind::Tovar.start(&rig.run().await?).await?);
     }
-    // Until all have found nothing, and sleep.
+    // By then all relays sleep.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let ids: Vec<u32> = relays.iter().map(super::relay::Relay::id).collect();
     let with = over(time, &ids).await;

@@ -1,4 +1,4 @@
-//! From a commit to Kafka, and to the consumer's own commit.
+//! Measures the time from a commit to Kafka, and to the consumer's own commit.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::{arrivals::Arrivals, relay::Kind, rig::Rig, writers::paced};
 use crate::bench::{
     consume::{Consumption, applied},
     processes::{Processes, resident},
-    report::Report,
+    report::BenchReport,
 };
 
-/// (2): both times, each in a run of its own, so that the consumer's work does not count as the
-/// relay's.
+/// (2): measures both times, each in a run of its own, so that the consumer's CPU does not count as
+/// the relay's.
 pub async fn measure(
     rig: &Rig,
     kind: Kind,
     rate: u32,
     time: Duration,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     to_kafka(rig, kind, rate, time, report).await?;
     to_consumer(rig, kind, rate, time, report).await
@@ -27,7 +27,7 @@ async fn to_kafka(
     kind: Kind,
     rate: u32,
     time: Duration,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let part = format!("{rate} events/s, by {}", kind.name());
     let (run, mut relay) = kind.at_work(rig).await?;
@@ -47,8 +47,8 @@ async fn to_kafka(
         )
         .await?;
     let times = arrivals.times()?;
-    // The broker's clock shows whole milliseconds, cut off: a whole one is added, so that this is
-    // never too little.
+    // The broker's times are cut to whole milliseconds. A millisecond is added, so that the result
+    // is never too small.
     let took = committed
         .iter()
         .filter_map(|(id, at)| Some((times.get(id)? * 1000 + 1000 - at) as f64 / 1e3));
@@ -88,7 +88,7 @@ async fn to_consumer(
     kind: Kind,
     rate: u32,
     time: Duration,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let part = format!("{rate} events/s, by {}", kind.name());
     let (run, mut relay) = kind.at_work(rig).await?;

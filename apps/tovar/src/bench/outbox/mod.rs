@@ -25,7 +25,7 @@ pub use fill::fill;
 pub use relay::Kind;
 use rig::Rig;
 
-use super::report::Report;
+use super::report::BenchReport;
 
 #[derive(Clone, Debug, Args)]
 pub struct OutboxArgs {
@@ -38,7 +38,11 @@ pub struct OutboxArgs {
     part: Vec<Part>,
 
     /// Events of a backlog
-    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(10_000..=5_000_000))]
+    #[arg(
+        long,
+        default_value_t = 300_000,
+        value_parser = clap::value_parser!(u64).range(10_000..=5_000_000)
+    )]
     events: u64,
 
     /// Seconds of each part that runs for a time
@@ -72,13 +76,15 @@ enum Part {
     Insert,
 }
 
-const RATE: u32 = 600;
+/// The rate at which latency is measured: well below what a relay can send.
+const EVENTS_PER_SECOND: u32 = 600;
+/// Writers of the part `sustained`.
 const WRITERS: u64 = 8;
-/// By so many messages and so long a latency, none of which counts, the broker's JVM has compiled
-/// most of what it needs; until then it takes two to three times the CPU.
+/// Messages and seconds before the measurements, which do not count: by then the broker's JVM has
+/// compiled most of its code. Until then it takes two to three times the CPU.
 const WARMING: (usize, Duration) = (1_000_000, Duration::from_secs(20));
 
-pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<()> {
+pub async fn measure(args: &OutboxArgs, report: &mut BenchReport) -> anyhow::Result<()> {
     let rig = Rig::start(args.data.as_deref()).await?;
     report.setting("servers", rig.describe());
     report.setting(
@@ -107,7 +113,7 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
             }
             if wants(Part::Latency) {
                 say(&format!("latency, {of}"));
-                latency::measure(&rig, kind, RATE, time, report).await?;
+                latency::measure(&rig, kind, EVENTS_PER_SECOND, time, report).await?;
             }
             if wants(Part::Sustained) {
                 say(&format!("sustained, {of}"));
@@ -132,13 +138,13 @@ pub async fn measure(args: &OutboxArgs, report: &mut Report) -> anyhow::Result<(
     rig.stop().await
 }
 
-async fn warm(rig: &Rig, events: usize, report: &mut Report) -> anyhow::Result<()> {
+async fn warm(rig: &Rig, events: usize, report: &mut BenchReport) -> anyhow::Result<()> {
     eprintln!("warming the broker");
     let (messages, time) = WARMING;
     ceiling::from_memory(rig, messages).await?;
-    let mut uncounted = Report::new();
+    let mut uncounted = BenchReport::new();
     drain::measure(rig, Kind::Tovar, events, &mut uncounted).await?;
-    latency::measure(rig, Kind::Tovar, RATE, time, &mut uncounted).await?;
+    latency::measure(rig, Kind::Tovar, EVENTS_PER_SECOND, time, &mut uncounted).await?;
     let by = format!(
         "{messages} messages, a drain and {} s of latency",
         time.as_secs()
@@ -147,7 +153,7 @@ async fn warm(rig: &Rig, events: usize, report: &mut Report) -> anyhow::Result<(
     Ok(())
 }
 
-/// Has our relay send what is in the outbox: `count` events.
+/// Lets this project's relay send the `count` events in the outbox.
 pub async fn relayed(run: &rig::Run, count: u64) -> anyhow::Result<()> {
     let mut relay = Kind::Tovar.start(run).await?;
     arrivals::Arrivals::of(run)?

@@ -1,4 +1,4 @@
-//! The relay that most teams write, as a peer: fast as such a one can be, and no faster.
+//! The relay that most teams write, as a peer for comparison, and as fast as its design allows.
 
 use std::time::Duration;
 
@@ -16,15 +16,17 @@ use crate::database;
 
 #[derive(Clone, Debug, Args)]
 pub struct NaiveArgs {
-    /// Not an argument, which each user of this machine may read.
+    /// In the environment, as each user of this machine may read arguments.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: String,
     brokers: String,
     prefix: String,
 }
 
-const ROWS: i64 = 1000;
-const PAUSE: Duration = Duration::from_millis(10);
+/// Rows that a transaction sends.
+const ROWS_PER_POLL: i64 = 1000;
+/// Between two looks at an empty table.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const READ: &str = "SELECT position, id, topic, key, type, payload FROM naive_outbox
     WHERE published_at IS NULL ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED";
 
@@ -46,10 +48,10 @@ pub async fn relay(args: NaiveArgs) -> anyhow::Result<()> {
     let producer: FutureProducer = config.create()?;
     loop {
         let transaction = client.transaction().await?;
-        let rows = transaction.query(&read, &[&ROWS]).await?;
+        let rows = transaction.query(&read, &[&ROWS_PER_POLL]).await?;
         if rows.is_empty() {
             transaction.rollback().await?;
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
         let sent = rows.iter().map(|row| {

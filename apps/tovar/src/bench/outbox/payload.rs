@@ -1,11 +1,11 @@
 use rand::{Rng, distr::Alphanumeric, rngs::StdRng};
 use uuid::Uuid;
 
-/// Bytes of an event's JSON, near enough.
+/// Approximate size of an event's JSON, in bytes.
 pub const BYTES: usize = 1024;
 
-/// An order as a store would tell of it: names repeat from event to event and compress well, what
-/// they stand for is random and does not.
+/// The JSON of an order. Its field names repeat from event to event and compress well; its values
+/// are random and do not.
 pub fn payload(random: &mut StdRng) -> String {
     let word = |random: &mut StdRng, length: usize| -> String {
         random
@@ -15,7 +15,9 @@ pub fn payload(random: &mut StdRng) -> String {
             .collect()
     };
     let mut json = format!(
-        r#"{{"order_id":"{}","customer_id":"{}","placed_at":"2026-0{}-{:02}T{:02}:{:02}:{:02}.{:06}Z","zone":"zone-{}","slot_id":"{}","lines":["#,
+        "{{\"order_id\":\"{}\",\"customer_id\":\"{}\",\
+         \"placed_at\":\"2026-0{}-{:02}T{:02}:{:02}:{:02}.{:06}Z\",\
+         \"zone\":\"zone-{}\",\"slot_id\":\"{}\",\"lines\":[",
         uuid(random),
         uuid(random),
         random.random_range(1..10),

@@ -23,7 +23,7 @@ pub enum Kind {
     Naive,
 }
 
-/// What a writer gives.
+/// The columns that a writer sets.
 pub const COLUMNS: &str = "id, topic, key, type, payload";
 
 impl Kind {
@@ -35,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// The table that it reads. Debezium reads ours, by its WAL.
+    /// The table that the relay reads. Debezium reads the outbox too, through the WAL.
     pub fn table(self) -> &'static str {
         match self {
             Self::Tovar | Self::Debezium => "outbox",
@@ -43,12 +43,13 @@ impl Kind {
         }
     }
 
-    /// How a writer publishes: id, topic, key, type, payload. Ours as a service does, by the same
-    /// function of the database. Peers are spared what only our relay needs.
+    /// The statement by which a writer publishes; parameters: id, topic, key, type, payload. For
+    /// this project's relay it is the function that services call. Peers get a plain insert.
     pub fn publish_sql(self) -> String {
         match self {
             Self::Tovar => format!(
-                "SELECT outbox_publish_all(ARRAY[$1::uuid], ARRAY[$2::text], ARRAY[$3::text], ARRAY[$4::text], ARRAY[$5::text], \
+                "SELECT outbox_publish_all(ARRAY[$1::uuid], ARRAY[$2::text], ARRAY[$3::text], \
+                 ARRAY[$4::text], ARRAY[$5::text], \
                  ARRAY[NULL::text], {}, {})",
                 db::lock_class::OUTBOX_SLEEP,
                 db::lock_class::OUTBOX_KEY
@@ -63,31 +64,36 @@ impl Kind {
         }
     }
 
-    /// What it needs in the database before the first event.
+    /// Creates what the relay needs in the database before the first event.
     pub async fn prepare(self, run: &Run) -> anyhow::Result<()> {
         let sql = match self {
             Self::Tovar => return Ok(()),
             Self::Naive => {
                 "CREATE TABLE naive_outbox (
-                   position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL, topic text NOT NULL, key text NOT NULL,
-                   type text NOT NULL, payload text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                   position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL,
+                   topic text NOT NULL, key text NOT NULL,
+                   type text NOT NULL, payload text NOT NULL, recorded_at timestamptz NOT NULL
+                   DEFAULT clock_timestamp(),
                    published_at timestamptz);
                  CREATE INDEX ON naive_outbox (position) WHERE published_at IS NULL"
             }
             Self::Debezium => {
-                // The slots of earlier runs would keep the WAL, and soon leave none for this one.
-                let left = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
+                // The slots of earlier runs keep the WAL, and soon use up the slots that the server
+                // allows.
+                let left = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+                            WHERE NOT active";
                 run.client.execute(left, &[]).await?;
-                // A slot is made in a transaction of its own.
+                // A slot must be created in a transaction of its own.
                 let slot = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
                 run.client.execute(slot, &[&run.name]).await?;
-                "CREATE PUBLICATION bench FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)"
+                "CREATE PUBLICATION bench FOR TABLE outbox WITH (publish = 'insert', \
+                 publish_via_partition_root = true)"
             }
         };
         Ok(run.client.batch_execute(sql).await?)
     }
 
-    /// A new run with it at work, before the first event.
+    /// A new run with the relay started, before the first event.
     pub async fn at_work(self, rig: &Rig) -> anyhow::Result<(Run, Relay)> {
         let run = rig.run().await?;
         self.prepare(&run).await?;
@@ -96,7 +102,7 @@ impl Kind {
         Ok((run, relay))
     }
 
-    /// Starts it in a process of its own.
+    /// Starts the relay in a process of its own.
     pub async fn start(self, run: &Run) -> anyhow::Result<Relay> {
         let mut command = match self {
             Self::Tovar => {
@@ -129,7 +135,7 @@ impl Kind {
     }
 }
 
-/// A program that lies where this one does.
+/// The path of a program in the folder of this one.
 fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(
@@ -140,7 +146,7 @@ fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A relay that runs; killed when this is dropped.
+/// A running relay, which is killed when this is dropped.
 pub struct Relay {
     child: Child,
     kind: Kind,
@@ -155,12 +161,12 @@ impl Relay {
         self.kind
     }
 
-    /// Stops its process where it is, until it goes on.
-    pub fn hold(&self) -> anyhow::Result<()> {
+    /// Stops its process (SIGSTOP) until it is resumed.
+    pub fn pause(&self) -> anyhow::Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    pub fn go_on(&self) -> anyhow::Result<()> {
+    pub fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::SIGCONT)
     }
 
@@ -179,12 +185,12 @@ impl Relay {
         Ok(())
     }
 
-    /// Tells it to stop, and waits.
+    /// Asks it to stop, and waits for its end.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
-        let told = Instant::now();
+        let asked = Instant::now();
         while self.child.try_wait()?.is_none() {
-            if told.elapsed() > Duration::from_secs(30) {
+            if asked.elapsed() > Duration::from_secs(30) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -5,7 +5,7 @@ use std::{
 };
 
 use anyhow::Context;
-use backing::{Kafka, KafkaOptions, Means, Postgres, PostgresOptions};
+use backing::{Kafka, KafkaOptions, Postgres, PostgresOptions, ServerKind};
 use connect::KafkaSettings;
 use db::DbSettings;
 use tempfile::TempDir;
@@ -15,12 +15,13 @@ use crate::database;
 
 /// Topic of every run, without its prefix.
 pub const TOPIC: &str = "bench.events";
-/// As its producer calls itself.
+/// The source of every event (`ce_source`).
 pub const SOURCE: &str = "/tovar/bench.events";
+/// Partitions of a topic unless a part chooses another number.
 pub const PARTITIONS: i32 = 12;
 
-/// Settings beyond PostgreSQL's defaults. fsync and synchronous_commit are on by default and stay
-/// so; `logical` is what Debezium needs, and all relays are measured on the same server.
+/// Settings that differ from PostgreSQL's defaults. fsync and synchronous_commit stay on, as by
+/// default. Debezium needs `logical`, and all relays are measured on the same server.
 const POSTGRES: &[(&str, &str)] = &[
     ("max_connections", "200"),
     ("shared_buffers", "1GB"),
@@ -28,8 +29,8 @@ const POSTGRES: &[(&str, &str)] = &[
     ("wal_level", "logical"),
 ];
 
-/// PostgreSQL and Kafka of the benchmark alone, as local processes: what they cost can be read of
-/// the kernel.
+/// PostgreSQL and Kafka for the benchmark alone, as local processes, so that their CPU and memory
+/// can be read from the kernel.
 pub struct Rig {
     postgres: Postgres,
     kafka: Kafka,
@@ -37,10 +38,10 @@ pub struct Rig {
     data: TempDir,
 }
 
-/// A database and a topic of one run.
+/// The database and the topic of one run.
 pub struct Run {
     pub name: String,
-    /// For what a relay keeps in files; goes with the servers' data.
+    /// Folder for a relay's files; it is removed with the servers' data.
     pub folder: PathBuf,
     pub partitions: i32,
     pub url: String,
@@ -55,7 +56,7 @@ impl Rig {
             None => tempfile::tempdir(),
         };
         let data = made.context("no folder can be made for the servers; name one with --data")?;
-        // The servers run as a user of their own if we are root.
+        // If this process is root, the servers run as another user.
         fs::set_permissions(data.path(), fs::Permissions::from_mode(0o711))?;
         let postgres = PostgresOptions {
             settings: POSTGRES.to_vec(),
@@ -69,8 +70,8 @@ impl Rig {
         };
         let say = |line: &str| eprintln!("{line}");
         let (postgres, kafka) = tokio::try_join!(
-            Postgres::start(Means::Local, postgres, &say),
-            Kafka::start(Means::Local, kafka, &say),
+            Postgres::start(ServerKind::Local, postgres, &say),
+            Kafka::start(ServerKind::Local, kafka, &say),
         )?;
         Ok(Self {
             postgres,
@@ -93,7 +94,7 @@ impl Rig {
         )
     }
 
-    /// A new database with an outbox and an inbox, and a new topic. Its messages carry the time at
+    /// Creates a database with an outbox and an inbox, and a topic whose messages carry the time at
     /// which the broker wrote them.
     pub async fn run(&self) -> anyhow::Result<Run> {
         self.run_with(PARTITIONS).await
@@ -115,7 +116,8 @@ impl Rig {
         client
             .batch_execute(&format!(
                 "INSERT INTO outbox_topics VALUES ('{TOPIC}');
-                 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer text NOT NULL, total bigint NOT NULL)"
+                 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                 customer text NOT NULL, total bigint NOT NULL)"
             ))
             .await?;
         let kafka = KafkaSettings::new(self.kafka.bootstrap(), format!("{name}."));
@@ -140,13 +142,13 @@ impl Rig {
 }
 
 impl Run {
-    /// A further session in the run's database.
+    /// Opens another session in the run's database.
     pub async fn session(&self) -> anyhow::Result<Client> {
         database::open(&self.url).await
     }
 
-    /// Has all written to the disk that was left for later: it would hold up what is measured next,
-    /// and with commits the writers, who would come in bursts.
+    /// Writes all pending data to the disk. Otherwise these writes slow down the next measurement,
+    /// and delay commits so that writers come in bursts.
     pub async fn settle(&self) -> anyhow::Result<()> {
         self.client.batch_execute("CHECKPOINT").await?;
         let folder = fs::File::open(&self.folder)?;

@@ -1,4 +1,4 @@
-//! Whether the relay keeps up with writers who do nothing but write.
+//! Measures whether the relay keeps up with writers that write as fast as they can.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,15 @@ use super::{
     rig::Rig,
     writers::{Writer, flat_out},
 };
-use crate::bench::report::Report;
+use crate::bench::report::BenchReport;
 
-/// (3): what is written a second, and how far the relay is behind at the end.
+/// (3): measures how much is written a second, and how far the relay is behind at the end.
 pub async fn measure(
     rig: &Rig,
     kind: Kind,
     writers: u64,
     time: Duration,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
     let part = format!("{writers} writers as fast as they can, {}", kind.name());
     let (run, mut relay) = kind.at_work(rig).await?;

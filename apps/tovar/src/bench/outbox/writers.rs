@@ -1,4 +1,4 @@
-//! Transactions as a service does them: a row of its own, and the event that tells of it.
+//! Transactions like those of a service: a row of the domain, and an event about it.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,9 @@ use super::{
     rig::{Run, TOPIC},
 };
 
+/// How many payloads are made before the measurement.
 const PAYLOADS: usize = 1_000;
+/// How many keys the events have.
 const KEYS: u32 = 20_000;
 
 /// One session that writes.
@@ -54,7 +56,7 @@ impl Writer {
         try_join_all(writers).await
     }
 
-    /// One transaction; the event's id.
+    /// Commits one transaction; returns the event's id.
     pub async fn write(&mut self) -> anyhow::Result<Uuid> {
         let id = Uuid::now_v7();
         let key = format!("order-{}", self.random.random_range(0..KEYS));
@@ -72,8 +74,8 @@ impl Writer {
     }
 }
 
-/// Every writer as fast as it can, for so long; how many transactions were committed, and how long
-/// each took, in milliseconds.
+/// Lets every writer write as fast as it can, for `time`; returns how long each transaction took,
+/// in milliseconds.
 pub async fn flat_out(writers: &mut [Writer], time: Duration) -> anyhow::Result<Vec<f64>> {
     let end = Instant::now() + time;
     let all = writers.iter_mut().map(async |writer| {
@@ -88,8 +90,8 @@ pub async fn flat_out(writers: &mut [Writer], time: Duration) -> anyhow::Result<
     Ok(try_join_all(all).await?.concat())
 }
 
-/// All together `rate` transactions a second, each at its time; when each event was committed, in
-/// microseconds of the clock.
+/// Commits `rate` transactions a second at even intervals; returns when each event was committed,
+/// in microseconds of the clock.
 pub async fn paced(
     kind: Kind,
     run: &Run,

@@ -1,10 +1,11 @@
-use super::{Invariant, Rule, rule};
+use super::rule::{Invariant, Rule, rule};
 use crate::verify::order::Order;
 
 pub const INVARIANT: Invariant = Invariant {
     number: 3,
     name: "ends",
-    statement: "each order is in exactly one terminal state, or shipped and waiting for its courier; one order per caller \
+    statement: "each order is in exactly one terminal state, or shipped and waiting for its \
+                courier; one order per caller \
                 and key within the key's lifetime",
     checks: ::invariants::ends::CHECKS,
     rules: &[
@@ -28,7 +29,8 @@ pub const INVARIANT: Invariant = Invariant {
 
 const STANDS_STILL: &str = "an order that stands still before its end";
 
-/// Where a deadline that passes has the order stopped. A later one only calls for an operator.
+/// The statuses in which the sweeper stops an order after its deadline. In later ones it only calls
+/// for an operator.
 const BEFORE_SHIPMENT: [&str; 5] = ["placed", "held", "reserved", "booked", "paid"];
 
 fn waits_for_courier(order: &Order) -> bool {

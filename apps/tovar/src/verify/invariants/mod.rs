@@ -1,60 +1,61 @@
-//! The nine invariants, a file each, as data: what must hold, and what would contradict it.
+//! The nine invariants as data: what must hold, and what contradicts it. An invariant with rules
+//! over several databases has a file of its own.
 
-mod captures;
 mod ends;
-mod events;
-mod ledger;
+mod rule;
 mod shipping;
-mod slots;
-mod stock;
 mod told;
 mod undone;
 
-use ::invariants::Check;
-
-use super::order::Order;
-
-/// Something that must always hold of a store.
-pub struct Invariant {
-    pub number: u8,
-    pub name: &'static str,
-    pub statement: &'static str,
-    /// What contradicts it inside one database. One snapshot of it is proof.
-    pub checks: &'static [Check],
-    /// What contradicts it in an order as all databases have it. That is proof where nothing of the
-    /// order is under way.
-    pub rules: &'static [Rule],
-}
-
-/// A contradiction in an order.
-pub struct Rule {
-    pub what: &'static str,
-    pub broken: fn(&Order) -> bool,
-    /// Whether the order's next deadline may still mend it.
-    pub until_deadline: bool,
-}
+pub use self::rule::{Invariant, Rule};
 
 /// All of them, by number.
 pub const INVARIANTS: [Invariant; 9] = [
-    ledger::INVARIANT,
-    stock::INVARIANT,
+    Invariant {
+        number: 1,
+        name: "ledger",
+        statement: "every entry set sums to zero, the ledger sums to zero, balances are the sums \
+                    of their entries",
+        checks: ::invariants::ledger::CHECKS,
+        rules: &[],
+    },
+    Invariant {
+        number: 2,
+        name: "stock",
+        statement: "no negative balance or stock; reserved is the sum of active reservations, on \
+                    hand that of movements",
+        checks: ::invariants::stock::CHECKS,
+        rules: &[],
+    },
     ends::INVARIANT,
     shipping::INVARIANT,
     undone::INVARIANT,
-    captures::INVARIANT,
-    slots::INVARIANT,
-    events::INVARIANT,
+    Invariant {
+        number: 6,
+        name: "captures",
+        statement: "at most one capture per order; no refund beyond the capture",
+        checks: ::invariants::captures::CHECKS,
+        rules: &[],
+    },
+    Invariant {
+        number: 7,
+        name: "slots",
+        statement: "no slot has more bookings than places",
+        checks: ::invariants::slots::CHECKS,
+        rules: &[],
+    },
+    // These checks read one database; `crate::verify::events` compares several.
+    Invariant {
+        number: 8,
+        name: "events",
+        statement: "outboxes are drained, nothing is parked, every event that the outboxes still \
+                    retain was applied once by each \
+                    consumer that subscribes to its type",
+        checks: ::invariants::events::CHECKS,
+        rules: &[],
+    },
     told::INVARIANT,
 ];
-
-/// A rule that nothing but its event can mend.
-const fn rule(what: &'static str, broken: fn(&Order) -> bool) -> Rule {
-    Rule {
-        what,
-        broken,
-        until_deadline: false,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-use super::{Invariant, rule};
+use super::rule::{Invariant, rule};
 
 pub const INVARIANT: Invariant = Invariant {
     number: 4,

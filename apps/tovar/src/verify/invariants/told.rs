@@ -1,4 +1,4 @@
-use super::{Invariant, rule};
+use super::rule::{Invariant, rule};
 
 pub const INVARIANT: Invariant = Invariant {
     number: 9,
@@ -8,11 +8,13 @@ pub const INVARIANT: Invariant = Invariant {
     rules: &[
         rule(
             "an order that is over and whose end was not told",
-            |order| order.is_terminal() && order.told.is_none(),
+            |order| order.is_terminal() && order.notified.is_none(),
         ),
         rule(
             "an order of which another end was told than it has",
-            |order| order.told.is_some() && order.status.is_some() && order.told != order.status,
+            |order| {
+                order.notified.is_some() && order.status.is_some() && order.notified != order.status
+            },
         ),
     ],
 };

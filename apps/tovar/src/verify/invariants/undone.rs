@@ -1,9 +1,10 @@
-use super::{Invariant, rule};
+use super::rule::{Invariant, rule};
 
 pub const INVARIANT: Invariant = Invariant {
     number: 5,
     name: "undone",
-    statement: "rejected or cancelled: nothing is captured that was not refunded; refunded: the refund is the capture; \
+    statement: "rejected or cancelled: nothing is captured that was not refunded; refunded: the \
+                refund is the capture; \
                 neither leaves a hold, an active reservation or a booked slot",
     checks: &[],
     rules: &[

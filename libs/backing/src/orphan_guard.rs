@@ -13,9 +13,9 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{hold::Hold, place::Unprivileged};
+use crate::{data_folder::Unprivileged, folder_lock::FolderLock};
 
-/// How a local server is started, and ended.
+/// How a local server is started and stopped.
 #[derive(Debug)]
 pub struct Launch {
     pub program: PathBuf,
@@ -23,26 +23,27 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     pub log: PathBuf,
     pub user: Option<Unprivileged>,
-    /// What makes it end in good order.
+    /// The signal that stops it in good order.
     pub stop: Signal,
-    /// Its folder, from the first start to the last end.
-    pub hold: Hold,
+    /// The lock on its folder, from the first start until the last stop.
+    pub folder_lock: FolderLock,
 }
 
-/// A server that ends when we do. A shell stands beside it and reads from a pipe that only we hold:
-/// when we are gone, however that happened, the pipe breaks and the shell ends the server.
+/// A server that ends with this process. A shell guards it: it reads from a pipe that only this
+/// process holds. When this process ends in any way, the pipe breaks and the shell stops the
+/// server.
 #[derive(Debug)]
-pub struct Tethered {
+pub struct GuardedServer {
     shell: Child,
-    tether: Option<ChildStdin>,
+    pipe: Option<ChildStdin>,
     server: Pid,
     stop: Signal,
 }
 
-const SHELL: &str = include_str!("tether.sh");
+const SHELL: &str = include_str!("orphan_guard.sh");
 
 impl Launch {
-    pub fn start(&self) -> anyhow::Result<Tethered> {
+    pub fn start(&self) -> anyhow::Result<GuardedServer> {
         let mut command = Command::new("sh");
         command
             .args(["-c", SHELL, "sh", &self.stop.as_str()["SIG".len()..]])
@@ -51,18 +52,18 @@ impl Launch {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
-            // A terminal's Ctrl-C is for us, who end the servers in their turn.
+            // A terminal's Ctrl-C must reach only this process, which stops the servers in order.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(self.hold.share()?);
+            .stderr(self.folder_lock.share()?);
         if let Some(user) = self.user {
             command.uid(user.uid).gid(user.gid);
         }
         let mut shell = command
             .spawn()
             .with_context(|| format!("cannot start {}", self.program.display()))?;
-        let tether = shell.stdin.take();
+        let pipe = shell.stdin.take();
         let stdout = shell.stdout.take().context("the shell's output is piped")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -71,9 +72,9 @@ impl Launch {
                 .parse()
                 .context("the shell did not start the server")?,
         );
-        Ok(Tethered {
+        Ok(GuardedServer {
             shell,
-            tether,
+            pipe,
             server,
             stop: self.stop,
         })
@@ -92,7 +93,7 @@ pub fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
-impl Tethered {
+impl GuardedServer {
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.shell.try_wait(), Ok(None))
     }
@@ -124,13 +125,13 @@ impl Tethered {
         }
     }
 
-    /// Until the server and `others` have ended: a child that lives on would keep what the next
-    /// server needs.
+    /// Waits until the server and `others` have ended: a child that still runs would keep what the
+    /// next server needs.
     fn wait(&mut self, others: &[Pid], within: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + within;
         while !self.has_ended() || others.iter().any(|pid| is_running(*pid)) {
             if Instant::now() > deadline {
-                self.tether = None;
+                self.pipe = None;
                 bail!(
                     "process {} did not end within {} s",
                     self.server,
@@ -144,8 +145,8 @@ impl Tethered {
 
     /// The server and its children.
     fn processes(&self) -> Vec<Pid> {
-        let everyone = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = everyone
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries
             .filter_map(|entry| Some(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)));
         let children = pids
             .filter(|pid| state_and_parent(*pid).is_some_and(|(_, parent)| parent == self.server));
@@ -167,14 +168,14 @@ fn is_running(pid: Pid) -> bool {
     state_and_parent(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
-/// It may have ended this very moment, which is fine with everyone who sends.
+/// Sends a signal. An error means that the process has ended, which no caller minds.
 fn send(pid: Pid, signal: Signal) {
     let _ = kill(pid, signal);
 }
 
-impl Drop for Tethered {
+impl Drop for GuardedServer {
     fn drop(&mut self) {
         // Breaks the pipe: the shell does the rest.
-        self.tether = None;
+        self.pipe = None;
     }
 }

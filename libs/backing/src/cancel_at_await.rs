@@ -4,12 +4,12 @@ use std::{
     task::Poll,
 };
 
-/// Ends a future at an await, as a crash there would: it waits so many times, and is dropped when
-/// it would wait once more. `None` if that was before its end.
+/// Runs a future, and drops it at its await number `awaits` (from 0), as a crash there would.
+/// `None` if it was dropped; its output if it ended before.
 ///
-/// With 0, 1, 2 and so on, until it comes to its end, a test ends it at each await, and no line of
-/// it knows.
-pub async fn cut<F: Future>(future: F, awaits: usize) -> Option<F::Output> {
+/// A test that passes 0, 1, 2 and so on, until the future ends by itself, cancels it at each of its
+/// awaits. The code of the future needs no hook for this.
+pub async fn cancel_at_await<F: Future>(future: F, awaits: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = awaits;
     poll_fn(|context| match future.as_mut().poll(context) {
@@ -29,7 +29,7 @@ mod tests {
 
     use tokio::task::yield_now;
 
-    use super::cut;
+    use super::cancel_at_await;
 
     #[tokio::test]
     async fn each_await_is_an_end() {
@@ -42,7 +42,7 @@ mod tests {
             done.set(2);
         };
         for (awaits, expected) in [(0, None), (1, None), (2, Some(())), (3, Some(()))] {
-            assert_eq!(cut(work(), awaits).await, expected);
+            assert_eq!(cancel_at_await(work(), awaits).await, expected);
             assert_eq!(done.get(), awaits.min(2));
         }
     }

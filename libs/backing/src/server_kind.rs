@@ -6,14 +6,14 @@ use crate::engine;
 
 /// How servers are run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Means {
+pub enum ServerKind {
     Docker,
     Local,
 }
 
-impl Means {
-    /// Docker if an engine answers, otherwise local processes. `TOVAR_BACKING=docker` or `local`
-    /// decides it; an error for anything else in it.
+impl ServerKind {
+    /// `TOVAR_BACKING=docker` or `local` decides; without it Docker if an engine answers, otherwise
+    /// local processes. An error for another value.
     pub async fn detect() -> anyhow::Result<Self> {
         match std::env::var("TOVAR_BACKING").as_deref() {
             Ok("docker") => Ok(Self::Docker),
@@ -30,7 +30,7 @@ impl Means {
     }
 }
 
-impl fmt::Display for Means {
+impl fmt::Display for ServerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Docker => "Docker containers",

@@ -12,10 +12,10 @@ use anyhow::{Context, bail};
 use nix::{fcntl::OFlag, unistd::User};
 use rand::Rng;
 
-use crate::{engine, hold::Hold, private};
+use crate::{engine, folder_lock::FolderLock, private};
 
-/// The user that a server runs as if we are root: whom PostgreSQL refuses, and
-/// whom nothing else needs to be.
+/// The user that servers run as if this process is root: PostgreSQL refuses to run as root, and no
+/// server needs root's rights.
 #[derive(Clone, Copy, Debug)]
 pub struct Unprivileged {
     pub uid: u32,
@@ -23,7 +23,7 @@ pub struct Unprivileged {
 }
 
 impl Unprivileged {
-    /// `None` if we are no more than a user ourselves.
+    /// `None` if this process is not root.
     pub fn if_root() -> anyhow::Result<Option<Self>> {
         if !nix::unistd::geteuid().is_root() {
             return Ok(None);
@@ -37,17 +37,18 @@ impl Unprivileged {
             }
         }
         bail!(
-            "servers do not run as root, and there is no user tovar, postgres or nobody to run them as"
+            "servers do not run as root, and there is no user tovar, postgres or nobody to run \
+             them as"
         )
     }
 
-    /// Gives it a file or folder, and not what a link in its place leads to.
+    /// Makes this user the owner of a file or folder. If the path is a link, only the link changes.
     pub fn own(self, path: &Path) -> anyhow::Result<()> {
         lchown(path, Some(self.uid), Some(self.gid))
             .with_context(|| format!("{} cannot be given to the servers' user", path.display()))
     }
 
-    /// Lets it pass through a folder of ours, without a look at what is in it.
+    /// Lets this user pass through a folder, but not list it.
     pub fn may_pass(self, folder: &Path) -> anyhow::Result<()> {
         let pass = || -> io::Result<()> {
             let folder = open_folder(folder)?;
@@ -58,7 +59,8 @@ impl Unprivileged {
             .with_context(|| format!("{} cannot be opened to the servers' user", folder.display()))
     }
 
-    /// Where a program lies that it can run: where it is, or a copy where all can go.
+    /// The path at which this user can run a program: the program itself, or a copy in a folder
+    /// that all users can enter.
     pub fn program(self, program: &Path) -> anyhow::Result<PathBuf> {
         if self.reaches(program) {
             return Ok(program.to_owned());
@@ -86,7 +88,7 @@ impl Unprivileged {
         Ok(copy)
     }
 
-    /// Whether it can go to a file or folder from the root on.
+    /// Whether this user can enter each folder above a path.
     fn reaches(self, path: &Path) -> bool {
         path.ancestors().skip(1).all(|folder| {
             fs::metadata(folder).is_ok_and(|found| {
@@ -97,7 +99,7 @@ impl Unprivileged {
     }
 }
 
-/// Where lies what must be within reach of the servers' user, and has no place of its own there.
+/// The folder for data and programs that would otherwise lie where the servers' user cannot go.
 const ELSEWHERE: &str = "/var/lib/tovar";
 
 fn open_folder(folder: &Path) -> io::Result<File> {
@@ -108,16 +110,16 @@ fn open_folder(folder: &Path) -> io::Result<File> {
         .open(folder)
 }
 
-/// The folder of a server, and the hold on it: `data`, or one that is thrown away with the server.
+/// The locked folder of a server: `data`, or a new one that is removed when the server has ended.
 pub async fn claim(
     data: Option<&Path>,
     server: &str,
     user: Option<Unprivileged>,
-) -> anyhow::Result<(PathBuf, Hold)> {
+) -> anyhow::Result<(PathBuf, FolderLock)> {
     if let Some(data) = data {
         let folder = reachable(data, user)?;
-        let hold = Hold::keep(&folder).await?;
-        return Ok((folder, hold));
+        let lock = FolderLock::acquire(&folder).await?;
+        return Ok((folder, lock));
     }
     let name = format!(
         "tovar-{server}-{}-{:08x}",
@@ -127,12 +129,12 @@ pub async fn claim(
     let wanted = std::env::temp_dir().join(name);
     private::new_folder(&wanted).with_context(|| format!("cannot make {}", wanted.display()))?;
     let folder = reachable(&wanted, user)?;
-    let hold = Hold::throw_away(&[&wanted, &folder])?;
-    Ok((folder, hold))
+    let lock = FolderLock::remove_when_free(&[&wanted, &folder])?;
+    Ok((folder, lock))
 }
 
-/// The folder in which a server that runs as `user` keeps what belongs to `wanted`: the very
-/// folder, unless that lies where the user cannot go, such as below /root.
+/// The folder in which a server that runs as `user` keeps the data of `wanted`: `wanted` itself, or
+/// a folder elsewhere if the user cannot reach it, such as below /root.
 fn reachable(wanted: &Path, user: Option<Unprivileged>) -> anyhow::Result<PathBuf> {
     private::folder(wanted)?;
     let Some(user) = user else {
@@ -157,7 +159,7 @@ fn reachable(wanted: &Path, user: Option<Unprivileged>) -> anyhow::Result<PathBu
     Ok(folder)
 }
 
-/// Gives a folder to `user`, and if it was another's until now, all that is in it.
+/// Makes `user` the owner of a folder and, if another user had it, of all that is in it.
 fn give(folder: &Path, user: Unprivileged) -> io::Result<()> {
     let opened = open_folder(folder)?;
     let is_its_own = opened.metadata()?.uid() == user.uid;
@@ -177,7 +179,7 @@ fn give(folder: &Path, user: Unprivileged) -> io::Result<()> {
     Ok(())
 }
 
-/// The path of what may be a link, with none on the way to it.
+/// The path with the links above its last part resolved, but not a link at its end.
 fn in_its_place(path: &Path) -> io::Result<PathBuf> {
     match (path.parent(), path.file_name()) {
         (Some(above), Some(name)) => {
@@ -196,7 +198,7 @@ fn elsewhere(wanted: &Path) -> PathBuf {
     Path::new(ELSEWHERE).join(name_of(wanted))
 }
 
-/// A name for what belongs to a folder but cannot lie in it.
+/// A name for data that belong to a folder but cannot lie in it, such as a Docker volume.
 pub fn name_of(folder: &Path) -> String {
     let last = folder
         .file_name()
@@ -208,15 +210,15 @@ pub fn name_of(folder: &Path) -> String {
     )
 }
 
-/// A hash that stays the same from one build to the next (Fowler, Noll, Vo: FNV-1a, 64 bits).
+/// A hash that does not change from one build to the next (FNV-1a, 64 bits).
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Removes what a server keeps for `folder`: the folder, what had to lie elsewhere, and its Docker
-/// volume. What a link leads to stays.
+/// Removes the data of `folder`: the folder, its data elsewhere, and its Docker volume. The target
+/// of a link stays.
 pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     let volume = name_of(&folder.canonicalize().unwrap_or_else(|_| folder.to_owned()));
     let folder = in_its_place(folder).unwrap_or_else(|_| folder.to_owned());
@@ -231,13 +233,13 @@ pub fn forget_data(folder: &Path) -> anyhow::Result<()> {
     engine::forget_volume(volume)
 }
 
-/// The ports that this process has chosen, until it ends: each with the UDP port of the same
-/// number, by which other processes that choose a port see it. A server listens some seconds after
-/// its port was chosen, and another that was started meanwhile could have chosen the same.
+/// The ports that this process has chosen, until it ends. Each is held by the UDP port of the same
+/// number, by which other processes see that it is chosen. A server listens some seconds after its
+/// port was chosen, and another server could be given the same port meanwhile.
 static CHOSEN: Mutex<BTreeMap<u16, UdpSocket>> = Mutex::new(BTreeMap::new());
 
-/// A port of 127.0.0.1 that nobody uses or has chosen. It lies below those that systems take for
-/// outgoing connections (Linux: from 32768), one of which could take it while its server is down.
+/// A port of 127.0.0.1 that no program uses or has chosen. It is below the ports for outgoing
+/// connections (Linux: from 32768): one of these could take it while its server is down.
 pub fn free_port() -> anyhow::Result<u16> {
     let mut random = rand::rng();
     (0..1000)
@@ -246,8 +248,8 @@ pub fn free_port() -> anyhow::Result<u16> {
         .context("no port of 127.0.0.1 from 15000 to 31999 is free")
 }
 
-/// Whether a port is free, and now chosen; one that this process has chosen before, only if it asks
-/// for it `again`.
+/// Whether a port is free, and now chosen. A port that this process has chosen before is free only
+/// if it asks for it `again`.
 fn choose(port: u16, again: bool) -> bool {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,7 +265,7 @@ fn choose(port: u16, again: bool) -> bool {
     }
 }
 
-/// The port to use again: the one that the folder remembers if it is free, else a new one.
+/// The port in a file of the folder if it is free, else a new one, which the file then holds.
 pub fn remembered_port(folder: &Path, file: &str) -> anyhow::Result<u16> {
     let memory = folder.join(file);
     let known = fs::read_to_string(&memory)
@@ -311,7 +313,7 @@ mod tests {
         assert!(!other.exists());
     }
 
-    /// Only root gives folders away.
+    /// Only root can change the owner of a folder.
     #[test]
     fn what_a_link_leads_to_is_not_given_away() {
         let Some(user) = Unprivileged::if_root().unwrap() else {

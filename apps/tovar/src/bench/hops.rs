@@ -1,5 +1,5 @@
-//! Where the time of an order goes: the events that led to its end, hop by hop, by the times that
-//! outboxes, Kafka and inboxes have of them.
+//! Where the time of an order goes: the events that led to its end, hop by hop, by the times in
+//! outboxes, Kafka and inboxes.
 
 use std::collections::HashMap;
 
@@ -12,70 +12,72 @@ use contracts::{
 use kernel::{Event as _, OrderId};
 use uuid::Uuid;
 
-use super::report::{Report, percentile};
+use super::report::{BenchReport, percentile};
 use crate::{audit::Messages, database, order::APPLIED, services::SERVICES, store_file::StoreFile};
 
-/// Orders whose way is looked up, at most.
-const SAMPLE: usize = 500;
-/// Kafka's times are cut to whole milliseconds.
-const HALF: TimeDelta = TimeDelta::microseconds(500);
+/// Bounds how many orders are followed, so that the queries stay small.
+const SAMPLED_ORDERS_MAX: usize = 500;
+/// Kafka's times are cut to whole milliseconds; this is added as the mean of what is cut off.
+const HALF_MILLISECOND: TimeDelta = TimeDelta::microseconds(500);
 const PUBLISHED: &str = "SELECT id, type, key, recorded_at FROM outbox WHERE key = ANY($1)";
 
-/// An event of an order.
-struct Step {
+/// The times of an event of an order.
+struct EventTimes {
     event_type: String,
     producer: &'static str,
     /// When its producer wrote it into its outbox, just before the commit.
     published_at: DateTime<Utc>,
-    /// When the relay gave it to Kafka.
+    /// When the relay gave it to Kafka's client.
     sent_at: DateTime<Utc>,
-    /// When the transaction began in which a service applied it.
+    /// By service, when the transaction began in which the service applied it.
     applied_at: HashMap<&'static str, DateTime<Utc>>,
 }
 
-/// A part of the way, and how long it took.
+/// The name of a hop, and how long it took.
 type Hop = (String, TimeDelta);
 
-/// When the relay gave Kafka each event that its topics have.
-pub type Sent = HashMap<Uuid, DateTime<Utc>>;
+/// When the relay gave each event of the topics to Kafka's client.
+pub type SentTimes = HashMap<Uuid, DateTime<Utc>>;
 
-pub async fn sent(store: &StoreFile) -> anyhow::Result<Sent> {
+pub async fn sent_times(store: &StoreFile) -> anyhow::Result<SentTimes> {
     let kafka = KafkaSettings::new(&store.kafka_brokers, &store.kafka_prefix);
-    let mut sent = Sent::new();
+    let mut sent = SentTimes::new();
     for topic in TOPICS {
         let messages = Messages::read(&kafka, topic).await?.all;
         let messages = messages
             .into_iter()
-            .filter_map(|message| Some((message.identity?.0, message.sent_at + HALF)));
+            .filter_map(|message| Some((message.identity?.0, message.sent_at + HALF_MILLISECOND)));
         sent.extend(messages);
     }
     Ok(sent)
 }
 
-/// Adds the median of each hop of the way that most of the orders took: of two events that are
-/// waited for, the later one leads on.
+/// Reports the median of each hop of the critical path that most orders took. Where a service waits
+/// for two events, the later one is on the path.
 pub async fn measure(
     store: &StoreFile,
-    sent: &Sent,
+    sent: &SentTimes,
     orders: &[OrderId],
     part: &str,
-    report: &mut Report,
+    report: &mut BenchReport,
 ) -> anyhow::Result<()> {
-    let sample = orders.iter().step_by(orders.len().div_ceil(SAMPLE).max(1));
+    let sample = orders
+        .iter()
+        .step_by(orders.len().div_ceil(SAMPLED_ORDERS_MAX).max(1));
     let keys: Vec<String> = sample.map(OrderId::to_string).collect();
-    let by_order = steps(store, sent, &keys).await?;
-    // What each hop took, by the names of all.
-    let mut ways = HashMap::<Vec<String>, Vec<Vec<f64>>>::new();
-    for steps in by_order.values() {
-        let (names, took): (Vec<_>, Vec<_>) = way(steps).into_iter().unzip();
-        let hops = ways.entry(names).or_default();
+    let by_order = events(store, sent, &keys).await?;
+    // The durations of each hop, by the names of all hops of a path.
+    let mut paths = HashMap::<Vec<String>, Vec<Vec<f64>>>::new();
+    for events in by_order.values() {
+        let (names, took): (Vec<_>, Vec<_>) = critical_path(events).into_iter().unzip();
+        let hops = paths.entry(names).or_default();
         hops.resize(took.len(), Vec::new());
         for (hop, took) in hops.iter_mut().zip(took) {
             hop.push(took.as_seconds_f64() * 1e3);
         }
     }
     let by_orders = |(_, hops): &(_, Vec<Vec<f64>>)| hops.first().map(Vec::len);
-    let Some((names, hops)) = ways.into_iter().max_by_key(by_orders) else {
+    let Some((names, hops)) = paths.into_iter().max_by_key(by_orders) else {
         return Ok(());
     };
     let taken = hops.first().map_or(0, Vec::len) as f64;
@@ -91,29 +93,29 @@ pub async fn measure(
     Ok(())
 }
 
-async fn steps(
+async fn events(
     store: &StoreFile,
-    sent: &Sent,
+    sent: &SentTimes,
     keys: &[String],
-) -> anyhow::Result<HashMap<String, Vec<Step>>> {
+) -> anyhow::Result<HashMap<String, Vec<EventTimes>>> {
     let mut published = HashMap::new();
     let mut clients = Vec::new();
     for service in SERVICES {
         let client = database::open_of(&store.readers, &service).await?;
         for row in client.query(PUBLISHED, &[&keys]).await? {
             let (id, key): (Uuid, String) = (row.get(0), row.get(2));
-            // What is not in its topic any more has no hop.
+            // An event that has left its topic has no hop.
             let Some(sent_at) = sent.get(&id).copied() else {
                 continue;
             };
-            let step = Step {
+            let event = EventTimes {
                 event_type: row.get(1),
                 producer: service.name,
                 published_at: row.get(3),
                 sent_at,
                 applied_at: HashMap::new(),
             };
-            published.insert(id, (key, step));
+            published.insert(id, (key, event));
         }
         clients.push((service.name, client));
     }
@@ -121,44 +123,47 @@ async fn steps(
     for (name, client) in clients {
         for row in client.query(APPLIED, &[&name, &ids]).await? {
             let id: Uuid = row.get(0);
-            if let Some((_, step)) = published.get_mut(&id) {
-                step.applied_at.insert(name, row.get(1));
+            if let Some((_, event)) = published.get_mut(&id) {
+                event.applied_at.insert(name, row.get(1));
             }
         }
     }
-    let mut by_order = HashMap::<String, Vec<Step>>::new();
-    for (key, step) in published.into_values() {
-        by_order.entry(key).or_default().push(step);
+    let mut by_order = HashMap::<String, Vec<EventTimes>>::new();
+    for (key, event) in published.into_values() {
+        by_order.entry(key).or_default().push(event);
     }
     Ok(by_order)
 }
 
-/// From the placing to the end; backwards, each event by what its producer had applied last.
-fn way(steps: &[Step]) -> Vec<Hop> {
+/// The hops from the placing of an order to its end. It is found backwards: the cause of an event
+/// is the one that its producer applied last before it.
+fn critical_path(events: &[EventTimes]) -> Vec<Hop> {
     let mut hops = Vec::new();
-    let mut reached = steps.iter().find(|step| step.event_type == Finished::TYPE);
-    while let Some(step) = reached {
-        let Step {
+    let mut reached = events
+        .iter()
+        .find(|event| event.event_type == Finished::TYPE);
+    while let Some(event) = reached {
+        let EventTimes {
             event_type,
             producer,
             ..
-        } = step;
+        } = event;
         hops.push((
             format!("{event_type}: commit and relay"),
-            step.sent_at - step.published_at,
+            event.sent_at - event.published_at,
         ));
-        let applied = steps
+        let applied = events
             .iter()
             .filter_map(|cause| Some((cause, *cause.applied_at.get(producer)?)))
             .filter(|(cause, at)| {
-                *at <= step.published_at && cause.published_at < step.published_at
+                *at <= event.published_at && cause.published_at < event.published_at
             })
             .max_by_key(|(_, applied_at)| *applied_at);
         let cause = applied.filter(|_| event_type != Placed::TYPE);
         if let Some((cause, applied_at)) = cause {
             hops.push((
                 format!("{event_type}: transaction of {producer}"),
-                step.published_at - applied_at,
+                event.published_at - applied_at,
             ));
             hops.push((
                 format!("{}: to {producer}", cause.event_type),
@@ -175,14 +180,14 @@ fn way(steps: &[Step]) -> Vec<Hop> {
 mod tests {
     use super::*;
 
-    fn step(
+    fn event(
         event_type: &str,
         producer: &'static str,
         published_at: i64,
         applied: &[(&'static str, i64)],
-    ) -> Step {
+    ) -> EventTimes {
         let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
-        Step {
+        EventTimes {
             event_type: event_type.to_owned(),
             producer,
             published_at: at(published_at),
@@ -196,11 +201,11 @@ mod tests {
 
     #[test]
     fn of_two_events_that_are_waited_for_the_later_one_leads_on() {
-        let steps = [
-            step(Finished::TYPE, "orders", 50, &[("notifications", 70)]),
-            step("delivery.delivered.v1", "delivery", 20, &[("orders", 30)]),
-            step("billing.settled.v1", "billing", 30, &[("orders", 45)]),
-            step(
+        let events = [
+            event(Finished::TYPE, "orders", 50, &[("notifications", 70)]),
+            event("delivery.delivered.v1", "delivery", 20, &[("orders", 30)]),
+            event("billing.settled.v1", "billing", 30, &[("orders", 45)]),
+            event(
                 Placed::TYPE,
                 "orders",
                 10,
@@ -216,7 +221,7 @@ mod tests {
             ("orders.finished.v1: transaction of orders", 5),
             ("orders.finished.v1: commit and relay", 1),
         ];
-        let found = way(&steps);
+        let found = critical_path(&events);
         let found: Vec<_> = found
             .iter()
             .map(|(name, took)| (name.as_str(), took.num_milliseconds()))

@@ -1,7 +1,7 @@
-# Stands beside a local server and ends it when the process that started it is gone, however that happened.
-# $1 is the signal that stops the server in good order, $2 its log, the rest is the server. Its process id is printed.
-# stdin is the tether: a pipe that breaks with that process. stderr is the hold (see hold.rs), which stays open in here
-# for as long as the server lives.
+# Guards a local server: stops it when the process that started it has ended in any way. $1 is the signal that stops
+# the server in good order, $2 its log, the rest is the server. Its process id is printed. stdin is a pipe that breaks
+# with that process. stderr is the folder lock (see folder_lock.rs), which this shell keeps open for as long as the
+# server runs.
 stop=$1 log=$2
 shift 2
 # The kernel sends it to a group with a frozen member whose parent is gone.

@@ -12,24 +12,24 @@ use tokio::time::Instant;
 
 use crate::private;
 
-/// An open file that we and the shells beside our servers hold together. Whoever waits for its end
-/// waits until the last of us is gone: neither we alone nor a server alone decides when a folder is
-/// free.
+/// The lock on a server's folder: an open file that this process shares with the shell that guards
+/// the server. The folder is free when both have ended.
 #[derive(Debug)]
-pub struct Hold(OwnedFd);
+pub struct FolderLock(OwnedFd);
 
-/// $1… folders. It goes into the background, so that nobody has to wait for it.
+/// Removes the folders $1… when its standard input ends; in the background, so that its parent does
+/// not wait for it.
 const REMOVER: &str = r#"exec 3<&0; (cat <&3; rm -rf "$@") >/dev/null 2>&1 &"#;
 
-/// How long to wait for servers of a process that is gone: they get 20 s to end.
-const ORPHANS: Duration = Duration::from_secs(25);
-/// How long to wait while the owner lives, who may be ending them just now.
-const OWNED: Duration = Duration::from_secs(2);
+/// How long to wait for the servers of a process that has ended: they get 20 s to stop.
+const ORPHAN_WAIT_MAX: Duration = Duration::from_secs(25);
+/// How long to wait while the owner runs, which may be stopping its server.
+const OWNER_WAIT_MAX: Duration = Duration::from_secs(2);
 
-impl Hold {
-    /// Folders that are removed when nobody holds on any more.
-    pub fn throw_away(folders: &[&Path]) -> anyhow::Result<Self> {
-        let (ears, hold) = io::pipe()?;
+impl FolderLock {
+    /// Locks folders that are removed when the lock is free.
+    pub fn remove_when_free(folders: &[&Path]) -> anyhow::Result<Self> {
+        let (reader, writer) = io::pipe()?;
         let mut remover = Command::new("sh");
         remover
             .args(["-c", REMOVER, "sh"])
@@ -37,23 +37,27 @@ impl Hold {
             .current_dir("/");
         remover
             .process_group(0)
-            .stdin(ears)
+            .stdin(reader)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         remover.status().context("sh cannot be run")?;
-        Ok(Self(hold.into()))
+        Ok(Self(writer.into()))
     }
 
-    /// A folder that stays, and that nobody else can use for a server meanwhile.
-    pub async fn keep(folder: &Path) -> anyhow::Result<Self> {
+    /// Locks a folder that stays. An error if another process has the lock for too long.
+    pub async fn acquire(folder: &Path) -> anyhow::Result<Self> {
         let mut file = private::open(&folder.join("lock"))?;
         let begin = Instant::now();
         while file.try_lock().is_err() {
             let mut owner = String::new();
             file.rewind()?;
             file.read_to_string(&mut owner)?;
-            let patience = if lives(&owner) { OWNED } else { ORPHANS };
-            if begin.elapsed() > patience {
+            let wait_max = if is_alive(&owner) {
+                OWNER_WAIT_MAX
+            } else {
+                ORPHAN_WAIT_MAX
+            };
+            if begin.elapsed() > wait_max {
                 bail!(
                     "a server of process {owner} runs in {} already; stop it first",
                     folder.display()
@@ -67,13 +71,13 @@ impl Hold {
         Ok(Self(file.into()))
     }
 
-    /// For the shell beside a server.
+    /// The lock as the standard error of the shell that guards a server.
     pub fn share(&self) -> io::Result<Stdio> {
         Ok(self.0.try_clone()?.into())
     }
 }
 
-fn lives(owner: &str) -> bool {
+fn is_alive(owner: &str) -> bool {
     owner
         .parse::<u32>()
         .is_ok_and(|pid| fs::exists(format!("/proc/{pid}")).unwrap_or(false))
