@@ -12,11 +12,11 @@ type Path = Vec<String>;
 struct Module {
     file: String,
     children: BTreeSet<String>,
-    /// Names that it passes on, and where they are from.
+    /// The names that it re-exports, with their paths.
     passed_on: BTreeMap<String, Path>,
-    /// Modules of which it passes on everything.
+    /// The modules of which it re-exports everything.
     all_of: Vec<Path>,
-    /// What it names, as written.
+    /// The paths that it names, as written.
     named: Vec<Path>,
 }
 
@@ -28,8 +28,12 @@ struct Named(Vec<Path>);
 
 impl<'a> Visit<'a> for Named {
     fn visit_path(&mut self, path: &'a syn::Path) {
-        self.0
-            .push(path.segments.iter().map(|part| part.ident.to_string()).collect());
+        self.0.push(
+            path.segments
+                .iter()
+                .map(|part| part.ident.to_string())
+                .collect(),
+        );
         syn::visit::visit_path(self, path);
     }
     fn visit_item_mod(&mut self, module: &'a syn::ItemMod) {
@@ -58,7 +62,11 @@ fn paths(tree: &UseTree, before: &Path) -> Vec<(Path, String)> {
         }
         UseTree::Rename(rename) => vec![(with(&rename.ident), rename.rename.to_string())],
         UseTree::Glob(_) => vec![(before.clone(), "*".to_owned())],
-        UseTree::Group(group) => group.items.iter().flat_map(|tree| paths(tree, before)).collect(),
+        UseTree::Group(group) => group
+            .items
+            .iter()
+            .flat_map(|tree| paths(tree, before))
+            .collect(),
     }
 }
 
@@ -68,7 +76,8 @@ impl Crate {
         let mut modules = BTreeMap::new();
         let mut to_read = vec![(Path::new(), root.to_owned())];
         while let Some((path, file)) = to_read.pop() {
-            let parsed = syn::parse_file(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let parsed = syn::parse_file(&read(&file));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{file}: {error}"));
             let mut module = Module {
                 file: file.clone(),
                 children: BTreeSet::new(),
@@ -86,7 +95,10 @@ impl Crate {
                             "lib" | "main" | "mod" => folder.to_owned(),
                             own => format!("{folder}/{own}"),
                         };
-                        let candidates = [format!("{below}/{name}.rs"), format!("{below}/{name}/mod.rs")];
+                        let candidates = [
+                            format!("{below}/{name}.rs"),
+                            format!("{below}/{name}/mod.rs"),
+                        ];
                         let there = |file: &&String| crate::root().join(file).is_file();
                         if let Some(found) = candidates.iter().find(there) {
                             let child: Path = path.iter().chain([&name]).cloned().collect();
@@ -145,7 +157,7 @@ impl Crate {
         Some(base)
     }
 
-    /// The file in which that is written what a path means.
+    /// The file that defines what a path names.
     fn file(&self, path: &[String], depth: usize) -> Option<&str> {
         let mut at = Path::new();
         for (index, part) in path.iter().enumerate() {
@@ -179,7 +191,9 @@ impl Crate {
         for (path, module) in &self.0 {
             let own = imports.entry(&module.file).or_default();
             for written in &module.named {
-                let target = self.absolute(path, written).and_then(|target| self.file(&target, 0));
+                let target = self
+                    .absolute(path, written)
+                    .and_then(|target| self.file(&target, 0));
                 own.extend(target.filter(|target| *target != module.file));
             }
         }
@@ -198,12 +212,15 @@ pub fn crates() -> Vec<String> {
 pub fn imports_of(root: &str) -> BTreeMap<String, BTreeSet<String>> {
     let read = Crate::read(root);
     let own = |(file, targets): (&str, BTreeSet<&str>)| {
-        (file.to_owned(), targets.into_iter().map(ToOwned::to_owned).collect())
+        (
+            file.to_owned(),
+            targets.into_iter().map(ToOwned::to_owned).collect(),
+        )
     };
     read.imports().into_iter().map(own).collect()
 }
 
-/// Everything that `from` imports, directly and around.
+/// Adds every file that `from` imports, directly or through others.
 fn reach<'a>(
     imports: &'a BTreeMap<String, BTreeSet<String>>,
     from: &'a str,
@@ -240,5 +257,8 @@ fn no_files_import_each_other() {
             }
         }
     }
-    none("files that import each other", &faults.into_iter().collect::<Vec<_>>());
+    none(
+        "files that import each other",
+        &faults.into_iter().collect::<Vec<_>>(),
+    );
 }

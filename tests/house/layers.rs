@@ -5,7 +5,9 @@ const LAYERS: [&str; 4] = ["domain", "store", "usecases", "http"];
 
 fn layer(file: &str) -> Option<usize> {
     let below = file.split_once("/src/")?.1;
-    LAYERS.iter().position(|layer| below.starts_with(&format!("{layer}/")))
+    LAYERS
+        .iter()
+        .position(|layer| below.starts_with(&format!("{layer}/")))
 }
 
 fn services() -> Vec<String> {
@@ -53,7 +55,10 @@ fn a_domain_knows_no_framework() {
         }
         for (number, line) in read(&file).lines().enumerate() {
             let line = line.trim();
-            if FRAMEWORKS.iter().any(|framework| line.contains(&format!("{framework}::"))) {
+            if FRAMEWORKS
+                .iter()
+                .any(|framework| line.contains(&format!("{framework}::")))
+            {
                 faults.push(format!("{file}:{}: {line}", number + 1));
             }
         }
