@@ -1,7 +1,7 @@
 """What the journeys of `locustfile.py` stand on.
 
 store      where the store is, and who its manager is
-person     somebody who uses the store: one Idempotency-Key per intent, lost answers, cut connections
+person     a person who uses the store: one Idempotency-Key per intent, lost answers, cut connections
 journal    what was meant, and what the store answered
 shop       goods, zones and slots of the run's own
 measure    what was sent and how long it took, second by second, and what the gateway counted meanwhile

@@ -30,7 +30,7 @@ class Measure:
         status = getattr(response, "status_code", 0) or 0
         self.times.append(response_time)
         self.second.append(response_time)
-        # The connection broke: what it would have been, nobody knows.
+        # The connection broke: its outcome is not known.
         self.classes[f"{status // 100}xx" if status else "broken"] += 1
         if exception:
             self.failures += 1

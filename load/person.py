@@ -1,4 +1,4 @@
-"""Somebody who uses the store: one Idempotency-Key per intent, the same when it is sent again."""
+"""A person who uses the store: one Idempotency-Key per intent, the same when it is sent again."""
 
 import json
 import random
@@ -52,7 +52,7 @@ class Answer:
 
 
 class Person:
-    def __init__(self, client, journal, name="Somebody", email=None, password=PASSWORD):
+    def __init__(self, client, journal, name="A person", email=None, password=PASSWORD):
         self.client, self.journal = client, journal
         self.name = name
         self.email = email or f"{uuid.uuid4()}@example.org"

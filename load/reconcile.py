@@ -17,7 +17,7 @@ from gevent.pool import Pool
 TERMINAL = {"delivered", "rejected", "cancelled", "refunded"}
 # Goods, money and the place in the slot stay with such an order.
 KEPT = {"delivered", "shipped"}
-# For so long what is under way may take to end. An order that nobody stops is stopped after two minutes at each step.
+# How long orders under way may take to end. An order that no person stops is stopped after two minutes at each step.
 WITHIN = 180
 SOON = 30
 

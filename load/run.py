@@ -59,7 +59,7 @@ class Run:
         self.note("second", users=self.runner.user_count, accepted=accepted, **self.measure.tick())
 
     def end(self):
-        """Nobody sends any more: what was sent, what the gateway counted, and whether the store did what it answered."""
+        """The load has ended: what was sent, what the gateway counted, and whether the store did what it answered."""
         self.is_on = False
         self.clock.kill()
         self.second()

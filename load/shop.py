@@ -1,4 +1,4 @@
-"""Goods, zones and slots of the run's own, so that nobody else's orders disturb what is reconciled."""
+"""Goods, zones and slots of the run's own, so that other orders do not disturb the comparison."""
 
 import random
 import uuid
@@ -25,7 +25,7 @@ class Shop:
         self.goods = [f"load-{self.mark}-{rank:02}" for rank in range(1, GOODS + 1)]
         self.lockers, self.couriers = f"load-{self.mark}-lockers", f"load-{self.mark}-couriers"
         self.zones = [self.lockers, self.couriers]
-        # Behind it are the parcels of this run; those that a store had before are somebody else's.
+        # Behind it are the parcels of this run; those that a store had before are not.
         self.first_delivery = None
 
     def open(self):
@@ -41,7 +41,7 @@ class Shop:
         for page in manager.pages("/api/deliveries"):
             self.first_delivery = page["next"] or self.first_delivery
         # Orders hears of the goods by events. Who has no money gets nothing, but may ask.
-        poor = Person(quiet(self.address), self.journal, "Somebody without money").register().log_in()
+        poor = Person(quiet(self.address), self.journal, "A person without money").register().log_in()
         body = self.order(poor, [{"sku": sku, "quantity": 1} for sku in self.goods], self.lockers)
         while not poor.intend("/api/orders", body=body, refusals=("unknown_sku",)).is_accepted():
             gevent.sleep(0.2)

@@ -39,10 +39,10 @@ class Store:
     def log_in(self, email, password=PASSWORD):
         return self.begin(email, password)["access_token"]
 
-    def somebody(self):
+    def new_user(self):
         """A new person: id, e-mail address, token."""
         email = f"{uuid.uuid4()}@example.org"
-        person = self.must("POST", "/api/users", None, {"email": email, "password": PASSWORD, "name": "Somebody"})
+        person = self.must("POST", "/api/users", None, {"email": email, "password": PASSWORD, "name": "A person"})
         return person["id"], email, self.log_in(email)
 
     def wait(self, what, is_so, seconds=60):
@@ -82,17 +82,17 @@ class Shop:
     def __init__(self, store):
         self.store = store
         manager = store.log_in(store.manager["email"], store.manager["password"])
-        self.customer_id, customer_email, customer = store.somebody()
-        self.courier_id, email, _ = store.somebody()
+        self.customer_id, customer_email, customer = store.new_user()
+        self.courier_id, email, _ = store.new_user()
         store.must("PUT", f"/api/users/{self.courier_id}/role", manager, {"role": "courier"})
         # The role is in the token, so a new one is needed.
         self.tokens = {"nobody": None, "customer": customer, "courier": store.log_in(email), "manager": manager}
         credentials = {"customer": (customer_email, PASSWORD), "courier": (email, PASSWORD)}
         self.credentials = {**credentials, "manager": (store.manager["email"], store.manager["password"])}
         self.since = dict.fromkeys(self.credentials, time.monotonic())
-        self.pawn_id, _, _ = store.somebody()
+        self.pawn_id, _, _ = store.new_user()
         # An account has few sessions, and those of the check must stay.
-        _, self.door, _ = store.somebody()
+        _, self.door, _ = store.new_user()
 
         mark = uuid.uuid4().hex[:8]
         self.sku, self.zone = f"check-{mark}", f"lockers-{mark}"
@@ -152,7 +152,7 @@ class Shop:
     def token(self, method, path, role):
         """Who leaves the store, changes their password, or logs out, is not needed afterwards."""
         if role != "nobody" and (path == "/api/users/me" and method in ("DELETE", "PATCH") or path.startswith("/api/sessions") and method == "DELETE"):
-            return self.store.somebody()[2]
+            return self.store.new_user()[2]
         # A token lives ten minutes, and money goes out for five minutes after a log-in.
         if role != "nobody" and time.monotonic() - self.since[role] > 240:
             self.tokens[role] = self.store.log_in(*self.credentials[role])

@@ -36,7 +36,11 @@ pub async fn check(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
     let guest = Client::new(&store.base_url);
     let mut people = Vec::new();
     for _ in 0..PEOPLE {
-        let body = json!({ "email": format!("{}@example.org", Uuid::new_v4()), "password": Uuid::new_v4(), "name": "Somebody" });
+        let body = json!({
+            "email": format!("{}@example.org", Uuid::new_v4()),
+            "password": Uuid::new_v4(),
+            "name": "A customer",
+        });
         let person = guest.post("/api/users", &body).await?.success()?;
         people.push(
             person["id"]

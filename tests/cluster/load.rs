@@ -22,9 +22,9 @@ use tovar::{cargo, client::wait_for, store_file::StoreFile};
 const PEOPLE: &str = "8";
 /// Longer than any step takes; it is ended before.
 const SECONDS: &str = "3600";
-/// For orders to be accepted. The first time, Locust is installed.
+/// How long until orders are accepted. The first time, Locust is installed.
 const UNDER_WAY_WITHIN: Duration = Duration::from_secs(300);
-/// For what is under way at the end, and the comparison.
+/// How long the orders under way at the end, and the comparison, may take.
 const ENDED_WITHIN: Duration = Duration::from_secs(600);
 
 /// `cargo tovar load`: people of Locust who use the store while something is done to it.
@@ -114,16 +114,16 @@ impl Load {
         lines[lines.len().saturating_sub(100)..].join("\n")
     }
 
-    /// As Ctrl-C: the load is ended, and compared with the store.
+    /// Ends the load like Ctrl-C, and has it compared with the store.
     fn interrupt(&self) {
         let id = self.process.id().and_then(|id| i32::try_from(id).ok());
-        // If it has just ended there is nobody left to tell.
+        // If it has just ended there is no process left to signal.
         let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGINT));
     }
 }
 
 impl Drop for Load {
-    /// A step that failed leaves nobody behind: they end by themselves.
+    /// A step that failed leaves no process behind: they end by themselves.
     fn drop(&mut self) {
         self.interrupt();
     }

@@ -88,7 +88,7 @@ fn wanted(step: &str) -> bool {
 async fn settled(release: &Release, store: &StoreFile) -> anyhow::Result<()> {
     release.step("verify");
     let sources = Sources::of(store, 24);
-    // A forward to a pod that was killed shows it only when it is used, and is then made anew.
+    // A forward to a pod that was killed fails only when it is used, and is then replaced.
     wait_for("verify to be clean", Duration::from_secs(180), async || {
         let report = verify::settled(&sources, Duration::from_secs(60)).await?;
         ensure!(report.outcome == Outcome::Clean, "{}", report.text());

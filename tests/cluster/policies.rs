@@ -12,8 +12,8 @@ use crate::release::{Release, SERVICES};
 
 type Targets = BTreeMap<String, String>;
 
-/// Tries every way from every kind of pod to every port of the store: those that are needed are
-/// open, and no other.
+/// Tries every connection from every kind of pod to every port of the store: those that are needed
+/// are open, and no other.
 pub async fn check(release: &Release) -> anyhow::Result<()> {
     let targets = targets(release).await?;
     let image = release
@@ -73,7 +73,7 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
     });
 
     let ways = targets.len() * sources.len();
-    // A few at a time: a way that only seems closed because the node is busy would be an error.
+    // A few at a time: on a busy node a connection that is allowed could time out.
     let tries = sources.iter().map(async |source| {
         let open = open_from(release, &source.pod, image, &targets).await;
         let open = &open.with_context(|| format!("from {}", source.name))? - &source.own;
@@ -97,13 +97,13 @@ pub async fn check(release: &Release) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A pod from which every way is tried.
+/// A pod from which every connection is tried.
 struct Source {
     name: String,
     pod: String,
-    /// What it must reach. All else it must not.
+    /// The targets that it must reach. It must reach no other.
     needs: BTreeSet<String>,
-    /// What leads to the pod itself, where no policy has a say.
+    /// Addresses of the pod itself, to which no policy applies.
     own: BTreeSet<String>,
 }
 
@@ -111,7 +111,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// By address, so that a name that cannot be resolved is not taken for a way that is closed.
+/// By address, so that a name that cannot be resolved does not count as a refused connection.
 async fn targets(release: &Release) -> anyhow::Result<Targets> {
     let kubectl = &release.kubectl;
     let address = async |service: &str| {
@@ -214,10 +214,17 @@ async fn open_from(
 async fn stranger(release: &Release, image: &str) -> anyhow::Result<()> {
     let container = json!({
         "name": "stranger", "image": image, "command": ["sleep", "600"],
-        "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+        },
     });
     let spec = json!({ "spec": {
-        "securityContext": { "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": { "type": "RuntimeDefault" } },
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": 65532,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
         "containers": [container],
     } });
     let spec = spec.to_string();

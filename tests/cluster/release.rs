@@ -51,7 +51,7 @@ impl Release {
         Ok(release)
     }
 
-    /// What the suite does now, and since when it runs.
+    /// The present step of the suite, and the time since its start.
     pub fn step(&self, what: &str) {
         eprintln!("[{:>4} s] {what}", self.began.elapsed().as_secs());
     }
@@ -140,6 +140,7 @@ pub fn chart() -> String {
 
 pub fn labels(name: &str, component: &str) -> String {
     format!(
-        "app.kubernetes.io/instance={NAME},app.kubernetes.io/name={name},app.kubernetes.io/component={component}"
+        "app.kubernetes.io/instance={NAME},app.kubernetes.io/name={name},\
+         app.kubernetes.io/component={component}"
     )
 }

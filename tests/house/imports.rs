@@ -12,11 +12,11 @@ type Path = Vec<String>;
 struct Module {
     file: String,
     children: BTreeSet<String>,
-    /// Names that it passes on, and where they are from.
+    /// The names that it re-exports, with their paths.
     passed_on: BTreeMap<String, Path>,
-    /// Modules of which it passes on everything.
+    /// The modules of which it re-exports everything.
     all_of: Vec<Path>,
-    /// What it names, as written.
+    /// The paths that it names, as written.
     named: Vec<Path>,
 }
 
@@ -78,8 +78,8 @@ impl Crate {
         let mut modules = BTreeMap::new();
         let mut to_read = vec![(Path::new(), root.to_owned())];
         while let Some((path, file)) = to_read.pop() {
-            let parsed =
-                syn::parse_file(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let parsed = syn::parse_file(&read(&file));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{file}: {error}"));
             let mut module = Module {
                 file: file.clone(),
                 children: BTreeSet::new(),
@@ -159,7 +159,7 @@ impl Crate {
         Some(base)
     }
 
-    /// The file in which that is written what a path means.
+    /// The file that defines what a path names.
     fn file(&self, path: &[String], depth: usize) -> Option<&str> {
         let mut at = Path::new();
         for (index, part) in path.iter().enumerate() {
@@ -222,7 +222,7 @@ pub fn imports_of(root: &str) -> BTreeMap<String, BTreeSet<String>> {
     read.imports().into_iter().map(own).collect()
 }
 
-/// Everything that `from` imports, directly and around.
+/// Adds every file that `from` imports, directly or through others.
 fn reach<'a>(
     imports: &'a BTreeMap<String, BTreeSet<String>>,
     from: &'a str,

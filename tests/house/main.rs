@@ -1,4 +1,5 @@
-//! The rules of the house that a program can check: widths, words, circles and layers. Needs no server.
+//! The rules of style that a program can check: widths, words, circles and layers. It needs no
+//! server.
 #![expect(clippy::unwrap_used, reason = "a test ends with its first surprise")]
 
 mod imports;
@@ -43,6 +44,13 @@ fn files(folder: &str, endings: &[&str]) -> Vec<String> {
 
 fn read(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Whether a file is of this kind, such as `md`.
+fn is_of(file: &str, extension: &str) -> bool {
+    Path::new(file)
+        .extension()
+        .is_some_and(|found| found == extension)
 }
 
 /// Fails with every fault, a line each.

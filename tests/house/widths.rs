@@ -1,12 +1,12 @@
-use crate::{files, none, read};
+use crate::{files, is_of, none, read};
 
-fn wider(files: Vec<String>, most: usize, may: fn(&str) -> bool) -> Vec<String> {
+fn wider(files: Vec<String>, limit: usize, may: fn(&str) -> bool) -> Vec<String> {
     let mut faults = Vec::new();
     for file in files {
         let mut in_code = false;
         for (number, line) in read(&file).lines().enumerate() {
             in_code ^= line.trim_start().starts_with("```");
-            if line.chars().count() > most && !may(line) && !(in_code && file.ends_with(".md")) {
+            if line.chars().count() > limit && !may(line) && !(in_code && is_of(&file, "md")) {
                 faults.push(format!("{file}:{}", number + 1));
             }
         }

@@ -1,6 +1,7 @@
-use crate::{files, none, read};
+use crate::{files, is_of, none, read};
 
-/// Words of comments and pages that leave a reader without a subject, or that few learn at school.
+/// Words of comments and pages that leave a sentence without a real subject, or that few readers
+/// learn at school.
 const UNPLAIN: [&str; 8] = [
     "whoever", "nobody", "somebody", "nor", "heed", "mend", "mends", "for ever",
 ];
@@ -122,7 +123,7 @@ fn comments_are_in_plain_english() {
             continue;
         }
         for (number, line) in read(&file).lines().enumerate() {
-            let mark = if file.ends_with(".sql") { "--" } else { "//" };
+            let mark = if is_of(&file, "sql") { "--" } else { "//" };
             let comment = line.split_once(mark).map_or("", |(_, comment)| comment);
             if let Some(word) = unplain(comment) {
                 faults.push(format!("{file}:{}: {word}", number + 1));
@@ -130,6 +131,56 @@ fn comments_are_in_plain_english() {
         }
     }
     none("say it in plain English", &faults);
+}
+
+/// Pages that programs write; their words are those of the code.
+const WRITTEN_BY_PROGRAMS: [&str; 3] = ["docs/metrics.md", "docs/mutations.md", "docs/rights.md"];
+
+/// The lines of a page with their numbers, without what it quotes from programs: blocks and spans
+/// of code. A span may go over the end of a line, but not over that of a paragraph.
+fn prose(page: &str) -> impl Iterator<Item = (usize, String)> {
+    let (mut in_block, mut in_span) = (false, false);
+    page.lines().enumerate().filter_map(move |(number, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_block ^= is_fence;
+        in_span &= !line.trim().is_empty();
+        if is_fence || in_block {
+            return None;
+        }
+        let mut outside = String::new();
+        for c in line.chars() {
+            in_span ^= c == '`';
+            outside.push(if in_span { ' ' } else { c });
+        }
+        Some((number + 1, outside))
+    })
+}
+
+#[test]
+fn pages_are_in_plain_english() {
+    let mut pages = files("docs", &[".md"]);
+    pages.push("README.md".to_owned());
+    let mut faults = Vec::new();
+    for page in pages {
+        if WRITTEN_BY_PROGRAMS.contains(&page.as_str()) {
+            continue;
+        }
+        for (number, line) in prose(&read(&page)) {
+            if let Some(word) = unplain(&line) {
+                faults.push(format!("{page}:{number}: {word}"));
+            }
+        }
+    }
+    none("say it in plain English", &faults);
+}
+
+#[test]
+fn code_is_no_prose() {
+    let page = "The user `nobody` runs it.\n```\nnobody took the parcel\n```\nNobody took it.";
+    let found: Vec<usize> = prose(page)
+        .filter_map(|(number, line)| unplain(&line).map(|_| number))
+        .collect();
+    assert_eq!(found, [5]);
 }
 
 #[test]

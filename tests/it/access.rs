@@ -1,15 +1,15 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_yours_is_not_there_and_what_is_the_managers_is_denied() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let ada = store.guest.new_customer(5_000).await.unwrap();
     let eve = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.buy(&ada, &shop.order(1)).await;
+    let order = catalogue.buy(&ada, &catalogue.order(1)).await;
     let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
 
     let foreign = eve.get(&path).await.unwrap();
@@ -30,17 +30,14 @@ async fn what_is_not_yours_is_not_there_and_what_is_the_managers_is_denied() {
         (denied.status, denied.code()),
         (StatusCode::FORBIDDEN, Some("role_denied"))
     );
-    let me = eve.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = eve.ok_get("/api/users/me").await;
     let path = format!("/api/users/{}/role", me["id"].as_str().unwrap());
     let promoted = eve.put(&path, &json!({ "role": "manager" })).await.unwrap();
     assert_eq!(promoted.status, StatusCode::FORBIDDEN);
     let promoted = store
         .manager
-        .put(&path, &json!({ "role": "courier" }))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+        .ok_put(&path, &json!({ "role": "courier" }))
+        .await;
     assert_eq!(promoted["role"], "courier");
     store.stop().await;
 }
@@ -93,12 +90,7 @@ async fn bad_input_is_refused_with_a_reason_and_nothing_is_stored() {
             "{body}"
         );
     }
-    let account = customer
-        .get("/api/account")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let account = customer.ok_get("/api/account").await;
     assert_eq!(account["available"], 0);
     store.stop().await;
 }

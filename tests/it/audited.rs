@@ -18,7 +18,7 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use crate::harness::{PARTITIONS, Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, PARTITIONS, Store, WITHIN};
 
 async fn audited(store: &Store) -> AuditReport {
     audit::all(&store.file(), &SERVICES, WITHIN).await.unwrap()
@@ -43,13 +43,13 @@ async fn last(store: &Store, service: &str, event_type: &str) -> Uuid {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_under_load_is_never_said_to_have_lost_or_invented_anything() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 30, 25).await;
+    let catalogue = Catalogue::open(&store, 30, 25).await;
     let customers =
         join_all((0..4).map(async |_| store.guest.new_customer(8_000).await.unwrap())).await;
     // When money, goods or places run out, orders are rejected, which makes events as well.
     let buying = join_all(customers.iter().map(async |customer| {
         loop {
-            shop.buy(customer, &shop.order(1)).await;
+            catalogue.buy(customer, &catalogue.order(1)).await;
         }
     }));
     let file = store.file();
@@ -67,7 +67,7 @@ async fn a_store_under_load_is_never_said_to_have_lost_or_invented_anything() {
         () = looking => {}
     }
 
-    // What comes again is counted, and is no event of its own.
+    // A duplicate is counted, and is no event of its own.
     store.verified().await;
     let before = audited(&store).await;
     assert_eq!(before.outcome, Outcome::Clean, "{}", before.text());
@@ -81,11 +81,10 @@ async fn a_store_under_load_is_never_said_to_have_lost_or_invented_anything() {
     assert_eq!(after.duplicates, before.duplicates + 1);
     assert_eq!(after.retained, before.retained + 1);
 
-    // What the relay has not sent yet waits for it.
+    // The audit waits for events that the relay has not sent yet.
     store.kill_relay("users");
     let person = json!({ "email": "late@example.org", "password": "long enough", "name": "A" });
-    let registered = store.guest.post("/api/users", &person).await.unwrap();
-    registered.success().unwrap();
+    store.guest.ok_post("/api/users", &person).await;
     let report = audit::all(&store.file(), &SERVICES, Duration::ZERO)
         .await
         .unwrap();
@@ -102,17 +101,18 @@ async fn a_store_under_load_is_never_said_to_have_lost_or_invented_anything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_invented_changed_or_overtaken_is_named() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    shop.buy(&customer, &shop.order(1)).await;
+    catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(store.verified().await.outcome, Outcome::Clean);
     let report = audited(&store).await;
     assert_eq!(report.outcome, Outcome::Clean, "{}", report.text());
 
-    // Committed so long ago that every snapshot sees it, as if the relay had passed over it.
+    // Committed so long ago that every snapshot sees it, as an event that the relay has passed
+    // over.
     let lost = Uuid::now_v7();
     let sql = "INSERT INTO outbox (xid, id, topic, key, type, payload)
-               VALUES ('3', $1, 'billing', 'somebody', 'billing.topped_up.v1', '{}')";
+               VALUES ('3', $1, 'billing', 'a person', 'billing.topped_up.v1', '{}')";
     let billing = store.sql("billing").await;
     billing.execute(sql, &[&lost]).await.unwrap();
     // On the topic, and as if its transaction had been rolled back.
@@ -175,9 +175,9 @@ async fn what_is_lost_invented_changed_or_overtaken_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_left_the_outbox_or_the_topic_is_said_and_not_judged() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    shop.buy(&customer, &shop.order(1)).await;
+    catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(store.verified().await.outcome, Outcome::Clean);
     let before = audited(&store).await;
 
@@ -226,7 +226,7 @@ async fn what_left_the_outbox_or_the_topic_is_said_and_not_judged() {
         (was.retained, was.retained, 0)
     );
 
-    // What comes afterwards is judged again.
+    // Later events are judged again.
     store.guest.new_customer(1_000).await.unwrap();
     store.verified().await;
     let now = audited(&store).await;

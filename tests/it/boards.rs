@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tovar::{client::wait_for, prometheus::as_sent};
 
-use crate::harness::{Prometheus, Shop, Store, each};
+use crate::harness::{Catalogue, Prometheus, Store, each};
 
 /// Every query of every board, by board, panel and number, as it is sent when all services and
 /// objectives are chosen.
@@ -41,7 +41,7 @@ async fn every_panel_shows_something_while_the_store_is_under_load() {
     let Some(prometheus) = Prometheus::start(&store).await else {
         return store.stop().await;
     };
-    let shop = Shop::open(&store, 100_000, 100_000).await;
+    let catalogue = Catalogue::open(&store, 100_000, 100_000).await;
     let customers =
         join_all((0..3).map(async |_| store.guest.new_customer(100_000_000).await.unwrap())).await;
 
@@ -49,8 +49,9 @@ async fn every_panel_shows_something_while_the_store_is_under_load() {
     let load = async {
         loop {
             for customer in &customers {
-                shop.buy(customer, &shop.order(1)).await;
-                shop.buy(customer, &shop.order_to(1, "nowhere", &shop.slot))
+                catalogue.buy(customer, &catalogue.order(1)).await;
+                catalogue
+                    .buy(customer, &catalogue.order_to(1, "nowhere", &catalogue.slot))
                     .await;
             }
         }

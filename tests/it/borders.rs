@@ -1,4 +1,4 @@
-//! What comes from outside: heads, bodies, numbers and text of every kind.
+//! Input from outside: heads, bodies, numbers and text of every kind.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tovar::client::Client;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 /// Sends these bytes; all that is answered until the connection ends.
 async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
@@ -18,7 +18,7 @@ async fn raw(address: std::net::SocketAddr, request: &[u8]) -> String {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     let all = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await;
-    // Who is cut off while they still send may see a reset instead of the end.
+    // A client that is cut off while it still sends may see a reset instead of the end.
     let _ = all.expect("an answer in time");
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -41,7 +41,8 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
             "{slow}"
         );
     }
-    let unfinished = "POST /api/account/top-ups HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"am";
+    let unfinished = "POST /api/account/top-ups HTTP/1.1\r\nhost: x\r\n\
+        content-type: application/json\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{\"am";
     let answer = raw(billing, unfinished.as_bytes()).await;
     assert!(answer.contains("body_too_slow"), "{answer}");
     let customer = store.guest.new_customer(0).await.unwrap();
@@ -57,10 +58,22 @@ async fn what_is_too_large_or_too_slow_is_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_beyond_their_limits_are_refused() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(1_000).await.unwrap();
-    let line = |quantity: Value| json!({ "lines": [{ "sku": "tea", "quantity": quantity }], "zone": shop.zone, "slot_id": shop.slot });
-    let slot = |capacity: Value| json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": capacity });
+    let line = |quantity: Value| {
+        json!({
+            "lines": [{ "sku": "tea", "quantity": quantity }],
+            "zone": catalogue.zone,
+            "slot_id": catalogue.slot,
+        })
+    };
+    let slot = |capacity: Value| {
+        json!({
+            "starts_at": "2099-01-01T10:00:00Z",
+            "ends_at": "2099-01-01T12:00:00Z",
+            "capacity": capacity,
+        })
+    };
     let goods = |price: Value| json!({ "name": "Tea", "price": price });
     let outside = [
         json!(0),
@@ -121,23 +134,12 @@ async fn numbers_beyond_their_limits_are_refused() {
             );
         }
     }
-    let account = customer
-        .get("/api/account")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let account = customer.ok_get("/api/account").await;
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(1_000), &json!(0))
     );
-    let tea = store
-        .guest
-        .get("/api/goods/tea")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let tea = store.guest.ok_get("/api/goods/tea").await;
     assert_eq!(
         (&tea["price"], &tea["available"]),
         (&json!(1_000), &json!(10))
@@ -172,12 +174,7 @@ async fn text_of_every_kind_comes_back_as_it_was_or_is_refused() {
     for name in good {
         let renamed = rename(name).await;
         assert_eq!(renamed.status, StatusCode::OK, "{name}: {:?}", renamed.body);
-        let me = customer
-            .get("/api/users/me")
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+        let me = customer.ok_get("/api/users/me").await;
         assert_eq!(me["name"], *name);
     }
     for name in [

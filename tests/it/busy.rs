@@ -1,4 +1,4 @@
-//! More work than there are connections for.
+//! More requests than there are database connections.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const READS: [(&str, &str, &str); 6] = [
     ("notifications", "/api/notifications", "notifications"),
 ];
 
-/// Three turns of waiting would make the queue three times as long.
+/// Waiting three times would make the queue three times as long.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_connection_in_vain_takes_no_second_turn() {
     const SETTINGS: &[&str] = &[

@@ -2,7 +2,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tovar::client::Client;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store, wait_for_status};
 
 async fn report(courier: &Client, order: &str, outcome: &str) -> (StatusCode, Option<String>) {
     let path = format!("/api/deliveries/{order}/outcome");
@@ -16,11 +16,11 @@ async fn report(courier: &Client, order: &str, outcome: &str) -> (StatusCode, Op
 #[tokio::test(flavor = "multi_thread")]
 async fn a_courier_hands_a_parcel_over_once() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 5).await;
-    let courier = store.somebody("courier").await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 5).await;
+    let courier = store.new_user("courier").await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.place(&customer, &shop.order(2)).await;
-    Shop::until(&customer, &order, &["shipped"]).await;
+    let order = catalogue.place(&customer, &catalogue.order(2)).await;
+    wait_for_status(&customer, &order, &["shipped"]).await;
     let run = tovar::client::wait_for(
         "the parcel on the run",
         crate::harness::WITHIN,
@@ -62,19 +62,21 @@ async fn a_courier_hands_a_parcel_over_once() {
     assert_eq!(delivered["status"], "delivered");
     let wanted =
         json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goods_and_money_come_back_if_the_recipient_is_absent() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 5).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.place(&customer, &shop.order(2)).await;
+    let order = catalogue.place(&customer, &catalogue.order(2)).await;
     let unknown = report(&store.manager, &uuid::Uuid::nil().to_string(), "delivered").await;
     assert_eq!(unknown.0, StatusCode::NOT_FOUND);
-    Shop::until(&customer, &order, &["shipped"]).await;
+    wait_for_status(&customer, &order, &["shipped"]).await;
     let reported =
         tovar::client::wait_for("the parcel to be out", crate::harness::WITHIN, async || {
             Ok(report(&store.manager, &order, "recipient_absent").await.0 == StatusCode::CREATED)
@@ -90,13 +92,10 @@ async fn goods_and_money_come_back_if_the_recipient_is_absent() {
     );
     let wanted =
         json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
-    let entries = customer
-        .get("/api/account/entries")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
+    let entries = customer.ok_get("/api/account/entries").await;
     let kinds: Vec<_> = entries["items"]
         .as_array()
         .unwrap()
@@ -108,15 +107,15 @@ async fn goods_and_money_come_back_if_the_recipient_is_absent() {
 }
 
 /// A parcel of this customer that is out for delivery.
-async fn out(shop: &Shop, customer: &Client) -> String {
-    let order = shop.place(customer, &shop.order(1)).await;
-    Shop::until(customer, &order, &["shipped"]).await;
+async fn out(catalogue: &Catalogue, customer: &Client) -> String {
+    let order = catalogue.place(customer, &catalogue.order(1)).await;
+    wait_for_status(customer, &order, &["shipped"]).await;
     order
 }
 
 async fn seen(by: &Client, status: &str) -> Vec<String> {
     let path = format!("/api/deliveries?limit=100&status={status}");
-    let run = by.get(&path).await.unwrap().success().unwrap();
+    let run = by.ok_get(&path).await;
     let parcels = run["items"].as_array().unwrap().iter();
     parcels
         .map(|parcel| parcel["order_id"].as_str().unwrap().to_owned())
@@ -139,12 +138,7 @@ async fn until_seen(by: &Client, order: &str) {
 }
 
 async fn id_of(person: &Client) -> String {
-    let me = person
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = person.ok_get("/api/users/me").await;
     me["id"].as_str().unwrap().to_owned()
 }
 
@@ -185,14 +179,17 @@ const FREED: (StatusCode, Option<String>) = (StatusCode::NO_CONTENT, None);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 10).await;
     let (one, two) = (
-        store.somebody("courier").await,
-        store.somebody("courier").await,
+        store.new_user("courier").await,
+        store.new_user("courier").await,
     );
     let (one_id, two_id) = (id_of(&one).await, id_of(&two).await);
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let (order, other) = (out(&shop, &customer).await, out(&shop, &customer).await);
+    let (order, other) = (
+        out(&catalogue, &customer).await,
+        out(&catalogue, &customer).await,
+    );
     for parcel in [&order, &other] {
         until_seen(&one, parcel).await;
         until_seen(&two, parcel).await;
@@ -231,7 +228,7 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
     assert_eq!(give_back(&two, &order).await, not_theirs);
     assert_eq!(report(&two, &order, "recipient_absent").await, not_theirs);
 
-    // Given back it is free, and a manager gives it to another courier.
+    // The courier gives the parcel back, and a manager gives it to another courier.
     assert_eq!(give_back(&one, &order).await, FREED);
     assert_eq!(give_back(&one, &order).await, FREED);
     assert_eq!(report(&one, &order, "delivered").await, not_theirs);
@@ -272,10 +269,10 @@ async fn a_courier_sees_and_decides_only_parcels_that_are_theirs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 10).await;
     let (courier, other) = (
-        store.somebody("courier").await,
-        store.somebody("courier").await,
+        store.new_user("courier").await,
+        store.new_user("courier").await,
     );
     let own_order = refused(StatusCode::FORBIDDEN, "own_order");
     for customer in [&courier, &store.manager] {
@@ -289,7 +286,7 @@ async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
         })
         .await
         .unwrap();
-        let (order, id) = (out(&shop, customer).await, id_of(customer).await);
+        let (order, id) = (out(&catalogue, customer).await, id_of(customer).await);
         until_seen(&other, &order).await;
         for outcome in ["recipient_absent", "delivered"] {
             assert_eq!(report(customer, &order, outcome).await, own_order);
@@ -297,7 +294,7 @@ async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
         for by in [customer, &store.manager] {
             assert_eq!(give(by, &order, &id, &[]).await, own_order);
         }
-        // Also where a release that did not ask has let it happen.
+        // Also if an earlier release has let it happen.
         let sql = "UPDATE bookings SET courier_id = user_id WHERE order_id = $1::text::uuid";
         store
             .sql("delivery")
@@ -320,7 +317,7 @@ async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
             .await
             .unwrap();
     }
-    let order = out(&shop, &courier).await;
+    let order = out(&catalogue, &courier).await;
     until_seen(&other, &order).await;
     assert_eq!(
         seen(&courier, "out_for_delivery").await,
@@ -333,14 +330,14 @@ async fn the_person_who_ordered_a_parcel_does_not_decide_about_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parcel_is_taken_by_one_courier_however_many_want_it() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 10).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 10).await;
     let mut couriers = Vec::new();
     for _ in 0..4 {
-        let courier = store.somebody("courier").await;
+        let courier = store.new_user("courier").await;
         couriers.push((id_of(&courier).await, courier));
     }
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = out(&shop, &customer).await;
+    let order = out(&catalogue, &customer).await;
     until_seen(&couriers[0].1, &order).await;
     let order = &order;
     let requests = couriers

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN, wait_for_status};
 
 const SOON: (&str, &[&str]) = (
     "orders",
@@ -48,25 +48,27 @@ fn late() -> (Value, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_delivery_does_not_book_in_time_is_cancelled() {
     let mut store = Store::start_with(&[SOON]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("delivery").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     assert_eq!(ends(&customer, &order).await, late());
     store.start_service("delivery").await;
     let wanted =
         json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does() {
     let mut store = Store::start_with(&[SOON]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("warehouse").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     until_attention(&store.manager, &order, Some("stop_overdue")).await;
     wait_for("the gauge to be read again", WITHIN, async || {
         let metrics = reqwest::get(format!("{}/metrics", store.ops["orders"])).await?;
@@ -86,7 +88,7 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
         .await
         .unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
-    // What the warehouse hears first is open; it cannot ship what is not booked.
+    // The warehouse may hear either event first; it cannot ship an order that is not booked.
     store.stop_service("delivery").await;
     store.start_service("warehouse").await;
     assert_eq!(ends(&customer, &order).await, late());
@@ -98,53 +100,46 @@ async fn a_stop_that_the_warehouse_does_not_answer_needs_attention_until_it_does
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_whose_money_is_not_settled_needs_attention_until_it_is() {
     let mut store = Store::start_with(&[SOON]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("billing").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     until_attention(&store.manager, &order, Some("settlement_overdue")).await;
-    let closing = customer
-        .get(&format!("/api/orders/{order}"))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let closing = customer.ok_get(&format!("/api/orders/{order}")).await;
     assert_eq!(closing["status"], "closing");
     store.start_service("billing").await;
     assert_eq!(ends(&customer, &order).await, late());
     let wanted =
         json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["cancelled"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
     let mut store = Store::start_with(&[SOON]).await;
-    let shop = Shop::open_with_couriers(&store, 10, 5).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let now = kernel::Clock::system().now();
     let slot =
         json!({ "starts_at": now, "ends_at": now + chrono::TimeDelta::seconds(5), "capacity": 1 });
     let slot = store
         .manager
-        .post("/api/zones/couriers/slots", &slot)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let body = shop.order_to(1, shop.zone, slot["id"].as_str().unwrap());
-    let order = shop.place(&customer, &body).await;
-    Shop::until(&customer, &order, &["shipped"]).await;
+        .ok_post("/api/zones/couriers/slots", &slot)
+        .await;
+    let body = catalogue.order_to(1, catalogue.zone, slot["id"].as_str().unwrap());
+    let order = catalogue.place(&customer, &body).await;
+    wait_for_status(&customer, &order, &["shipped"]).await;
     until_attention(&store.manager, &order, Some("delivery_overdue")).await;
     // The goods do not come back while the warehouse is away.
     store.stop_service("warehouse").await;
     let outcome = json!({ "outcome": "recipient_absent" });
-    let reported = store
+    store
         .manager
-        .post(&format!("/api/deliveries/{order}/outcome"), &outcome)
+        .ok_post(&format!("/api/deliveries/{order}/outcome"), &outcome)
         .await;
-    reported.unwrap().success().unwrap();
     until_attention(&store.manager, &order, Some("return_overdue")).await;
     store.start_service("warehouse").await;
     assert_eq!(
@@ -154,7 +149,8 @@ async fn a_courier_who_does_not_report_needs_attention_until_somebody_does() {
     store.stop().await;
 }
 
-/// The sweeper finds the order late at its next look, without anybody's waiting for two minutes.
+/// Makes the order late, so that the sweeper finds it at once and the test need not wait for two
+/// minutes.
 async fn time_passes(store: &Store, order: &str) {
     let sql = "UPDATE orders SET deadline = now() - interval '1 second' WHERE id = $1::text::uuid";
     let passed = store
@@ -166,11 +162,11 @@ async fn time_passes(store: &Store, order: &str) {
     assert_eq!(passed, 1);
 }
 
-/// Places an order that rests in this status, because `away` is away. Delivery is away too, unless
+/// Places an order that stays in this status, because `away` is away. Delivery is away too, unless
 /// it has booked.
 async fn rest(
     store: &mut Store,
-    shop: &Shop,
+    catalogue: &Catalogue,
     customer: &Client,
     status: &str,
     away: &'static str,
@@ -180,20 +176,20 @@ async fn rest(
     if !is_booked && away != "delivery" {
         store.stop_service(away).await;
     }
-    let order = shop.place(customer, &shop.order(1)).await;
+    let order = catalogue.place(customer, &catalogue.order(1)).await;
     if is_booked {
-        Shop::until(customer, &order, &["reserved"]).await;
+        wait_for_status(customer, &order, &["reserved"]).await;
         store.stop_service(away).await;
         store.start_service("delivery").await;
     }
-    Shop::until(customer, &order, &[status]).await;
+    wait_for_status(customer, &order, &[status]).await;
     order
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
     let mut store = Store::start_with(&[("orders", &["--sweep-every=20"])]).await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     for (status, away) in [
         ("placed", "billing"),
         ("held", "warehouse"),
@@ -202,9 +198,10 @@ async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
         ("paid", "warehouse"),
     ] {
         let customer = store.guest.new_customer(5_000).await.unwrap();
-        let order = rest(&mut store, &shop, &customer, status, away).await;
+        let order = rest(&mut store, &catalogue, &customer, status, away).await;
         time_passes(&store, &order).await;
-        let stopped = Shop::until(&customer, &order, &["stopping", "closing", "cancelled"]).await;
+        let stopped =
+            wait_for_status(&customer, &order, &["stopping", "closing", "cancelled"]).await;
         let mut steps = stopped["timeline"].as_array().unwrap().iter();
         assert!(
             steps.any(|step| step["text"] == "a stop is requested: deadline"),
@@ -214,18 +211,28 @@ async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
             store.start_service(away).await;
         }
         let (end, reason) = ends(&customer, &order).await;
-        // What is paid may be shipped before the warehouse hears of the stop.
+        // A paid order may be shipped before the warehouse hears of the stop.
         if status == "paid" && end == "delivered" {
-            let wanted = json!({ "available": 4_000, "held": 0, "stock": 9, "free": 9, "told": ["delivered"] });
-            shop.expect(&store, &customer, &shop.slot, wanted).await;
+            let wanted = json!({
+                "available": 4_000, "held": 0, "stock": 9, "free": 9,
+                "told": ["delivered"],
+            });
+            catalogue
+                .expect(&store, &customer, &catalogue.slot, wanted)
+                .await;
             continue;
         }
         assert_eq!((end, reason), late(), "{status}");
         if !["booked", "paid"].contains(&status) {
             store.start_service("delivery").await;
         }
-        let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 10, "told": ["cancelled"] });
-        shop.expect(&store, &customer, &shop.slot, wanted).await;
+        let wanted = json!({
+            "available": 5_000, "held": 0, "stock": 10, "free": 10,
+            "told": ["cancelled"],
+        });
+        catalogue
+            .expect(&store, &customer, &catalogue.slot, wanted)
+            .await;
     }
     store.stop().await;
 }
@@ -233,12 +240,12 @@ async fn an_order_that_rests_anywhere_before_its_shipment_is_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parcel_that_no_locker_takes_needs_attention_until_one_does() {
     let mut store = Store::start_with(&[("orders", &["--sweep-every=20"])]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = rest(&mut store, &shop, &customer, "paid", "warehouse").await;
+    let order = rest(&mut store, &catalogue, &customer, "paid", "warehouse").await;
     store.stop_service("delivery").await;
     store.start_service("warehouse").await;
-    Shop::until(&customer, &order, &["shipped"]).await;
+    wait_for_status(&customer, &order, &["shipped"]).await;
     time_passes(&store, &order).await;
     until_attention(&store.manager, &order, Some("delivery_overdue")).await;
     store.start_service("delivery").await;
@@ -250,10 +257,10 @@ async fn a_parcel_that_no_locker_takes_needs_attention_until_one_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_stops_an_order() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("delivery").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let stopped = store
         .manager
         .post(&format!("/api/orders/{order}/stop"), &json!({}))

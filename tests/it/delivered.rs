@@ -1,13 +1,13 @@
 use serde_json::json;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locker_order_goes_through_all_six_services() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(3)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(3)).await;
 
     assert_eq!(order["status"], "delivered");
     assert_eq!(order["total"], 3_000);
@@ -32,14 +32,11 @@ async fn a_locker_order_goes_through_all_six_services() {
     );
     let wanted =
         json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
 
-    let told = customer
-        .get("/api/notifications")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let told = customer.ok_get("/api/notifications").await;
     let kinds: Vec<&str> = told["items"]
         .as_array()
         .unwrap()
@@ -53,12 +50,7 @@ async fn a_locker_order_goes_through_all_six_services() {
             "{kind} in {kinds:?}"
         );
     }
-    let entries = customer
-        .get("/api/account/entries")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let entries = customer.ok_get("/api/account/entries").await;
     let kinds: Vec<&str> = entries["items"]
         .as_array()
         .unwrap()

@@ -17,9 +17,9 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, Store, WITHIN};
 
-/// One who may write wherever they like.
+/// A producer that may write to every topic.
 struct Intruder {
     producer: FutureProducer,
     prefix: String,
@@ -67,7 +67,7 @@ impl Intruder {
     }
 }
 
-/// What a service has parked as foreign: how often by type, topic and key.
+/// The foreign events that a service has parked: their number by type, topic and key.
 async fn parked(store: &Store, service: &str) -> anyhow::Result<BTreeMap<(String, String), i64>> {
     let sql =
         "SELECT type, topic, count(*) FROM inbox_parked WHERE code = 'foreign_event' GROUP BY 1, 2";
@@ -147,7 +147,7 @@ async fn no_service_believes_an_event_that_does_not_come_from_its_producer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_that_is_not_the_warehouses_is_not_believed() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let orders = store.sql("orders").await;
     let sql = "SELECT payload::text FROM outbox WHERE type = $1 ORDER BY position DESC LIMIT 1";
@@ -186,7 +186,7 @@ async fn a_price_that_is_not_the_warehouses_is_not_believed() {
     .await
     .unwrap();
     let order = async |expected: i64| {
-        let mut order = shop.order(1);
+        let mut order = catalogue.order(1);
         order["expected_total"] = json!(expected);
         customer.post("/api/orders", &order).await.unwrap()
     };
@@ -196,7 +196,7 @@ async fn a_price_that_is_not_the_warehouses_is_not_believed() {
         (StatusCode::CONFLICT, Some("price_changed"))
     );
     assert_eq!(order(1_000).await.success().unwrap()["total"], 1_000);
-    // An operator is told.
+    // The metric for the operator counts it.
     wait_for("the metric that is alerted on", WITHIN, async || {
         let text = reqwest::get(format!("{}/metrics", store.ops["orders"]))
             .await?

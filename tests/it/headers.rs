@@ -1,9 +1,11 @@
-//! What every answer of every operation says to browsers and to what lies on the way to them.
+//! The headers by which every answer of every operation instructs browsers and caches.
 
 use reqwest::StatusCode;
 use tovar::client::{Answer, Client, wait_for};
 
-use crate::harness::{Operation, SERVICES, Shop, Store, WITHIN, body_of, operations};
+use crate::harness::{
+    Catalogue, MustSucceed, Operation, SERVICES, Store, WITHIN, body_of, operations,
+};
 
 async fn send(caller: &Client, operation: &Operation, path: &str) -> Answer {
     let body = operation.takes_body.then(|| body_of(operation));
@@ -49,7 +51,7 @@ fn check(answer: &Answer, name: &str, may_be_kept: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     let manager = &store.manager;
     wait_for("the manager's account", WITHIN, async || {
         Ok(manager.get("/api/account").await?.status == StatusCode::OK)
@@ -57,18 +59,12 @@ async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
     .await
     .unwrap();
     let top_up = serde_json::json!({ "amount": 10_000 });
-    let answer = manager.post("/api/account/top-ups", &top_up).await.unwrap();
-    answer.success().unwrap();
-    let order = shop.buy(manager, &shop.order(1)).await;
+    manager.ok_post("/api/account/top-ups", &top_up).await;
+    let order = catalogue.buy(manager, &catalogue.order(1)).await;
     let order = order["id"].as_str().unwrap();
-    let me = manager
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = manager.ok_get("/api/users/me").await;
     let (mut secret, mut public) = (0, 0);
-    let logs_out = store.somebody("customer").await;
+    let logs_out = store.new_user("customer").await;
     for operation in operations(&store).await {
         let name = operation.name();
         let me = me["id"].as_str().unwrap();
@@ -81,8 +77,10 @@ async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
             .path
             .replace("{id}", id)
             .replace("{order_id}", order);
-        let path = path.replace("{user_id}", me).replace("{sku}", shop.sku);
-        let path = path.replace("{zone}", shop.zone);
+        let path = path
+            .replace("{user_id}", me)
+            .replace("{sku}", catalogue.sku);
+        let path = path.replace("{zone}", catalogue.zone);
         let is_public = operation.method == "get" && !operation.takes_token;
         let ends_sessions = operation.method == "delete" && path.starts_with("/api/sessions");
         let caller = if ends_sessions { &logs_out } else { manager };
@@ -99,7 +97,7 @@ async fn no_cache_on_the_way_keeps_what_is_personal_or_secret() {
     store.end().await;
 }
 
-/// A script that stands in the page itself could be anybody's, and a token that the page keeps is
+/// A script in the page itself could come from an attacker, and a token that the page keeps is
 /// the next visitor's.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_the_apis_run_their_own_files_only_and_keep_no_token() {

@@ -13,9 +13,9 @@ use kernel::Clock;
 use serde_json::Value;
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Prometheus, Shop, Store, WITHIN};
+use crate::harness::{Catalogue, Prometheus, Store, WITHIN};
 
-/// An answer as the gateway wrote it down.
+/// An answer as the gateway's journal has it.
 #[derive(Debug)]
 struct Line {
     at: f64,
@@ -56,12 +56,12 @@ async fn until_scraped_after(prometheus: &Prometheus, moment: f64) {
 
 /// Requests of many kinds; some slow, some refused, some that the services answer with 503, some
 /// that reach none.
-async fn use_the_store(store: &mut Store, shop: &Shop, customers: &[Client]) {
+async fn use_the_store(store: &mut Store, catalogue: &Catalogue, customers: &[Client]) {
     let ask =
         async |customer: &Client, path: &str| customer.get(path).await.unwrap().status.as_u16();
     for _ in 0..10 {
         join_all(customers.iter().map(async |customer| {
-            shop.place(customer, &shop.order(1)).await;
+            catalogue.place(customer, &catalogue.order(1)).await;
             for path in [
                 "/api/goods",
                 "/api/account",
@@ -87,9 +87,9 @@ async fn use_the_store(store: &mut Store, shop: &Shop, customers: &[Client]) {
     };
     assert_eq!(tokio::join!(slow, unlock).0, [200; 15]);
 
-    // Nobody tells billing of a newcomer.
+    // Billing hears nothing of a newcomer.
     store.kill_relay("users");
-    let newcomer = store.somebody("customer").await;
+    let newcomer = store.new_user("customer").await;
     for _ in 0..4 {
         assert_eq!(ask(&newcomer, "/api/account").await, 503);
     }
@@ -102,7 +102,7 @@ async fn use_the_store(store: &mut Store, shop: &Shop, customers: &[Client]) {
     store.start_service("notifications").await;
 }
 
-/// In which bucket a duration falls.
+/// The bucket of a duration.
 fn bucket(edges: &[f64], seconds: f64) -> usize {
     edges.partition_point(|edge| *edge < seconds)
 }
@@ -116,7 +116,7 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
     let Some(prometheus) = Prometheus::start(&store).await else {
         return store.stop().await;
     };
-    let shop = Shop::open(&store, 1_000, 1_000).await;
+    let catalogue = Catalogue::open(&store, 1_000, 1_000).await;
     let customers =
         join_all((0..4).map(async |_| store.guest.new_customer(1_000_000).await.unwrap())).await;
 
@@ -124,7 +124,7 @@ async fn the_boards_count_what_the_gateways_journal_says_of_the_same_minutes() {
     // and nothing else.
     let from = now();
     until_scraped_after(&prometheus, from + 1.0).await;
-    use_the_store(&mut store, &shop, &customers).await;
+    use_the_store(&mut store, &catalogue, &customers).await;
     until_scraped_after(&prometheus, now()).await;
     let to = now();
     let range = (to - from) as u64;
@@ -212,7 +212,7 @@ async fn journal(store: &Store, file: &Path) -> Vec<Line> {
     text.lines().map(Line::of).collect()
 }
 
-/// Of the gateway's histogram, but the last, which is endless.
+/// The edges of the gateway's histogram, without the last, which is infinite.
 async fn edges(prometheus: &Prometheus) -> Vec<f64> {
     let query = "sum by (le) (tovar_gateway_request_duration_seconds_bucket)";
     let found = prometheus.query(query).await.unwrap();

@@ -3,14 +3,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_placed_while_kafka_is_down_for_twenty_seconds_go_through_when_it_is_back() {
     let servers = backing::shared().await.unwrap();
     let mut kafka = backing::own_kafka().await.unwrap();
     let store = Store::start_on(&servers.postgres, &kafka).await;
-    let shop = Shop::open(&store, 100, 100).await;
+    let catalogue = Catalogue::open(&store, 100, 100).await;
     let customers =
         join_all((0..5).map(async |_| store.guest.new_customer(10_000).await.unwrap())).await;
 
@@ -19,12 +19,7 @@ async fn orders_placed_while_kafka_is_down_for_twenty_seconds_go_through_when_it
     let mut placed = Vec::new();
     for customer in customers.iter().cycle().take(15) {
         // Accepted without Kafka: the order and its event are one transaction in the database.
-        let order = customer
-            .post("/api/orders", &shop.order(1))
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+        let order = customer.ok_post("/api/orders", &catalogue.order(1)).await;
         assert_eq!(order["status"], "placed");
         placed.push((customer, order["id"].as_str().unwrap().to_owned()));
     }
@@ -38,7 +33,12 @@ async fn orders_placed_while_kafka_is_down_for_twenty_seconds_go_through_when_it
             .unwrap();
         assert_eq!(order["status"], "delivered");
     }
-    let wanted = json!({ "available": 7_000, "held": 0, "stock": 85, "free": 85, "told": ["delivered", "delivered", "delivered"] });
-    shop.expect(&store, &customers[0], &shop.slot, wanted).await;
+    let wanted = json!({
+        "available": 7_000, "held": 0, "stock": 85, "free": 85,
+        "told": ["delivered", "delivered", "delivered"],
+    });
+    catalogue
+        .expect(&store, &customers[0], &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }

@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 use tovar::client::{Answer, Client};
 use uuid::Uuid;
 
-use crate::harness::{Operation, Shop, Store, operations};
+use crate::harness::{Catalogue, Operation, Store, operations, wait_for_status};
 
 /// A request that would succeed, and one that differs from it; each time another one.
 struct Fresh {
     caller: Client,
     path: String,
     body: Value,
-    /// Another request of the same kind, if it has a body.
+    /// Another request of the same kind, if the operation has a body.
     other: Option<Value>,
 }
 
 struct World {
     store: Store,
-    lockers: Shop,
-    couriers: Shop,
+    lockers: Catalogue,
+    couriers: Catalogue,
 }
 
 impl World {
@@ -31,7 +31,13 @@ impl World {
         let (caller, path, (body, other)) = match path {
             "/api/users" => {
                 let email = format!("{}@example.org", Uuid::new_v4());
-                let person = |name: &str| json!({ "email": email, "password": "a good password", "name": name });
+                let person = |name: &str| {
+                    json!({
+                        "email": email,
+                        "password": "a good password",
+                        "name": name,
+                    })
+                };
                 (
                     self.store.guest.clone(),
                     path.to_owned(),
@@ -57,7 +63,7 @@ impl World {
             "/api/orders/{id}/verdict" => {
                 let customer = self.store.guest.new_customer(1).await.unwrap();
                 let order = self.waiting_order(&customer).await;
-                Shop::until(&customer, &order, &["closing", "rejected"]).await;
+                wait_for_status(&customer, &order, &["closing", "rejected"]).await;
                 (manager(), path.replace("{id}", &order), (json!({}), None))
             }
             "/api/goods/{sku}/receipts" => {
@@ -65,7 +71,13 @@ impl World {
                 (manager(), path.replace("{sku}", self.lockers.sku), receipts)
             }
             "/api/zones/{zone}/slots" => {
-                let slot = |capacity| json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": capacity });
+                let slot = |capacity| {
+                    json!({
+                        "starts_at": "2099-01-01T10:00:00Z",
+                        "ends_at": "2099-01-01T12:00:00Z",
+                        "capacity": capacity,
+                    })
+                };
                 (
                     manager(),
                     path.replace("{zone}", self.lockers.zone),
@@ -99,7 +111,7 @@ impl World {
             .couriers
             .place(&customer, &self.couriers.order(1))
             .await;
-        Shop::until(&customer, &order, &["shipped"]).await;
+        wait_for_status(&customer, &order, &["shipped"]).await;
         tovar::client::wait_for("the parcel to be out", crate::harness::WITHIN, async || {
             let run = self
                 .store
@@ -186,7 +198,7 @@ async fn one_key_is_one_request(world: &World, operation: &Operation) {
     }
 }
 
-/// Many at once under one key: one takes effect, and whoever is not told to come again gets its
+/// Many at once under one key: one takes effect, and each that is not told to come again gets its
 /// answer.
 async fn many_at_once_are_one(world: &World, operation: &Operation) {
     let fresh = world.fresh(&operation.path).await;
@@ -236,8 +248,8 @@ async fn another_callers_key_is_another_key(world: &World, operation: &Operation
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_that_takes_a_key_follows_the_rules() {
     let mut store = Store::start_with(&[]).await;
-    let lockers = Shop::open(&store, 1_000, 1_000).await;
-    let couriers = Shop::open_with_couriers(&store, 1_000, 1_000).await;
+    let lockers = Catalogue::open(&store, 1_000, 1_000).await;
+    let couriers = Catalogue::open_with_couriers(&store, 1_000, 1_000).await;
     let operations: Vec<Operation> = operations(&store)
         .await
         .into_iter()
@@ -263,7 +275,7 @@ async fn every_route_that_takes_a_key_follows_the_rules() {
         }
         one_key_is_one_request(&world, operation).await;
         many_at_once_are_one(&world, operation).await;
-        // Managers share their keys, and so do those who are nobody yet.
+        // Managers share their keys, and so do callers without an account.
         let has_own_callers = operation.path.starts_with("/api/account")
             || operation.path == "/api/orders"
             || operation.path == "/api/users"

@@ -1,4 +1,4 @@
-//! What others invent makes no time series.
+//! Values that clients invent make no time series.
 
 use std::collections::BTreeSet;
 

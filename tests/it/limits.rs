@@ -43,25 +43,25 @@ async fn who_sends_too_much_waits_and_holds_up_nobody_else() {
 async fn a_service_counts_every_request_by_its_network() {
     const ENOUGH: usize = 200;
     let store = Store::start_with(&each(&["--network-rate-limit=20"])).await;
-    let mut ways: Vec<(&str, Method, String)> = Vec::new();
+    let mut routes: Vec<(&str, Method, String)> = Vec::new();
     for operation in operations(&store).await {
         let Route::To(service, _) = route(&operation.path) else {
             panic!("{} leads nowhere", operation.path);
         };
         let path = operation.path.replace(['{', '}'], "");
-        ways.push((service.name(), operation.method(), path));
+        routes.push((service.name(), operation.method(), path));
     }
     for service in SERVICES {
         for path in ["/", "/api/nothing", "/docs/", "/openapi.json"] {
-            ways.push((service, Method::GET, path.to_owned()));
+            routes.push((service, Method::GET, path.to_owned()));
         }
-        ways.push((
+        routes.push((
             service,
             Method::from_bytes(b"BREW").unwrap(),
             "/docs/".to_owned(),
         ));
     }
-    for (number, (service, method, path)) in ways.into_iter().enumerate() {
+    for (number, (service, method, path)) in routes.into_iter().enumerate() {
         let door = Client::new(format!("http://{}", store.address(service)));
         let network = format!("10.1.2.{number}:4711");
         let (mut sent, mut limited) = (0, None);

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tovar::client::Client;
 
-use crate::harness::{Shop, Store, operations};
+use crate::harness::{Catalogue, MustSucceed, Store, operations, wait_for_status};
 
-/// Who sees the collection, and where it is.
+/// The caller who sees the collection, and its address.
 struct Collection<'a> {
     path: String,
     reader: &'a Client,
@@ -19,11 +19,9 @@ struct People {
 }
 
 /// Adds one more to each collection.
-async fn add(store: &Store, shop: &Shop, people: &People, number: u32) {
+async fn add(store: &Store, catalogue: &Catalogue, people: &People, number: u32) {
     let manager = &store.manager;
-    let put = async |path: String, body: Value| {
-        manager.put(&path, &body).await.unwrap().success().unwrap()
-    };
+    let put = async |path: String, body: Value| manager.ok_put(&path, &body).await;
     put(
         format!("/api/goods/kind-{number}"),
         json!({ "name": "Some", "price": 1 }),
@@ -34,18 +32,22 @@ async fn add(store: &Store, shop: &Shop, people: &People, number: u32) {
         json!({ "handover": "locker" }),
     )
     .await;
-    Shop::add_slot(manager, shop.zone, 10).await;
-    let receipt = manager
-        .post("/api/goods/tea/receipts", &json!({ "quantity": 1 }))
+    Catalogue::add_slot(manager, catalogue.zone, 10).await;
+    manager
+        .ok_post("/api/goods/tea/receipts", &json!({ "quantity": 1 }))
         .await;
-    receipt.unwrap().success().unwrap();
-    let order = shop.place(&people.customer, &shop.order(1)).await;
-    Shop::until(&people.customer, &order, &["shipped"]).await;
+    let order = catalogue.place(&people.customer, &catalogue.order(1)).await;
+    wait_for_status(&people.customer, &order, &["shipped"]).await;
     let (email, password) = &people.log_in;
     store.guest.log_in(email, password).await.unwrap();
 }
 
-fn collection<'a>(path: &str, store: &'a Store, shop: &Shop, people: &'a People) -> Collection<'a> {
+fn collection<'a>(
+    path: &str,
+    store: &'a Store,
+    catalogue: &Catalogue,
+    people: &'a People,
+) -> Collection<'a> {
     let reader = match path {
         "/api/account/entries" | "/api/orders" | "/api/notifications" | "/api/sessions" => {
             &people.customer
@@ -55,7 +57,9 @@ fn collection<'a>(path: &str, store: &'a Store, shop: &Shop, people: &'a People)
         "/api/goods" | "/api/zones" | "/api/zones/{zone}/slots" => &store.guest,
         _ => panic!("{path}: say here who reads it, and add to it above"),
     };
-    let path = path.replace("{sku}", shop.sku).replace("{zone}", shop.zone);
+    let path = path
+        .replace("{sku}", catalogue.sku)
+        .replace("{zone}", catalogue.zone);
     Collection { path, reader }
 }
 
@@ -64,7 +68,7 @@ impl Collection<'_> {
     async fn page(&self, limit: u32, cursor: Option<&str>) -> (Vec<Value>, Option<String>) {
         let cursor = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
         let path = format!("{}?limit={limit}{cursor}", self.path);
-        let page = self.reader.get(&path).await.unwrap().success().unwrap();
+        let page = self.reader.ok_get(&path).await;
         let items = page["items"].as_array().unwrap().clone();
         (
             items.into_iter().map(|item| name(&item)).collect(),
@@ -73,7 +77,7 @@ impl Collection<'_> {
     }
 }
 
-/// What stays the same of an item.
+/// The part of an item that stays the same.
 fn name(item: &Value) -> Value {
     let names = ["id", "sku", "order_id", "zone"].into_iter();
     names
@@ -85,16 +89,16 @@ fn name(item: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_collection_is_read_page_by_page_while_it_grows() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 100, 100).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 100, 100).await;
     let (email, password, _) = store.guest.register("A customer").await.unwrap();
     let customer = store.guest.customer(&email, &password, 100_000);
     let people = People {
         customer: customer.await.unwrap(),
         log_in: (email, password),
-        courier: store.somebody("courier").await,
+        courier: store.new_user("courier").await,
     };
     for number in 0..4 {
-        add(&store, &shop, &people, number).await;
+        add(&store, &catalogue, &people, number).await;
     }
     let operations = operations(&store).await;
     let paged: Vec<_> = operations
@@ -104,7 +108,7 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
     assert!(paged.len() >= 9, "{paged:?}");
     let collections = paged
         .iter()
-        .map(|operation| collection(&operation.path, &store, &shop, &people));
+        .map(|operation| collection(&operation.path, &store, &catalogue, &people));
     let collections: Vec<_> = collections.collect();
     let mut walks = Vec::new();
     for collection in &collections {
@@ -118,7 +122,7 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
         assert_eq!(first, all[..2], "{}", collection.path);
         walks.push((all, first, next));
     }
-    add(&store, &shop, &people, 4).await;
+    add(&store, &catalogue, &people, 4).await;
     for (collection, (all, mut seen, mut next)) in collections.iter().zip(walks) {
         while let Some(cursor) = next {
             let (items, after) = collection.page(2, Some(&cursor)).await;
@@ -126,7 +130,7 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
             seen.extend(items);
             next = after;
         }
-        // What came meanwhile may be seen or not; what was there is seen once.
+        // New items may be shown or not; each old item is shown once.
         let old: Vec<_> = seen
             .iter()
             .filter(|item| all.contains(item))
@@ -140,18 +144,18 @@ async fn every_collection_is_read_page_by_page_while_it_grows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_found_by_their_status() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 1, 5).await;
+    let catalogue = Catalogue::open(&store, 1, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     for wanted in ["delivered", "rejected", "rejected"] {
-        assert_eq!(shop.buy(&customer, &shop.order(1)).await["status"], wanted);
+        assert_eq!(
+            catalogue.buy(&customer, &catalogue.order(1)).await["status"],
+            wanted
+        );
     }
     for (status, count) in [("delivered", 1), ("rejected", 2), ("cancelled", 0)] {
         let found = customer
-            .get(&format!("/api/orders?status={status}"))
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .ok_get(&format!("/api/orders?status={status}"))
+            .await;
         let found = found["items"].as_array().unwrap();
         assert!(
             found.iter().all(|order| order["status"] == status),
@@ -162,24 +166,21 @@ async fn orders_are_found_by_their_status() {
     store.stop().await;
 }
 
-/// Who has very many orders would otherwise have the database look at all of them, again and again.
+/// Otherwise the database would read all orders of a user who has very many, again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
     const MANY: i64 = 20_000;
-    // What is gathered for metrics looks at whole tables.
+    // The queries for metrics read whole tables.
     let store = Store::start_with(&[("orders", &["--readings-every=60000"])]).await;
     let customer = store.guest.new_customer(0).await.unwrap();
-    let me = customer
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = customer.ok_get("/api/users/me").await;
     let sql = store.sql("orders").await;
     let add = async |user: &str, status: &str, count: i64| {
         let orders = format!(
-            "INSERT INTO orders (id, user_id, idempotency_key, zone, slot_id, currency, total, status, placed_at)
-             SELECT gen_random_uuid(), {user}, number, 'lockers', gen_random_uuid(), 'EUR', 1, '{status}', now()
+            "INSERT INTO orders (id, user_id, idempotency_key, zone, slot_id, currency, total, \
+             status, placed_at)
+             SELECT gen_random_uuid(), {user}, number, 'lockers', gen_random_uuid(), 'EUR', 1, \
+             '{status}', now()
              FROM generate_series(1, {count}) number; ANALYZE orders"
         );
         sql.batch_execute(&orders).await.unwrap();
@@ -191,7 +192,11 @@ async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
     }
     let fetched = async || -> i64 {
         let rows = sql
-            .query_one("SELECT sum(idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname = 'orders'", &[])
+            .query_one(
+                "SELECT sum(idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables \
+                WHERE relname = 'orders'",
+                &[],
+            )
             .await
             .unwrap();
         rows.get(0)
@@ -202,13 +207,9 @@ async fn orders_of_one_status_are_found_without_a_look_at_the_others() {
     let before = fetched().await;
     for status in ["placed", "held", "cancelled"] {
         let found = customer
-            .get(&format!("/api/orders?status={status}"))
-            .await
-            .unwrap();
-        assert_eq!(
-            found.success().unwrap()["items"].as_array().unwrap().len(),
-            0
-        );
+            .ok_get(&format!("/api/orders?status={status}"))
+            .await;
+        assert_eq!(found["items"].as_array().unwrap().len(), 0);
     }
     settle().await;
     let rows = fetched().await - before;

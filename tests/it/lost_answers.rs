@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use tovar::client::Answer;
 use uuid::Uuid;
 
-use crate::harness::{Lossy, Shop, Store};
+use crate::harness::{Catalogue, Lossy, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_answer_was_lost_is_not_denied() {
     let servers = backing::shared().await.unwrap();
     let lossy = Lossy::start(servers.postgres.port()).await;
     let store = Store::start_through(&lossy).await;
-    let shop = Shop::open(&store, 10, 10).await;
-    let path = format!("/api/goods/{}", shop.sku);
+    let catalogue = Catalogue::open(&store, 10, 10).await;
+    let path = format!("/api/goods/{}", catalogue.sku);
     let put = async |name: &str, header: (&str, &str)| -> Answer {
         let headers = [header];
         let body = json!({ "name": name, "price": 1_000 });
@@ -28,7 +28,7 @@ async fn a_change_whose_answer_was_lost_is_not_denied() {
         goods.headers["etag"].to_str().unwrap().to_owned()
     };
 
-    // With If-Match: the service's own next attempt finds its wish fulfilled.
+    // With If-Match: the service's own next attempt finds the change made.
     let seen = etag().await;
     lossy.lose("Lost once", 1);
     let changed = put("Lost once", ("if-match", &seen)).await;
@@ -45,7 +45,7 @@ async fn a_change_whose_answer_was_lost_is_not_denied() {
     let again = put("Lost once", ("if-match", &seen)).await;
     assert_eq!(again.status, StatusCode::OK, "{:?}", again.body);
 
-    // With If-None-Match another attempt would only meet what the first has made.
+    // With If-None-Match another attempt would only find the row that the first one made.
     let new = async || -> Answer {
         let body = json!({ "name": "Lost new", "price": 1 });
         let header = [("if-none-match", "*")];
@@ -63,7 +63,7 @@ async fn a_change_whose_answer_was_lost_is_not_denied() {
     );
     assert_eq!(new().await.status, StatusCode::PRECONDITION_FAILED);
 
-    // With a key: after the last attempt it is not said that nothing was stored.
+    // With a key: after the last attempt the answer does not say that nothing was stored.
     let key = Uuid::new_v4().to_string();
     let receipt = json!({ "quantity": 7 });
     let receive = async || -> Answer {
@@ -74,7 +74,7 @@ async fn a_change_whose_answer_was_lost_is_not_denied() {
         answer.await.unwrap()
     };
     let available = async || -> Value {
-        let goods = store.guest.get(&path).await.unwrap().success().unwrap();
+        let goods = store.guest.ok_get(&path).await;
         goods["available"].clone()
     };
     lossy.lose_and_go_away(&key);

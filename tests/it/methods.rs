@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Method, StatusCode, header};
 use tovar::client::{Answer, Client};
 
-use crate::harness::{Operation, SERVICES, Shop, Store, WITHIN, each, operations};
+use crate::harness::{
+    Catalogue, MustSucceed, Operation, SERVICES, Store, WITHIN, each, operations,
+};
 
 /// Addresses of a service that its page does not list.
 const UNLISTED: [&str; 6] = [
@@ -30,7 +32,7 @@ fn allowed(answer: &Answer) -> BTreeSet<String> {
     names.filter(|name| !name.is_empty()).collect()
 }
 
-/// Everything about a GET but its body, what differs each time left out.
+/// The status and headers of a GET, without those that differ each time.
 fn head(answer: &Answer) -> (StatusCode, BTreeMap<String, String>) {
     let headers = answer.headers.iter();
     let headers =
@@ -85,7 +87,7 @@ async fn check(client: &Client, path: &str, has: &BTreeSet<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_says_which_methods_it_has() {
     let store = Store::start_with(&each(&["--rate-limit=0"])).await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     let manager = &store.manager;
     tovar::client::wait_for("the manager's account", WITHIN, async || {
         Ok(manager.get("/api/account").await?.status == StatusCode::OK)
@@ -93,21 +95,11 @@ async fn an_address_says_which_methods_it_has() {
     .await
     .unwrap();
     let top_up = serde_json::json!({ "amount": 10_000 });
-    manager
-        .post("/api/account/top-ups", &top_up)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let order = shop.buy(manager, &shop.order(1)).await;
+    manager.ok_post("/api/account/top-ups", &top_up).await;
+    let order = catalogue.buy(manager, &catalogue.order(1)).await;
     let (order, me) = (
         order["id"].as_str().unwrap(),
-        manager
-            .get("/api/users/me")
-            .await
-            .unwrap()
-            .success()
-            .unwrap(),
+        manager.ok_get("/api/users/me").await,
     );
     let mut methods = BTreeMap::<String, BTreeSet<String>>::new();
     for Operation { method, path, .. } in operations(&store).await {
@@ -124,7 +116,9 @@ async fn an_address_says_which_methods_it_has() {
         };
         let path = path.replace("{id}", id).replace("{order_id}", order);
         let path = path.replace("{user_id}", me["id"].as_str().unwrap());
-        let path = path.replace("{sku}", shop.sku).replace("{zone}", shop.zone);
+        let path = path
+            .replace("{sku}", catalogue.sku)
+            .replace("{zone}", catalogue.zone);
         check(manager, &path, has).await;
     }
     let only_get = BTreeSet::from(["GET".to_owned()]);
@@ -144,14 +138,14 @@ async fn an_address_says_which_methods_it_has() {
     store.stop().await;
 }
 
-/// A stream would stay open, and take the place of somebody who watches.
+/// A stream would stay open, and take a watching customer's place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_opens_no_stream() {
     let mut store = Store::start_with(&[("orders", &["--max-streams=1"])]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("warehouse").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let path = format!("/api/orders/{order}/events");
     for _ in 0..3 {
         let head = ask(&customer, "HEAD", &path).await;

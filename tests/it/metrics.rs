@@ -48,7 +48,7 @@ async fn metrics_of(store: &Store) -> BTreeMap<String, (String, Vec<String>, Str
     metrics
 }
 
-/// As a metric is called in a query.
+/// The name of a metric in a query.
 fn shown_name(name: &str, sort: &str) -> String {
     match sort {
         "counter" => format!("{name}_total"),

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tovar::client::{Answer, wait_for};
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN, wait_for_status};
 
 const CODE: &str = "of_newer_release";
 
@@ -17,7 +17,7 @@ fn waits(answer: &Answer) {
     assert!(answer.retry_after().is_some());
 }
 
-/// What the service knows of the order becomes what a newer release would know of it.
+/// Changes the service's row of the order to a state that only a newer release knows.
 async fn advance(store: &Store, service: &str, table: &str, order: &str) -> String {
     let sql = store.sql(service).await;
     let drop = format!("ALTER TABLE {table} DROP CONSTRAINT {table}_state_check");
@@ -66,11 +66,11 @@ async fn until_it_waits(store: &Store, service: &str, order: &str, value: &str) 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_a_newer_release_has_changed_waits_for_it() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("delivery").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
-    Shop::until(&customer, &order, &["reserved"]).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
+    wait_for_status(&customer, &order, &["reserved"]).await;
     let hold = advance(&store, "billing", "holds", &order).await;
     let parcel = advance(&store, "warehouse", "parcels", &order).await;
     let orders = store.sql("orders").await;
@@ -94,43 +94,47 @@ async fn an_order_that_a_newer_release_has_changed_waits_for_it() {
     assert_eq!(ended["status"], "delivered");
     let wanted =
         json!({ "available": 4_000, "held": 0, "stock": 9, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_about_what_a_newer_release_has_changed_is_told_to_wait() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let person = json!({ "email": "ada@example.org", "password": "long enough", "name": "Ada" });
-    let ada = store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let ada = store.guest.ok_post("/api/users", &person).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     customer.finished(&order, WITHIN).await.unwrap();
     store.verified().await;
     for (service, change) in [
         (
             "users",
-            "ALTER TABLE users DROP CONSTRAINT users_role_check; UPDATE users SET role = 'auditor' WHERE email = 'ada@example.org'",
+            "ALTER TABLE users DROP CONSTRAINT users_role_check; UPDATE users SET role = 'auditor' \
+             WHERE email = 'ada@example.org'",
         ),
         (
             "billing",
-            "ALTER TABLE accounts DROP CONSTRAINT accounts_status_check, DROP CONSTRAINT accounts_check;
+            "ALTER TABLE accounts DROP CONSTRAINT accounts_status_check, DROP CONSTRAINT \
+             accounts_check;
                      UPDATE accounts SET status = 'frozen'",
         ),
         ("orders", "UPDATE orders SET currency = 'euros'"),
         (
             "delivery",
-            "ALTER TABLE zones DROP CONSTRAINT zones_handover_check; UPDATE zones SET handover = 'drone'",
+            "ALTER TABLE zones DROP CONSTRAINT zones_handover_check; UPDATE zones SET handover = \
+             'drone'",
         ),
     ] {
-        store.sql(service).await.batch_execute(change).await.unwrap();
+        store
+            .sql(service)
+            .await
+            .batch_execute(change)
+            .await
+            .unwrap();
     }
     let credentials = json!({ "email": "ada@example.org", "password": "long enough" });
     waits(

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tovar::client::wait_for;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, Store, WITHIN};
 
 /// A collector that takes OTLP over HTTP as JSON.
 #[derive(Clone, Default)]
@@ -148,13 +148,13 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
     });
 
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let headers = [
         ("Idempotency-Key", "one-order"),
         ("traceparent", &*customers_step.to_string()),
     ];
-    let body = shop.order(1);
+    let body = catalogue.order(1);
     let placed = customer
         .send_with(Method::POST, "/api/orders", Some(&body), &headers)
         .await
@@ -165,8 +165,9 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
         "delivered"
     );
 
-    // The events of the way, each of them created and sent once, and processed by those who listen.
-    let way = [
+    // The events of the order. Each is created and sent once, and processed by each service that
+    // listens to it.
+    let route = [
         ("orders.placed.v1", vec!["billing"]),
         ("billing.held.v1", vec!["orders", "warehouse"]),
         ("warehouse.reserved.v1", vec!["delivery", "orders"]),
@@ -179,7 +180,7 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
         ("delivery.delivered.v1", vec!["orders"]),
         ("orders.finished.v1", vec!["notifications"]),
     ];
-    let count = 2 + way
+    let count = 2 + route
         .iter()
         .map(|(_, listeners)| 2 + listeners.len())
         .sum::<usize>();
@@ -197,22 +198,22 @@ async fn one_order_is_one_trace_from_its_request_to_its_delivery_and_its_log_lin
     let spans = collector.spans_of(&trace_id);
     assert_eq!(spans.len(), count, "{spans:#?}");
 
-    // What a stranger says of a trace is no part of the store's: it is what caused it.
+    // A client's trace is linked to the store's trace, and not continued.
     assert_ne!(trace_id, customers_step.trace_id());
     assert_eq!(
         collector.spans_of(&customers_step.trace_id()),
         BTreeMap::new()
     );
     assert_eq!(lines.of(&customers_step.trace_id()), Vec::<Value>::new());
-    is_one_tree(&spans, &way, &order);
+    is_one_tree(&spans, &route, &order);
     say_what_they_are_about(&lines.of(&trace_id), &trace_id, &order);
     store.stop().await;
 }
 
-/// Every step stands under what caused it.
+/// Every span is below the span that caused it.
 fn is_one_tree(
     spans: &BTreeMap<String, Value>,
-    way: &[(&'static str, Vec<&'static str>)],
+    route: &[(&'static str, Vec<&'static str>)],
     order: &str,
 ) {
     let parent = |span: &Value| spans.get(span["parentSpanId"].as_str().unwrap_or_default());
@@ -235,7 +236,7 @@ fn is_one_tree(
         Some("201")
     );
 
-    for (event, listeners) in way {
+    for (event, listeners) in route {
         let producer = event.split('.').next().unwrap();
         let created = &named(&format!("create {event}"))[0];
         assert_eq!(

@@ -14,17 +14,19 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN, service, session};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN, service, session};
 
-/// Who did what in a service's database, in order. The security log has the same, with the role of
-/// the database's owner, who is called after it.
+/// The operators' acts in a service's database, in order. The security log has the same, with the
+/// database's owner as the role, which has the name of the database.
 async fn recorded(store: &Store, service: &str, table: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT who, operation FROM {table} ORDER BY id");
     let database = store.sql(service).await;
     let rows = database.query(&sql, &[]).await.unwrap();
     let log = format!(
-        "SELECT count(*) FROM security_log AS log JOIN {table} AS done ON log.at = done.at AND log.who = done.who
-         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND log.database_role = current_database()"
+        "SELECT count(*) FROM security_log AS log JOIN {table} AS done ON log.at = done.at AND \
+         log.who = done.who
+         WHERE kind = 'operator' AND outcome = 'done' AND what LIKE '% ' || operation AND \
+         log.database_role = current_database()"
     );
     let logged: i64 = database.query_one(&log, &[]).await.unwrap().get(0);
     assert_eq!(usize::try_from(logged).unwrap(), rows.len(), "{table}");
@@ -47,13 +49,7 @@ async fn until_said(store: &Store, service: &str, sql: &str, wanted: &str) {
 async fn register(store: &Store) -> (Client, Uuid) {
     let email = format!("{}@example.org", Uuid::new_v4());
     let body = json!({ "email": email, "password": "long enough", "name": "A" });
-    let user = store
-        .guest
-        .post("/api/users", &body)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let user = store.guest.ok_post("/api/users", &body).await;
     let customer = store.guest.log_in(&email, "long enough").await.unwrap();
     (customer, user["id"].as_str().unwrap().parse().unwrap())
 }
@@ -162,7 +158,7 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
     store.stop().await;
 }
 
-/// A defect, as a handler may have one.
+/// A defect of a handler.
 const FAIL: &str =
     "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a defect'; END $$;
     CREATE TRIGGER fail BEFORE INSERT ON notifications FOR EACH ROW EXECUTE FUNCTION fail()";
@@ -170,7 +166,7 @@ const FAIL: &str =
 #[tokio::test(flavor = "multi_thread")]
 async fn what_blocks_a_partition_is_put_aside_and_replayed() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     store.verified().await;
     let notifications = store.sql("notifications").await;
     notifications.batch_execute(FAIL).await.unwrap();
@@ -234,10 +230,10 @@ async fn what_blocks_a_partition_is_put_aside_and_replayed() {
         recorded(&store, "notifications", "inbox_operations").await,
         done
     );
-    // The partition goes on for everybody.
+    // The partition goes on.
     let customer = store.guest.new_customer(1_000).await.unwrap();
     assert_eq!(
-        shop.buy(&customer, &shop.order(1)).await["status"],
+        catalogue.buy(&customer, &catalogue.order(1)).await["status"],
         "delivered"
     );
     store.stop().await;
@@ -342,8 +338,8 @@ async fn what_is_typed_is_done_and_recorded() {
     store.stop().await;
 }
 
-/// What Kafka deleted before it was read is told until an operator has seen to it, and what cannot
-/// be read is no event to put aside.
+/// A gap is reported until an operator acknowledges it, and a message that cannot be read cannot be
+/// parked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
     let store = Store::start().await;
@@ -352,9 +348,11 @@ async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
     let billing = store.sql("billing").await;
     billing
         .batch_execute(&format!(
-            "INSERT INTO inbox_gaps (id, consumer, topic, partition, first, next) VALUES ('{gap}', 'billing', 'orders', 3, 12, 15);
+            "INSERT INTO inbox_gaps (id, consumer, topic, partition, first, next) VALUES ('{gap}', \
+             'billing', 'orders', 3, 12, 15);
              INSERT INTO inbox_blocked (consumer, topic, partition, event_id, type, key, error)
-             VALUES ('billing', 'elsewhere', 0, '{place}', 'unreadable_place', '', 'failed CRC32C check')"
+             VALUES ('billing', 'elsewhere', 0, '{place}', 'unreadable_place', '', 'failed CRC32C \
+             check')"
         ))
         .await
         .unwrap();
@@ -392,7 +390,7 @@ async fn a_gap_is_acknowledged_and_what_cannot_be_read_is_not_put_aside() {
     store.stop().await;
 }
 
-/// Whose machine this is, as `id` says.
+/// The user of this machine, as `id` names it.
 fn os_user() -> String {
     let said = std::process::Command::new("id")
         .arg("-un")

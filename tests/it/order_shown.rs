@@ -2,7 +2,7 @@ use serde_json::json;
 use tovar::order::{self, EventState, View};
 
 use crate::{
-    harness::{Shop, Store, WITHIN},
+    harness::{Catalogue, MustSucceed, Store, WITHIN},
     verify::{place, until_status},
 };
 
@@ -22,11 +22,11 @@ fn states(view: &View) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_shown_where_it_is_with_what_it_waits_for() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
 
     store.stop_service("delivery").await;
-    let order = place(&shop, &customer, shop.zone, &shop.slot).await;
+    let order = place(&catalogue, &customer, catalogue.zone, &catalogue.slot).await;
     until_status(&customer, &order, "reserved").await;
     let stuck = view(&store, &order).await;
     assert_eq!(
@@ -95,18 +95,12 @@ async fn an_order_is_shown_where_it_is_with_what_it_waits_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_waits_for_its_courier_or_an_operator_says_so() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let zone = json!({ "handover": "courier" });
-    store
-        .manager
-        .put("/api/zones/couriers", &zone)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let slot = Shop::add_slot(&store.manager, "couriers", 5).await;
+    store.manager.ok_put("/api/zones/couriers", &zone).await;
+    let slot = Catalogue::add_slot(&store.manager, "couriers", 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = place(&shop, &customer, "couriers", &slot).await;
+    let order = place(&catalogue, &customer, "couriers", &slot).await;
     until_status(&customer, &order, "shipped").await;
     store.verified().await;
     let out = view(&store, &order).await;

@@ -16,7 +16,7 @@ use rdkafka::{
 };
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Prometheus, Samples, Shop, Store, each};
+use crate::harness::{Catalogue, Prometheus, Samples, Store, each};
 
 /// A second of the recording is so many seconds of the test: an outage of half a minute becomes one
 /// of minutes, as alerts know it.
@@ -59,8 +59,10 @@ impl Recorder {
     /// Writes what the rules look at, from a healthy moment on until now.
     async fn write(&self, outage: &str, since: DateTime<Utc>) {
         let mut text = format!(
-            "# Recorded from a store by tests/it/outages.rs: {outage}. One second there is {STRETCH} s here.\n\
-             rule_files: [../../rules/alerts.yaml, ../../rules/slo.yaml]\nevaluation_interval: 15s\ntests:\n  - name: {outage}\n    \
+            "# Recorded from a store by tests/it/outages.rs: {outage}. \
+             One second there is {STRETCH} s here.\n\
+             rule_files: [../../rules/alerts.yaml, ../../rules/slo.yaml]\n\
+             evaluation_interval: 15s\ntests:\n  - name: {outage}\n    \
              interval: 15s\n    input_series:\n"
         );
         let edges = named_in_rules("le=\"", |c| c != '"');
@@ -144,9 +146,9 @@ fn written(values: &[Option<f64>], by: f64) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Customers who order, whatever comes of it.
-async fn keep_ordering(shop: &Shop, customers: &[Client]) {
-    let order = shop.order(1);
+/// Has customers place orders without waiting for their ends.
+async fn keep_ordering(catalogue: &Catalogue, customers: &[Client]) {
+    let order = catalogue.order(1);
     let mut pace = tokio::time::interval(Duration::from_millis(300));
     for customer in customers.iter().cycle() {
         pace.tick().await;
@@ -155,7 +157,7 @@ async fn keep_ordering(shop: &Shop, customers: &[Client]) {
     }
 }
 
-/// A disk that stands still most of the time.
+/// A disk that hangs most of the time.
 async fn stutter(postgres: &Postgres) {
     loop {
         postgres.freeze().await.unwrap();
@@ -165,14 +167,21 @@ async fn stutter(postgres: &Postgres) {
     }
 }
 
-/// Until nothing of an outage is left to be seen.
+/// Waits until the metrics show nothing of an outage any more.
 async fn recovered(prometheus: &Prometheus) {
-    wait_for("the store to recover", Duration::from_secs(120), async || {
-        let troubled = "max(tovar_outbox_waiting) > 5 or max(tovar_relay_outage) == 1 or min(tovar_outbox_led) == 0 \
-                        or sum(tovar_inbox_blocked_partitions) > 0 or max(tovar_invariant_violations) > 0 \
-                        or max(tovar_orders_oldest_unshipped_seconds) > 5 or max(tovar_readings_age_seconds) > 3";
-        Ok(prometheus.query(troubled).await?.is_empty())
-    })
+    wait_for(
+        "the store to recover",
+        Duration::from_secs(120),
+        async || {
+            let troubled = "max(tovar_outbox_waiting) > 5 or max(tovar_relay_outage) == 1 \
+                        or min(tovar_outbox_led) == 0 \
+                        or sum(tovar_inbox_blocked_partitions) > 0 \
+                        or max(tovar_invariant_violations) > 0 \
+                        or max(tovar_orders_oldest_unshipped_seconds) > 5 \
+                        or max(tovar_readings_age_seconds) > 3";
+            Ok(prometheus.query(troubled).await?.is_empty())
+        },
+    )
     .await
     .unwrap();
 }
@@ -191,13 +200,13 @@ async fn record_outages() {
         prometheus,
         clock: Clock::system(),
     };
-    let shop = Shop::open(&store, 100_000, 100_000).await;
+    let catalogue = Catalogue::open(&store, 100_000, 100_000).await;
     let mut customers = Vec::new();
     for _ in 0..3 {
         customers.push(store.guest.new_customer(100_000_000).await.unwrap());
     }
     let while_ordering = async |time: Duration| {
-        let _ = tokio::time::timeout(time, keep_ordering(&shop, &customers)).await;
+        let _ = tokio::time::timeout(time, keep_ordering(&catalogue, &customers)).await;
     };
     while_ordering(BEFORE).await;
 
@@ -231,7 +240,8 @@ async fn record_outages() {
     let since = recorder.now();
     while_ordering(BEFORE).await;
     let billing = store.sql("billing").await;
-    let by_hand = "UPDATE accounts SET held = held + 1 WHERE user_id = (SELECT min(user_id::text)::uuid FROM accounts)";
+    let by_hand = "UPDATE accounts SET held = held + 1 WHERE user_id = (SELECT \
+        min(user_id::text)::uuid FROM accounts)";
     assert_eq!(billing.execute(by_hand, &[]).await.unwrap(), 1);
     while_ordering(DURING).await;
     recorder.write("a broken invariant", since).await;
@@ -246,9 +256,9 @@ async fn record_outages() {
 
     let since = recorder.now();
     while_ordering(BEFORE).await;
-    // An event that somebody deletes before it is sent: nobody ever hears of the order.
+    // An operator deletes an event before it is sent: no service ever hears of the order.
     store.kill_relay("orders");
-    let lost = shop.place(&customers[0], &shop.order(1)).await;
+    let lost = catalogue.place(&customers[0], &catalogue.order(1)).await;
     let orders = store.sql("orders").await;
     assert_eq!(
         orders

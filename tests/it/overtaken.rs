@@ -5,18 +5,20 @@ use serde_json::json;
 use tovar::{client::wait_for, operations};
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN, service};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN, service};
 
-/// Has the changes of a table fail, as by a defect.
+/// Makes the changes of a table fail, like a defect.
 async fn fail(store: &Store, service: &str, table: &str) {
     let sql = format!(
-        "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a defect'; END $$;
-         CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"
+        "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'a \
+         defect'; END $$;
+         CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION \
+         fail()"
     );
     store.sql(service).await.batch_execute(&sql).await.unwrap();
 }
 
-/// Waits until the service has an event of this key to try again, has it given up, and repairs the
+/// Waits until the service retries an event of this key, has it discarded, and repairs the
 /// table.
 async fn give_up(store: &Store, name: &str, table: &str, key: &str) -> Uuid {
     let sql = store.sql(name).await;
@@ -73,13 +75,7 @@ async fn until_parked_as(store: &Store, name: &str, event: Uuid, state: &str) {
 
 async fn list(store: &Store, price: i64) {
     let goods = json!({ "name": "Tea", "price": price });
-    store
-        .manager
-        .put("/api/goods/tea", &goods)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.manager.ok_put("/api/goods/tea", &goods).await;
 }
 
 async fn until_copied(store: &Store, price: i64) {
@@ -101,7 +97,7 @@ async fn until_copied(store: &Store, price: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_never_goes_back() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     list(&store, 100).await;
     until_copied(&store, 100).await;
     fail(&store, "orders", "goods").await;
@@ -111,12 +107,13 @@ async fn a_price_never_goes_back() {
     until_copied(&store, 300).await;
     replay(&store, "orders", overtaken).await;
     let customer = store.guest.new_customer(1_000).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(1)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(order["total"], 300, "{order:#}");
 
     // A warehouse of the release before says no version.
     let publish = "SELECT outbox_publish($1, 'warehouse', 'tea', 'warehouse.goods_listed.v1',
-                   '{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":400,\"currency\":\"EUR\"}', NULL, 3, 2)";
+                   '{\"sku\":\"tea\",\"name\":\"Tea\",\"price\":400,\"currency\":\"EUR\"}', NULL, \
+                   3, 2)";
     let warehouse = store.sql("warehouse").await;
     warehouse
         .execute(publish, &[&Uuid::now_v7()])
@@ -133,13 +130,7 @@ async fn an_account_is_not_opened_for_who_has_left() {
     let store = Store::start().await;
     fail(&store, "billing", "accounts").await;
     let person = json!({ "email": "ada@example.org", "password": "long enough", "name": "Ada" });
-    let person = store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let person = store.guest.ok_post("/api/users", &person).await;
     let user = person["id"].as_str().unwrap();
     let registered = give_up(&store, "billing", "accounts", user).await;
     let ada = store
@@ -160,11 +151,7 @@ async fn an_account_is_not_opened_for_who_has_left() {
     .await
     .unwrap();
     replay(&store, "billing", registered).await;
-    let account = store
-        .manager
-        .get(&format!("/api/accounts/{user}"))
-        .await
-        .unwrap();
-    assert_eq!(account.success().unwrap()["status"], "closed");
+    let account = store.manager.ok_get(&format!("/api/accounts/{user}")).await;
+    assert_eq!(account["status"], "closed");
     store.stop().await;
 }

@@ -1,6 +1,6 @@
 use reqwest::StatusCode;
 
-use crate::harness::Store;
+use crate::harness::{MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_shows_its_api_its_health_and_its_metrics() {
@@ -9,11 +9,8 @@ async fn every_service_shows_its_api_its_health_and_its_metrics() {
     for service in store.databases.keys() {
         let api = store
             .guest
-            .get(&format!("/api/docs/{service}/openapi.json"))
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .ok_get(&format!("/api/docs/{service}/openapi.json"))
+            .await;
         assert_eq!(api["info"]["title"], **service);
         assert!(
             api["paths"]

@@ -3,20 +3,14 @@ use serde_json::json;
 use tovar::client::{Client, wait_for};
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN, wait_for_status};
 
 const PASSWORD: &str = "the first password";
 
 async fn register(store: &Store) -> (String, Client) {
     let email = format!("{}@example.org", Uuid::new_v4());
     let person = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
-    store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.guest.ok_post("/api/users", &person).await;
     let client = store.guest.log_in(&email, PASSWORD).await.unwrap();
     (email, client)
 }
@@ -61,12 +55,12 @@ async fn a_profile_is_changed_by_who_knows_the_password_and_the_version() {
         .log_in(&email, "another password")
         .await
         .unwrap();
-    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = ada.ok_get("/api/users/me").await;
     assert_eq!(me["name"], "Ada Lovelace");
     store.stop().await;
 }
 
-/// A password takes long to be hashed, and there is much that may change meanwhile.
+/// Hashing a password takes long, and the user may change meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_names_no_version_is_not_refused_for_one() {
     let store = Store::start().await;
@@ -89,7 +83,7 @@ async fn who_names_no_version_is_not_refused_for_one() {
         );
         let (changed, ()) = tokio::join!(patch(change), rename());
         assert_eq!(changed.status, StatusCode::OK, "{:?}", changed.body);
-        let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+        let me = ada.ok_get("/api/users/me").await;
         assert_eq!(me["name"], format!("Ada {round}.9"), "no name is lost");
         current = next;
     }
@@ -115,7 +109,7 @@ async fn who_names_no_version_is_not_refused_for_one() {
 async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
     let store = Store::start().await;
     let (_, ada) = register(&store).await;
-    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = ada.ok_get("/api/users/me").await;
     let manager = &store.manager;
     let person = format!("/api/users/{}", me["id"].as_str().unwrap());
     let seen = manager.get(&person).await.unwrap();
@@ -134,7 +128,7 @@ async fn a_role_is_changed_by_the_manager_who_knows_the_version() {
         (late.status, late.code()),
         (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"))
     );
-    let now = manager.get(&person).await.unwrap().success().unwrap();
+    let now = manager.ok_get(&person).await;
     assert_eq!(now["role"], "courier", "what was refused is rolled back");
     store.stop().await;
 }
@@ -155,7 +149,7 @@ async fn until_it_is(store: &Store, order: &str, wanted: (&str, &str)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let (email, ada) = register(&store).await;
     wait_for("the account", WITHIN, async || {
         Ok(ada.get("/api/account").await?.status == StatusCode::OK)
@@ -163,18 +157,14 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     .await
     .unwrap();
     let top_up = json!({ "amount": 5_000 });
-    ada.post("/api/account/top-ups", &top_up)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    ada.ok_post("/api/account/top-ups", &top_up).await;
     store.stop_service("delivery").await;
-    let order = shop.place(&ada, &shop.order(2)).await;
-    Shop::until(&ada, &order, &["reserved"]).await;
+    let order = catalogue.place(&ada, &catalogue.order(2)).await;
+    wait_for_status(&ada, &order, &["reserved"]).await;
     // An order of which the others hear only when she has left.
     store.kill_relay("orders");
-    let late = shop.place(&ada, &shop.order(1)).await;
-    let id = ada.get("/api/users/me").await.unwrap().success().unwrap()["id"].clone();
+    let late = catalogue.place(&ada, &catalogue.order(1)).await;
+    let id = ada.ok_get("/api/users/me").await["id"].clone();
     let account = format!("/api/accounts/{}", id.as_str().unwrap());
 
     let delete = async || {
@@ -210,27 +200,15 @@ async fn who_leaves_gets_all_money_out_also_what_comes_back_later() {
     assert_eq!(stopped.status, StatusCode::ACCEPTED);
     store.start_service("delivery").await;
     until_it_is(&store, &order, ("cancelled", "operator")).await;
-    let account = store
-        .manager
-        .get(&account)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let account = store.manager.ok_get(&account).await;
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(0), &json!(0))
     );
 
-    // The address is free again, for somebody who is somebody else.
+    // The address is free again, for another person.
     let person = json!({ "email": email, "password": PASSWORD, "name": "Ada" });
-    store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.guest.ok_post("/api/users", &person).await;
     let again = store.guest.log_in(&email, PASSWORD).await.unwrap();
     assert_eq!(
         again
@@ -263,7 +241,7 @@ async fn token_keys_come_and_go_and_nobody_is_logged_out() {
             .collect::<Vec<_>>()
     };
     let first = kids().await;
-    // Whoever logs in meanwhile gets on with either token, everywhere.
+    // A user who logs in meanwhile gets on with either token, everywhere.
     let fixed = |client: &Client| store.guest.with_token(&client.tokens().unwrap().access);
     let mut tokens = vec![fixed(&ada)];
     wait_for("another key", WITHIN, async || {

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use tovar::client::Client;
 use uuid::Uuid;
 
-use crate::harness::{Operation, Place, Shop, Store, WITHIN, body_of, each, operations};
+use crate::harness::{
+    Catalogue, MustSucceed, Operation, Place, Store, WITHIN, body_of, each, operations,
+};
 
-/// As JSON has them, since not all of them can be had in any other way.
+/// As JSON text, because some of them exist in no Rust type.
 const POISON: [&str; 40] = [
     "null",
     "true",
@@ -69,7 +71,7 @@ const HEADERS: [&[u8]; 12] = [
     b"00-00000000000000000000000000000000-0000000000000000-00",
 ];
 
-/// Any request may have these.
+/// Parameters that any request may have.
 const USUAL_HEADERS: [&str; 8] = [
     "authorization",
     "if-match",
@@ -102,7 +104,7 @@ impl Try {
 
 struct World {
     manager: Client,
-    somebody: String,
+    other_user: String,
     order: String,
     slot: String,
 }
@@ -110,7 +112,7 @@ struct World {
 impl World {
     fn path(&self, operation: &Operation) -> String {
         let id = if operation.path.starts_with("/api/users") {
-            &self.somebody
+            &self.other_user
         } else {
             &self.order
         };
@@ -118,12 +120,12 @@ impl World {
             .path
             .replace("{id}", id)
             .replace("{order_id}", &self.order);
-        let filled = filled.replace("{user_id}", &self.somebody);
+        let filled = filled.replace("{user_id}", &self.other_user);
         filled.replace("{sku}", "tea").replace("{zone}", "lockers")
     }
 }
 
-/// A text of JSON as a part of an address.
+/// JSON text as a part of an address.
 fn encoded(json: &str) -> String {
     let text = serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned());
     text.bytes().fold(String::new(), |encoded, byte| {
@@ -204,7 +206,7 @@ fn tries(operation: &Operation, world: &World) -> Vec<Try> {
             Place::Header(name) => name.eq_ignore_ascii_case(header),
             _ => false,
         });
-        // Each with each would be many, and they are read in one place.
+        // All combinations would be many, and one function reads them all.
         for value in HEADERS
             .into_iter()
             .skip(if is_named { 0 } else { number + 2 })
@@ -290,7 +292,7 @@ fn assert_times(body: &Value, of: &str) {
             assert!(!is_time || digits <= 6, "{of}: {text}");
         }
         Value::Array(items) => items.iter().for_each(|item| assert_times(item, of)),
-        // People are called what they like.
+        // A name may have any characters.
         Value::Object(fields) => fields
             .iter()
             .filter(|(field, _)| *field != "name")
@@ -311,7 +313,7 @@ async fn no_change_makes_a_failure_of_the_store() {
 
 async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
     let store = Store::start_with(&each(&["--rate-limit=0"])).await;
-    let shop = Shop::open(&store, 1_000, 1_000).await;
+    let catalogue = Catalogue::open(&store, 1_000, 1_000).await;
     let manager = store.manager.clone();
     tovar::client::wait_for("the manager's account", WITHIN, async || {
         Ok(manager.get("/api/account").await?.status == StatusCode::OK)
@@ -319,25 +321,15 @@ async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
     .await
     .unwrap();
     let top_up = json!({ "amount": 1_000_000 });
-    manager
-        .post("/api/account/top-ups", &top_up)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let order = shop.buy(&manager, &shop.order(1)).await;
-    let somebody = store.guest.new_customer(0).await.unwrap();
-    let somebody = somebody
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    manager.ok_post("/api/account/top-ups", &top_up).await;
+    let order = catalogue.buy(&manager, &catalogue.order(1)).await;
+    let other_user = store.guest.new_customer(0).await.unwrap();
+    let other_user = other_user.ok_get("/api/users/me").await;
     let world = World {
         manager,
-        somebody: somebody["id"].as_str().unwrap().to_owned(),
+        other_user: other_user["id"].as_str().unwrap().to_owned(),
         order: order["id"].as_str().unwrap().to_owned(),
-        slot: shop.slot.clone(),
+        slot: catalogue.slot.clone(),
     };
     let mut sent = 0;
     let operations = operations(&store).await.into_iter();
@@ -345,7 +337,7 @@ async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
         let all = tries(&operation, &world);
         sent += all.len();
         let caller = if operation.method == "delete" {
-            // Whom nothing is asked of any more.
+            // A user of whom no later request is made.
             store.guest.new_customer(0).await.unwrap()
         } else {
             world.manager.clone()
@@ -358,12 +350,12 @@ async fn no_request_makes_a_failure(of: fn(&str) -> bool) {
     store.stop().await;
 }
 
-/// What is answered to a POST is what is read again afterwards, and what a retry is answered.
+/// The answer to a POST is the same as a later read and as the answer to a retry.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_is_answered_as_it_is_read_again() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 10).await;
-    let slots = format!("/api/zones/{}/slots", shop.zone);
+    let catalogue = Catalogue::open(&store, 10, 10).await;
+    let slots = format!("/api/zones/{}/slots", catalogue.zone);
     let (starts_at, ends_at) = (
         "2098-01-01T10:00:00.123456789Z",
         "2098-01-01T12:00:00.9999999+01:00",
@@ -372,7 +364,7 @@ async fn a_time_is_answered_as_it_is_read_again() {
     let customer = store.guest.new_customer(10_000).await.unwrap();
     let wishes: [(&Client, &str, &Value); 2] = [
         (&store.manager, &slots, &slot),
-        (&customer, "/api/orders", &shop.order(1)),
+        (&customer, "/api/orders", &catalogue.order(1)),
     ];
     let mut answers = Vec::new();
     for (caller, path, body) in wishes {
@@ -386,7 +378,7 @@ async fn a_time_is_answered_as_it_is_read_again() {
         assert_times(&first, path);
         answers.push(first);
     }
-    let found = store.guest.get(&slots).await.unwrap().success().unwrap();
+    let found = store.guest.ok_get(&slots).await;
     assert!(
         found["items"].as_array().unwrap().contains(&answers[0]),
         "{found}: {}",

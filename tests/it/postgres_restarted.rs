@@ -3,14 +3,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses_nothing() {
     let servers = backing::shared().await.unwrap();
     let mut postgres = backing::own_postgres().await.unwrap();
     let store = Store::start_on(&postgres, &servers.kafka).await;
-    let shop = Shop::open(&store, 1_000, 1_000).await;
+    let catalogue = Catalogue::open(&store, 1_000, 1_000).await;
     let customers =
         join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
 
@@ -19,7 +19,7 @@ async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses
         for _ in 0..20 {
             // One key per intent: whatever is lost on the way, the order is placed once.
             let key = uuid::Uuid::new_v4().to_string();
-            let body = shop.order(1);
+            let body = catalogue.order(1);
             let order = loop {
                 match customer
                     .send(Method::POST, "/api/orders", Some(&body), Some(&key))
@@ -55,25 +55,14 @@ async fn postgresql_stopped_immediately_and_restarted_while_orders_come_in_loses
                 .unwrap();
             assert_eq!(order["status"], "delivered");
         }
-        let mine = customer
-            .get("/api/orders?limit=100")
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+        let mine = customer.ok_get("/api/orders?limit=100").await;
         assert_eq!(
             mine["items"].as_array().unwrap().len(),
             20,
             "each intent is one order"
         );
     }
-    let left = store
-        .guest
-        .get("/api/goods/tea")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let left = store.guest.ok_get("/api/goods/tea").await;
     assert_eq!(left["available"], 1_000 - 80);
     store.stop().await;
 }

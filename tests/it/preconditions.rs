@@ -5,12 +5,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tovar::client::{Answer, Client};
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 const FAILED: (StatusCode, Option<&str>) =
     (StatusCode::PRECONDITION_FAILED, Some("precondition_failed"));
 
-/// A thing with versions: where it is read, and how it is changed.
+/// A thing with versions: the address that reads it, and the request that changes it.
 struct Thing<'c> {
     caller: &'c Client,
     read: String,
@@ -114,7 +114,7 @@ async fn a_change_follows_its_conditions(thing: &Thing<'_>) {
             "{name}: {headers:?}"
         );
     }
-    // The same wish once more is one whose answer was lost, and is no conflict.
+    // The same request once more may be a retry whose first answer was lost, and is no conflict.
     for same in [&[("if-match", "\"x\"")][..], &[("if-match", &etag)]] {
         let again = thing.change(0, same).await;
         assert_eq!(again.status, StatusCode::OK, "{name}: {:?}", again.body);
@@ -135,14 +135,14 @@ async fn a_change_follows_its_conditions(thing: &Thing<'_>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     let ada = store.guest.new_customer(0).await.unwrap();
-    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = ada.ok_get("/api/users/me").await;
     let person = format!("/api/users/{}", me["id"].as_str().unwrap());
-    // Who is suspended is logged out, so it is not her.
+    // A suspended user is logged out, so she is not the one.
     let (_, _, other) = store.guest.register("Bob").await.unwrap();
     let other = format!("/api/users/{}", other["id"].as_str().unwrap());
-    let goods = format!("/api/goods/{}", shop.sku);
+    let goods = format!("/api/goods/{}", catalogue.sku);
     let things = [
         Thing {
             caller: &store.manager,
@@ -177,7 +177,7 @@ async fn every_route_with_versions_follows_the_conditions_of_its_callers() {
         a_read_follows_its_conditions(thing).await;
         a_change_follows_its_conditions(thing).await;
     }
-    // What is not there yet, and what must be there.
+    // A thing that does not exist yet, and one that must exist.
     let manager = &store.manager;
     for (path, body) in [
         ("/api/goods/new", json!({ "name": "New", "price": 1 })),

@@ -3,28 +3,22 @@ use serde_json::json;
 use tovar::client::wait_for;
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_pays_what_they_expect_or_nothing() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 10).await;
+    let catalogue = Catalogue::open(&store, 10, 10).await;
     let customer = store.guest.new_customer(10_000).await.unwrap();
     let order = |expected: i64| {
-        let mut body = shop.order(2);
+        let mut body = catalogue.order(2);
         body["expected_total"] = json!(expected);
         body
     };
-    let placed = customer.post("/api/orders", &order(2_000)).await.unwrap();
-    assert_eq!(placed.success().unwrap()["total"], 2_000);
+    let placed = customer.ok_post("/api/orders", &order(2_000)).await;
+    assert_eq!(placed["total"], 2_000);
     let goods = json!({ "name": "Tea", "price": 1_500 });
-    store
-        .manager
-        .put("/api/goods/tea", &goods)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.manager.ok_put("/api/goods/tea", &goods).await;
     let orders = store.sql("orders").await;
     wait_for("orders to know the new price", WITHIN, async || {
         let row = orders
@@ -66,15 +60,10 @@ async fn a_customer_pays_what_they_expect_or_nothing() {
     // The refusal has left the key free.
     let placed = send(3_000).await.success().unwrap();
     assert_eq!(placed["total"], 3_000);
-    // Who says nothing pays what it costs.
-    let placed = customer.post("/api/orders", &shop.order(1)).await.unwrap();
-    assert_eq!(placed.success().unwrap()["total"], 1_500);
-    let all = customer
-        .get("/api/orders")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    // A customer who names no total pays what the order costs.
+    let placed = customer.ok_post("/api/orders", &catalogue.order(1)).await;
+    assert_eq!(placed["total"], 1_500);
+    let all = customer.ok_get("/api/orders").await;
     assert_eq!(all["items"].as_array().unwrap().len(), 3);
     store.stop().await;
 }

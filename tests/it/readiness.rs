@@ -64,7 +64,7 @@ async fn a_service_without_its_database_is_not_ready_until_it_is_back() {
         }
     };
     until(StatusCode::OK, 5).await;
-    // It accepts connections, and says nothing.
+    // The server accepts connections, and answers nothing.
     postgres.freeze().await.unwrap();
     until(StatusCode::SERVICE_UNAVAILABLE, 20).await;
     postgres.thaw().await.unwrap();

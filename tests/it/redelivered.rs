@@ -1,17 +1,18 @@
 use serde_json::json;
 use tovar::client::wait_for;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_delivered_again_by_kafka_has_no_effect() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(2)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(2)).await;
     let wanted =
         json!({ "available": 3_000, "held": 0, "stock": 8, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted.clone())
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted.clone())
         .await;
     let before = events_of_topics(&store).await;
 
@@ -44,24 +45,23 @@ async fn every_event_delivered_again_by_kafka_has_no_effect() {
     .unwrap();
     let second = store.guest.new_customer(1_000).await.unwrap();
     assert_eq!(
-        shop.buy(&second, &shop.order(1)).await["status"],
+        catalogue.buy(&second, &catalogue.order(1)).await["status"],
         "delivered"
     );
 
     let same = customer
-        .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+        .ok_get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
+        .await;
     assert_eq!(same["timeline"], order["timeline"]);
     let wanted =
         json!({ "available": 3_000, "held": 0, "stock": 7, "free": 3, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
-/// How many messages lie on the store's topics.
+/// The number of messages on the store's topics.
 async fn events_of_topics(store: &Store) -> i64 {
     use rdkafka::consumer::{BaseConsumer, Consumer};
     let (brokers, prefix) = (store.brokers().to_owned(), store.prefix.clone());

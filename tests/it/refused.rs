@@ -4,103 +4,116 @@ use serde_json::json;
 use tovar::client::wait_for;
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_the_account_does_not_cover_is_rejected() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(2_999).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(3)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(3)).await;
     assert_eq!(
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("insufficient_funds"))
     );
     let wanted =
         json!({ "available": 2_999, "held": 0, "stock": 10, "free": 5, "told": ["rejected"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_for_more_than_there_is_is_rejected_and_its_money_released() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 2, 5).await;
+    let catalogue = Catalogue::open(&store, 2, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(3)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(3)).await;
     assert_eq!(
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("out_of_stock"))
     );
     let wanted =
         json!({ "available": 5_000, "held": 0, "stock": 2, "free": 5, "told": ["rejected"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_to_a_zone_that_is_not_served_is_rejected_and_all_is_undone() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop
-        .buy(&customer, &shop.order_to(1, "nowhere", &shop.slot))
+    let order = catalogue
+        .buy(
+            &customer,
+            &catalogue.order_to(1, "nowhere", &catalogue.slot),
+        )
         .await;
     assert_eq!(
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("zone_not_served"))
     );
-    let unknown = shop
+    let unknown = catalogue
         .buy(
             &customer,
-            &shop.order_to(1, shop.zone, &Uuid::nil().to_string()),
+            &catalogue.order_to(1, catalogue.zone, &Uuid::nil().to_string()),
         )
         .await;
     assert_eq!(
         (&unknown["status"], &unknown["outcome_reason"]),
         (&json!("rejected"), &json!("unknown_slot"))
     );
-    let wanted = json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["rejected", "rejected"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    let wanted = json!({
+        "available": 5_000, "held": 0, "stock": 10, "free": 5,
+        "told": ["rejected", "rejected"],
+    });
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_for_a_slot_that_is_full_is_rejected_and_all_is_undone() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 1).await;
+    let catalogue = Catalogue::open(&store, 10, 1).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let first = shop.buy(&customer, &shop.order(1)).await;
+    let first = catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(first["status"], "delivered");
-    let second = shop.buy(&customer, &shop.order(1)).await;
+    let second = catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(
         (&second["status"], &second["outcome_reason"]),
         (&json!("rejected"), &json!("slot_full"))
     );
-    let wanted = json!({ "available": 4_000, "held": 0, "stock": 9, "free": 0, "told": ["rejected", "delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    let wanted = json!({
+        "available": 4_000, "held": 0, "stock": 9, "free": 0,
+        "told": ["rejected", "delivered"],
+    });
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_for_a_slot_that_is_over_is_rejected_and_all_is_undone() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let time_passes = "UPDATE slots SET starts_at = now() - interval '2 hours', ends_at = now() - interval '1 hour'";
+    let time_passes = "UPDATE slots SET starts_at = now() - interval '2 hours', ends_at = now() - \
+        interval '1 hour'";
     let delivery = store.sql("delivery").await;
     assert_eq!(delivery.execute(time_passes, &[]).await.unwrap(), 1);
-    let order = shop.buy(&customer, &shop.order(1)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(1)).await;
     assert_eq!(
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("slot_past"))
     );
-    let account = customer
-        .get("/api/account")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let account = customer.ok_get("/api/account").await;
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(5_000), &json!(0))
@@ -111,17 +124,11 @@ async fn an_order_for_a_slot_that_is_over_is_rejected_and_all_is_undone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     store.kill_relay("users");
     let (email, password) = (format!("{}@example.org", Uuid::new_v4()), "their password");
     let person = json!({ "email": email, "password": password, "name": "Early" });
-    store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.guest.ok_post("/api/users", &person).await;
     let early = store.guest.log_in(&email, password).await.unwrap();
     let not_yet = [
         early.get("/api/account").await.unwrap(),
@@ -140,7 +147,7 @@ async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() 
         );
         assert!(answer.headers.contains_key("retry-after"));
     }
-    let order = shop.buy(&early, &shop.order(1)).await;
+    let order = catalogue.buy(&early, &catalogue.order(1)).await;
     assert_eq!(
         (&order["status"], &order["outcome_reason"]),
         (&json!("rejected"), &json!("no_account"))
@@ -157,9 +164,15 @@ async fn an_account_whose_event_is_under_way_is_not_open_yet_and_pays_nothing() 
 #[tokio::test(flavor = "multi_thread")]
 async fn goods_that_nobody_knows_cannot_be_ordered() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let body = |line: serde_json::Value| json!({ "lines": [line], "zone": shop.zone, "slot_id": shop.slot });
+    let body = |line: serde_json::Value| {
+        json!({
+            "lines": [line],
+            "zone": catalogue.zone,
+            "slot_id": catalogue.slot,
+        })
+    };
     for (line, code) in [
         (json!({ "sku": "coffee", "quantity": 1 }), "unknown_sku"),
         (
@@ -173,12 +186,7 @@ async fn goods_that_nobody_knows_cannot_be_ordered() {
             (StatusCode::UNPROCESSABLE_ENTITY, Some(code))
         );
     }
-    let orders = customer
-        .get("/api/orders")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let orders = customer.ok_get("/api/orders").await;
     assert_eq!(orders["items"], json!([]));
     store.stop().await;
 }
@@ -186,14 +194,14 @@ async fn goods_that_nobody_knows_cannot_be_ordered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 20, 15).await;
+    let catalogue = Catalogue::open(&store, 20, 15).await;
     let buy = async |number: i64| {
         let customer = store
             .guest
             .new_customer(if number % 5 == 0 { 10 } else { 1_000 })
             .await
             .unwrap();
-        shop.buy(&customer, &shop.order(1)).await["status"]
+        catalogue.buy(&customer, &catalogue.order(1)).await["status"]
             .as_str()
             .unwrap()
             .to_owned()
@@ -217,9 +225,10 @@ async fn fifty_customers_at_once_neither_oversell_nor_overbook() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_orders_and_twenty_withdrawals_of_one_account_at_once_do_not_overdraw_it() {
     let store = Store::start_with(&[("orders", &["--rate-limit=0"])]).await;
-    let shop = Shop::open(&store, 100, 100).await;
+    let catalogue = Catalogue::open(&store, 100, 100).await;
     let customer = store.guest.new_customer(15_000).await.unwrap();
-    let buy = async |_| shop.buy(&customer, &shop.order(1)).await["status"] == "delivered";
+    let buy =
+        async |_| catalogue.buy(&customer, &catalogue.order(1)).await["status"] == "delivered";
     let withdraw = async |_| {
         let amount = json!({ "amount": 700 });
         let answer = customer
@@ -241,12 +250,7 @@ async fn fifty_orders_and_twenty_withdrawals_of_one_account_at_once_do_not_overd
         (0..1_000).contains(&left),
         "{bought} orders, {withdrawn} withdrawals"
     );
-    let account = customer
-        .get("/api/account")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let account = customer.ok_get("/api/account").await;
     assert_eq!(
         (&account["available"], &account["held"]),
         (&json!(left), &json!(0))

@@ -2,18 +2,18 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn relays_killed_at_random_points_lose_nothing_while_orders_come_in() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 1_000, 1_000).await;
+    let catalogue = Catalogue::open(&store, 1_000, 1_000).await;
     let customers =
         join_all((0..4).map(async |_| store.guest.new_customer(100_000).await.unwrap())).await;
     let buying = customers.iter().map(async |customer| {
         for _ in 0..10 {
             assert_eq!(
-                shop.buy(customer, &shop.order(1)).await["status"],
+                catalogue.buy(customer, &catalogue.order(1)).await["status"],
                 "delivered"
             );
         }
@@ -29,13 +29,7 @@ async fn relays_killed_at_random_points_lose_nothing_while_orders_come_in() {
         }
     };
     tokio::join!(join_all(buying), killing);
-    let left = store
-        .guest
-        .get("/api/goods/tea")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let left = store.guest.ok_get("/api/goods/tea").await;
     assert_eq!(left["available"], 1_000 - 40);
     store.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What each role of a service's database may do: as docs/rights.md says, and no more.
+//! Each role of a service's database may do what docs/rights.md says, and no more.
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
@@ -6,7 +6,7 @@ use connect::DatabaseRole;
 use serde_json::json;
 use tokio_postgres::{Client, error::SqlState};
 
-use crate::harness::{SERVICES, Store, session};
+use crate::harness::{MustSucceed, SERVICES, Store, session};
 
 /// Each table and function of a database with what a role may do with it; nothing is an empty text.
 const RIGHTS: &str = "
@@ -19,14 +19,18 @@ const RIGHTS: &str = "
         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
       WHERE has_table_privilege(role.name, oid, p)),
     columns AS (
-      SELECT oid, p || ' (' || string_agg(attname, ', ' ORDER BY attnum) || ')' AS privilege FROM tables, role,
+      SELECT oid, p || ' (' || string_agg(attname, ', ' ORDER BY attnum) || ')' AS privilege FROM \
+      tables, role,
         pg_attribute a, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) p
-      WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped AND has_column_privilege(role.name, oid, attnum, p)
+      WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped AND has_column_privilege(role.name, \
+      oid, attnum, p)
         AND NOT has_table_privilege(role.name, oid, p)
       GROUP BY oid, p)
-    SELECT object, coalesce((SELECT string_agg(privilege, ', ') FROM (TABLE whole UNION ALL TABLE columns) r
+    SELECT object, coalesce((SELECT string_agg(privilege, ', ') FROM (TABLE whole UNION ALL TABLE \
+    columns) r
       WHERE r.oid = tables.oid), '') FROM tables
-    UNION ALL SELECT proname || '()', CASE WHEN has_function_privilege(role.name, p.oid, 'EXECUTE') THEN 'EXECUTE' ELSE '' END
+    UNION ALL SELECT proname || '()', CASE WHEN has_function_privilege(role.name, p.oid, \
+    'EXECUTE') THEN 'EXECUTE' ELSE '' END
       FROM pg_proc p, role WHERE pronamespace = 'public'::regnamespace
     UNION ALL SELECT relname || ' (sequence)', concat_ws(', ',
         CASE WHEN has_sequence_privilege(role.name, s.oid, 'USAGE') THEN 'USAGE' END,
@@ -34,7 +38,7 @@ const RIGHTS: &str = "
       FROM pg_class s, role WHERE s.relnamespace = 'public'::regnamespace AND s.relkind = 'S'
     ORDER BY 1";
 
-/// By object, what the service, the relay and the reader may do.
+/// What the service, the relay and the reader may do with each object.
 type Rights = BTreeMap<String, [String; 3]>;
 
 async fn rights(client: &Client) -> Rights {
@@ -68,7 +72,7 @@ async fn each_role_may_do_what_is_written_down_and_no_more() {
         own.insert(service, rights(&store.sql(service).await).await);
     }
     store.end().await;
-    // What is the same in all of them is what the libraries bring.
+    // The tables that all services have come from the libraries.
     let mut shared = own["users"].clone();
     shared.retain(|object, roles| {
         own.values()
@@ -79,9 +83,11 @@ async fn each_role_may_do_what_is_written_down_and_no_more() {
     }
 
     let mut text = "# Who may do what in a service's database\n\n\
-        Made by `UPDATE_RIGHTS=1 cargo test -p tovar-tests --test it roles::each_role`, which otherwise compares. What each role may do\n\
-        is declared beside the migrations: `RIGHTS` of a service's `store/rights.rs` and of each library that has tables.\n\
-        The owner may do all. How the roles come about is in [deploy.md](deploy.md#roles-of-a-database).\n\n"
+        `UPDATE_RIGHTS=1 cargo test -p tovar-tests --test it roles::each_role` writes this page, \
+        and the same test\nwithout the variable compares it. The rights of each role are declared \
+        next to the migrations: `RIGHTS` of\na service's `store/rights.rs` and of each library \
+        that has tables. The owner may do all. How the roles are\nmade is in \
+        [deploy.md](deploy.md#roles-of-a-database).\n\n"
         .to_owned();
     text += &table("Every database", &shared);
     for service in SERVICES {
@@ -133,13 +139,15 @@ async fn refused(client: &Client, statement: &str) {
 /// A session of a role that has left all that a session can leave.
 async fn session_of(store: &Store, service: &str, role: DatabaseRole) -> Client {
     let client = session(store.databases[service].of(role)).await;
-    let free = "SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = '1s'";
+    let free = "SET default_transaction_read_only = off; SET statement_timeout = 0; SET \
+        lock_timeout = '1s'";
     client.batch_execute(free).await.unwrap();
     client
 }
 
 async fn tables(store: &Store, service: &str) -> Vec<String> {
-    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')";
+    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND \
+        relkind IN ('r', 'p')";
     let rows = store.sql(service).await.query(sql, &[]).await.unwrap();
     assert!(rows.len() > 15, "{}", rows.len());
     rows.iter().map(|row| row.get(0)).collect()
@@ -148,7 +156,7 @@ async fn tables(store: &Store, service: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_reads_no_key_no_hash_no_address_and_no_kept_answer_and_writes_nothing() {
     let store = Store::start().await;
-    store.somebody("customer").await;
+    store.new_user("customer").await;
     let reader = session_of(&store, "users", DatabaseRole::Reader).await;
     for statement in [
         "SELECT private FROM token_keys",
@@ -194,7 +202,7 @@ async fn a_reader_stops_neither_a_relay_nor_a_migration_by_a_lock() {
     let mut store = Store::start().await;
     store.kill_relay("users");
     let reader = session_of(&store, "users", DatabaseRole::Reader).await;
-    // The relay's, that of migrations, and that of all who publish.
+    // The locks of the relay, of migrations, and of transactions that publish.
     for lock in [
         "pg_advisory_lock(4, 0)",
         "pg_try_advisory_lock(4, 0)",
@@ -206,7 +214,7 @@ async fn a_reader_stops_neither_a_relay_nor_a_migration_by_a_lock() {
         refused(&reader, &format!("SELECT {lock}")).await;
     }
     store.start_relay("users").await;
-    store.somebody("customer").await;
+    store.new_user("customer").await;
     store.stop().await;
 }
 
@@ -226,9 +234,11 @@ async fn a_relay_reads_no_table_of_its_service_and_adds_nothing_to_the_outbox() 
             }
         }
         for statement in [
-            "INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), 'users', 'k', 'users.deleted.v1', '{}')",
+            "INSERT INTO outbox (id, topic, key, type, payload) VALUES (gen_random_uuid(), \
+             'users', 'k', 'users.deleted.v1', '{}')",
             "UPDATE outbox SET payload = '{}'",
-            "SELECT outbox_publish(gen_random_uuid(), 'users', 'k', 'users.deleted.v1', '{}', NULL, 3, 2)",
+            "SELECT outbox_publish(gen_random_uuid(), 'users', 'k', 'users.deleted.v1', '{}', \
+             NULL, 3, 2)",
         ] {
             refused(&relay, statement).await;
         }
@@ -255,10 +265,12 @@ async fn a_service_changes_no_table_empties_none_and_does_not_write_what_operato
         }
         for statement in [
             "DROP TRIGGER commit_is_synchronous ON outbox",
-            "CREATE OR REPLACE FUNCTION outbox_commit_is_synchronous() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE OR REPLACE FUNCTION outbox_commit_is_synchronous() RETURNS trigger LANGUAGE \
+             plpgsql AS 'BEGIN RETURN NULL; END'",
             "CREATE TABLE mine (id int)",
             "CREATE TEMP TABLE outbox (id int)",
-            "INSERT INTO outbox_operations (who, operation, details) VALUES ('me', 'discard', '{}')",
+            "INSERT INTO outbox_operations (who, operation, details) VALUES ('me', 'discard', \
+             '{}')",
             "DELETE FROM outbox_operations",
             "INSERT INTO inbox_operations (who, operation, details) VALUES ('me', 'discard', '{}')",
             "UPDATE security_events SET who = NULL",
@@ -285,13 +297,7 @@ async fn an_operator_acts_as_the_owner_and_what_they_did_is_recorded() {
     let store = Store::start().await;
     let person =
         json!({ "email": "ada@example.org", "password": "a good password", "name": "Ada" });
-    store
-        .guest
-        .post("/api/users", &person)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    store.guest.ok_post("/api/users", &person).await;
     let mut owner = session(&store.databases["users"].owner).await;
     let row = owner
         .query_one("SELECT id FROM outbox LIMIT 1", &[])

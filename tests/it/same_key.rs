@@ -2,14 +2,14 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, MustSucceed, Store};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_twice_is_one_order_with_one_answer() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let body = shop.order(1);
+    let body = catalogue.order(1);
     let send = async |key: &str| {
         customer
             .send(Method::POST, "/api/orders", Some(&body), Some(key))
@@ -24,7 +24,7 @@ async fn the_same_key_twice_is_one_order_with_one_answer() {
     assert_eq!((again.status, &again.body), (first.status, &first.body));
     assert_eq!(again.headers["idempotency-replayed"], "true");
     assert_eq!(again.headers["location"], first.headers["location"]);
-    let other = shop.order(2);
+    let other = catalogue.order(2);
     let reused = customer
         .send(Method::POST, "/api/orders", Some(&other), Some("an-intent"))
         .await
@@ -48,12 +48,7 @@ async fn the_same_key_twice_is_one_order_with_one_answer() {
         .finished(first.body["id"].as_str().unwrap(), crate::harness::WITHIN)
         .await
         .unwrap();
-    let orders = customer
-        .get("/api/orders")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let orders = customer.ok_get("/api/orders").await;
     assert_eq!(orders["items"].as_array().unwrap().len(), 1);
     store.stop().await;
 }
@@ -61,9 +56,9 @@ async fn the_same_key_twice_is_one_order_with_one_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_requests_with_one_key_at_once_are_one_order() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 200, 200).await;
+    let catalogue = Catalogue::open(&store, 200, 200).await;
     let customer = store.guest.new_customer(500_000).await.unwrap();
-    let body = shop.order(1);
+    let body = catalogue.order(1);
     let until_answered = async |_: i32| loop {
         let answer = customer
             .send(Method::POST, "/api/orders", Some(&body), Some("one-intent"))
@@ -86,8 +81,13 @@ async fn a_hundred_requests_with_one_key_at_once_are_one_order() {
         .finished(&ids[0], crate::harness::WITHIN)
         .await
         .unwrap();
-    let wanted = json!({ "available": 499_000, "held": 0, "stock": 199, "free": 199, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    let wanted = json!({
+        "available": 499_000, "held": 0, "stock": 199, "free": 199,
+        "told": ["delivered"],
+    });
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }
 
@@ -113,11 +113,8 @@ async fn a_refusal_leaves_the_key_free() {
         (StatusCode::CONFLICT, Some("insufficient_funds"))
     );
     customer
-        .post("/api/account/top-ups", &json!({ "amount": 1_000 }))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+        .ok_post("/api/account/top-ups", &json!({ "amount": 1_000 }))
+        .await;
     let done = send().await.success().unwrap();
     assert_eq!(done["available"], 300);
     store.stop().await;

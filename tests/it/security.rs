@@ -1,4 +1,5 @@
-//! Who did what, and who was refused, leaves a trace: on every operation of every OpenAPI page.
+//! Every act and every refusal leaves a trace with its user, on every operation of every OpenAPI
+//! page.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,7 +7,10 @@ use tovar::client::{Answer, Client, wait_for};
 use uuid::Uuid;
 
 use crate::{
-    harness::{Operation, SERVICES, Shop, Store, WITHIN, body_of, operations},
+    harness::{
+        Catalogue, MustSucceed, Operation, SERVICES, Store, WITHIN, body_of, operations,
+        wait_for_status,
+    },
     who_may::{Who, who_may},
 };
 
@@ -24,12 +28,12 @@ async fn entries(store: &Store, what: &str) -> Vec<Value> {
     all
 }
 
-/// How often all services have counted this.
+/// The sum of this counter over all services.
 async fn counted(store: &Store, kind: &str, outcome: &str) -> u64 {
     let (kind, outcome) = (format!("kind=\"{kind}\""), format!("outcome=\"{outcome}\""));
     let mut sum = 0;
     for service in SERVICES {
-        // One that is stopped counts nothing.
+        // A replica that is stopped counts nothing.
         let Ok(text) = reqwest::get(format!("{}/metrics", store.ops[service])).await else {
             continue;
         };
@@ -47,16 +51,11 @@ async fn counted(store: &Store, kind: &str, outcome: &str) -> u64 {
 }
 
 async fn id_of(person: &Client) -> String {
-    let me = person
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = person.ok_get("/api/users/me").await;
     me["id"].as_str().unwrap().to_owned()
 }
 
-/// What an act leaves: one entry, and one count.
+/// Asserts that an act leaves one entry, and one count.
 async fn leaves_one(
     store: &Store,
     what: &str,
@@ -93,7 +92,7 @@ async fn leaves_one(
 
 struct World {
     store: Store,
-    shop: Shop,
+    catalogue: Catalogue,
     customer: Client,
     customer_id: String,
     courier: Client,
@@ -102,7 +101,10 @@ struct World {
 
 impl World {
     async fn parcel(&self) -> String {
-        let order = self.shop.place(&self.customer, &self.shop.order(1)).await;
+        let order = self
+            .catalogue
+            .place(&self.customer, &self.catalogue.order(1))
+            .await;
         let path = "/api/deliveries?limit=100";
         wait_for("the parcel to be out", WITHIN, async || {
             let run = self.store.manager.get(path).await?.success()?;
@@ -114,7 +116,7 @@ impl World {
         order
     }
 
-    /// Where an operation succeeds, and what it is about.
+    /// An address at which an operation succeeds, and the thing that it is about.
     async fn place_of(&self, operation: &Operation) -> (String, Option<String>) {
         let path = &operation.path;
         let named = match path.as_str() {
@@ -123,13 +125,17 @@ impl World {
             | "/api/users/{id}/role"
             | "/api/users/{id}/status"
             | "/api/accounts/{user_id}" => self.customer_id.clone(),
-            path if path.starts_with("/api/goods/{sku}") => self.shop.sku.to_owned(),
-            path if path.starts_with("/api/zones/{zone}") => self.shop.zone.to_owned(),
-            "/api/orders/{id}/stop" => self.shop.place(&self.customer, &self.shop.order(1)).await,
+            path if path.starts_with("/api/goods/{sku}") => self.catalogue.sku.to_owned(),
+            path if path.starts_with("/api/zones/{zone}") => self.catalogue.zone.to_owned(),
+            "/api/orders/{id}/stop" => {
+                self.catalogue
+                    .place(&self.customer, &self.catalogue.order(1))
+                    .await
+            }
             "/api/orders/{id}/verdict" => {
                 let poor = self.store.guest.new_customer(1).await.unwrap();
-                let order = self.shop.place(&poor, &self.shop.order(1)).await;
-                Shop::until(&poor, &order, &["closing", "rejected"]).await;
+                let order = self.catalogue.place(&poor, &self.catalogue.order(1)).await;
+                wait_for_status(&poor, &order, &["closing", "rejected"]).await;
                 order
             }
             path if path.starts_with("/api/deliveries/{order_id}/") => {
@@ -195,14 +201,14 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_act_of_a_manager_or_courier_leaves_a_row_a_line_and_a_count() {
     let store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 100, 100).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 100, 100).await;
     let customer = store.guest.new_customer(50_000).await.unwrap();
-    let courier = store.somebody("courier").await;
+    let courier = store.new_user("courier").await;
     let mut world = World {
         customer_id: id_of(&customer).await,
         courier_id: id_of(&courier).await,
         store,
-        shop,
+        catalogue,
         customer,
         courier,
     };
@@ -244,20 +250,14 @@ async fn every_act_of_a_manager_or_courier_leaves_a_row_a_line_and_a_count() {
     });
     assert_eq!(of_all.await["who"], json!(manager_id));
     let own = entries(&world.store, "GET /api/orders").await.len();
-    world
-        .customer
-        .get("/api/orders")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    world.customer.ok_get("/api/orders").await;
     assert_eq!(
         entries(&world.store, "GET /api/orders").await.len(),
         own,
         "what is one's own"
     );
 
-    // What is rolled back has not happened.
+    // An act that is rolled back has not happened.
     let what = "PUT /api/goods/{sku}";
     let before = (
         entries(&world.store, what).await.len(),
@@ -282,7 +282,7 @@ async fn every_act_of_a_manager_or_courier_leaves_a_row_a_line_and_a_count() {
     world.store.end().await;
 }
 
-/// What changes people and sessions; who is deleted does nothing more.
+/// Requests that change users and sessions. The last of them deletes the user.
 fn changes_of_people(operations: Vec<Operation>) -> Vec<Operation> {
     let changes = operations.into_iter().filter(|operation| {
         let is_of_users = ["/api/users", "/api/sessions"]
@@ -376,7 +376,10 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
                     0,
                     "her name is her own affair"
                 );
-                let change = json!({ "password": "her second password", "current_password": "her first password" });
+                let change = json!({
+                    "password": "her second password",
+                    "current_password": "her first password",
+                });
                 leaves_one(&store, &name, "password", async || patch(change).await).await
             }
             "PUT /api/users/{id}/role" | "PUT /api/users/{id}/status" => {
@@ -413,7 +416,7 @@ async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count(
 async fn every_refusal_is_counted_and_none_of_them_writes() {
     let store =
         Store::start_with(&[("notifications", &["--rate-limit=1", "--rate-burst=1"])]).await;
-    let _shop = Shop::open(&store, 10, 5).await;
+    let _shop = Catalogue::open(&store, 10, 5).await;
     let eve = store.guest.new_customer(0).await.unwrap();
     let refused = async |caller: &Client, operation: &Operation, outcome: &str| {
         let id = Uuid::nil().to_string();

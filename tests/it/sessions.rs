@@ -12,19 +12,14 @@ use serde_json::json;
 use tovar::client::{Client, wait_for};
 use uuid::Uuid;
 
-use crate::harness::{SERVICES, Shop, Store, WITHIN, operations};
+use crate::harness::{Catalogue, MustSucceed, SERVICES, Store, WITHIN, operations};
 
-/// After the event has arrived, each replica knows of it.
+/// When the event has arrived, each replica knows of it.
 const SECONDS: Duration = Duration::from_secs(10);
 const OUTDATED: (StatusCode, Option<&str>) = (StatusCode::UNAUTHORIZED, Some("token_outdated"));
 
 async fn id_of(client: &Client) -> String {
-    let me = client
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = client.ok_get("/api/users/me").await;
     me["id"].as_str().unwrap().to_owned()
 }
 
@@ -33,7 +28,7 @@ fn fixed(store: &Store, client: &Client) -> Client {
     store.guest.with_token(&client.tokens().unwrap().access)
 }
 
-/// Waits until each service that is told by events refuses the caller's token.
+/// Waits until each service that hears of it by events refuses the caller's token.
 async fn until_void_everywhere(caller: &Client) {
     for path in [
         "/api/account",
@@ -57,19 +52,14 @@ async fn until_void_everywhere(caller: &Client) {
 
 async fn set(store: &Store, person: &str, what: &str, value: &str) {
     let path = format!("/api/users/{person}/{what}");
-    let done = store
-        .manager
-        .put(&path, &json!({ what: value }))
-        .await
-        .unwrap();
-    done.success().unwrap();
+    store.manager.ok_put(&path, &json!({ what: value })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demoted_manager_is_refused_at_once_in_users_and_within_seconds_elsewhere() {
     let store = Store::start().await;
-    Shop::open(&store, 10, 5).await;
-    let eve = store.somebody("manager").await;
+    Catalogue::open(&store, 10, 5).await;
+    let eve = store.new_user("manager").await;
     let (old, person) = (fixed(&store, &eve), id_of(&eve).await);
     let price = async |caller: &Client| {
         let goods = json!({ "name": "Tea", "price": 1 });
@@ -154,7 +144,7 @@ async fn who_is_suspended_is_refused_on_every_route_within_seconds() {
     );
     set(&store, person["id"].as_str().unwrap(), "status", "active").await;
     let again = store.guest.log_in(&email, &password).await.unwrap();
-    let account = again.get("/api/account").await.unwrap().success().unwrap();
+    let account = again.ok_get("/api/account").await;
     assert_eq!(account["available"], 1_000);
     store.stop().await;
 }
@@ -197,19 +187,16 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
         .customer(&email, &password, 1_000)
         .await
         .unwrap();
-    // As a token that was stolen and refreshed since.
-    let earlier = "UPDATE sessions SET authenticated_at = now() - interval '301 seconds' WHERE id = $1::text::uuid";
-    let sessions = ada.get("/api/sessions").await.unwrap().success().unwrap();
+    // Like a token that was stolen and has been refreshed since.
+    let earlier = "UPDATE sessions SET authenticated_at = now() - interval '301 seconds' WHERE id \
+        = $1::text::uuid";
+    let sessions = ada.ok_get("/api/sessions").await;
     let session = sessions["items"][0]["id"].as_str().unwrap();
     let changed = store.sql("users").await.execute(earlier, &[&session]).await;
     assert_eq!(changed.unwrap(), 1);
     let refresh = json!({ "refresh_token": ada.tokens().unwrap().refresh.unwrap() });
-    let refreshed = store
-        .guest
-        .post("/api/sessions/refresh", &refresh)
-        .await
-        .unwrap();
-    let token = refreshed.success().unwrap()["access_token"].clone();
+    let refreshed = store.guest.ok_post("/api/sessions/refresh", &refresh).await;
+    let token = refreshed["access_token"].clone();
     let stale = store.guest.with_token(token.as_str().unwrap());
     let refusal = (StatusCode::FORBIDDEN, Some("fresh_login_required"));
     let mut asked = BTreeSet::new();
@@ -242,13 +229,13 @@ async fn money_leaves_and_an_account_is_deleted_after_a_fresh_log_in_only() {
         told.contains("log in again with POST /api/sessions"),
         "{told}"
     );
-    let account = ada.get("/api/account").await.unwrap().success().unwrap();
+    let account = ada.ok_get("/api/account").await;
     assert_eq!(
         account["available"], 1_001,
         "what was brought on the way, and nothing taken"
     );
 
-    // The same request, under the same key, by one who has just typed their password.
+    // The same request, under the same key, by a user who has just logged in.
     let fresh = store.guest.log_in(&email, &password).await.unwrap();
     let amount = json!({ "amount": 400 });
     let withdraw = async |caller: &Client| {
@@ -313,7 +300,7 @@ async fn the_greatest_generation_counts_in_whatever_order_they_are_told() {
     store.stop().await;
 }
 
-/// A partition is one replica's, and all have to know.
+/// One replica has the partition, and all replicas must learn of the event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_learns_what_another_one_has_heard() {
     let mut store = Store::start().await;
@@ -333,7 +320,7 @@ async fn a_replica_learns_what_another_one_has_heard() {
     wait_for("the replica to learn it", Duration::from_secs(3), outdated)
         .await
         .unwrap();
-    // One that starts knows it before its first request.
+    // A replica that starts knows it before its first request.
     store.stop_service("notifications").await;
     store.start_service("notifications").await;
     assert!(outdated().await.unwrap());
@@ -366,11 +353,11 @@ async fn a_stream_ends_with_its_callers_token() {
         ("--token-lifetime=600", true),
     ] {
         let mut store = Store::start_with(&[("users", &[lifetime])]).await;
-        let shop = Shop::open(&store, 10, 5).await;
+        let catalogue = Catalogue::open(&store, 10, 5).await;
         let ada = store.guest.new_customer(5_000).await.unwrap();
         let person = id_of(&ada).await;
         store.stop_service("warehouse").await;
-        let order = shop.place(&ada, &shop.order(1)).await;
+        let order = catalogue.place(&ada, &catalogue.order(1)).await;
         let path = format!("/api/orders/{order}/events");
         let stream = ada.stream(&path, None).await.unwrap();
         assert_eq!(stream.status(), StatusCode::OK);

@@ -1,5 +1,5 @@
-//! A variable that no program knows is taken by none and refused by none: who sets it believes in
-//! it.
+//! No program takes or refuses a variable that it does not know: an operator who sets it believes
+//! in it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,7 +27,7 @@ fn of_service<S: Service>() -> Names {
     ))
 }
 
-/// What each program may be given.
+/// The settings of each program.
 fn programs() -> BTreeMap<&'static str, Names> {
     [
         ("users", of_service::<users::Users>()),
@@ -86,7 +86,7 @@ fn compose_gives_each_program_only_what_it_knows() {
         }
     }
     assert!(checked > 8, "{checked}");
-    // What all services and all relays share.
+    // The values that all services and all relays share.
     for name in [
         "KAFKA_BROKERS",
         "DATABASE_URL",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tovar::client::{Client, wait_for};
 use uuid::Uuid;
 
-use crate::harness::{SERVICES, Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, SERVICES, Store, WITHIN};
 
 const CUSTOMERS: usize = 3;
 /// Between two orders of a customer. Without it, a slow machine would place more than it delivers,
@@ -31,8 +31,8 @@ async fn any_one_service_is_stopped_for_a_minute_under_load() {
 async fn each_service_is_away_for(outage: Duration) {
     // Each customer looks at each of their orders at the end, all of them at once.
     let mut store = Store::start_with(&[("orders", &["--rate-limit=0"])]).await;
-    let lockers = Shop::open(&store, 100_000, 100_000).await;
-    let couriers = Shop::open_with_couriers(&store, 100_000, 100_000).await;
+    let lockers = Catalogue::open(&store, 100_000, 100_000).await;
+    let couriers = Catalogue::open_with_couriers(&store, 100_000, 100_000).await;
     let customers = join_all((0..CUSTOMERS).map(|_| store.guest.new_customer(1_000_000_000)));
     let customers: Vec<_> = customers.await.into_iter().map(Result::unwrap).collect();
     let is_over = AtomicBool::new(false);
@@ -47,7 +47,7 @@ async fn each_service_is_away_for(outage: Duration) {
     let journals = join_all(
         customers
             .iter()
-            .map(|customer| go_on_ordering(customer, [&lockers, &couriers], &is_over)),
+            .map(|customer| keep_ordering(customer, [&lockers, &couriers], &is_over)),
     );
     let ((), journals) = tokio::join!(outages, journals);
     for (customer, accepted) in customers.iter().zip(&journals) {
@@ -82,13 +82,17 @@ async fn each_service_is_away_for(outage: Duration) {
 
 /// Places one order after the other, each with a key that it keeps until there is an answer; what
 /// was accepted.
-async fn go_on_ordering(customer: &Client, shops: [&Shop; 2], is_over: &AtomicBool) -> Vec<String> {
+async fn keep_ordering(
+    customer: &Client,
+    catalogues: [&Catalogue; 2],
+    is_over: &AtomicBool,
+) -> Vec<String> {
     let mut accepted = Vec::new();
-    for shop in shops.into_iter().cycle() {
+    for catalogue in catalogues.into_iter().cycle() {
         if is_over.load(Ordering::Relaxed) {
             break;
         }
-        let (key, body) = (Uuid::new_v4().to_string(), shop.order(1));
+        let (key, body) = (Uuid::new_v4().to_string(), catalogue.order(1));
         let mut placed = Value::Null;
         wait_for("an answer", 2 * WITHIN, async || {
             let answer = customer
@@ -117,11 +121,8 @@ async fn orders_of(customer: &Client) -> Vec<String> {
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = customer
-            .get(&format!("/api/orders?limit=100{cursor}"))
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .ok_get(&format!("/api/orders?limit=100{cursor}"))
+            .await;
         let items = page["items"].as_array().unwrap().iter();
         all.extend(items.map(|order| order["id"].as_str().unwrap().to_owned()));
         let Some(next) = page["next"].as_str() else {

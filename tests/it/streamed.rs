@@ -5,7 +5,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, Store, WITHIN};
 
 /// One event as it came.
 struct Event {
@@ -49,7 +49,7 @@ async fn read(response: Response, most: usize) -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     let mut store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     let watch = async |order: &str, after: Option<&str>| {
         customer
@@ -58,7 +58,7 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
             .unwrap()
     };
     store.stop_service("delivery").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let first = watch(&order, None).await;
     assert_eq!(first.headers()["content-type"], "text/event-stream");
     let before = read(first, 3).await;
@@ -128,14 +128,14 @@ async fn an_order_is_watched_live_and_the_stream_resumes_where_it_was_cut() {
     store.stop().await;
 }
 
-/// Otherwise a service that stops would wait for its last watcher.
+/// Otherwise a service that stops would wait until its last stream ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_stops_ends_its_streams() {
     let mut store = Store::start_with(&[("orders", &["--max-streams=1"])]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("warehouse").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let path = format!("/api/orders/{order}/events");
     let mut stream = customer.stream(&path, None).await.unwrap();
     let told = tokio::time::timeout(WITHIN, stream.chunk()).await;
@@ -157,7 +157,7 @@ async fn a_service_that_stops_ends_its_streams() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_has_so_many_streams() {
     let mut store = Store::start_with(&[("orders", &["--max-streams=8"])]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let (eve, ada) = (
         store.guest.new_customer(5_000).await.unwrap(),
         store.guest.new_customer(5_000).await.unwrap(),
@@ -166,7 +166,7 @@ async fn one_user_has_so_many_streams() {
     let path = async |who: &Client| {
         format!(
             "/api/orders/{}/events",
-            shop.place(who, &shop.order(1)).await
+            catalogue.place(who, &catalogue.order(1)).await
         )
     };
     let (of_eve, of_ada) = (path(&eve).await, path(&ada).await);
@@ -200,7 +200,7 @@ async fn one_user_has_so_many_streams() {
     store.stop().await;
 }
 
-/// Connections that orders has asked its pool for.
+/// The number of connections that orders has asked its pool for.
 async fn gets(store: &Store) -> f64 {
     let url = format!("{}/metrics", store.ops["orders"]);
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
@@ -211,7 +211,7 @@ async fn gets(store: &Store) -> f64 {
     counts.sum()
 }
 
-/// Each of them asking for itself would keep everybody else from the database.
+/// If each stream asked for itself, other requests would get no connection to the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_read_once_for_all_who_watch_it() {
     const MANY: usize = 150;
@@ -221,10 +221,10 @@ async fn an_order_is_read_once_for_all_who_watch_it() {
         "--database-pool-size=2",
     ];
     let mut store = Store::start_with(&[("orders", &settings)]).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
     store.stop_service("billing").await;
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let path = format!("/api/orders/{order}/events");
     let streams = (0..MANY).map(|_| customer.stream(&path, Some("1")));
     let streams = join_all(streams).await.into_iter().map(Result::unwrap);
@@ -232,7 +232,7 @@ async fn an_order_is_read_once_for_all_who_watch_it() {
     let began = Instant::now();
     store.start_service("billing").await;
     let told = join_all(streams.map(|stream| read(stream, usize::MAX))).await;
-    // What looks for news every 50 ms, and what the order's own events need.
+    // The query for news every 50 ms, and the queries of the order's own events.
     let (took, asked) = (began.elapsed(), gets(&store).await - before);
     let by_time = took.as_secs_f64() * 40.0;
     for events in &told {

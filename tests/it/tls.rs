@@ -11,7 +11,7 @@ use rdkafka::{
 use serde_json::json;
 use tovar::services::SERVICES;
 
-use crate::harness::{Secure, Shop, Store, greets};
+use crate::harness::{Catalogue, Secure, Store, greets};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
@@ -23,16 +23,19 @@ async fn a_store_works_on_servers_that_demand_tls_and_a_log_in() {
     kafka_is_reached_only_as_it_demands(&servers).await;
 
     let store = Store::start_secure(&servers).await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.buy(&customer, &shop.order(3)).await;
+    let order = catalogue.buy(&customer, &catalogue.order(3)).await;
     assert_eq!(order["status"], "delivered");
     let wanted =
         json!({ "available": 2_000, "held": 0, "stock": 7, "free": 4, "told": ["delivered"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
 
     let orders = store.sql("orders").await;
-    let sessions = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'shop'";
+    let sessions = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) FROM \
+        pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'shop'";
     let sessions = orders.query_one(sessions, &[]).await.unwrap();
     let (safe, open): (i64, i64) = (sessions.get(0), sessions.get(1));
     // Each service and each relay has at least one.
@@ -75,7 +78,7 @@ async fn postgres_is_reached_only_as_it_demands(servers: &Secure) {
     }
 }
 
-/// By the parameters of an address alone.
+/// Connects by the parameters of an address alone.
 async fn an_address_gets_what_it_asks_for_or_an_error(servers: &Secure) {
     let (named, unnamed) = ("localhost", "127.0.0.1");
     let (ca, other) = (servers.ca.display(), servers.other_ca.display());
@@ -107,10 +110,11 @@ async fn an_address_gets_what_it_asks_for_or_an_error(servers: &Secure) {
     }
 }
 
-/// Whether a session has TLS, and what it looks for tables in.
+/// Whether a session has TLS, and its search path.
 async fn session(url: &str) -> anyhow::Result<(bool, String)> {
     let client = tovar::database::open(url).await?;
-    let asked = "SELECT ssl, current_setting('search_path'), current_setting('synchronous_commit') FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let asked = "SELECT ssl, current_setting('search_path'), current_setting('synchronous_commit') \
+        FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     let row = client.query_one(asked, &[]).await?;
     assert_eq!(row.get::<_, &str>(2), "on");
     Ok((row.get(0), row.get(1)))
@@ -162,7 +166,7 @@ async fn kafka_is_reached_only_as_it_demands(servers: &Secure) {
             false,
         ),
     ];
-    // Side by side: one that is refused tries until its time is up.
+    // In parallel, because a refused connection tries until its time is up.
     let found = join_all(
         cases
             .iter()
@@ -194,7 +198,7 @@ async fn each_relay_writes_its_topic_and_nothing_else_does(servers: &Secure, pre
 
 fn as_process(servers: &Secure, prefix: &str, process: &str) -> ClientConfig {
     let mut config = servers
-        .ways(prefix)
+        .connections(prefix)
         .kafka_as(process)
         .client_config("a test");
     config.set("log_level", "0");

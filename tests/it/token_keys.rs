@@ -1,4 +1,4 @@
-//! The public token keys on their way from users to the other services, and what becomes of one
+//! How the public token keys get from users to the other services, and what becomes of one
 //! that has leaked.
 
 use std::{fs, path::Path, time::Duration};
@@ -27,7 +27,7 @@ const EVERY_SERVICE: [&str; 6] = [
     "/api/notifications",
 ];
 
-/// What each service says to a token: the status, and the code of a refusal.
+/// Each service's answer to a token: the status, and the code of a refusal.
 async fn answers(client: &Client) -> Vec<(StatusCode, Option<String>)> {
     let mut all = Vec::new();
     for path in EVERY_SERVICE {
@@ -87,7 +87,7 @@ async fn a_key_that_is_revoked_opens_nothing_and_another_one_signs_at_once() {
         told = answers(&stolen).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Nobody waits for the new one.
+    // No service waits for the new one.
     let again = store
         .guest
         .log_in("manager@example.org", "the manager's password")

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use users::domain::seal::Seal;
 
-use crate::harness::{Store, TOKEN_KEY_SECRET, operations};
+use crate::harness::{MustSucceed, Store, TOKEN_KEY_SECRET, operations};
 
 fn now() -> u64 {
     SystemTime::now()
@@ -37,23 +37,14 @@ fn signed(algorithm: Algorithm, kid: Option<&str>, claims: &Value, key: &Encodin
     encode(&header, claims, key).unwrap()
 }
 
-/// Of a token that is good, of a customer who is logged in.
+/// The claims of a valid token of a customer who is logged in.
 async fn claims(store: &Store) -> Value {
     let customer = store.guest.new_customer(0).await.unwrap();
-    let me = customer
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let sessions = customer
-        .get("/api/sessions")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = customer.ok_get("/api/users/me").await;
+    let sessions = customer.ok_get("/api/sessions").await;
     json!({
-        "iss": "tovar", "aud": "tovar", "sub": me["id"], "role": "customer", "iat": now(), "exp": now() + 60,
+        "iss": "tovar", "aud": "tovar", "sub": me["id"], "role": "customer",
+        "iat": now(), "exp": now() + 60,
         "sid": sessions["items"][0]["id"], "gen": 0, "auth_time": now(),
     })
 }
@@ -93,7 +84,7 @@ async fn only_the_stores_own_tokens_open_it() {
         ),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
         ("the algorithm none", format!("{none}.{}.", parts[1])),
-        // The public key is known to everybody: it must not serve as a shared secret.
+        // The public key is public: it must not serve as a shared secret.
         (
             "the public key as a secret",
             signed(

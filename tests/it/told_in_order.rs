@@ -10,7 +10,7 @@ use contracts::{
 use kernel::{Clock, Event, Money, OrderId, SlotId, UserId};
 use tovar::client::{Client, wait_for};
 
-use crate::harness::{Store, WITHIN};
+use crate::harness::{MustSucceed, Store, WITHIN};
 
 fn shipped(order_id: OrderId, user_id: UserId) -> Shipped {
     let line = Line {
@@ -66,12 +66,12 @@ async fn tell<E: Event>(store: &Store, event: &E, at: DateTime<Utc>) {
     .unwrap();
 }
 
-/// What the customer was told of orders, newest first, page by page.
+/// The customer's notifications of orders, newest first, page by page.
 async fn told(customer: &Client) -> Vec<(OrderId, String)> {
     let (mut told, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/api/notifications?limit=1{cursor}");
-        let page = customer.get(&path).await.unwrap().success().unwrap();
+        let page = customer.ok_get(&path).await;
         for item in page["items"].as_array().unwrap() {
             if let Some(order) = item["order_id"].as_str() {
                 let kind = item["kind"].as_str().unwrap().to_owned();
@@ -89,12 +89,7 @@ async fn told(customer: &Client) -> Vec<(OrderId, String)> {
 async fn a_shipment_is_never_told_above_its_order_s_end() {
     let store = Store::start().await;
     let customer = store.guest.new_customer(1_000).await.unwrap();
-    let me = customer
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = customer.ok_get("/api/users/me").await;
     let user_id: UserId = me["id"].as_str().unwrap().parse().unwrap();
     let mut expected = Vec::new();
     let (end, late) = (Clock::system().now(), TimeDelta::minutes(5));

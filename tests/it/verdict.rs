@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tovar::client::wait_for;
 
-use crate::harness::{PARTITIONS, Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, PARTITIONS, Store, WITHIN, wait_for_status};
 
 /// The topic and the outbox of orders, as when their retention is over.
 async fn forget_events_of_orders(store: &Store) {
@@ -48,11 +48,11 @@ async fn forget_events_of_orders(store: &Store) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_brings_home_the_money_of_an_order_whose_verdict_was_lost() {
     let mut store = Store::start().await;
-    let shop = Shop::open_with_couriers(&store, 10, 5).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 10, 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.place(&customer, &shop.order(1)).await;
+    let order = catalogue.place(&customer, &catalogue.order(1)).await;
     let verdict = format!("/api/orders/{order}/verdict");
-    Shop::until(&customer, &order, &["shipped"]).await;
+    wait_for_status(&customer, &order, &["shipped"]).await;
     let early = store.manager.post(&verdict, &json!({})).await.unwrap();
     assert_eq!(
         (early.status, early.code()),
@@ -74,14 +74,8 @@ async fn a_manager_brings_home_the_money_of_an_order_whose_verdict_was_lost() {
     store.stop_service("billing").await;
     let outcome = json!({ "outcome": "recipient_absent" });
     let path = format!("/api/deliveries/{order}/outcome");
-    store
-        .manager
-        .post(&path, &outcome)
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    Shop::until(&customer, &order, &["closing"]).await;
+    store.manager.ok_post(&path, &outcome).await;
+    wait_for_status(&customer, &order, &["closing"]).await;
     wait_for("the verdict to be on the topic", WITHIN, async || {
         let row = delivery
             .query_one(
@@ -97,14 +91,14 @@ async fn a_manager_brings_home_the_money_of_an_order_whose_verdict_was_lost() {
     store.start_service("billing").await;
     // Billing is back and reads what there is: the top-up of another customer goes through.
     store.guest.new_customer(1_000).await.unwrap();
-    Shop::until(&customer, &order, &["closing"]).await;
+    wait_for_status(&customer, &order, &["closing"]).await;
 
     let denied = customer.post(&verdict, &json!({})).await.unwrap();
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     let unknown = format!("/api/orders/{}/verdict", uuid::Uuid::now_v7());
     let unknown = store.manager.post(&unknown, &json!({})).await.unwrap();
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    // However often it is told: the money comes back once.
+    // However often it is published, the money comes back once.
     for _ in 0..2 {
         let told = store.manager.post(&verdict, &json!({})).await.unwrap();
         assert_eq!(told.status, StatusCode::ACCEPTED);
@@ -113,6 +107,8 @@ async fn a_manager_brings_home_the_money_of_an_order_whose_verdict_was_lost() {
     assert_eq!(ended["status"], "refunded");
     let wanted =
         json!({ "available": 5_000, "held": 0, "stock": 10, "free": 5, "told": ["refunded"] });
-    shop.expect(&store, &customer, &shop.slot, wanted).await;
+    catalogue
+        .expect(&store, &customer, &catalogue.slot, wanted)
+        .await;
     store.stop().await;
 }

@@ -1,17 +1,17 @@
-//! Every operation of every OpenAPI page against who may not: nobody, every wrong role, and
-//! somebody else.
+//! Every operation of every OpenAPI page, asked by callers who may not use it: without an account,
+//! with every wrong role, and as another person.
 
 use reqwest::StatusCode;
 use serde_json::json;
 use tovar::client::{Answer, Client};
 
-use crate::harness::{Operation, Shop, Store, body_of, operations};
+use crate::harness::{Catalogue, MustSucceed, Operation, Store, body_of, operations};
 
-/// Who may use an operation.
+/// The callers who may use an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Who {
     Anyone,
-    /// Whoever is logged in, for what is their own.
+    /// A user who is logged in, for what is their own.
     Owner,
     Manager,
     CourierOrManager,
@@ -101,18 +101,18 @@ async fn send(caller: &Client, operation: &Operation, hers: &Hers) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_uses_what_is_not_for_them() {
     let store = Store::start().await;
-    let shop = Shop::open(&store, 10, 5).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
     let ada = store.guest.new_customer(5_000).await.unwrap();
-    let order = shop.place(&ada, &shop.order(1)).await;
+    let order = catalogue.place(&ada, &catalogue.order(1)).await;
     ada.finished(&order, crate::harness::WITHIN).await.unwrap();
-    let me = ada.get("/api/users/me").await.unwrap().success().unwrap();
+    let me = ada.ok_get("/api/users/me").await;
     let hers = Hers {
         order,
         user: me["id"].as_str().unwrap().to_owned(),
     };
     let (eve, courier) = (
         store.guest.new_customer(0).await.unwrap(),
-        store.somebody("courier").await,
+        store.new_user("courier").await,
     );
     for operation in operations(&store).await {
         let name = operation.name();
@@ -139,7 +139,7 @@ async fn nobody_uses_what_is_not_for_them() {
                 refused(&courier, StatusCode::FORBIDDEN, "role_denied").await;
             }
             Who::CourierOrManager => refused(&eve, StatusCode::FORBIDDEN, "role_denied").await,
-            // Ada's is not there, for Eve and for the manager.
+            // Ada's order does not exist for Eve and for the manager.
             Who::Owner if operation.path.contains("{id}") => {
                 refused(&eve, StatusCode::NOT_FOUND, "unknown_order").await;
                 refused(&store.manager, StatusCode::NOT_FOUND, "unknown_order").await;
@@ -147,13 +147,7 @@ async fn nobody_uses_what_is_not_for_them() {
             Who::Owner | Who::Anyone => {}
         }
     }
-    let goods = store
-        .guest
-        .get("/api/goods/tea")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let goods = store.guest.ok_get("/api/goods/tea").await;
     assert_eq!(
         (&goods["name"], &goods["available"]),
         (&json!("Tea"), &json!(9))

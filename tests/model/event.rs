@@ -95,7 +95,7 @@ impl Event {
     }
 }
 
-/// As its type without producer and version: `hold_refused`.
+/// The event's type without producer and version: `hold_refused`.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.contract().1.split('.').nth(1);

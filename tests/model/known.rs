@@ -33,7 +33,7 @@ struct Knowledge {
     status: Status,
 }
 
-/// What follows for an order, and what orders tells of it.
+/// What follows for an order, and the events that orders publishes.
 pub type Step = (Known, &'static [Event]);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ impl Known {
         self.once(Input::Heard(event, handover))
     }
 
-    /// Somebody asks for a stop.
+    /// A customer or a manager asks for a stop.
     pub fn stop(self, reason: StopReason) -> Step {
         self.once(Input::Stop(reason))
     }
@@ -96,7 +96,7 @@ impl Known {
         if learnt.is_some_and(|fact| facts.add(fact, noon())) {
             while let Some(next) = decide(&facts) {
                 told.push(event_of(&next));
-                // Without its guard a decision would be told for ever; telling it twice is enough
+                // Without its guard a decision would be published again and again; twice is enough
                 // to be noticed.
                 if !facts.add(next, noon()) {
                     break;

@@ -27,7 +27,8 @@ use crate::{
     world::{Fault, Owner, QUANTITIES, SKU, Slot, TOTALS, World, ZONE},
 };
 
-/// A consumer handles an event; what it tells about it. `None`: it has no handler for this event.
+/// A service handles an event, and gives the events that it publishes. `None`: it has no handler
+/// for this event.
 pub fn handle(world: &mut World, consumer: Consumer, key: Key, event: Event) -> Option<Vec<Event>> {
     if let (Consumer::Billing, Event::UserDeleted) = (consumer, event) {
         close_account(world);
@@ -151,7 +152,8 @@ fn delivery(world: &mut World, order: usize, input: booking::Input) -> Option<Ev
     carry_out(world, order, &decision)
 }
 
-/// A courier reports. `None`: that is not accepted; otherwise what delivery tells.
+/// A courier reports an outcome. `None`: delivery does not accept it; otherwise the events that
+/// delivery publishes.
 pub fn report(world: &mut World, order: usize, outcome: booking::CourierOutcome) -> Option<Event> {
     let decision = booking::report(world.orders[order].booking, outcome).ok()?;
     carry_out(world, order, &decision)

@@ -58,7 +58,7 @@ pub fn all(saga: &Saga) -> Vec<Property<Saga>> {
         ),
     ];
     if saga.discards == 0 {
-        // After a discard the stop itself may come after the verdict, when nobody waits for its
+        // After a discard the stop itself may come after the verdict, when no order waits for its
         // answer any more.
         all.push(Property::always(
             "at rest a stop is answered",
@@ -73,7 +73,7 @@ pub fn all(saga: &Saga) -> Vec<Property<Saga>> {
     all
 }
 
-/// What is checked must also happen.
+/// Every checked case must also occur.
 fn ways() -> Vec<Property<Saga>> {
     vec![
         Property::sometimes("an order is delivered", |_, world| {
@@ -199,7 +199,7 @@ fn sends_once(saga: &Saga, order: &Order) -> bool {
         .all(|event| !order.sent.repeats(event) || may_repeat(event))
 }
 
-/// What the customer is told is so, and stays so.
+/// A notification of the customer is true, and stays true.
 fn end(order: &Order) -> bool {
     let Some(Fact::Finished { outcome, .. }) = order.known.get(Kind::Finished) else {
         return true;
@@ -226,7 +226,8 @@ fn is_money_home(order: &Order, outcome: Outcome) -> bool {
     }
 }
 
-/// Final, with everything where that end leaves it, and told; or waiting for its courier.
+/// The order is final, with everything where that end leaves it, and the customer is notified; or
+/// it waits for its courier.
 fn rests(order: &Order) -> bool {
     let Order {
         hold,

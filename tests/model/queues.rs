@@ -2,8 +2,8 @@ use std::fmt;
 
 use crate::event::Event;
 
-/// Who listens. Notifications does as well, and has no part in the saga: it decides nothing and
-/// tells nobody.
+/// The services that listen. Notifications does as well, and has no part in the saga: it decides
+/// nothing and tells no service.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Consumer {
     Billing,
@@ -34,7 +34,7 @@ pub enum Key {
     Order(u8),
 }
 
-/// What is ordered: the messages of one topic and one key, for one consumer. Nothing else is.
+/// The messages of one topic and one key for one consumer. Only these are in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Lane {
     pub consumer: Consumer,

@@ -55,7 +55,7 @@ pub fn check<M: Checked>(name: &str, model: &M) {
         started.elapsed().as_secs_f64(),
     );
     if let Some((property, trace)) = counterexample(&wanted, &checker) {
-        // It takes as long again for each step less.
+        // Each step less takes as long again.
         let (property, trace) = if started.elapsed() < LONG {
             shortest(model, &wanted, property, trace)
         } else {

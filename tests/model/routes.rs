@@ -6,7 +6,7 @@ use crate::{
     queues::{Consumer, Key, Lane},
 };
 
-/// Who gets which event: what the services themselves subscribe to.
+/// Which service gets which event: the subscriptions of the services themselves.
 #[derive(Clone)]
 pub struct Routes {
     subscribers: [Vec<Consumer>; Event::ALL.len()],

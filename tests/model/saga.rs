@@ -18,9 +18,9 @@ use crate::{
 pub struct Saga {
     pub shops: Vec<Shop>,
     pub orders: u8,
-    /// Who may ask for a stop, of each order, at any moment and as often as they like.
+    /// The people who may ask for a stop of each order, at any moment and as often as they like.
     pub stops: &'static [StopReason],
-    /// How many orders may be stopped, and customers deleted, altogether.
+    /// The number of stops of orders and deletions of customers, together.
     pub disturbances: usize,
     pub repeats: Repeats,
     /// How many messages an operator may discard, each to be replayed at any later moment.
@@ -32,7 +32,7 @@ pub struct Saga {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Repeats {
     Never,
-    /// As often as Kafka likes, and the inbox drops it.
+    /// Any number of times, and the inbox drops it.
     Inbox,
     /// Without an inbox: as often as it changes nothing, and once if it changes something.
     NoInbox,

@@ -17,15 +17,15 @@ use crate::{
 pub const SKU: &str = "tea";
 pub const ZONE: &str = "north";
 
-/// What each order costs. They differ, so that none is taken for the other.
+/// The price of each order. They differ, so that the model cannot confuse two orders.
 pub const TOTALS: [i64; 2] = [2, 3];
 /// How many pieces each order is of.
 pub const QUANTITIES: [i64; 2] = [1, 2];
 
-/// What the store starts with. It does not change.
+/// The store at the start. It does not change.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Shop {
-    /// What the customer has; `None`: not even an account.
+    /// The customer's money; `None`: the customer has no account.
     pub funds: Option<i64>,
     pub stock: i64,
     /// How the zone is served, if it is.
@@ -52,9 +52,9 @@ pub struct World {
     pub booked: i64,
     pub orders: Vec<Order>,
     pub queues: Queues,
-    /// What consumers had already, where messages may come again.
+    /// The messages that consumers had already, if messages may come again.
     pub had: Messages,
-    /// What an operator discarded and may still replay.
+    /// The messages that an operator discarded and may still replay.
     pub discarded: Messages,
     pub discards: u8,
     pub is_user_deleted: bool,
@@ -79,7 +79,7 @@ pub enum Owner {
     Closed,
 }
 
-/// What must not happen on the way; the state afterwards may look innocent.
+/// A fault that a step commits, although the state after it may be allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fault {
     /// The ledger refuses a movement, or the cached balances are not the sums of their entries.

@@ -23,7 +23,7 @@ fn services(compose: &Value) -> impl Iterator<Item = (&str, &Value)> {
     services.map(|(name, service)| (name.as_str().unwrap(), service))
 }
 
-/// What a service mounts, as `source:target…`.
+/// The mounts of a service, as `source:target…`.
 fn volumes(service: &Value) -> impl Iterator<Item = (&str, &str)> {
     let volumes = service["volumes"].as_sequence().into_iter().flatten();
     volumes.map(|volume| volume.as_str().unwrap().split_once(':').unwrap())

@@ -12,7 +12,7 @@ use crate::root;
 /// Starts or stops the gate's engine where an engine answers at the folder's socket, and only
 /// there; what was said.
 fn engine(act: &str, home: &Path, stubs: &Path) -> (bool, String) {
-    // It answers where a socket is named.
+    // The stub answers only if a socket is named.
     let docker = stubs.join("docker");
     fs::write(&docker, "#!/bin/sh\n[ -n \"${DOCKER_HOST:-}\" ]\n").unwrap();
     fs::set_permissions(&docker, PermissionsExt::from_mode(0o755)).unwrap();

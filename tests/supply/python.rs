@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::read;
 
-/// What `pip` is told to install, wherever it is called.
+/// The packages that `pip` installs, wherever it is called.
 #[test]
 fn each_python_package_is_of_one_version_and_known_hashes() {
     let lists = [

@@ -34,7 +34,7 @@ scrape_configs:
         names: [_ops._tcp.{{ include "tovar.nameOf" (list . "gateway") }}-ops.{{ .Release.Namespace }}.svc]
 {{- end }}
 
-{{/* That of the repository, with receivers that tell somebody. */}}
+{{/* That of the repository, with receivers that notify a person. */}}
 {{- define "tovar.alertmanagerConfig" -}}
 {{- $config := .Files.Get "grafana/alertmanager.yml" | fromYaml }}
 {{- $receivers := list }}

@@ -7,7 +7,7 @@ kind: PodDisruptionBudget
 metadata: {{- include "tovar.metadata" (list $root (index . 2) (index . 3)) | nindent 2 }}
 spec:
   maxUnavailable: {{ (index . 1).pdb.maxUnavailable }}
-  # A pod that is not ready protects nobody by staying.
+  # A pod that is not ready protects no request by staying.
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector:
     matchLabels: {{- include "tovar.selector" (list $root (index . 2)) | nindent 6 }}

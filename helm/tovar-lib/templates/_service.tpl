@@ -40,7 +40,7 @@ spec:
 {{- include "tovar.servicePolicies" (list . $o) }}
 {{- end }}
 
-{{/* The secret settings that are not in a secret of somebody else's: made once, and kept. */}}
+{{/* The secret settings that are not in a secret of the operator's own: made once, and kept. */}}
 {{- define "tovar.serviceSecret" -}}
 {{- $root := first . -}}{{- $o := last . -}}
 {{- $name := include "tovar.name" $root -}}

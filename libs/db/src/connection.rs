@@ -1,4 +1,4 @@
-use connect::{Line, PostgresSettings};
+use connect::{PgConnection, PostgresSettings};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 

@@ -8,79 +8,83 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A way to PostgreSQL on which the answer to a COMMIT can be lost.
+/// A proxy before PostgreSQL that can lose the answer to a COMMIT.
 pub struct Lossy {
     pub port: u16,
-    wish: Arc<Mutex<Wish>>,
+    lost: Arc<Mutex<LostAnswers>>,
 }
 
 /// Which answers are lost.
 #[derive(Clone, Default)]
-struct Wish {
-    /// What a transaction has said before, as it goes over the line.
+struct LostAnswers {
+    /// What a transaction must have sent before its COMMIT.
     of: Vec<u8>,
     left: usize,
-    /// Whether nobody gets through from then on.
+    /// Whether no client reaches the server after the last of them.
     then_away: bool,
     is_away: bool,
 }
 
 impl Lossy {
-    /// To the server at this port.
+    /// Starts a proxy to the server at this port.
     pub async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let wish = Arc::new(Mutex::new(Wish::default()));
-        let seen = wish.clone();
+        let lost = Arc::new(Mutex::new(LostAnswers::default()));
+        let seen = lost.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let is_away = with(&seen, |wish| wish.is_away);
+                let is_away = with(&seen, |lost| lost.is_away);
                 if !is_away {
-                    tokio::spawn(line(client, server, seen.clone()));
+                    tokio::spawn(forward(client, server, seen.clone()));
                 }
             }
         });
-        Self { port, wish }
+        Self { port, lost }
     }
 
-    /// Loses the answers to the next commits of transactions that have said `of`, each with its
+    /// Loses the answers to the next commits of transactions that have sent `of`, each with its
     /// connection.
     pub fn lose(&self, of: &str, times: usize) {
-        with(&self.wish, |wish| {
-            *wish = Wish {
+        with(&self.lost, |lost| {
+            *lost = LostAnswers {
                 of: of.as_bytes().to_vec(),
                 left: times,
-                ..Wish::default()
+                ..LostAnswers::default()
             };
         });
     }
 
-    /// The same with the next one only, after which there is no way to the server until
+    /// Loses the answer to the next such commit, and lets no client reach the server until
     /// [`Lossy::come_back`].
     pub fn lose_and_go_away(&self, of: &str) {
         self.lose(of, 1);
-        with(&self.wish, |wish| wish.then_away = true);
+        with(&self.lost, |lost| lost.then_away = true);
     }
 
     pub fn come_back(&self) {
-        with(&self.wish, |wish| *wish = Wish::default());
+        with(&self.lost, |lost| *lost = LostAnswers::default());
     }
 
-    /// How many are still to be lost.
+    /// The number of answers that are still to be lost.
     pub fn left(&self) -> usize {
-        with(&self.wish, |wish| wish.left)
+        with(&self.lost, |lost| lost.left)
     }
 }
 
-fn with<R>(wish: &Mutex<Wish>, look: impl FnOnce(&mut Wish) -> R) -> R {
-    look(&mut wish.lock().unwrap_or_else(PoisonError::into_inner))
+fn with<R>(lost: &Mutex<LostAnswers>, change: impl FnOnce(&mut LostAnswers) -> R) -> R {
+    change(&mut lost.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
 }
 
-async fn line(mut client: TcpStream, server: u16, wish: Arc<Mutex<Wish>>) -> io::Result<()> {
+async fn forward(
+    mut client: TcpStream,
+    server: u16,
+    lost: Arc<Mutex<LostAnswers>>,
+) -> io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", server)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -90,17 +94,17 @@ async fn line(mut client: TcpStream, server: u16, wish: Arc<Mutex<Wish>>) -> io:
         tokio::select! {
             read = client.read(&mut up) => {
                 let sent = &up[..read?];
-                if sent.is_empty() || with(&wish, |wish| wish.is_away) {
+                if sent.is_empty() || with(&lost, |lost| lost.is_away) {
                     return Ok(());
                 }
                 said.extend_from_slice(sent);
                 server.write_all(sent).await?;
                 if has(sent, b"COMMIT") {
-                    let is_lost = with(&wish, |wish| {
-                        let is_lost = wish.left > 0 && has(&said, &wish.of);
+                    let is_lost = with(&lost, |lost| {
+                        let is_lost = lost.left > 0 && has(&said, &lost.of);
                         if is_lost {
-                            wish.left -= 1;
-                            wish.is_away = wish.then_away;
+                            lost.left -= 1;
+                            lost.is_away = lost.then_away;
                         }
                         is_lost
                     });

@@ -2,9 +2,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tovar::client::{Answer, Client};
 
-use super::Store;
+use super::{MustSucceed, Store};
 
-/// An operation as its service's OpenAPI page tells of it.
+/// An operation as its service's OpenAPI page describes it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -17,21 +17,21 @@ pub struct Operation {
     pub path: String,
     pub takes_key: bool,
     pub takes_token: bool,
-    /// Whether a log-in of long ago is not enough.
+    /// Whether it needs a log-in of the last minutes.
     pub needs_fresh_login: bool,
     pub takes_body: bool,
     /// Whether it shows a collection page by page.
     pub is_paged: bool,
-    /// Where its callers put something.
+    /// Where a caller may put a value.
     pub places: Vec<Place>,
 }
 
-/// A place in a request, beside the path.
+/// A place in a request outside its path.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Place {
     Query(String),
     Header(String),
-    /// The names that lead to it from the outermost object inwards; `[]` is an item of a list.
+    /// The names from the outermost object inwards; `[]` is an item of a list.
     Body(Vec<String>),
 }
 
@@ -40,7 +40,7 @@ impl Operation {
         self.method.to_uppercase().parse().unwrap()
     }
 
-    /// A request that could be carried out, were there anything at its address.
+    /// Sends a request that is valid, but for an address where there is nothing.
     pub async fn send_somewhere(&self, caller: &Client) -> Answer {
         let nowhere = uuid::Uuid::nil().to_string();
         let path = ["{id}", "{order_id}", "{user_id}"]
@@ -64,7 +64,7 @@ pub async fn operations(store: &Store) -> Vec<Operation> {
     let mut all = Vec::new();
     for service in store.databases.keys() {
         let page = format!("/api/docs/{service}/openapi.json");
-        let page = store.guest.get(&page).await.unwrap().success().unwrap();
+        let page = store.guest.ok_get(&page).await;
         for (path, item) in page["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 all.push(describe(method, path, operation, &page));
@@ -129,7 +129,8 @@ fn fields(schema: &Value, page: &Value, names: &mut Vec<String>, places: &mut Ve
 pub fn body_of(operation: &Operation) -> Value {
     match operation.path.as_str() {
         "/api/users" => {
-            json!({ "email": format!("{}@example.org", uuid::Uuid::new_v4()), "password": "a good password", "name": "Ada" })
+            let email = format!("{}@example.org", uuid::Uuid::new_v4());
+            json!({ "email": email, "password": "a good password", "name": "Ada" })
         }
         "/api/sessions" => json!({ "email": "ada@example.org", "password": "a good password" }),
         "/api/sessions/refresh" => json!({ "refresh_token": "A".repeat(107) }),
@@ -140,12 +141,20 @@ pub fn body_of(operation: &Operation) -> Value {
         path if path.ends_with("/outcome") => json!({ "outcome": "delivered" }),
         path if path.ends_with("/receipts") => json!({ "quantity": 1 }),
         path if path.ends_with("/slots") => {
-            json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": 1 })
+            json!({
+                "starts_at": "2099-01-01T10:00:00Z",
+                "ends_at": "2099-01-01T12:00:00Z",
+                "capacity": 1,
+            })
         }
         "/api/goods/{sku}" => json!({ "name": "Mine", "price": 1 }),
         "/api/zones/{zone}" => json!({ "handover": "locker" }),
         "/api/orders" => {
-            json!({ "lines": [{ "sku": "tea", "quantity": 1 }], "zone": "lockers", "slot_id": uuid::Uuid::nil() })
+            json!({
+                "lines": [{ "sku": "tea", "quantity": 1 }],
+                "zone": "lockers",
+                "slot_id": uuid::Uuid::nil(),
+            })
         }
         path if path.ends_with("-ups") || path.ends_with("withdrawals") => json!({ "amount": 1 }),
         path => panic!("{path}: say here which body fits it"),

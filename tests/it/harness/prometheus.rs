@@ -37,7 +37,9 @@ impl Prometheus {
         let config = json!({
             "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
             "rule_files": ["slo.yaml", "alerts.yaml"],
-            "scrape_configs": [{ "job_name": "tovar", "file_sd_configs": [{ "files": [TARGETS] }] }],
+            "scrape_configs": [
+                { "job_name": "tovar", "file_sd_configs": [{ "files": [TARGETS] }] },
+            ],
         });
         fs::write(folder.path().join("prometheus.yml"), config.to_string()).unwrap();
         write_targets(folder.path(), store);
@@ -99,7 +101,7 @@ impl Prometheus {
     }
 }
 
-/// Whole or not at all, as it is read at any moment.
+/// Replaces the file in one step, because Prometheus reads it at any moment.
 fn write_targets(folder: &Path, store: &Store) {
     let targets: Vec<String> = store.all_ops().iter().map(SocketAddr::to_string).collect();
     let draft = folder.join("draft");

@@ -20,10 +20,10 @@ use tokio::{
 };
 use tovar::{client::wait_for, services::SERVICES};
 
-use super::store::Ways;
+use super::store::Connections;
 
-/// Who the store's processes are in PostgreSQL, and who may do all in Kafka. There each process has
-/// a name of its own, with this password.
+/// The user of the store's processes in PostgreSQL, and Kafka's superuser. In Kafka each process
+/// has a name of its own, with this password.
 const USER: (&str, &str) = ("shop", "the shop's password");
 /// The one name that the servers' certificate vouches for.
 const HOST: &str = "localhost";
@@ -34,11 +34,11 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 pub struct Secure {
     pub postgres: Postgres,
     kafka_port: u16,
-    /// Where Kafka's programs are.
+    /// The class path of Kafka's programs.
     classpath: String,
     /// The authority that vouches for both, and one that does not.
     pub ca: PathBuf,
-    /// What it vouches for, with its private key.
+    /// The servers' certificate, with its private key.
     pub certificate: PathBuf,
     pub other_ca: PathBuf,
     _kafka: Child,
@@ -46,7 +46,7 @@ pub struct Secure {
 }
 
 impl Secure {
-    /// Nothing where there is no JDK with Maven: Kafka runs as a local process.
+    /// `None` without a JDK and Maven, because Kafka runs as a local process.
     pub async fn start() -> Option<Self> {
         let maven = Command::new("mvn")
             .arg("--version")
@@ -109,7 +109,8 @@ impl Secure {
         }
         let (folder, (user, password)) = (self.folder.path(), USER);
         let properties = format!(
-            "bootstrap.servers={HOST}:{}\nsecurity.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n\
+            "bootstrap.servers={HOST}:{}\nsecurity.protocol=SASL_SSL\n\
+             sasl.mechanism=SCRAM-SHA-512\n\
              sasl.jaas.config={LOG_IN} required username=\"{user}\" password=\"{password}\";\n\
              ssl.truststore.type=PEM\nssl.truststore.location={}\n",
             self.kafka_port,
@@ -137,10 +138,10 @@ impl Secure {
         );
     }
 
-    /// As a store is told by its operator.
-    pub fn ways(&self, prefix: &str) -> Ways {
+    /// The settings that a store gets from its operator.
+    pub fn connections(&self, prefix: &str) -> Connections {
         let (port, ca) = (self.postgres.port(), self.ca.clone());
-        Ways {
+        Connections {
             kafka: self.kafka(prefix),
             postgres: Box::new(move |url| {
                 let database = url.rsplit('/').next().unwrap();
@@ -160,7 +161,7 @@ impl Secure {
         }
     }
 
-    /// Whether PostgreSQL can be reached so, at a host's name.
+    /// Whether PostgreSQL can be reached at this host's name, in this mode.
     pub async fn reaches_postgres(&self, host: &str, mode: SslMode, ca: Option<&Path>) -> bool {
         let settings = postgres(host, self.postgres.port(), "postgres", mode, ca);
         settings.open("a test").await.is_ok()
@@ -196,7 +197,7 @@ fn postgres(
     }
 }
 
-/// Whether Kafka can be reached so.
+/// Whether Kafka can be reached with these settings.
 pub async fn greets(kafka: &KafkaSettings) -> bool {
     let mut config = kafka.client_config("a test");
     config.set("log_level", "0");
@@ -236,9 +237,10 @@ async fn demand_tls(postgres: &Postgres, certificate: &Certificate, key: &KeyPai
         ),
         format!("COPY ({certificate}) TO PROGRAM 'cat >server.crt'"),
         format!("COPY ({key}) TO PROGRAM 'umask 077; cat >server.key'"),
-        // The first line that suits counts.
+        // PostgreSQL takes the first line that matches.
         format!(
-            "COPY (SELECT 'hostnossl all {user} all reject') TO PROGRAM 'cat - pg_hba.conf >pg_hba.new && mv pg_hba.new pg_hba.conf'"
+            "COPY (SELECT 'hostnossl all {user} all reject') TO PROGRAM \
+             'cat - pg_hba.conf >pg_hba.new && mv pg_hba.new pg_hba.conf'"
         ),
         "ALTER SYSTEM SET ssl = on".to_owned(),
         "SELECT pg_reload_conf()".to_owned(),
@@ -254,7 +256,7 @@ async fn demand_tls(postgres: &Postgres, certificate: &Certificate, key: &KeyPai
     .unwrap();
 }
 
-/// A broker with one door for clients; the controller's is its own affair.
+/// Starts a broker with one listener for clients, and one for its controller.
 async fn start_kafka(folder: &Path) -> (Child, u16, String) {
     let jars = [
         "org.apache.kafka:kafka_2.13:4.1.0",
@@ -274,7 +276,8 @@ async fn start_kafka(folder: &Path) -> (Child, u16, String) {
          controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
          inter.broker.listener.name=CLIENTS\nsasl.mechanism.inter.broker.protocol=SCRAM-SHA-512\n\
          sasl.enabled.mechanisms=SCRAM-SHA-512\n\
-         listener.name.clients.scram-sha-512.sasl.jaas.config={LOG_IN} required username=\"{user}\" password=\"{password}\";\n\
+         listener.name.clients.scram-sha-512.sasl.jaas.config={LOG_IN} required \
+         username=\"{user}\" password=\"{password}\";\n\
          authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
          super.users=User:{user};User:ANONYMOUS\n\
          ssl.keystore.type=PEM\nssl.keystore.location={at}/server.pem\n\

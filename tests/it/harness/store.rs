@@ -18,12 +18,12 @@ use tovar::{
 };
 use uuid::Uuid;
 
-use super::{WITHIN, lossy::Lossy, secure::Secure};
+use super::{MustSucceed, WITHIN, lossy::Lossy, secure::Secure};
 
 pub const PARTITIONS: i32 = 4;
-/// For all that is under way, on a machine that does other things too.
+/// How long the store may take to finish all that is under way.
 const AT_REST_WITHIN: Duration = Duration::from_secs(180);
-/// Under which users encrypts the token keys.
+/// The secret with which users encrypts the token keys.
 pub const TOKEN_KEY_SECRET: &str = "a key of the tests";
 const MANAGER: (&str, &str) = ("manager@example.org", "the manager's password");
 
@@ -34,24 +34,25 @@ pub struct Store {
     pub prefix: String,
     /// Addresses of the databases for each of their roles.
     pub databases: BTreeMap<&'static str, PerRole<String>>,
-    /// The same for a superuser, as whom tests look and meddle.
+    /// The same for a superuser, as whom tests read and change rows.
     superuser: BTreeMap<&'static str, String>,
     pub ops: BTreeMap<&'static str, String>,
-    ground: Ground,
+    backends: Backends,
     services: BTreeMap<&'static str, Running>,
     relays: BTreeMap<&'static str, outbox_relay::Running>,
     gateway: gateway::Running,
 }
 
-/// How the store's processes come to their servers.
-pub struct Ways {
+/// How the store's processes reach PostgreSQL and Kafka.
+pub struct Connections {
     pub kafka: KafkaSettings,
     /// From the address of a database for one of its roles.
     pub postgres: Box<dyn Fn(&str) -> PostgresSettings + Send + Sync>,
 }
 
-impl Ways {
-    /// As one process reaches Kafka: by a log-in of its own, where the brokers ask for one.
+impl Connections {
+    /// The settings by which one process reaches Kafka: with a log-in of its own, where the
+    /// brokers ask for one.
     pub fn kafka_as(&self, process: &str) -> KafkaSettings {
         let kafka = self.kafka.clone();
         let log_in = kafka
@@ -65,10 +66,10 @@ impl Ways {
     }
 }
 
-/// What stays when a service is stopped and started again.
-struct Ground {
-    ways: Ways,
-    /// Of the services' HTTP APIs; the gateway knows them.
+/// The addresses and settings that stay when a service is stopped and started again.
+struct Backends {
+    connections: Connections,
+    /// The services' HTTP APIs, which the gateway knows.
     addresses: BTreeMap<&'static str, SocketAddr>,
     /// The port of users over TLS, if it has one, and the authority that vouches for it.
     tls: Option<(u16, PathBuf)>,
@@ -76,9 +77,9 @@ struct Ground {
     own: BTreeMap<&'static str, Vec<String>>,
 }
 
-impl Ground {
-    /// Adds the settings that a process has in this test, and those which all tests have that say
-    /// nothing else.
+impl Backends {
+    /// Adds the settings that a process has in this test, and those `of_all` that the test does
+    /// not set itself.
     fn complete(&self, process: &str, arguments: &mut Vec<String>, of_all: &[&str]) {
         let own = self.own.get(process).cloned().unwrap_or_default();
         let name = |setting: &str| setting.split('=').next().map(ToOwned::to_owned);
@@ -89,44 +90,45 @@ impl Ground {
 }
 
 impl Store {
-    /// On the servers that all tests share.
+    /// Starts a store on the servers that all tests share.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// With settings of single services, such as `("orders", &["--deadline-closing=1"])`.
+    /// Starts a store with settings of single services, such as `("orders",
+    /// &["--deadline-closing=1"])`.
     pub async fn start_with(own: &[(&'static str, &[&str])]) -> Self {
         let servers = backing::shared().await.expect("the shared servers start");
         Self::start_on_with(&servers.postgres, &servers.kafka, own).await
     }
 
-    /// On servers of the test's own.
+    /// Starts a store on servers of the test's own.
     pub async fn start_on(postgres: &Postgres, kafka: &Kafka) -> Self {
         Self::start_on_with(postgres, kafka, &[]).await
     }
 
-    /// On servers of the test's own, with settings of single services.
+    /// Starts a store on servers of the test's own, with settings of single services.
     pub async fn start_on_with(
         postgres: &Postgres,
         kafka: &Kafka,
         own: &[(&'static str, &[&str])],
     ) -> Self {
         let prefix = new_topics(kafka).await;
-        let ways = Ways {
+        let connections = Connections {
             kafka: KafkaSettings::new(kafka.bootstrap(), prefix),
             postgres: Box::new(|url| PostgresSettings::new(url)),
         };
-        Self::set_up(postgres, ways, own).await
+        Self::set_up(postgres, connections, own).await
     }
 
-    /// On servers that the store's processes reach over TLS only.
+    /// Starts a store on servers that its processes reach over TLS only.
     pub async fn start_secure(servers: &Secure) -> Self {
         let prefix = new_prefix();
         servers.allow(&prefix).await;
-        let ways = servers.ways(&prefix);
+        let connections = servers.connections(&prefix);
         let arguments = ["topics", "--partitions", &PARTITIONS.to_string()];
         let topics = TopicsSettings {
-            kafka: ways.kafka.clone(),
+            kafka: connections.kafka.clone(),
             ..TopicsSettings::parse_from(arguments)
         };
         topics::make(&topics).await.expect("topics");
@@ -137,37 +139,41 @@ impl Store {
         ];
         let own = own.each_ref().map(String::as_str);
         let ca = Some(servers.ca.clone());
-        Self::set_up_with(&servers.postgres, ways, &[("users", &own)], ca).await
+        Self::set_up_with(&servers.postgres, connections, &[("users", &own)], ca).await
     }
 
-    /// On the servers that all tests share, with a way to PostgreSQL that loses answers.
+    /// Starts a store on the shared servers, with a connection to PostgreSQL that loses answers.
     pub async fn start_through(lossy: &Lossy) -> Self {
         let servers = backing::shared().await.expect("the shared servers start");
         let prefix = new_topics(&servers.kafka).await;
         let (from, to) = (servers.postgres.port(), lossy.port);
-        let ways = Ways {
+        let connections = Connections {
             kafka: KafkaSettings::new(servers.kafka.bootstrap(), prefix),
             postgres: Box::new(move |url| {
                 PostgresSettings::new(url.replace(&format!(":{from}/"), &format!(":{to}/")))
             }),
         };
-        Self::set_up(&servers.postgres, ways, &[]).await
+        Self::set_up(&servers.postgres, connections, &[]).await
     }
 
-    async fn set_up(postgres: &Postgres, ways: Ways, own: &[(&'static str, &[&str])]) -> Self {
-        Self::set_up_with(postgres, ways, own, None).await
+    async fn set_up(
+        postgres: &Postgres,
+        connections: Connections,
+        own: &[(&'static str, &[&str])],
+    ) -> Self {
+        Self::set_up_with(postgres, connections, own, None).await
     }
 
-    /// With the authority that vouches for users, if that is reached over TLS.
+    /// `ca` is the authority that vouches for users, if users is reached over TLS.
     async fn set_up_with(
         postgres: &Postgres,
-        ways: Ways,
+        connections: Connections,
         own: &[(&'static str, &[&str])],
         ca: Option<PathBuf>,
     ) -> Self {
-        let prefix = ways.kafka.kafka_prefix.clone();
-        let mut ground = Ground {
-            ways,
+        let prefix = connections.kafka.kafka_prefix.clone();
+        let mut backends = Backends {
+            connections,
             addresses: BTreeMap::new(),
             tls: ca.map(|ca| (0, ca)),
             own: BTreeMap::from([(
@@ -181,7 +187,7 @@ impl Store {
         };
         for (service, settings) in own {
             let settings = settings.iter().map(ToString::to_string);
-            ground.own.entry(service).or_default().extend(settings);
+            backends.own.entry(service).or_default().extend(settings);
         }
         let (mut databases, mut services, mut relays) =
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -197,13 +203,13 @@ impl Store {
             let database = postgres.provision(&name, &passwords).await;
             let database = database.expect("a database with its roles");
             superuser.insert(service, postgres.url(&name));
-            let running = start_service(service, &database, &mut ground, Clock::system()).await;
+            let running = start_service(service, &database, &mut backends, Clock::system()).await;
             services.insert(service, running);
-            let relay = start_relay(service, &database, &ground.ways).await;
+            let relay = start_relay(service, &database, &backends.connections).await;
             relays.insert(service, relay);
             databases.insert(service, database);
         }
-        let gateway = start_gateway(&ground).await;
+        let gateway = start_gateway(&backends).await;
         let guest = Client::new(format!("http://{}", gateway.address));
         let manager = guest
             .log_in(MANAGER.0, MANAGER.1)
@@ -217,36 +223,21 @@ impl Store {
             databases,
             superuser,
             ops,
-            ground,
+            backends,
             services,
             relays,
             gateway,
         }
     }
 
-    /// Somebody new who has this role, logged in.
-    pub async fn somebody(&self, role: &str) -> Client {
-        let (email, password) = (
-            format!("{role}-{}@example.org", Uuid::new_v4()),
-            "their password",
-        );
-        let person = json!({ "email": email, "password": password, "name": role });
-        let person = self
-            .guest
-            .post("/api/users", &person)
-            .await
-            .expect("an answer");
-        let id = person.success().expect("a person")["id"]
-            .as_str()
-            .expect("an id")
-            .to_owned();
-        let path = format!("/api/users/{id}/role");
-        let promoted = self
-            .manager
-            .put(&path, &json!({ "role": role }))
-            .await
-            .expect("an answer");
-        promoted.success().expect("the role");
+    /// Registers a user, gives them this role, and logs them in.
+    pub async fn new_user(&self, role: &str) -> Client {
+        let email = format!("{role}-{}@example.org", Uuid::new_v4());
+        let password = "their password";
+        let user = json!({ "email": email, "password": password, "name": role });
+        let user = self.guest.ok_post("/api/users", &user).await;
+        let path = format!("/api/users/{}/role", user["id"].as_str().expect("an id"));
+        self.manager.ok_put(&path, &json!({ "role": role })).await;
         self.guest
             .log_in(&email, password)
             .await
@@ -264,12 +255,17 @@ impl Store {
     }
 
     pub fn brokers(&self) -> &str {
-        &self.ground.ways.kafka.kafka_brokers
+        &self.backends.connections.kafka.kafka_brokers
     }
 
     /// Starts a relay again that was stopped or killed.
     pub async fn start_relay(&mut self, service: &'static str) {
-        let relay = start_relay(service, &self.databases[service], &self.ground.ways).await;
+        let relay = start_relay(
+            service,
+            &self.databases[service],
+            &self.backends.connections,
+        )
+        .await;
         self.relays.insert(service, relay);
     }
 
@@ -298,7 +294,7 @@ impl Store {
 
     /// Where a service's HTTP API is, without the gateway.
     pub fn address(&self, service: &str) -> SocketAddr {
-        self.ground.addresses[service]
+        self.backends.addresses[service]
     }
 
     /// Starts a service again at its old address.
@@ -306,10 +302,10 @@ impl Store {
         self.start_service_by(service, Clock::system()).await;
     }
 
-    /// As [`Self::start_service`], by this clock.
+    /// Starts a service again at its old address, with this clock.
     pub async fn start_service_by(&mut self, service: &'static str, clock: Clock) {
         let database = &self.databases[service];
-        let running = start_service(service, database, &mut self.ground, clock).await;
+        let running = start_service(service, database, &mut self.backends, clock).await;
         self.ops.extend([ops_of((&service, &running))]);
         self.services.insert(service, running);
     }
@@ -323,7 +319,7 @@ impl Store {
     pub fn sources(&self) -> Sources {
         Sources {
             readers: self.addresses(|roles| &roles.reader),
-            kafka: self.ground.ways.kafka.clone(),
+            kafka: self.backends.connections.kafka.clone(),
             key_hours: 24,
         }
     }
@@ -383,10 +379,10 @@ impl Store {
     }
 }
 
-impl Ground {
-    /// Settings that lead to users, over TLS if it has that: an address, and the authority that
-    /// vouches for it.
-    fn ways_to_users(&self, url: &str, path: &str, ca: &str) -> Vec<String> {
+impl Backends {
+    /// The settings by which a process reaches users, over TLS if it has that: an address, and
+    /// the authority that vouches for it.
+    fn users_settings(&self, url: &str, path: &str, ca: &str) -> Vec<String> {
         match &self.tls {
             None => vec![format!("--{url}=http://{}{path}", self.addresses["users"])],
             Some((port, authority)) => vec![
@@ -406,7 +402,7 @@ pub async fn session(url: &str) -> tokio_postgres::Client {
     client
 }
 
-/// users comes first: it has the token keys.
+/// All services. users comes first, because it has the token keys.
 pub const SERVICES: [&str; 6] = [
     "users",
     "billing",
@@ -436,25 +432,25 @@ fn ops_of((service, running): (&&'static str, &Running)) -> (&'static str, Strin
 async fn start_service(
     service: &'static str,
     database: &PerRole<String>,
-    ground: &mut Ground,
+    backends: &mut Backends,
     clock: Clock,
 ) -> Running {
     match service {
-        "users" => start_as::<users::Users>(database, ground, clock).await,
-        "billing" => start_as::<billing::Billing>(database, ground, clock).await,
-        "orders" => start_as::<orders::Orders>(database, ground, clock).await,
-        "warehouse" => start_as::<warehouse::Warehouse>(database, ground, clock).await,
-        "delivery" => start_as::<delivery::Delivery>(database, ground, clock).await,
-        _ => start_as::<notifications::Notifications>(database, ground, clock).await,
+        "users" => start_as::<users::Users>(database, backends, clock).await,
+        "billing" => start_as::<billing::Billing>(database, backends, clock).await,
+        "orders" => start_as::<orders::Orders>(database, backends, clock).await,
+        "warehouse" => start_as::<warehouse::Warehouse>(database, backends, clock).await,
+        "delivery" => start_as::<delivery::Delivery>(database, backends, clock).await,
+        _ => start_as::<notifications::Notifications>(database, backends, clock).await,
     }
 }
 
 async fn start_as<S: Service>(
     database: &PerRole<String>,
-    ground: &mut Ground,
+    backends: &mut Backends,
     clock: Clock,
 ) -> Running {
-    let listen = ground
+    let listen = backends
         .addresses
         .get(S::NAME)
         .map_or("127.0.0.1:0".to_owned(), ToString::to_string);
@@ -467,10 +463,10 @@ async fn start_as<S: Service>(
         "--inbox-retry-most=500".to_owned(),
     ];
     if S::NAME != "users" {
-        arguments.extend(ground.ways_to_users("jwks-url", "/.well-known/jwks.json", "jwks-ca"));
+        arguments.extend(backends.users_settings("jwks-url", "/.well-known/jwks.json", "jwks-ca"));
     }
     // All of a test comes from one network.
-    ground.complete(
+    backends.complete(
         S::NAME,
         &mut arguments,
         &["--network-rate-limit=1000000", "--login-rate-limit=1000000"],
@@ -481,29 +477,29 @@ async fn start_as<S: Service>(
         .expect("valid settings");
     let mut settings =
         ServiceSettings::<S::Settings>::from_arg_matches(&matches).expect("valid settings");
-    settings.kit.db.postgres = (ground.ways.postgres)(&database.service);
-    let owner = (ground.ways.postgres)(&database.owner);
+    settings.kit.db.postgres = (backends.connections.postgres)(&database.service);
+    let owner = (backends.connections.postgres)(&database.owner);
     settings.kit.db.migration_database_url = Some(owner.database_url);
-    settings.kit.kafka = ground.ways.kafka_as(S::NAME);
+    settings.kit.kafka = backends.connections.kafka_as(S::NAME);
     let running = service_kit::start_by::<S>(settings, clock)
         .await
         .expect("the service starts");
-    ground.addresses.insert(S::NAME, running.address);
-    if let (Some((port, _)), Some(address)) = (&mut ground.tls, running.https_address) {
+    backends.addresses.insert(S::NAME, running.address);
+    if let (Some((port, _)), Some(address)) = (&mut backends.tls, running.https_address) {
         *port = address.port();
     }
     running
 }
 
-async fn start_gateway(ground: &Ground) -> gateway::Running {
+async fn start_gateway(backends: &Backends) -> gateway::Running {
     let mut arguments = vec!["gateway".to_owned(), "--listen=127.0.0.1:0".to_owned()];
-    let services = ground
+    let services = backends
         .addresses
         .iter()
         .filter(|(name, _)| **name != "users");
     arguments.extend(services.map(|(name, address)| format!("--{name}=http://{address}")));
-    arguments.extend(ground.ways_to_users("users", "", "services-ca"));
-    ground.complete("gateway", &mut arguments, &["--rate-limit=0"]);
+    arguments.extend(backends.users_settings("users", "", "services-ca"));
+    backends.complete("gateway", &mut arguments, &["--rate-limit=0"]);
     let settings = GatewaySettings::try_parse_from(arguments).expect("valid settings");
     gateway::start(settings).await.expect("the gateway starts")
 }
@@ -511,13 +507,13 @@ async fn start_gateway(ground: &Ground) -> gateway::Running {
 async fn start_relay(
     service: &str,
     database: &PerRole<String>,
-    ways: &Ways,
+    connections: &Connections,
 ) -> outbox_relay::Running {
     let source = format!("/tovar/{service}");
     let settings = RelaySettings::new(
         &source,
-        (ways.postgres)(&database.relay),
-        ways.kafka_as(&format!("{service}-relay")),
+        (connections.postgres)(&database.relay),
+        connections.kafka_as(&format!("{service}-relay")),
     );
     outbox_relay::start(settings)
         .await

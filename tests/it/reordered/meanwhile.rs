@@ -44,8 +44,8 @@ async fn delivery_keeps_a_verdict() {
 /// end and is not committed yet: the service looks for the order in vain, and is too late to note
 /// it itself. What the other has noted must stand, and `taken` must be nothing.
 async fn keeps<S: Service>(told: Told, note: &str, (found, noted): (&str, &str), taken: &str) {
-    let (store, shop, customer) = alone::<S>().await;
-    let sheet = sheet(&shop, OrderId::new(), user_id(&customer).await);
+    let (store, catalogue, customer) = alone::<S>().await;
+    let sheet = sheet(&catalogue, OrderId::new(), user_id(&customer).await);
     let mut replica = store.sql(S::NAME).await;
     let transaction = replica.transaction().await.unwrap();
     let ids = [sheet.order_id.uuid(), sheet.user_id.uuid()];

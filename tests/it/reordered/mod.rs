@@ -22,7 +22,7 @@ use told::Told;
 use tovar::client::{Client, wait_for};
 use uuid::Uuid;
 
-use crate::harness::{Shop, Store, WITHIN};
+use crate::harness::{Catalogue, MustSucceed, Store, WITHIN};
 
 /// Orders of arrival per story; there are no more than that for most.
 const ORDERS_OF_ARRIVAL: usize = 12;
@@ -41,7 +41,8 @@ async fn billing_ends_the_same_in_every_order_of_arrival() {
     )
     .await;
     let left = "SELECT count(*) FROM accounts WHERE held <> 0
-        OR available <> (SELECT coalesce(sum(p.amount), 0) FROM postings p JOIN entry_sets e ON e.id = p.entry_set_id
+        OR available <> (SELECT coalesce(sum(p.amount), 0) FROM postings p JOIN entry_sets e ON \
+        e.id = p.entry_set_id
                          WHERE e.user_id = accounts.user_id AND p.account = 'user_available')";
     assert_eq!(number(&store, "billing", left).await, 0);
     store.end().await;
@@ -56,7 +57,8 @@ async fn orders_ends_the_same_in_every_order_of_arrival() {
         "goods listed" => "listed",
         _ => "rejected",
     };
-    let listed = "SELECT id, status FROM orders UNION ALL SELECT sku::uuid, 'listed' FROM goods WHERE name = 'Listed'";
+    let listed = "SELECT id, status FROM orders UNION ALL SELECT sku::uuid, 'listed' FROM goods \
+        WHERE name = 'Listed'";
     check::<orders::Orders>(listed, ends).await.end().await;
 }
 
@@ -71,7 +73,8 @@ async fn the_warehouse_ends_the_same_in_every_order_of_arrival() {
     };
     let store = check::<warehouse::Warehouse>("SELECT order_id, state FROM parcels", ends).await;
     let left = "SELECT count(*) FROM goods WHERE reserved <> 0
-                OR on_hand <> (SELECT sum(quantity) FROM movements WHERE movements.sku = goods.sku)";
+                OR on_hand <> (SELECT sum(quantity) FROM movements WHERE movements.sku = \
+                goods.sku)";
     assert_eq!(number(&store, "warehouse", left).await, 0);
     store.end().await;
 }
@@ -83,7 +86,8 @@ async fn delivery_ends_the_same_in_every_order_of_arrival() {
         _ => "freed refused",
     };
     let store = check::<delivery::Delivery>("SELECT order_id, state FROM bookings", ends).await;
-    let left = "SELECT sum(booked)::bigint - (SELECT count(*) FROM bookings WHERE state = 'delivered') FROM slots";
+    let left = "SELECT sum(booked)::bigint - (SELECT count(*) FROM bookings WHERE state = \
+        'delivered') FROM slots";
     assert_eq!(number(&store, "delivery", left).await, 0);
     store.end().await;
 }
@@ -97,7 +101,8 @@ async fn notifications_ends_the_same_in_every_order_of_arrival() {
         "customer gone" => "registered+topped_up+withdrawn",
         _ => "rejected",
     };
-    let told = "SELECT coalesce(order_id, user_id), string_agg(kind, '+' ORDER BY kind) FROM notifications GROUP BY 1";
+    let told = "SELECT coalesce(order_id, user_id), string_agg(kind, '+' ORDER BY kind) FROM \
+        notifications GROUP BY 1";
     check::<notifications::Notifications>(told, ends)
         .await
         .end()
@@ -122,14 +127,14 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
             .any(|(told, _)| told.event_type() == *event_type);
         assert!(is_told, "{event_type} is in none of the stories here");
     }
-    let (store, shop, customer) = alone::<S>().await;
-    let hands = Hands {
+    let (store, catalogue, customer) = alone::<S>().await;
+    let callers = Callers {
         customer: customer.clone(),
-        courier: store.somebody("courier").await,
+        courier: store.new_user("courier").await,
     };
     // Each service notes whose tokens are void.
     let found = &format!("{found} UNION ALL SELECT user_id, 'void' FROM void_tokens");
-    let cases = cases(S::NAME, &hears, &shop, &customer).await;
+    let cases = cases(S::NAME, &hears, &catalogue, &customer).await;
     let outboxes = Outboxes::open(&store).await;
     let (mut again, mut late) = (0, Vec::new());
     for step in 0..cases
@@ -143,7 +148,7 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
             .filter_map(|case| Some((case, *case.steps.get(step)?)));
         let (by_hand, told): (Vec<_>, Vec<_>) = now.partition(|(_, told)| told.is_by_hand(S::NAME));
         for (case, told) in by_hand {
-            hands.ask(told, case.sheet.order_id).await;
+            callers.ask(told, case.sheet.order_id).await;
         }
         let told = outboxes.publish(&told).await;
         until_applied(&store, S::NAME, &told)
@@ -186,8 +191,10 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
             story.name
         );
     }
-    let repeated = "SELECT count(*) FROM (SELECT FROM outbox WHERE type LIKE split_part(topic, '-', 2) || '%'
-                    GROUP BY key, type HAVING count(*) > 1 AND type NOT LIKE '%goods_listed%') repeated";
+    let repeated = "SELECT count(*) FROM (SELECT FROM outbox WHERE type LIKE split_part(topic, \
+        '-', 2) || '%'
+                    GROUP BY key, type HAVING count(*) > 1 AND type NOT LIKE '%goods_listed%') \
+                    repeated";
     assert_eq!(
         number(&store, S::NAME, repeated).await,
         0,
@@ -200,10 +207,10 @@ async fn check<S: Service>(found: &str, ends: fn(&str) -> &'static str) -> Store
     store
 }
 
-/// A store in which only one service is left to hear anything, with goods, a place and a customer.
-async fn alone<S: Service>() -> (Store, Shop, Client) {
+/// A store in which only one service runs, with goods, a slot and a customer.
+async fn alone<S: Service>() -> (Store, Catalogue, Client) {
     let mut store = Store::start_with(&[(S::NAME, &["--rate-limit=0"])]).await;
-    let shop = Shop::open_with_couriers(&store, 1_000, 1_000).await;
+    let catalogue = Catalogue::open_with_couriers(&store, 1_000, 1_000).await;
     let customer = store.guest.new_customer(1_000 * PRICE).await.unwrap();
     for service in [
         "billing",
@@ -216,38 +223,38 @@ async fn alone<S: Service>() -> (Store, Shop, Client) {
             store.stop_service(service).await;
         }
     }
-    (store, shop, customer)
+    (store, catalogue, customer)
 }
 
 async fn user_id(customer: &Client) -> UserId {
-    let me = customer
-        .get("/api/users/me")
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    let me = customer.ok_get("/api/users/me").await;
     me["id"].as_str().unwrap().parse().unwrap()
 }
 
 /// An order for one of the goods.
-fn sheet(shop: &Shop, order_id: OrderId, user_id: UserId) -> OrderSheet {
+fn sheet(catalogue: &Catalogue, order_id: OrderId, user_id: UserId) -> OrderSheet {
     OrderSheet {
         order_id,
         user_id,
         lines: vec![Line {
-            sku: shop.sku.parse().unwrap(),
+            sku: catalogue.sku.parse().unwrap(),
             quantity: 1,
             unit_price: Money::from_minor(PRICE),
         }],
         currency: "EUR".parse().unwrap(),
         total: Money::from_minor(PRICE),
-        zone: shop.zone.parse().unwrap(),
-        slot_id: shop.slot.parse().unwrap(),
+        zone: catalogue.zone.parse().unwrap(),
+        slot_id: catalogue.slot.parse().unwrap(),
     }
 }
 
 /// Each story in some of the orders in which it can reach the service.
-async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) -> Vec<Case> {
+async fn cases(
+    service: &str,
+    hears: &[&str],
+    catalogue: &Catalogue,
+    customer: &Client,
+) -> Vec<Case> {
     let user_id = user_id(customer).await;
     let mut random = StdRng::seed_from_u64(7);
     let mut cases = Vec::new();
@@ -259,7 +266,11 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
         for steps in different.into_iter().take(ORDERS_OF_ARRIVAL) {
             let is_of_an_order = story.events[0].0 == Told::Placed;
             let order_id = if service == "orders" && is_of_an_order {
-                shop.place(customer, &shop.order(1)).await.parse().unwrap()
+                catalogue
+                    .place(customer, &catalogue.order(1))
+                    .await
+                    .parse()
+                    .unwrap()
             } else {
                 OrderId::new()
             };
@@ -268,7 +279,7 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
             } else {
                 Uuid::now_v7().to_string().parse().unwrap()
             };
-            let sheet = sheet(shop, order_id, user_id);
+            let sheet = sheet(catalogue, order_id, user_id);
             cases.push(Case {
                 story,
                 sheet,
@@ -279,13 +290,13 @@ async fn cases(service: &str, hears: &[&str], shop: &Shop, customer: &Client) ->
     cases
 }
 
-/// Who asks the service for what no event causes.
-struct Hands {
+/// The users whose requests cause what no event causes.
+struct Callers {
     customer: Client,
     courier: Client,
 }
 
-impl Hands {
+impl Callers {
     async fn ask(&self, told: Told, order: OrderId) {
         if told != Told::StopRequested {
             let order = order.to_string();
@@ -315,7 +326,7 @@ impl Hands {
                 json!({ "outcome": outcome }),
             )
         };
-        who.post(&path, &body).await.unwrap().success().unwrap();
+        who.ok_post(&path, &body).await;
     }
 }
 
@@ -332,7 +343,7 @@ impl Outboxes {
         Self(outboxes)
     }
 
-    /// Each with the topic it lies on.
+    /// Publishes events, and gives the topic and the id of each.
     async fn publish(&self, told: &[(&Case, Told)]) -> Vec<(&'static str, Uuid)> {
         let mut ids = Vec::new();
         for (topic, db) in &self.0 {
@@ -386,7 +397,7 @@ async fn until_applied(
     .await
 }
 
-/// How many events the service has heard again and dropped.
+/// The number of duplicates that the service has dropped.
 async fn duplicates(store: &Store, service: &str) -> usize {
     let metrics = reqwest::get(format!("{}/metrics", store.ops[service]))
         .await

@@ -67,7 +67,7 @@ pub const STORIES: [Story; 10] = [
             (Booked, &[Reserved]),
             (StopRequested, &[Placed]),
             (Released, &[StopRequested]),
-            // Or the warehouse would have shipped, and answered the stop otherwise.
+            // Otherwise the warehouse would have shipped, and answered the stop in another way.
             (Captured, &[Booked, Released]),
             (ClosedCancelled, &[Released]),
             (Settled, &[ClosedCancelled]),
@@ -83,7 +83,7 @@ pub const STORIES: [Story; 10] = [
             (Booked, &[Reserved]),
             (Captured, &[Booked]),
             (StopRequested, &[Placed]),
-            // Or the stop would not have been asked for.
+            // Otherwise no stop would have been requested.
             (Shipped, &[Captured, StopRequested]),
             (ReleaseRefused, &[StopRequested, Shipped]),
             (Delivered, &[Shipped]),
@@ -131,7 +131,7 @@ impl Story {
         found.expect("an event of this story").1
     }
 
-    /// What the event stems from, near and far.
+    /// The causes of an event, near and far.
     fn ancestors(&self, told: Told) -> BTreeSet<Told> {
         let mut known = BTreeSet::new();
         let mut open = VecDeque::from(self.causes(told).to_vec());
@@ -143,7 +143,7 @@ impl Story {
         known
     }
 
-    /// What reaches a service, or is done by hand there.
+    /// An event that reaches a service, or a person's act there.
     pub fn steps(&self, service: &str, hears: &[&str]) -> Vec<Told> {
         let events = self.events.iter().map(|(told, _)| *told);
         events

@@ -89,7 +89,7 @@ impl Told {
         }
     }
 
-    /// Whether somebody has to ask this service for it over HTTP.
+    /// Whether a person must ask this service for it over HTTP.
     pub fn is_by_hand(self, service: &str) -> bool {
         self.topic() == service && matches!(self, StopRequested | Delivered | Failed)
     }

@@ -69,7 +69,7 @@ pub async fn undone(store: &Store, orders: &Orders) -> Vec<Break> {
     ]
 }
 
-/// What shows only between databases.
+/// Violations that show only between databases.
 #[expect(clippy::too_many_lines, reason = "it is a list")]
 pub async fn of_databases(store: &Store, orders: &Orders) -> Vec<Break> {
     let Orders {

@@ -1,6 +1,6 @@
 use crate::harness::Store;
 
-/// What contradicts an invariant, how it is made and how it is mended.
+/// A violation of an invariant, with the SQL that makes and repairs it.
 #[derive(Clone)]
 pub struct Break {
     pub invariant: u8,
@@ -8,10 +8,10 @@ pub struct Break {
     pub id: String,
     pub service: &'static str,
     pub make: String,
-    pub mend: String,
+    pub repair: String,
 }
 
-/// A column that says something else than it must.
+/// Sets a column to a value that it must not have.
 pub fn set(
     (invariant, what, id): (u8, &'static str, &str),
     (service, table, row): (&'static str, &str, &str),
@@ -25,7 +25,7 @@ pub fn set(
         id: id.to_owned(),
         service,
         make: statement(to),
-        mend: statement(back),
+        repair: statement(back),
     }
 }
 
@@ -42,22 +42,23 @@ pub fn lose(
         id: id.to_owned(),
         service,
         make: format!(
-            "CREATE TABLE gone AS SELECT * FROM {table} WHERE {row}; DELETE FROM {table} WHERE {row}"
+            "CREATE TABLE gone AS SELECT * FROM {table} WHERE {row}; DELETE FROM {table} WHERE \
+             {row}"
         ),
-        mend: format!("INSERT INTO {table} SELECT * FROM gone; DROP TABLE gone"),
+        repair: format!("INSERT INTO {table} SELECT * FROM gone; DROP TABLE gone"),
     }
 }
 
-/// The same in a database that has lost a constraint.
+/// As the other violations, in a database that has lost a constraint.
 pub fn without((lose, restore): (&str, &str), broken: Break) -> Break {
     Break {
         make: format!("{lose}; {}", broken.make),
-        mend: format!("{}; {restore}", broken.mend),
+        repair: format!("{}; {restore}", broken.repair),
         ..broken
     }
 }
 
-/// A row that should not be there.
+/// Adds a row that should not exist.
 pub fn add(
     (invariant, what, id): (u8, &'static str, &str),
     service: &'static str,
@@ -70,7 +71,7 @@ pub fn add(
         id: id.to_owned(),
         service,
         make: insert,
-        mend: format!("DELETE FROM {table} WHERE {row}"),
+        repair: format!("DELETE FROM {table} WHERE {row}"),
     }
 }
 
@@ -111,7 +112,9 @@ pub async fn customer_of(store: &Store, order: &str) -> String {
 /// Parks an event of an order.
 pub fn park(event: &str, order: &str) -> String {
     format!(
-        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, payload, code, reason)
-         VALUES ('delivery', '{event}', 'warehouse', 0, 0, '{order}', 'warehouse.shipped.v1', '', 'a', 'b')"
+        "INSERT INTO inbox_parked (consumer, event_id, topic, partition, \"offset\", key, type, \
+         payload, code, reason)
+         VALUES ('delivery', '{event}', 'warehouse', 0, 0, '{order}', 'warehouse.shipped.v1', '', \
+         'a', 'b')"
     )
 }

@@ -4,10 +4,10 @@ use super::{
     Orders,
     breaks::{Break, add, customer_of, id, of_order, park, revenue, set, without},
 };
-use crate::harness::{Shop, Store};
+use crate::harness::{Catalogue, Store};
 
-/// What shows inside one database.
-pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Vec<Break> {
+/// Violations that show inside one database.
+pub async fn of_each_database(store: &Store, catalogue: &Catalogue, orders: &Orders) -> Vec<Break> {
     let Orders {
         delivered,
         refunded,
@@ -42,7 +42,7 @@ pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Ve
         delivered.as_str(),
     );
     let tea = ("warehouse", "goods", "sku = 'tea'");
-    let slot = &shop.slot;
+    let slot = &catalogue.slot;
     let [copy, empty, twice] = [(); 3].map(|()| Uuid::now_v7().to_string());
     let balances = (
         1,
@@ -57,7 +57,12 @@ pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Ve
             "amount",
             ("amount + 1", "amount - 1"),
         ),
-        set(balances, ("billing", "accounts", &account), "available", ("available + 1", "available - 1")),
+        set(
+            balances,
+            ("billing", "accounts", &account),
+            "available",
+            ("available + 1", "available - 1"),
+        ),
         add(
             (1, "an entry set without postings", &empty),
             "billing",
@@ -65,7 +70,11 @@ pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Ve
             ("entry_sets", &format!("id = '{empty}'")),
         ),
         add(
-            (3, "an order with two ends: delivered, and closed by a verdict", delivered),
+            (
+                3,
+                "an order with two ends: delivered, and closed by a verdict",
+                delivered,
+            ),
             "orders",
             format!("INSERT INTO order_facts VALUES ('{delivered}', 'closed', '{{}}', now(), 99)"),
             ("order_facts", "number = 99"),
@@ -79,29 +88,64 @@ pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Ve
         add(
             (8, "an event that was applied and is also parked", &twice),
             "delivery",
-            format!("INSERT INTO inbox VALUES ('delivery', '{twice}', 'warehouse.shipped.v1'); {}", park(&twice, delivered)),
-            ("inbox_parked USING inbox", &format!("inbox.event_id = inbox_parked.event_id; DELETE FROM inbox WHERE event_id = '{twice}'")),
+            format!(
+                "INSERT INTO inbox VALUES ('delivery', '{twice}', 'warehouse.shipped.v1'); \
+                {}",
+                park(&twice, delivered)
+            ),
+            (
+                "inbox_parked USING inbox",
+                &format!(
+                    "inbox.event_id = inbox_parked.event_id; DELETE \
+                FROM inbox WHERE event_id = '{twice}'"
+                ),
+            ),
         ),
-        set(unbalanced, ("billing", "postings", &revenue(&capture)), "amount", ("amount + 1", "amount - 1")),
-        set(refunded, ("billing", "postings", &revenue(&refund)), "amount", ("amount - 1", "amount + 1")),
+        set(
+            unbalanced,
+            ("billing", "postings", &revenue(&capture)),
+            "amount",
+            ("amount + 1", "amount - 1"),
+        ),
+        set(
+            refunded,
+            ("billing", "postings", &revenue(&refund)),
+            "amount",
+            ("amount - 1", "amount + 1"),
+        ),
         set(reserved, tea, "reserved", ("reserved + 1", "reserved - 1")),
         set(on_hand, tea, "on_hand", ("on_hand + 1", "on_hand - 1")),
-        set(told, ("orders", "orders", &format!("id = '{delivered}'")), "status", ("'paid'", "'delivered'")),
+        set(
+            told,
+            ("orders", "orders", &format!("id = '{delivered}'")),
+            "status",
+            ("'paid'", "'delivered'"),
+        ),
         add(
             (7, "a slot with more bookings than places", slot),
             "delivery",
             format!(
-                "INSERT INTO bookings SELECT gen_random_uuid(), gen_random_uuid(), 'booked', zone, id, 'locker'
+                "INSERT INTO bookings SELECT gen_random_uuid(), gen_random_uuid(), 'booked', zone, \
+                 id, 'locker'
                  FROM slots, generate_series(1, 5) WHERE id = '{slot}'"
             ),
-            ("bookings", &format!("slot_id = '{slot}' AND state = 'booked'")),
+            (
+                "bookings",
+                &format!("slot_id = '{slot}' AND state = 'booked'"),
+            ),
         ),
         add(
-            (3, "an order under a key that an earlier order of its caller has", &copy),
+            (
+                3,
+                "an order under a key that an earlier order of its caller has",
+                &copy,
+            ),
             "orders",
             format!(
-                "INSERT INTO orders (id, user_id, idempotency_key, zone, slot_id, currency, total, status, placed_at)
-                 SELECT '{copy}', user_id, idempotency_key, zone, slot_id, currency, total, status, placed_at + interval '1 hour'
+                "INSERT INTO orders (id, user_id, idempotency_key, zone, slot_id, currency, total, \
+                 status, placed_at)
+                 SELECT '{copy}', user_id, idempotency_key, zone, slot_id, currency, total, \
+                 status, placed_at + interval '1 hour'
                  FROM orders WHERE id = '{delivered}'"
             ),
             ("orders", &format!("id = '{copy}'")),
@@ -109,7 +153,7 @@ pub async fn of_each_database(store: &Store, shop: &Shop, orders: &Orders) -> Ve
     ]
 }
 
-/// What the databases' own constraints forbid, in databases that have lost them.
+/// Violations that the databases' own constraints forbid, in databases that have lost them.
 pub async fn against_constraints(store: &Store, orders: &Orders) -> Vec<Break> {
     let delivered = orders.delivered.as_str();
     let customer = customer_of(store, delivered).await;
@@ -119,7 +163,10 @@ pub async fn against_constraints(store: &Store, orders: &Orders) -> Vec<Break> {
     let copied = format!("id = '{copy}'");
     vec![
         without(
-            ("ALTER TABLE accounts DROP CONSTRAINT accounts_held_check", "ALTER TABLE accounts ADD CHECK (held >= 0)"),
+            (
+                "ALTER TABLE accounts DROP CONSTRAINT accounts_held_check",
+                "ALTER TABLE accounts ADD CHECK (held >= 0)",
+            ),
             set(
                 (2, "an account with a negative balance", &customer),
                 ("billing", "accounts", &account),
@@ -133,7 +180,11 @@ pub async fn against_constraints(store: &Store, orders: &Orders) -> Vec<Break> {
                 "ALTER TABLE goods ADD CHECK (0 <= reserved AND reserved <= on_hand)",
             ),
             set(
-                (2, "goods with a negative stock, or more reserved than on hand", "tea"),
+                (
+                    2,
+                    "goods with a negative stock, or more reserved than on hand",
+                    "tea",
+                ),
                 ("warehouse", "goods", "sku = 'tea'"),
                 "reserved",
                 ("on_hand + 1", "0"),
@@ -148,7 +199,8 @@ pub async fn against_constraints(store: &Store, orders: &Orders) -> Vec<Break> {
                 (6, "an order that was paid more than once", delivered),
                 "billing",
                 format!(
-                    "INSERT INTO entry_sets SELECT '{copy}', user_id, kind, amount, order_id FROM entry_sets WHERE id = '{capture}'"
+                    "INSERT INTO entry_sets SELECT '{copy}', user_id, kind, amount, order_id FROM \
+                     entry_sets WHERE id = '{capture}'"
                 ),
                 ("entry_sets", &copied),
             ),
@@ -163,7 +215,8 @@ pub async fn against_constraints(store: &Store, orders: &Orders) -> Vec<Break> {
                 (9, "an order whose end was told more than once", delivered),
                 "notifications",
                 format!(
-                    "INSERT INTO notifications SELECT '{copy}', user_id, kind, order_id, text FROM notifications
+                    "INSERT INTO notifications SELECT '{copy}', user_id, kind, order_id, text FROM \
+                     notifications
                      WHERE kind = 'delivered' AND {}",
                     of_order(delivered)
                 ),

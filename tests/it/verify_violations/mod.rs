@@ -1,4 +1,4 @@
-//! `verify` names whatever contradicts an invariant.
+//! `verify` names every contradiction of an invariant.
 
 mod between;
 mod breaks;
@@ -11,7 +11,7 @@ use tovar::{
 };
 
 use crate::{
-    harness::{Shop, Store, WITHIN},
+    harness::{Catalogue, MustSucceed, Store, WITHIN},
     verify::{place, until_status},
 };
 
@@ -26,21 +26,16 @@ struct Orders {
     waiting: String,
 }
 
-async fn orders_of_all_ends(store: &mut Store, shop: &Shop) -> Orders {
+async fn orders_of_all_ends(store: &mut Store, catalogue: &Catalogue) -> Orders {
     let zone = json!({ "handover": "courier" });
-    let answer = store
-        .manager
-        .put("/api/zones/couriers", &zone)
-        .await
-        .unwrap();
-    answer.success().unwrap();
-    let slot = Shop::add_slot(&store.manager, "couriers", 5).await;
+    store.manager.ok_put("/api/zones/couriers", &zone).await;
+    let slot = Catalogue::add_slot(&store.manager, "couriers", 5).await;
     let customer = store.guest.new_customer(5_000).await.unwrap();
 
-    let delivered = shop.buy(&customer, &shop.order(2)).await;
-    let rejected = shop.buy(&customer, &shop.order(9)).await;
-    let by_courier = place(shop, &customer, "couriers", &slot).await;
-    let refunded = place(shop, &customer, "couriers", &slot).await;
+    let delivered = catalogue.buy(&customer, &catalogue.order(2)).await;
+    let rejected = catalogue.buy(&customer, &catalogue.order(9)).await;
+    let by_courier = place(catalogue, &customer, "couriers", &slot).await;
+    let refunded = place(catalogue, &customer, "couriers", &slot).await;
     for (order, outcome) in [(&by_courier, "delivered"), (&refunded, "recipient_absent")] {
         let path = format!("/api/deliveries/{order}/outcome");
         let outcome = json!({ "outcome": outcome });
@@ -57,21 +52,16 @@ async fn orders_of_all_ends(store: &mut Store, shop: &Shop) -> Orders {
         customer.finished(order, WITHIN).await.unwrap();
     }
     store.stop_service("delivery").await;
-    let cancelled = place(shop, &customer, "couriers", &slot).await;
+    let cancelled = place(catalogue, &customer, "couriers", &slot).await;
     until_status(&customer, &cancelled, "reserved").await;
     let path = format!("/api/orders/{cancelled}/cancellation");
-    customer
-        .post(&path, &json!({}))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    customer.ok_post(&path, &json!({})).await;
     assert_eq!(
         customer.finished(&cancelled, WITHIN).await.unwrap()["status"],
         "cancelled"
     );
     store.start_service("delivery").await;
-    let waiting = place(shop, &customer, "couriers", &slot).await;
+    let waiting = place(catalogue, &customer, "couriers", &slot).await;
     until_status(&customer, &waiting, "shipped").await;
     let id = |order: &serde_json::Value| order["id"].as_str().unwrap().to_owned();
     Orders {
@@ -100,15 +90,15 @@ fn violations(report: &Report, invariant: u8) -> Vec<(&str, &str)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_at_rest_is_clean_and_each_violation_is_named() {
-    // The sweeper would mend some of what this test breaks.
+    // The sweeper would repair some of what this test breaks.
     let mut store = Store::start_with(&[("orders", &["--sweep-every=3600000"])]).await;
-    let shop = Shop::open(&store, 10, 5).await;
-    let orders = orders_of_all_ends(&mut store, &shop).await;
+    let catalogue = Catalogue::open(&store, 10, 5).await;
+    let orders = orders_of_all_ends(&mut store, &catalogue).await;
     let clean = store.verified().await;
     assert_eq!(clean.outcome, Outcome::Clean, "{}", clean.text());
 
     let breaks = [
-        inside::of_each_database(&store, &shop, &orders).await,
+        inside::of_each_database(&store, &catalogue, &orders).await,
         inside::against_constraints(&store, &orders).await,
         between::of_databases(&store, &orders).await,
         between::undone(&store, &orders).await,
@@ -134,7 +124,7 @@ async fn a_store_at_rest_is_clean_and_each_violation_is_named() {
             broken.id,
             report.text()
         );
-        sql(&store, broken.service, &broken.mend).await;
+        sql(&store, broken.service, &broken.repair).await;
     }
     an_order_before_its_deadline(&store, &orders.delivered).await;
     let left = store.verified().await;
@@ -152,7 +142,8 @@ async fn a_store_at_rest_is_clean_and_each_violation_is_named() {
 async fn an_order_before_its_deadline(store: &Store, order: &str) {
     for (deadline, is_violation) in [("1 hour", false), ("-1 hour", true)] {
         let make = format!(
-            "UPDATE orders SET status = 'paid', deadline = now() + interval '{deadline}' WHERE id = '{order}'"
+            "UPDATE orders SET status = 'paid', deadline = now() + interval '{deadline}' WHERE id \
+             = '{order}'"
         );
         sql(store, "orders", &make).await;
         let report = verify::check(&store.sources()).await.unwrap();
@@ -168,7 +159,7 @@ async fn an_order_before_its_deadline(store: &Store, order: &str) {
             .any(|found| (found.what.as_str(), found.id.as_str()) == stands_still);
         assert_eq!(waits, !is_violation, "{}", report.text());
     }
-    let mend =
+    let repair =
         format!("UPDATE orders SET status = 'delivered', deadline = NULL WHERE id = '{order}'");
-    sql(store, "orders", &mend).await;
+    sql(store, "orders", &repair).await;
 }

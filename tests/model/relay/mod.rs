@@ -117,7 +117,8 @@ fn three_transactions_are_relayed_when_two_things_go_wrong() {
             ..outbox()
         };
         let name = format!(
-            "relay: three transactions, rows by {wanted}, {losses} lost, {crashes} crashes, {turns} emptied"
+            "relay: three transactions, rows by {wanted}, {losses} lost, {crashes} crashes, \
+             {turns} emptied"
         );
         check(&name, &bounds);
     }

@@ -14,11 +14,11 @@ pub struct Outbox {
     pub stores: Vec<Vec<&'static [Key]>>,
     /// Rows that the relay reads at a time.
     pub wanted: usize,
-    /// How often the active relay may be killed or frozen.
+    /// How often the leader may be killed or frozen.
     pub losses: u8,
     /// How often PostgreSQL may crash.
     pub crashes: u8,
-    /// How often all that is there may come to be older than the retention.
+    /// How often all present rows may become older than the retention.
     pub turns: u8,
 }
 
@@ -33,7 +33,7 @@ pub enum Action {
     /// The active relay is killed, or frozen until PostgreSQL gives its lock to others.
     Lose,
     /// The active relay asks the log once.
-    Look,
+    Poll,
     /// Kafka writes what the active relay sent.
     Write(Event),
     /// Kafka writes what an earlier relay sent.
@@ -86,7 +86,7 @@ impl Model for Outbox {
             }
         }
         if let Some(relay) = &world.relay {
-            actions.push(Action::Look);
+            actions.push(Action::Poll);
             for key in Key::ALL {
                 actions.extend(relay.next_to_write(key).map(Action::Write));
                 actions.extend(relay.next_to_acknowledge(key).map(Action::Acknowledge));
@@ -122,8 +122,8 @@ impl Model for Outbox {
                 world.losses -= 1;
                 world.lose_the_relay();
             }
-            Action::Look => {
-                world.relay.as_mut()?.look(&world.postgres, self.wanted);
+            Action::Poll => {
+                world.relay.as_mut()?.poll(&world.postgres, self.wanted);
                 if world == *before {
                     return None;
                 }
@@ -161,7 +161,7 @@ impl Model for Outbox {
             Action::Abort(index) => format!("{} aborts", index + 1),
             Action::Lead => "relay leads".to_owned(),
             Action::Lose => "relay lost".to_owned(),
-            Action::Look => "look".to_owned(),
+            Action::Poll => "look".to_owned(),
             Action::Write(event) => format!("{event} written"),
             Action::WriteAdrift(_, event) => format!("{event} written late"),
             Action::Acknowledge(event) => format!("{event} acknowledged"),

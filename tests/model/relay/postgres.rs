@@ -17,7 +17,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `pg_visible_in_snapshot`. It knows nothing of aborted transactions, whose rows nobody sees
+    /// `pg_visible_in_snapshot`. It knows nothing of aborted transactions, whose rows no query sees
     /// anyway.
     pub fn sees(self, xid: u8) -> bool {
         xid < self.xmax && !self.is_open(xid)
@@ -156,7 +156,7 @@ impl Postgres {
         self.open().next().is_none()
     }
 
-    /// What was committed, also what is no longer there.
+    /// Every committed row, also those that were truncated.
     pub fn committed(&self) -> impl Iterator<Item = &Row> {
         let committed = self
             .transactions
@@ -165,7 +165,7 @@ impl Postgres {
         committed.flat_map(|transaction| &transaction.rows)
     }
 
-    /// What a query sees of the outbox.
+    /// The rows of the outbox that a query sees.
     pub fn visible(&self) -> impl Iterator<Item = &Row> {
         self.committed().filter(|row| row.is_there)
     }
@@ -274,7 +274,7 @@ impl Postgres {
         self.on_disk..=self.next_xid
     }
 
-    /// Stops immediately and starts again. Whoever was open is gone.
+    /// Stops immediately and starts again. Its open transactions are gone.
     pub fn crash(&mut self, next_xid: u8) {
         for index in 0..self.transactions.len() {
             if self.transactions[index].state == State::Open {

@@ -40,13 +40,13 @@ pub fn all(outbox: &Outbox) -> Vec<Property<Outbox>> {
             |_, world: &World| !world.has_stepped_back,
         ),
     ];
-    all.extend(ways(outbox));
+    all.extend(cases(outbox));
     all
 }
 
-/// What is checked must also happen.
-fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
-    let mut ways = vec![
+/// Every checked case must also occur.
+fn cases(outbox: &Outbox) -> Vec<Property<Outbox>> {
+    let mut cases = vec![
         Property::sometimes("all is sent, and saved", |_, world: &World| {
             let all = &world.postgres.transactions;
             let is_done = world.is_at_rest() && all.iter().all(|one| one.state == State::Committed);
@@ -83,7 +83,7 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
         }),
     ];
     if outbox.losses > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "an event is sent again",
             |_, world: &World| {
                 let sent = world.relay.iter().flat_map(|relay| &relay.in_flight);
@@ -91,7 +91,7 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
                     .any(|sent| !sent.is_written && world.has(sent.event))
             },
         ));
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "two relays' messages are under way",
             |_, world: &World| {
                 let is_sending = |relay: &super::relay::Relay| !relay.in_flight.is_empty();
@@ -100,7 +100,7 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
         ));
     }
     if outbox.crashes > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "a crash has an id used again",
             |_, world: &World| {
                 let all = &world.postgres.transactions;
@@ -114,12 +114,12 @@ fn ways(outbox: &Outbox) -> Vec<Property<Outbox>> {
         ));
     }
     if outbox.turns > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "a bucket is emptied",
             |_, world: &World| world.postgres.committed().any(|row| !row.is_there),
         ));
     }
-    ways
+    cases
 }
 
 fn is_true(world: &World) -> bool {

@@ -104,7 +104,8 @@ impl Twins {
                 if begins {
                     writer.batch_execute("BEGIN").await.unwrap();
                 }
-                let publish = "SELECT outbox_publish(gen_random_uuid(), 'notes', $1, 'notes.noted.v1', '{}', NULL, $2, $3)";
+                let publish = "SELECT outbox_publish(gen_random_uuid(), 'notes', $1, \
+                    'notes.noted.v1', '{}', NULL, $2, $3)";
                 let (sleep, order) = (lock_class::OUTBOX_SLEEP, lock_class::OUTBOX_KEY);
                 writer
                     .query_one(publish, &[&format!("{key:?}"), &sleep, &order])
@@ -139,7 +140,8 @@ impl Twins {
         assert_eq!(self.model.empty(0).is_some(), emptied);
     }
 
-    /// What a relay could ask at this moment from any instant on, and of the pages some.
+    /// The queries that a relay could make at this moment from any instant on, with some of the
+    /// pages.
     async fn compare(&self, random: &mut StdRng) {
         for (acknowledged, text) in &self.instants {
             let (now, rows) = log::tick(&self.model, *acknowledged);

@@ -13,7 +13,7 @@ use super::{
 pub struct Relay {
     pub progress: Progress<Snapshot>,
     acks: Acks<Event>,
-    /// In the order of sending, until acknowledged.
+    /// The messages in the order of sending, until they are acknowledged.
     pub in_flight: Vec<Sent>,
 }
 
@@ -36,7 +36,7 @@ impl Relay {
     }
 
     /// Looks at the log once, and sends what is found.
-    pub fn look(&mut self, postgres: &Postgres, wanted: usize) {
+    pub fn poll(&mut self, postgres: &Postgres, wanted: usize) {
         let rows = next(&mut self.progress, self.acks.prefix(), postgres, wanted);
         if !rows.is_empty() {
             self.send(&rows);
@@ -95,7 +95,7 @@ impl Relay {
         }
     }
 
-    /// Whether there is nothing left to do for it.
+    /// Whether the relay has nothing left to do.
     pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
         let read = self.progress.read();
         let is_up_to_date = read.target.is_none() && read.acknowledged == postgres.snapshot();

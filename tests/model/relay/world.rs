@@ -37,7 +37,7 @@ impl World {
         self.tidy();
     }
 
-    /// What is adrift and in the topic already changes nothing any more. Nobody can tell the
+    /// What is adrift and in the topic already changes nothing any more. No reader can tell the
     /// others' order.
     fn tidy(&mut self) {
         let topic = &self.topic;
@@ -48,7 +48,7 @@ impl World {
         self.adrift.sort_unstable();
     }
 
-    /// What may come next of what is adrift.
+    /// The messages adrift that may arrive next.
     pub fn next_adrift(&self) -> impl Iterator<Item = (usize, Event)> {
         let firsts = |(at, adrift): (usize, &Vec<Event>)| {
             let first = |key| adrift.iter().find(|event| event.key == key).copied();
@@ -79,19 +79,19 @@ impl World {
         self.postgres.save(cursor, is_flushed);
     }
 
-    /// With nothing in flight it does not matter how much was sent before.
+    /// Forgets the numbers of earlier sends if nothing is in flight, since they make no difference.
     pub fn forget_numbers(&mut self) {
         if let Some(relay) = &mut self.relay {
             relay.forget_numbers(&self.postgres.saved);
         }
     }
 
-    /// Nothing is under way, and the relay looks in vain.
+    /// Nothing is in flight, and the relay polls and finds nothing.
     pub fn is_idle(&self, wanted: usize) -> bool {
         let looks_in_vain = |relay: &Relay| {
-            let mut looked = relay.clone();
-            looked.look(&self.postgres, wanted);
-            looked == *relay
+            let mut polled = relay.clone();
+            polled.poll(&self.postgres, wanted);
+            polled == *relay
         };
         let is_free = |relay: &&Relay| relay.in_flight.is_empty();
         self.postgres.is_quiet()

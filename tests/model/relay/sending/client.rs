@@ -26,7 +26,7 @@ pub struct Queue {
     waiting: VecDeque<Request>,
     /// In the order of sending. The client allows for five; there are no more events here.
     in_flight: VecDeque<Request>,
-    /// Something is to be sent again, once nothing is in flight.
+    /// The relay must send something again, once nothing is in flight.
     is_draining: bool,
 }
 
@@ -34,20 +34,20 @@ pub struct Queue {
 pub struct Request {
     first: u8,
     pub messages: Vec<Message>,
-    /// What was sent together is sent together again.
+    /// Events that were sent in one request are sent in one request again.
     was_sent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Message {
-    /// Of the relay's acknowledgements.
+    /// The relay's acknowledgements.
     pub number: u64,
     pub event: Event,
-    /// Of the relay's opening of partitions.
+    /// The relay's opening of partitions.
     pub place: Option<Destination>,
 }
 
-/// What Kafka answers to a request.
+/// Kafka's answer to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     Taken,
@@ -59,7 +59,7 @@ pub enum Answer {
     Refused,
 }
 
-/// What the client tells the relay.
+/// What the client reports to the relay.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Report {
     Nothing,
@@ -95,8 +95,8 @@ impl Client {
     }
 
     /// Sends the first event that waits, or all together.
-    pub fn send(&mut self, partition: usize, together: bool) {
-        self.queues[partition].send(together);
+    pub fn send(&mut self, partition: usize, in_one_request: bool) {
+        self.queues[partition].send(in_one_request);
     }
 
     /// The answer to the first request in flight.
@@ -167,11 +167,11 @@ impl Queue {
         self.next += 1;
     }
 
-    fn send(&mut self, together: bool) {
+    fn send(&mut self, in_one_request: bool) {
         let Some(mut request) = self.waiting.pop_front() else {
             return;
         };
-        if !request.was_sent && together {
+        if !request.was_sent && in_one_request {
             request
                 .messages
                 .extend(self.waiting.drain(..).flat_map(|other| other.messages));

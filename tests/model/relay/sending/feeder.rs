@@ -20,7 +20,7 @@ const TOPIC: &str = "notes";
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Feeder {
     pub client: Client,
-    /// Without it all may go at once.
+    /// Without this rule, all events may go at once.
     opening: Option<Opening<Message>>,
     partitions: u32,
     /// Whether Kafka says how many partitions there are.
@@ -53,10 +53,10 @@ impl Feeder {
                 return opening.hold(place, message);
             }
         }
-        self.hand_over(message);
+        self.enqueue(message);
     }
 
-    fn hand_over(&mut self, message: Message) {
+    fn enqueue(&mut self, message: Message) {
         let partition = message.event.key as u32 % self.partitions;
         let chosen = message.place.and_then(Destination::partition);
         assert!(chosen.is_none_or(|chosen| chosen.cast_unsigned() == partition));
@@ -84,7 +84,7 @@ impl Feeder {
             }
         }
         while let Some((place, message)) = self.released() {
-            self.hand_over(Message {
+            self.enqueue(Message {
                 place: Some(place),
                 ..message
             });

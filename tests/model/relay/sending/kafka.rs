@@ -56,11 +56,11 @@ impl Leader {
             known.next = next;
             return true;
         }
-        // It remembers the last five requests. There are no more here.
+        // Kafka remembers the last five requests. There are no more here.
         known.from <= first && next <= known.next
     }
 
-    /// Of a producer that sends no more it does not matter what is known.
+    /// Forgets what Kafka knows of a producer that sends no more, since it makes no difference.
     pub fn keep(&mut self, sends: impl Fn(u8) -> bool) {
         self.known.retain(|known| sends(known.producer.id));
     }

@@ -41,7 +41,7 @@ pub enum Rule {
     /// The first event of each partition goes alone, and is acknowledged before a second one is
     /// sent.
     OpenPartitions,
-    /// What was discarded is skipped when it is read again.
+    /// The relay skips a discarded event when it reads it again.
     SkipDiscarded,
     /// An event that is refused again and what follows it are put back in one transaction.
     PutBackAtOnce,

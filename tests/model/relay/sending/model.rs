@@ -5,7 +5,7 @@ use super::{
     client::PARTITIONS,
     parked::{Parked, State},
     properties,
-    relay::{Style, Task},
+    relay::{SendMode, Task},
     world::{Outcome, Sender, World},
 };
 use crate::relay::postgres::{self, Event, Key, Postgres};
@@ -16,14 +16,14 @@ pub enum Action {
     Commit(usize),
     Lead,
     Lose,
-    Look,
-    SeeToParked,
+    Poll,
+    ProcessParked,
     PutBack,
     Save,
     Send {
         sender: Sender,
         partition: usize,
-        together: bool,
+        in_one_request: bool,
     },
     Answer {
         sender: Sender,
@@ -70,13 +70,13 @@ impl Model for Sending {
                 postgres: Postgres::new(&transactions),
                 parked: Parked::default(),
                 relay: None,
-                style: Style::Pipelined,
+                mode: SendMode::Pipelined,
                 ghosts: Vec::new(),
                 leaders: [const { super::kafka::Leader::new() }; PARTITIONS],
                 topic: [const { Vec::new() }; 2],
                 too_large,
                 left: self.left,
-                given_up: Vec::new(),
+                discarded: Vec::new(),
                 has_sent_discarded: false,
             }));
         }
@@ -91,7 +91,7 @@ impl Model for Sending {
         actions.extend(next.map(Action::Commit));
         if let Some(relay) = &world.relay {
             if relay.is_reading() {
-                actions.extend([Action::Look, Action::SeeToParked]);
+                actions.extend([Action::Poll, Action::ProcessParked]);
             }
             if matches!(relay.task, Task::PuttingBack(_)) {
                 actions.push(Action::PutBack);
@@ -127,15 +127,15 @@ impl Model for Sending {
                 world.left.losses -= 1;
                 world.lose_the_relay();
             }
-            Action::Look => world.look(self),
-            Action::SeeToParked => world.see_to_parked(self),
+            Action::Poll => world.poll(self),
+            Action::ProcessParked => world.process_parked(self),
             Action::PutBack => world.put_back(),
             Action::Save => world.save(),
             Action::Send {
                 sender,
                 partition,
-                together,
-            } => world.send(sender, partition, together),
+                in_one_request,
+            } => world.send(sender, partition, in_one_request),
             Action::Answer {
                 sender,
                 partition,
@@ -170,7 +170,7 @@ impl Model for Sending {
 
     fn format_action(&self, action: &Action) -> String {
         let who = |sender| {
-            if sender == Sender::Active {
+            if sender == Sender::Leader {
                 ""
             } else {
                 "old relay: "
@@ -180,18 +180,18 @@ impl Model for Sending {
             Action::Commit(index) => format!("{} commits", index + 1),
             Action::Lead => "relay leads".to_owned(),
             Action::Lose => "relay lost".to_owned(),
-            Action::Look => "look".to_owned(),
-            Action::SeeToParked => "look at what is parked".to_owned(),
+            Action::Poll => "look".to_owned(),
+            Action::ProcessParked => "look at what is parked".to_owned(),
             Action::PutBack => "those behind it put back".to_owned(),
             Action::Save => "save".to_owned(),
             Action::Send {
                 sender,
                 partition,
-                together,
+                in_one_request,
             } => format!(
                 "{}{} sent to {partition}",
                 who(sender),
-                if together { "all" } else { "one" }
+                if in_one_request { "all" } else { "one" }
             ),
             Action::Answer {
                 sender,
@@ -214,15 +214,15 @@ impl Model for Sending {
     }
 }
 
-/// What producers may send, and what Kafka may answer.
+/// The requests that producers may send, and the answers that Kafka may give.
 fn requests(world: &World, actions: &mut Vec<Action>) {
     for (sender, feeder) in world.senders() {
         for partition in 0..PARTITIONS {
             if feeder.client.may_send(partition) {
-                let send = |together| Action::Send {
+                let send = |in_one_request| Action::Send {
                     sender,
                     partition,
-                    together,
+                    in_one_request,
                 };
                 actions.extend([send(true), send(false)]);
             }

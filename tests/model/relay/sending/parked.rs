@@ -90,7 +90,7 @@ impl Parked {
         state.is_some()
     }
 
-    pub fn is_put_aside(&self, row: &Row) -> bool {
+    pub fn is_parked(&self, row: &Row) -> bool {
         matches!(self.state(row), Some(State::Parked | State::Discarded))
     }
 

@@ -2,7 +2,7 @@
 
 use stateright::Property;
 
-use super::{Rule, Sending, parked::State, relay::Style, world::World};
+use super::{Rule, Sending, parked::State, relay::SendMode, world::World};
 use crate::relay::{
     postgres::{self, Event, Key, Row},
     world::counts,
@@ -31,13 +31,13 @@ pub fn all(sending: &Sending) -> Vec<Property<Sending>> {
         Property::always(OVERTAKEN, |_, world: &World| is_in_order(world)),
         Property::always(DISCARDED, |_, world: &World| !world.has_sent_discarded),
     ];
-    all.extend(ways(sending));
+    all.extend(cases(sending));
     all
 }
 
-/// What is checked must also happen.
-fn ways(sending: &Sending) -> Vec<Property<Sending>> {
-    let mut ways = vec![Property::sometimes(
+/// Every checked case must also occur.
+fn cases(sending: &Sending) -> Vec<Property<Sending>> {
+    let mut cases = vec![Property::sometimes(
         "all is sent, and saved",
         |_, world: &World| {
             let is_saved = |relay: &super::relay::Relay| relay.progress.unsaved().is_none();
@@ -47,7 +47,7 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
         },
     )];
     if sending.keeps(Rule::OpenPartitions) {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "an event waits until the first one of its partition is acknowledged",
             |_, world: &World| {
                 world
@@ -57,7 +57,7 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
         ));
     }
     if sending.left.refusals > 0 && sending.stores.iter().any(|store| store.len() > 3) {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "an event is refused since one before it was",
             |_, world: &World| {
                 world
@@ -67,7 +67,7 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
         ));
     }
     if sending.left.losses > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "two relays' requests are under way",
             |_, world: &World| {
                 let mut all = world.senders();
@@ -79,32 +79,32 @@ fn ways(sending: &Sending) -> Vec<Property<Sending>> {
         ));
     }
     if sending.has_too_large {
-        ways.extend(ways_of_parking(sending));
+        cases.extend(cases_of_parking(sending));
     }
-    ways
+    cases
 }
 
-fn ways_of_parking(sending: &Sending) -> Vec<Property<Sending>> {
-    let mut ways = vec![
+fn cases_of_parking(sending: &Sending) -> Vec<Property<Sending>> {
+    let mut cases = vec![
         Property::sometimes("events are sent one by one", |_, world: &World| {
-            let is_careful = |style| matches!(style, Style::OneByOne { .. });
+            let is_careful = |mode| matches!(mode, SendMode::OneByOne { .. });
             world
                 .relay
                 .as_ref()
-                .is_some_and(|relay| is_careful(relay.style))
+                .is_some_and(|relay| is_careful(relay.mode))
         }),
         Property::sometimes("an event is parked behind another", |_, world: &World| {
             world.parked.of_state(State::Parked).count() > 1
         }),
     ];
     if sending.left.operations > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "a parked event is sent, and what was behind it",
             |_, world: &World| world.parked.of_state(State::Sent).count() > 1,
         ));
     }
     if sending.left.operations > 0 {
-        ways.push(Property::sometimes(
+        cases.push(Property::sometimes(
             "an event overtakes one that was discarded",
             |_, world: &World| {
                 let mut all = world.parked.of_state(State::Discarded);
@@ -118,12 +118,12 @@ fn ways_of_parking(sending: &Sending) -> Vec<Property<Sending>> {
             },
         ));
     }
-    ways
+    cases
 }
 
 /// Whether an event is where it should be in the end.
 fn is_kept(world: &World, row: &Row) -> bool {
-    world.has(row.event) || world.is_put_aside(row)
+    world.has(row.event) || world.is_parked(row)
 }
 
 fn is_true(world: &World) -> bool {
@@ -154,10 +154,10 @@ fn is_in_order(world: &World) -> bool {
             .collect();
         rows.sort_unstable_by_key(|row| row.position);
         let is_kept = |event: &Event| {
-            let mut given_up = rows
+            let mut discarded = rows
                 .iter()
-                .filter(|row| world.given_up.contains(&row.position));
-            !given_up.any(|row| row.event == *event)
+                .filter(|row| world.discarded.contains(&row.position));
+            !discarded.any(|row| row.event == *event)
         };
         let wanted = rows.iter().map(|row| row.event).filter(is_kept);
         let mut found = world.topic[key as usize].iter().copied().filter(is_kept);

@@ -18,7 +18,7 @@ use crate::relay::{
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Style {
+pub enum SendMode {
     Pipelined,
     OneByOne { until: i64 },
 }
@@ -28,12 +28,12 @@ pub struct Relay {
     pub progress: Progress<Snapshot>,
     acks: Acks<Event>,
     pub feeder: Feeder,
-    pub style: Style,
+    pub mode: SendMode,
     /// What it knows of parked events: the keys that have some, and the positions of those that
     /// were discarded.
     parked: Vec<Key>,
     discarded: Vec<i64>,
-    /// What was read and is still to be sent or put aside.
+    /// The rows that were read and are still to be sent or parked.
     page: VecDeque<Row>,
     pub task: Task,
     /// It sent an event that was discarded.
@@ -44,7 +44,7 @@ pub struct Relay {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Task {
     Reading,
-    /// Waits for Kafka to say what it says of this one alone.
+    /// Waits for Kafka's answer to this row, with nothing else in flight.
     Alone(Row),
     /// Waits until nothing is in flight, to send a key's parked events again.
     Settling(Key),
@@ -55,10 +55,10 @@ pub enum Task {
     PuttingBack(Key),
 }
 
-/// Why it starts again, and what it makes of it.
+/// Why the relay starts again, and up to where it then sends one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    /// Something up to here is refused.
+    /// Kafka refused an event up to this position.
     Refused {
         until: i64,
     },
@@ -69,7 +69,7 @@ impl Relay {
     pub fn lead(
         id: u8,
         saved: &Cursor<Snapshot>,
-        style: Style,
+        mode: SendMode,
         parked: &Parked,
         bounds: &Sending,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Relay {
             progress: Progress::new(saved.clone()),
             acks: Acks::default(),
             feeder: Feeder::new(id, bounds),
-            style,
+            mode,
             parked: Vec::new(),
             discarded: Vec::new(),
             page: VecDeque::new(),
@@ -101,12 +101,12 @@ impl Relay {
         }
     }
 
-    /// Whether it may look: the page before is done with.
+    /// Whether it may poll: the page before is done with.
     pub fn is_reading(&self) -> bool {
         self.task == Task::Reading && self.page.is_empty()
     }
 
-    pub fn look(
+    pub fn poll(
         &mut self,
         postgres: &Postgres,
         wanted: usize,
@@ -115,20 +115,20 @@ impl Relay {
     ) {
         let rows = next(&mut self.progress, self.acks.prefix(), postgres, wanted);
         self.page.extend(rows);
-        self.go_on(parked, bounds);
+        self.proceed(parked, bounds);
     }
 
-    /// Whether operators want something done with parked events.
-    pub fn see_to_parked(&mut self, parked: &mut Parked, bounds: &Sending) {
+    /// Replays the parked events of a key, if an operator asks for it.
+    pub fn process_parked(&mut self, parked: &mut Parked, bounds: &Sending) {
         self.load_parked(parked, bounds);
         if let Some(key) = Key::ALL.into_iter().find(|key| parked.is_in_replay(*key)) {
             self.task = Task::Settling(key);
-            self.go_on(parked, bounds);
+            self.proceed(parked, bounds);
         }
     }
 
-    /// Does all that it need not wait for.
-    fn go_on(&mut self, parked: &mut Parked, bounds: &Sending) {
+    /// Does everything that needs no answer of Kafka.
+    fn proceed(&mut self, parked: &mut Parked, bounds: &Sending) {
         while self.task == Task::Reading || self.is_settled() {
             match self.task.clone() {
                 Task::Reading => {
@@ -160,7 +160,7 @@ impl Relay {
     /// Sends the first of them.
     fn replay(&mut self, rows: Vec<Row>, parked: &Parked, bounds: &Sending) {
         if let Some(first) = rows.first() {
-            self.hand_over(*first, parked);
+            self.enqueue(*first, parked);
             self.task = Task::Replaying(rows.into());
         } else {
             self.load_parked(parked, bounds);
@@ -178,23 +178,23 @@ impl Relay {
         if self.discarded.contains(&row.position) {
             return self.was_handled(&row);
         }
-        match self.style {
-            Style::Pipelined => self.hand_over(row, parked),
-            Style::OneByOne { .. } if parked.is_put_aside(&row) => self.was_handled(&row),
-            Style::OneByOne { .. } => {
-                self.hand_over(row, parked);
+        match self.mode {
+            SendMode::Pipelined => self.enqueue(row, parked),
+            SendMode::OneByOne { .. } if parked.is_parked(&row) => self.was_handled(&row),
+            SendMode::OneByOne { .. } => {
+                self.enqueue(row, parked);
                 self.task = Task::Alone(row);
             }
         }
     }
 
     fn was_handled(&mut self, row: &Row) {
-        if self.style
-            == (Style::OneByOne {
+        if self.mode
+            == (SendMode::OneByOne {
                 until: row.position,
             })
         {
-            self.style = Style::Pipelined;
+            self.mode = SendMode::Pipelined;
         }
     }
 
@@ -204,7 +204,7 @@ impl Relay {
         }
     }
 
-    fn hand_over(&mut self, row: Row, parked: &Parked) {
+    fn enqueue(&mut self, row: Row, parked: &Parked) {
         self.has_sent_discarded |= parked.state(&row) == Some(State::Discarded);
         let number = self.acks.add(row.position, row.event);
         self.progress.add_sent(1);
@@ -231,7 +231,7 @@ impl Relay {
                     self.acks.acknowledge(message.number);
                 }
                 self.progress.set_acknowledged(self.acks.prefix());
-                self.go_on(parked, bounds);
+                self.proceed(parked, bounds);
                 None
             }
             Report::Refused(first, last) => self.refused(first, last, parked, bounds),
@@ -269,7 +269,7 @@ impl Relay {
         })
     }
 
-    /// Where nothing is in flight and all that was read is acknowledged, the numbers begin anew.
+    /// Begins the numbers again, if nothing is in flight and all that was read is acknowledged.
     pub fn forget_numbers(&mut self, saved: &Cursor<Snapshot>) {
         let acknowledged = self.progress.unsaved().unwrap_or(saved);
         let is_idle = self.is_reading() && self.is_settled() && self.progress.is_settled();
@@ -280,7 +280,7 @@ impl Relay {
         }
     }
 
-    /// Whether there is nothing left to do for it.
+    /// Whether the relay has nothing left to do.
     pub fn is_at_rest(&self, postgres: &Postgres) -> bool {
         let read = self.progress.read();
         let is_up_to_date = read.target.is_none() && read.acknowledged == postgres.snapshot();

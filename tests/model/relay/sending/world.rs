@@ -4,7 +4,7 @@ use super::{
     feeder::Feeder,
     kafka::Leader,
     parked::{Parked, State},
-    relay::{Relay, Style, Task, Trouble},
+    relay::{Relay, SendMode, Task, Trouble},
 };
 use crate::relay::postgres::{Event, Key, Postgres, Row};
 
@@ -15,8 +15,8 @@ pub struct World {
     pub parked: Parked,
     pub relay: Option<Relay>,
     /// How the next relay begins, or this one began.
-    pub style: Style,
-    /// What relays have left behind that no longer lead.
+    pub mode: SendMode,
+    /// The feeders of relays that are no longer the leader.
     pub ghosts: Vec<Ghost>,
     pub leaders: [Leader; PARTITIONS],
     /// Of each key the first occurrences in the topic. What comes again has no effect: the inbox
@@ -24,10 +24,10 @@ pub struct World {
     pub topic: [Vec<Event>; 2],
     /// Kafka refuses these for good, until the topic's limit is raised.
     pub too_large: Vec<Event>,
-    /// What may still go wrong, or be done.
+    /// The faults and operations that may still happen.
     pub left: Left,
     /// The positions of what was ever discarded.
-    pub given_up: Vec<i64>,
+    pub discarded: Vec<i64>,
     pub has_sent_discarded: bool,
 }
 
@@ -53,10 +53,10 @@ pub struct Ghost {
     pub is_gone: bool,
 }
 
-/// Who sends: the active relay, or one of the ghosts.
+/// The sender: the leader, or one of the ghosts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sender {
-    Active,
+    Leader,
     Ghost(usize),
 }
 
@@ -65,8 +65,8 @@ impl World {
         self.topic[event.key as usize].contains(&event)
     }
 
-    /// Whether it waits for an operator, or was given up by one.
-    pub fn is_put_aside(&self, row: &Row) -> bool {
+    /// Whether it waits for an operator, or an operator discarded it.
+    pub fn is_parked(&self, row: &Row) -> bool {
         self.parked
             .state(row)
             .is_some_and(|state| state != State::Sent)
@@ -74,7 +74,7 @@ impl World {
 
     pub fn feeder(&self, sender: Sender) -> Option<&Feeder> {
         match sender {
-            Sender::Active => Some(&self.relay.as_ref()?.feeder),
+            Sender::Leader => Some(&self.relay.as_ref()?.feeder),
             Sender::Ghost(at) => Some(&self.ghosts.get(at)?.feeder),
         }
     }
@@ -83,7 +83,7 @@ impl World {
         let active = self
             .relay
             .iter()
-            .map(|relay| (Sender::Active, &relay.feeder));
+            .map(|relay| (Sender::Leader, &relay.feeder));
         let ghosts = self.ghosts.iter().enumerate();
         active.chain(ghosts.map(|(at, ghost)| (Sender::Ghost(at), &ghost.feeder)))
     }
@@ -98,7 +98,7 @@ impl World {
         self.relay = Some(Relay::lead(
             id,
             &self.postgres.saved,
-            self.style,
+            self.mode,
             &self.parked,
             bounds,
         ));
@@ -110,7 +110,7 @@ impl World {
         if let Some(relay) = self.relay.take() {
             self.leave_behind(relay.feeder, false);
         }
-        self.style = Style::Pipelined;
+        self.mode = SendMode::Pipelined;
     }
 
     fn leave_behind(&mut self, mut feeder: Feeder, is_gone: bool) {
@@ -120,13 +120,13 @@ impl World {
         self.ghosts.push(Ghost { feeder, is_gone });
     }
 
-    pub fn send(&mut self, sender: Sender, partition: usize, together: bool) {
+    pub fn send(&mut self, sender: Sender, partition: usize, in_one_request: bool) {
         let feeder = match sender {
-            Sender::Active => self.relay.as_mut().map(|relay| &mut relay.feeder),
+            Sender::Leader => self.relay.as_mut().map(|relay| &mut relay.feeder),
             Sender::Ghost(at) => self.ghosts.get_mut(at).map(|ghost| &mut ghost.feeder),
         };
         if let Some(feeder) = feeder {
-            feeder.client.send(partition, together);
+            feeder.client.send(partition, in_one_request);
         }
     }
 
@@ -166,7 +166,7 @@ impl World {
             }
         };
         match sender {
-            Sender::Active => {
+            Sender::Leader => {
                 let trouble =
                     self.relay
                         .as_mut()?
@@ -193,14 +193,14 @@ impl World {
         }
     }
 
-    /// What is acknowledged is saved; then there is a new producer.
+    /// The relay saves what is acknowledged, and starts again with a new producer.
     fn start_again(&mut self, trouble: Trouble) {
         self.save();
-        self.style = match trouble {
-            Trouble::Refused { until } if self.style == Style::Pipelined => {
-                Style::OneByOne { until }
+        self.mode = match trouble {
+            Trouble::Refused { until } if self.mode == SendMode::Pipelined => {
+                SendMode::OneByOne { until }
             }
-            Trouble::Refused { .. } | Trouble::Broken => Style::Pipelined,
+            Trouble::Refused { .. } | Trouble::Broken => SendMode::Pipelined,
         };
         if let Some(relay) = self.relay.take() {
             self.leave_behind(relay.feeder, true);
@@ -230,9 +230,9 @@ impl World {
             .parked
             .of_state(State::Discarded)
             .map(|row| row.position);
-        self.given_up.extend(discarded);
-        self.given_up.sort_unstable();
-        self.given_up.dedup();
+        self.discarded.extend(discarded);
+        self.discarded.sort_unstable();
+        self.discarded.dedup();
     }
 
     /// For a day no producer is acknowledged. What was frozen is gone, and so are its connections.
@@ -241,14 +241,14 @@ impl World {
         self.leaders.iter_mut().for_each(Leader::forget_all);
         let Some(relay) = &mut self.relay else { return };
         relay.feeder.pass_a_day();
-        // It notices before Kafka forgets.
+        // The relay notices before Kafka forgets the producer.
         if relay.feeder.is_silent() && bounds.keeps(Rule::GiveUpAfterHours) {
             self.start_again(Trouble::Broken);
             self.ghosts.clear();
         }
     }
 
-    /// What makes no difference any more is forgotten.
+    /// Forgets everything that makes no difference any more.
     pub fn tidy(&mut self) {
         if let Some(relay) = &mut self.relay {
             self.has_sent_discarded |= relay.has_sent_discarded;
@@ -275,7 +275,7 @@ impl World {
             && self.parked.of_state(State::Replay).next().is_none()
     }
 
-    /// Whether the active relay has something to do, or Kafka to say to it.
+    /// Whether the leader has something to do, or Kafka has an answer for it.
     pub fn can_go_on(&self, bounds: &Sending) -> bool {
         let Some(relay) = &self.relay else {
             return true;
@@ -286,28 +286,28 @@ impl World {
                 .any(|(at, queue)| queue.first().is_some() || relay.feeder.client.may_send(at));
             return is_busy || matches!(relay.task, Task::PuttingBack(_));
         }
-        let (mut looked, mut asked) = (self.clone(), self.clone());
-        looked.look(bounds);
-        asked.see_to_parked(bounds);
-        looked != *self || asked != *self
+        let (mut polled, mut asked) = (self.clone(), self.clone());
+        polled.poll(bounds);
+        asked.process_parked(bounds);
+        polled != *self || asked != *self
     }
 
-    pub fn look(&mut self, bounds: &Sending) {
+    pub fn poll(&mut self, bounds: &Sending) {
         if let Some(relay) = &mut self.relay {
-            relay.look(&self.postgres, bounds.wanted, &mut self.parked, bounds);
+            relay.poll(&self.postgres, bounds.wanted, &mut self.parked, bounds);
         }
         self.tidy();
     }
 
-    pub fn see_to_parked(&mut self, bounds: &Sending) {
+    pub fn process_parked(&mut self, bounds: &Sending) {
         if let Some(relay) = &mut self.relay {
-            relay.see_to_parked(&mut self.parked, bounds);
+            relay.process_parked(&mut self.parked, bounds);
         }
         self.tidy();
     }
 }
 
-/// What Kafka makes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Taken,

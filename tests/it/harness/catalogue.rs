@@ -1,27 +1,25 @@
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tovar::client::{Client, wait_for};
 
-use super::Store;
+use super::{MustSucceed, Store, WITHIN};
 
-/// Something to sell and a place to deliver it to.
-pub struct Shop {
+/// What a test sells: one kind of goods, and a slot of a zone to deliver them to.
+pub struct Catalogue {
     pub sku: &'static str,
     pub zone: &'static str,
     pub slot: String,
 }
 
+/// Of one piece, in minor units.
 pub const PRICE: i64 = 1_000;
-pub const WITHIN: Duration = Duration::from_secs(60);
 
-impl Shop {
+impl Catalogue {
     /// `pieces` of one kind of goods at 1000 each, and a slot of `places` in a locker zone.
     pub async fn open(store: &Store, pieces: u32, places: u32) -> Self {
         Self::set_up(store, pieces, places, ("lockers", "locker")).await
     }
 
-    /// The same in a zone where couriers deliver.
+    /// As [`Self::open`], in a zone where couriers deliver.
     pub async fn open_with_couriers(store: &Store, pieces: u32, places: u32) -> Self {
         Self::set_up(store, pieces, places, ("couriers", "courier")).await
     }
@@ -35,45 +33,35 @@ impl Shop {
         let sku = "tea";
         let manager = &store.manager;
         let goods = json!({ "name": "Tea", "price": PRICE });
-        manager
-            .put(&format!("/api/goods/{sku}"), &goods)
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+        manager.ok_put(&format!("/api/goods/{sku}"), &goods).await;
         let receipt = json!({ "quantity": pieces });
         manager
-            .post(&format!("/api/goods/{sku}/receipts"), &receipt)
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .ok_post(&format!("/api/goods/{sku}/receipts"), &receipt)
+            .await;
         manager
-            .put(
+            .ok_put(
                 &format!("/api/zones/{zone}"),
                 &json!({ "handover": handover }),
             )
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .await;
         let slot = Self::add_slot(manager, zone, places).await;
-        Self { sku, zone, slot }.until_known(store).await
+        Self { sku, zone, slot }.wait_until_known(store).await
     }
 
     pub async fn add_slot(manager: &Client, zone: &str, places: u32) -> String {
-        let body = json!({ "starts_at": "2099-01-01T10:00:00Z", "ends_at": "2099-01-01T12:00:00Z", "capacity": places });
+        let body = json!({
+            "starts_at": "2099-01-01T10:00:00Z",
+            "ends_at": "2099-01-01T12:00:00Z",
+            "capacity": places,
+        });
         let slot = manager
-            .post(&format!("/api/zones/{zone}/slots"), &body)
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
+            .ok_post(&format!("/api/zones/{zone}/slots"), &body)
+            .await;
         slot["id"].as_str().unwrap().to_owned()
     }
 
-    /// Orders hears of the goods by event.
-    async fn until_known(self, store: &Store) -> Self {
+    /// Waits until orders has heard of the goods by event.
+    async fn wait_until_known(self, store: &Store) -> Self {
         let orders = store.sql("orders").await;
         wait_for("orders to know the goods", WITHIN, async || {
             Ok(orders
@@ -91,38 +79,27 @@ impl Shop {
     }
 
     pub fn order_to(&self, quantity: u32, zone: &str, slot: &str) -> Value {
-        json!({ "lines": [{ "sku": self.sku, "quantity": quantity }], "zone": zone, "slot_id": slot })
+        json!({
+            "lines": [{ "sku": self.sku, "quantity": quantity }],
+            "zone": zone,
+            "slot_id": slot,
+        })
     }
 
-    /// Places an order; its id.
+    /// Places an order, and gives its id.
     pub async fn place(&self, customer: &Client, body: &Value) -> String {
-        let placed = customer.post("/api/orders", body).await.unwrap();
-        placed.success().unwrap()["id"].as_str().unwrap().to_owned()
+        let placed = customer.ok_post("/api/orders", body).await;
+        placed["id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the order has one of these statuses; the order.
-    pub async fn until(customer: &Client, order: &str, statuses: &[&str]) -> Value {
-        let mut last = Value::Null;
-        let hope = format!("the order to be one of {statuses:?}");
-        let waited = wait_for(&hope, WITHIN, async || {
-            last = customer
-                .get(&format!("/api/orders/{order}"))
-                .await?
-                .success()?;
-            Ok(statuses.contains(&last["status"].as_str().unwrap_or_default()))
-        });
-        waited.await.unwrap();
-        last
-    }
-
-    /// Places an order and waits for its end; the order.
+    /// Places an order, waits for its end, and gives the order.
     pub async fn buy(&self, customer: &Client, body: &Value) -> Value {
         let order = self.place(customer, body).await;
         customer.finished(&order, WITHIN).await.unwrap()
     }
 
-    /// What is available and held of the customer's money, and of goods and places, and how often
-    /// the customer was told of an end; waited for, because everyone undoes for themselves.
+    /// Waits until the customer's money, the goods, the slot's free places and the notifications
+    /// of ends are as `wanted`: each service undoes its part at a time of its own.
     pub async fn expect(&self, store: &Store, customer: &Client, slot: &str, wanted: Value) {
         let settled = wait_for(
             "balance, stock, slot and notifications",
