@@ -303,10 +303,10 @@ async fn listen(address: Listen, setting: &str) -> anyhow::Result<TcpListener> {
 }
 
 async fn migrate<S: Service>(kit: &KitSettings) -> anyhow::Result<()> {
-    kit.db.check()?;
     /// How long the start waits for a database that starts at the same time.
     const DATABASE_WAIT_MAX: Duration = Duration::from_secs(60);
     const RETRY_DELAY: Duration = Duration::from_millis(500);
+    kit.db.check()?;
     let mut waited = Duration::ZERO;
     loop {
         let sets = vec![
