@@ -79,7 +79,7 @@ impl Model for Outbox {
                     }
                 }
                 State::Open if is_whole => {
-                    actions.extend([Action::Commit(index), Action::Abort(index)])
+                    actions.extend([Action::Commit(index), Action::Abort(index)]);
                 }
                 State::Open => actions.push(Action::Publish(index)),
                 State::Committed | State::Aborted => {}
