@@ -20,10 +20,13 @@ fn code_and_its_comments_are_at_most_100_columns_wide() {
     none("wider than 100 columns", &faults);
 }
 
-/// A table's row, an address and a block of code cannot be wrapped.
+/// A table's row, an address and a block of code cannot be wrapped. Programs write the pages of the
+/// charts.
 #[test]
 fn pages_are_at_most_120_columns_wide() {
-    let faults = wider(files("", &[".md"]), 120, |line| {
+    let mut pages = files("", &[".md"]);
+    pages.retain(|page| !page.starts_with("helm/"));
+    let faults = wider(pages, 120, |line| {
         line.starts_with('|') || !line.trim().contains(' ')
     });
     none("wider than 120 columns", &faults);

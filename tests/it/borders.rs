@@ -148,6 +148,7 @@ async fn numbers_beyond_their_limits_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of texts")]
 async fn text_of_every_kind_comes_back_as_it_was_or_is_refused() {
     let store = Store::start().await;
     let customer = store.guest.new_customer(0).await.unwrap();

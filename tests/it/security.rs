@@ -302,6 +302,7 @@ fn changes_of_people(operations: Vec<Operation>) -> Vec<Operation> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a branch for each operation")]
 async fn whatever_changes_a_person_or_a_session_leaves_a_row_a_line_and_a_count() {
     let store = Store::start().await;
     let person =

@@ -50,6 +50,7 @@ async fn claims(store: &Store) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of tokens")]
 async fn only_the_stores_own_tokens_open_it() {
     let store = Store::start().await;
     let (kid, private, public) = key(&store).await;

@@ -7,6 +7,7 @@ use super::{
 use crate::harness::{Catalogue, Store};
 
 /// Violations that show inside one database.
+#[expect(clippy::too_many_lines, reason = "a table of violations")]
 pub async fn of_each_database(store: &Store, catalogue: &Catalogue, orders: &Orders) -> Vec<Break> {
     let Orders {
         delivered,
