@@ -138,12 +138,7 @@ async fn what_kafka_refused_is_given_up_and_replayed() {
 
     limit_messages(&store, "users", "1000000").await;
     let unknown = operations::outbox::replay(&mut client, users, Uuid::now_v7(), "ada").await;
-    assert!(
-        unknown
-            .unwrap_err()
-            .to_string()
-            .contains("is not parked")
-    );
+    assert!(unknown.unwrap_err().to_string().contains("is not parked"));
     operations::outbox::replay(&mut client, users, event, "ada")
         .await
         .unwrap();

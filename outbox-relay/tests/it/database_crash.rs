@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use backing::{ServerKind, Postgres, PostgresOptions};
+use backing::{Postgres, PostgresOptions, ServerKind};
 use connect::PostgresSettings;
 use db::{Db, DbSettings};
 use tokio::net::{TcpListener, TcpStream};

@@ -30,7 +30,8 @@ async fn each_await(
     let (mut awaits, mut whole) = (0, 0);
     while whole < WHOLE {
         let is_new = publish(awaits).await;
-        let ended = cancel_at_await(outbox_relay::run(settings.clone(), stop.clone()), awaits).await;
+        let ended =
+            cancel_at_await(outbox_relay::run(settings.clone(), stop.clone()), awaits).await;
         if let Some(outcome) = ended {
             outcome.unwrap();
             whole += usize::from(is_new);

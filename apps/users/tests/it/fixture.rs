@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use backing::{ServerKind, Postgres, PostgresOptions};
+use backing::{Postgres, PostgresOptions, ServerKind};
 use chrono::TimeDelta;
 use clap::{Args, FromArgMatches};
 use connect::{KafkaSettings, PostgresSettings};
@@ -21,8 +21,14 @@ static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 
 /// The server that all tests share.
 pub async fn server() -> &'static Postgres {
-    let start =
-        async || Postgres::start(ServerKind::detect().await?, PostgresOptions::default(), &|_| {}).await;
+    let start = async || {
+        Postgres::start(
+            ServerKind::detect().await?,
+            PostgresOptions::default(),
+            &|_| {},
+        )
+        .await
+    };
     SERVER.get_or_try_init(start).await.unwrap()
 }
 

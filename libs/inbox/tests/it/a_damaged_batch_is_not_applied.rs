@@ -34,7 +34,9 @@ impl Damaged {
             data: Some(data.clone()),
             ..KafkaOptions::default()
         };
-        let kafka = Kafka::start(ServerKind::Local, options, &|_| {}).await.unwrap();
+        let kafka = Kafka::start(ServerKind::Local, options, &|_| {})
+            .await
+            .unwrap();
         let postgres = &backing::shared().await.unwrap().postgres;
         let fixture = Fixture::on(postgres, &kafka, 2).await;
         for n in 1..=3 {
