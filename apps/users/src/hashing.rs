@@ -229,13 +229,13 @@ mod tests {
     async fn who_finds_no_place_to_wait_is_sent_away_at_once() {
         let (hasher, here) = (PasswordHasher::new(1, 2).unwrap(), CancellationToken::new());
         let password = typed("correct horse");
-        let hashes = (0..10).map(|_| hasher.hash(&password, &here));
-        let hashes = futures_util::future::join_all(hashes).await;
-        let busy = hashes
+        let results = (0..10).map(|_| hasher.hash(&password, &here));
+        let results = futures_util::future::join_all(results).await;
+        let busy = results
             .iter()
-            .filter(|hash| matches!(hash, Err(PasswordError::Busy)));
+            .filter(|result| matches!(result, Err(PasswordError::Busy)));
         assert_eq!(busy.count(), 7);
-        assert_eq!(hashes.iter().filter(|hash| hash.is_ok()).count(), 3);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
         hasher.hash(&password, &here).await.unwrap();
     }
 
