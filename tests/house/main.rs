@@ -4,6 +4,7 @@
 
 mod imports;
 mod layers;
+mod links;
 mod widths;
 mod words;
 

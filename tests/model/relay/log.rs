@@ -1,5 +1,5 @@
-//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/statements.rs` for the
-//! reads, the migration for `outbox_publish` and `outbox_empty_bucket`. A mutation of the SQL
+//! What the outbox's SQL says, a function for each rule: `libs/outbox/src/log/statements.rs` for
+//! the reads, the migration for `outbox_publish` and `outbox_empty_bucket`. A mutation of the SQL
 //! changes these alike.
 
 use outbox::log::Cursor;
