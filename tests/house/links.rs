@@ -53,3 +53,40 @@ fn every_link_of_a_page_leads_somewhere() {
     }
     none("links that lead nowhere", &faults);
 }
+
+/// Folders at the root by which a page names a file or folder of ours.
+const FOLDERS: [&str; 9] = [
+    ".ci",
+    "apps",
+    "compose",
+    "grafana",
+    "helm",
+    "libs",
+    "load",
+    "outbox-relay",
+    "tests",
+];
+
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let mut faults = Vec::new();
+    let mut named = 0;
+    for page in files("", &[".md"]) {
+        for quoted in read(&page).split('`').skip(1).step_by(2) {
+            let is_path = quoted.split('/').count() > 1
+                && FOLDERS.contains(&quoted.split('/').next().unwrap())
+                && quoted
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            if !is_path {
+                continue;
+            }
+            named += 1;
+            if !root().join(quoted).exists() {
+                faults.push(format!("{page}: {quoted}"));
+            }
+        }
+    }
+    assert!(named > 100, "{named}");
+    none("files that are not there", &faults);
+}
