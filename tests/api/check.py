@@ -4,6 +4,7 @@ import argparse
 import collections
 import sys
 import time
+import urllib.parse
 import uuid
 
 import hypothesis
@@ -31,6 +32,20 @@ CHECKS = [
     negative_data_rejection,
 ]
 ROLES = ["nobody", "customer", "courier", "manager"]
+
+
+# The check sends a token with every request of a role, and a parameter without a value is not sent at all.
+NOT_SENT = {"- header: violates `required` (was Authorization)", "- query: violates `additionalProperties`"}
+
+
+def was_not_sent(case, failure, response):
+    """Whether all that was to make a request wrong was left out of it on its way."""
+    if failure.title != "Schema-violating request accepted":
+        return False
+    wrong = {line.strip() for line in str(failure).splitlines() if line.strip().startswith("- ")}
+    declared = {parameter.name for parameter in case.operation.query}
+    sent = urllib.parse.parse_qs(urllib.parse.urlsplit(response.request.url).query, keep_blank_values=True)
+    return wrong <= NOT_SENT and set(sent) <= declared
 
 
 class Check:
@@ -84,6 +99,9 @@ class Check:
         if informed and is_positive:
             case.path_parameters = {**(case.path_parameters or {}), **self.known(case, role)}
             case.body = self.shop.body(path, case.body)
+            # Made up, they are refused for what they say.
+            for precondition in ("If-Match", "If-None-Match"):
+                (case.headers or {}).pop(precondition, None)
         if is_positive and case.headers and "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = str(uuid.uuid4())
         token = self.shop.token(method, path, role)
@@ -102,9 +120,11 @@ class Check:
             case.validate_response(response, checks=CHECKS, headers=headers)
         except schemathesis.core.failures.FailureGroup as group:
             for failure in group.exceptions:
-                self.fail(case, failure.title, failure, headers)
+                if not was_not_sent(case, failure, response):
+                    self.fail(case, failure.title, failure, headers)
         except schemathesis.core.failures.Failure as failure:
-            self.fail(case, failure.title, failure, headers)
+            if not was_not_sent(case, failure, response):
+                self.fail(case, failure.title, failure, headers)
 
     def known(self, case, role):
         known = self.shop.parameters(case.operation.path, role)
@@ -148,7 +168,7 @@ def main():
     store = Store(arguments.store)
     check = Check(store, Shop(store), arguments.seed)
     print(f"seed {arguments.seed}")
-    for service in arguments.service or sorted(store.readers):
+    for service in arguments.service or sorted(store.databases):
         started = time.monotonic()
         check.page(service, arguments.cases)
         print(f"{service}: {time.monotonic() - started:.0f} s")

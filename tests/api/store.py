@@ -15,7 +15,7 @@ class Store:
         with open(path) as file:
             about = json.load(file)
         self.base = about["base_url"]
-        self.readers = about["readers"]
+        self.databases = about["databases"]
         self.manager = about["manager"]
         self.session = requests.Session()
 
@@ -52,12 +52,12 @@ class Store:
             time.sleep(0.05)
 
     def counts(self):
-        """Rows of each table of each service, but for the one that counts what was refused."""
+        """Rows of each table of each service, but for those that count or record what was refused."""
         found = {}
-        for service, url in sorted(self.readers.items()):
+        for service, url in sorted(self.databases.items()):
             with psycopg.connect(url) as connection:
                 tables = connection.execute(
-                    "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables WHERE relname <> 'login_failures' ORDER BY 1"
+                    "SELECT format('%I.%I', schemaname, relname) FROM pg_stat_user_tables WHERE relname NOT IN ('login_failures', 'security_events') ORDER BY 1"
                 ).fetchall()
                 for (table,) in tables:
                     found[f"{service} {table}"] = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
