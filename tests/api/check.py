@@ -118,11 +118,12 @@ class Check:
             self.refused.append((case.operation.label, status, arguments))
         try:
             case.validate_response(response, checks=CHECKS, headers=headers)
+            failures = []
         except schemathesis.core.failures.FailureGroup as group:
-            for failure in group.exceptions:
-                if not was_not_sent(case, failure, response):
-                    self.fail(case, failure.title, failure, headers)
+            failures = group.exceptions
         except schemathesis.core.failures.Failure as failure:
+            failures = [failure]
+        for failure in failures:
             if not was_not_sent(case, failure, response):
                 self.fail(case, failure.title, failure, headers)
 

@@ -14,8 +14,6 @@ struct Module {
     children: BTreeSet<String>,
     /// The names that it re-exports, with their paths.
     passed_on: BTreeMap<String, Path>,
-    /// The modules of which it re-exports everything.
-    all_of: Vec<Path>,
     /// The paths that it names, as written.
     named: Vec<Path>,
 }
@@ -84,7 +82,6 @@ impl Crate {
                 file: file.clone(),
                 children: BTreeSet::new(),
                 passed_on: BTreeMap::new(),
-                all_of: Vec::new(),
                 named: Vec::new(),
             };
             for item in &parsed.items {
@@ -111,12 +108,10 @@ impl Crate {
                     Item::Use(import) => {
                         let is_passed_on = !matches!(import.vis, Visibility::Inherited);
                         for (from, name) in paths(&import.tree, &Path::new()) {
-                            match (is_passed_on, name.as_str()) {
-                                (true, "*") => module.all_of.push(from),
-                                (true, _) => {
-                                    module.passed_on.insert(name, from);
-                                }
-                                (false, _) => module.named.push(from),
+                            if is_passed_on {
+                                module.passed_on.insert(name, from);
+                            } else {
+                                module.named.push(from);
                             }
                         }
                     }

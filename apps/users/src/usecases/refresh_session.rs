@@ -120,9 +120,9 @@ async fn rotate(
         previous: session.previous_hash.as_deref(),
         rotated: now - session.used_at,
     });
-    let is_over = state.session_life.end(session.authenticated_at, now) <= now;
+    let expires_at = state.session_life.end(session.authenticated_at, now);
     let next = match (presented, &session.salt) {
-        _ if is_over || person.status == Status::Suspended => {
+        _ if expires_at <= now || person.status == Status::Suspended => {
             return Ok(Err(RefreshError::Invalid));
         }
         (Presented::Foreign, _) => return Ok(Err(RefreshError::Invalid)),
@@ -132,7 +132,7 @@ async fn rotate(
             session.previous_hash = Some(hashes.own);
             session.refresh_hash = next.hashes().own;
             session.salt = Some(salt.to_vec());
-            session.expires_at = state.session_life.end(session.authenticated_at, now);
+            session.expires_at = expires_at;
             session.used_at = now;
             session.network = client.network.map(|network| network.to_string());
             session.user_agent.clone_from(&client.user_agent);
